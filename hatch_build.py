@@ -20,7 +20,10 @@ class CustomBuildHook(BuildHookInterface[Any]):
     """Write the extract before hatchling collects files, for wheels and editable installs alike."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        source = importlib.resources.files("kubernetes_validate") / f"kubernetes-json-schema/{VERSION}-local/_definitions.json"
+        source = (
+            importlib.resources.files("kubernetes_validate")
+            / f"kubernetes-json-schema/{VERSION}-local/_definitions.json"
+        )
         document = msgspec.json.decode(source.read_bytes())
         definitions = document["$defs"]
         built = Path(self.root) / "src/steersman/schema/_built"

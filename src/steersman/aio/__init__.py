@@ -1,0 +1,1 @@
+"""Asynchronous building blocks without one Kubernetes word: clock, task groups, work queue, backoff, broadcaster."""

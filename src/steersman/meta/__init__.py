@@ -1,0 +1,1 @@
+"""What every Kubernetes program knows about objects: names of resources, views, selectors, quantities, times, errors."""

@@ -1,0 +1,1 @@
+"""The kind registry: names, versions, defaults, validation, printer columns and structural schemas of every kind."""

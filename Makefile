@@ -1,0 +1,1 @@
+# One entry point: make up | down | test | lint | bench | docs. Each target says what it does.

@@ -1,0 +1,286 @@
+"""Label and field selectors: parsed once, then asked of many objects.
+
+Sources: "Labels and Selectors" and "Field Selectors" in the Kubernetes documentation; metav1.LabelSelector.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+Operator = Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
+
+_QUALIFIED_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_TOKEN = re.compile(r"\s*(==|!=|=|<|>|!|\(|\)|,|[^\s,()=!<>]+)\s*")
+
+
+class SelectorError(ValueError):
+    """The selector cannot be parsed; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One condition on one label."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.key)
+        match self.operator:
+            case "In":
+                return value is not None and value in self.values
+            case "NotIn":
+                return value is None or value not in self.values
+            case "Exists":
+                return value is not None
+            case "DoesNotExist":
+                return value is None
+            case _:
+                return self._compares(value)
+
+    def _compares(self, value: str | None) -> bool:
+        try:
+            have, bound = int(value or ""), int(next(iter(self.values)))
+        except ValueError:
+            return False
+        return have > bound if self.operator == "Gt" else have < bound
+
+    def __str__(self) -> str:
+        values = ",".join(sorted(self.values))
+        match self.operator:
+            case "In":
+                return f"{self.key}={values}" if len(self.values) == 1 else f"{self.key} in ({values})"
+            case "NotIn":
+                return f"{self.key}!={values}" if len(self.values) == 1 else f"{self.key} notin ({values})"
+            case "Exists":
+                return self.key
+            case "DoesNotExist":
+                return f"!{self.key}"
+            case "Gt":
+                return f"{self.key}>{values}"
+            case _:
+                return f"{self.key}<{values}"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """All requirements must hold. ``EVERYTHING`` has none; ``NOTHING`` matches no object."""
+
+    requirements: tuple[Requirement, ...] = ()
+    matches_nothing: bool = False
+
+    def matches(self, labels: Mapping[str, str] | None) -> bool:
+        if self.matches_nothing:
+            return False
+        have = labels or {}
+        return all(requirement.matches(have) for requirement in self.requirements)
+
+    @property
+    def is_everything(self) -> bool:
+        return not self.requirements and not self.matches_nothing
+
+    def __str__(self) -> str:
+        return ",".join(str(requirement) for requirement in self.requirements)
+
+
+EVERYTHING = LabelSelector()
+NOTHING = LabelSelector(matches_nothing=True)
+
+
+def label_key_errors(key: str) -> list[str]:
+    """What is wrong with a label key (a qualified name), in upstream's words; empty when it is valid."""
+    prefix, slash, name = key.rpartition("/")
+    errors = []
+    if slash and not prefix:
+        errors.append("prefix part must be non-empty")
+    elif slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix)):
+        errors.append("prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
+                      "'-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex "
+                      "used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")  # fmt: skip
+    if not name:
+        errors.append("name part must be non-empty")
+    elif len(name) > 63:
+        errors.append("name part must be no more than 63 bytes")
+    if not _QUALIFIED_NAME.fullmatch(name):
+        errors.append("name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
+                      "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation "
+                      "is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')")  # fmt: skip
+    return errors
+
+
+def label_value_errors(value: str) -> list[str]:
+    """What is wrong with a label value, in upstream's words; empty when it is valid."""
+    errors = []
+    if len(value) > 63:
+        errors.append("must be no more than 63 bytes")
+    if value and not _QUALIFIED_NAME.fullmatch(value):
+        errors.append("a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and "
+                      "must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', "
+                      "regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')")  # fmt: skip
+    return errors
+
+
+@lru_cache(maxsize=4096)
+def parse_label_selector(text: str) -> LabelSelector:
+    """The query form: ``a=b,c!=d,e in (f,g),h,!i,j>3``. Raises ``SelectorError``."""
+    tokens = _tokenize(text)
+    requirements: list[Requirement] = []
+    position = 0
+    while position < len(tokens):
+        requirement, position = _parse_requirement(tokens, position)
+        requirements.append(requirement)
+        if position == len(tokens):
+            break
+        if tokens[position] != ",":
+            raise SelectorError(
+                f"unable to parse requirement: found '{tokens[position]}', expected: ',' or 'end of string'"
+            )
+        position += 1
+        if position == len(tokens):
+            raise SelectorError("found '', expected: identifier after ','")
+    return LabelSelector(tuple(sorted(requirements, key=lambda entry: entry.key)))
+
+
+def _tokenize(text: str) -> list[str]:
+    tokens: list[str] = []
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            break
+        tokens.append(match.group(1))
+        position = match.end()
+    return tokens
+
+
+def _parse_requirement(tokens: Sequence[str], position: int) -> tuple[Requirement, int]:
+    if tokens[position] == "!":
+        key = _key(tokens, position + 1)
+        return Requirement(key, "DoesNotExist"), position + 2
+    key = _key(tokens, position)
+    following = tokens[position + 1] if position + 1 < len(tokens) else ","
+    if following == ",":
+        return Requirement(key, "Exists"), position + 1
+    if following in ("in", "notin"):
+        values, after = _value_set(tokens, position + 2)
+        return Requirement(key, "In" if following == "in" else "NotIn", values), after
+    if following not in ("=", "==", "!=", "<", ">"):
+        raise SelectorError(f"unable to parse requirement: found '{following}', expected: in, notin, =, ==, !=, gt, lt")
+    after = position + 2
+    value = ""
+    if after < len(tokens) and tokens[after] not in ",()":
+        value = tokens[after]
+        after += 1
+    if following in "<>":
+        if not re.fullmatch(r"[+-]?\d+", value, re.ASCII):
+            raise SelectorError(
+                f"values: Invalid value: {value!r}: for 'Gt', 'Lt' operators, the value must be an integer"
+            )
+        return Requirement(key, "Gt" if following == ">" else "Lt", frozenset({value})), after
+    _check_value(key, value)
+    return Requirement(key, "NotIn" if following == "!=" else "In", frozenset({value})), after
+
+
+def _key(tokens: Sequence[str], position: int) -> str:
+    key = tokens[position] if position < len(tokens) else ""
+    errors = label_key_errors(key)
+    if errors:
+        raise SelectorError(f'key: Invalid value: "{key}": {"; ".join(errors)}')
+    return key
+
+
+def _check_value(key: str, value: str) -> None:
+    errors = label_value_errors(value)
+    if errors:
+        raise SelectorError(f'values[0][{key}]: Invalid value: "{value}": {"; ".join(errors)}')
+
+
+def _value_set(tokens: Sequence[str], position: int) -> tuple[frozenset[str], int]:
+    if position >= len(tokens) or tokens[position] != "(":
+        found = tokens[position] if position < len(tokens) else ""
+        raise SelectorError(f"unable to parse requirement: found '{found}' expected: '('")
+    values: set[str] = set()
+    last_was_value = False
+    for index in range(position + 1, len(tokens)):
+        token = tokens[index]
+        if token == ")":
+            return frozenset(values if last_was_value else values | {""}), index + 1
+        if token == ",":
+            if not last_was_value:
+                values.add("")
+            last_was_value = False
+        else:
+            values.add(token)
+            last_was_value = True
+    raise SelectorError("unable to parse requirement: found '', expected: ',' or ')'")
+
+
+def label_selector_of(selector: Mapping[str, Any] | None) -> LabelSelector:
+    """A ``metav1.LabelSelector`` object. None matches nothing, an empty one everything. Raises ``SelectorError``."""
+    if selector is None:
+        return NOTHING
+    requirements = [
+        Requirement(key, "In", frozenset({value})) for key, value in (selector.get("matchLabels") or {}).items()
+    ]
+    for expression in selector.get("matchExpressions") or []:
+        operator = expression.get("operator")
+        if operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
+            raise SelectorError(f'"{operator}" is not a valid label selector operator')
+        requirements.append(Requirement(expression["key"], operator, frozenset(expression.get("values") or ())))
+    return LabelSelector(tuple(sorted(requirements, key=lambda entry: entry.key)))
+
+
+def label_selector_of_map(match_labels: Mapping[str, str] | None) -> LabelSelector:
+    """A plain map of labels, as in ``Service.spec.selector``; an empty one matches everything."""
+    return LabelSelector(
+        tuple(Requirement(key, "In", frozenset({value})) for key, value in sorted((match_labels or {}).items()))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSelector:
+    """Conditions ``field=value`` or ``field!=value``; all must hold. Fields are named by their JSON path."""
+
+    terms: tuple[tuple[str, bool, str], ...] = ()
+    """(field, whether equality is wanted, value)."""
+
+    @property
+    def is_everything(self) -> bool:
+        return not self.terms
+
+    def matches(self, field_value: Callable[[str], str]) -> bool:
+        """``field_value`` gives the value of a field of the object, an empty string where it is absent."""
+        return all((field_value(field) == value) is wanted for field, wanted, value in self.terms)
+
+    def required_value(self, field: str) -> str | None:
+        """The value that ``field`` must equal, or None where the selector does not say so."""
+        for name, wanted, value in self.terms:
+            if name == field and wanted:
+                return value
+        return None
+
+    def __str__(self) -> str:
+        return ",".join(f"{field}{'=' if wanted else '!='}{_escape(value)}" for field, wanted, value in self.terms)
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
+
+
+@lru_cache(maxsize=4096)
+def parse_field_selector(text: str) -> FieldSelector:
+    """``a.b=c,d!=e`` with backslash escapes for ``\\``, ``,`` and ``=``. Raises ``SelectorError``."""
+    terms: list[tuple[str, bool, str]] = []
+    for term in re.findall(r"(?:\\.|[^,\\])+", text):
+        match = re.match(r"((?:\\.|[^=!\\])*)(!=|==|=)(.*)", term, re.DOTALL)
+        if match is None:
+            raise SelectorError(f"invalid field selector term: {term!r}: can't understand '{term}'")
+        field, operator, value = match.groups()
+        terms.append((field.strip(), operator != "!=", re.sub(r"\\(.)", r"\1", value)))
+    return FieldSelector(tuple(terms))

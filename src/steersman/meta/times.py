@@ -1,0 +1,34 @@
+"""RFC 3339 times as Kubernetes writes them: ``Time`` in seconds, ``MicroTime`` in microseconds, always UTC with ``Z``."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
+)
+
+
+def format_time(epoch_s: float) -> str:
+    """``metav1.Time``: whole seconds, cut off rather than rounded, ``2026-01-02T03:04:05Z``."""
+    return datetime.fromtimestamp(int(epoch_s // 1), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_micro_time(epoch_s: float) -> str:
+    """``metav1.MicroTime``: microseconds, ``2026-01-02T03:04:05.000006Z``."""
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time. Raises ``ValueError`` for anything else."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an RFC 3339 time")
+    year, month, day, hour, minute, second, fraction, _, sign, offset_hour, offset_minute = match.groups()
+    moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    epoch_s = moment.timestamp()
+    if sign:
+        offset_s = int(offset_hour) * 3600 + int(offset_minute) * 60
+        epoch_s -= offset_s if sign == "+" else -offset_s
+    return epoch_s + (float(f"0.{fraction}") if fraction else 0.0)

@@ -1,0 +1,116 @@
+"""What the API server has to know about one kind: the value that each file in ``groups/`` defines as ``KIND``.
+
+A kind's structure (types, required fields, list types, merge keys) comes from its OpenAPI definition; what a schema cannot
+say (defaults that depend on other fields, semantic validation, rules of status and generation) is written in its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from steersman.meta.errors import FieldError
+from steersman.meta.objects import Object
+from steersman.meta.resources import Resource
+
+STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of ``kubectl get``: upstream's TableColumnDefinition and how its cell is computed."""
+
+    name: str
+    type: str = "string"
+    """string, integer, number, boolean or date, as in OpenAPI."""
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+    """0 is always shown, 1 and more with ``-o wide``."""
+    cell: Callable[[Object, float], Any]
+    """(object, now as epoch seconds) -> the cell's JSON value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subresource:
+    """A path below an object, e.g. ``status``, ``scale``, ``eviction``, ``exec``."""
+
+    name: str
+    verbs: Sequence[str]
+    kind: str = ""
+    """The kind it takes and returns where that is not the object's own, with its group and version below."""
+    group: str = ""
+    version: str = ""
+
+
+def _nothing(obj: Object) -> None:
+    return None
+
+
+def _no_errors(obj: Object) -> list[FieldError]:
+    return []
+
+
+def _no_update_errors(new: Object, old: Object) -> list[FieldError]:
+    return []
+
+
+def _no_preparation(new: Object, old: Object) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A built-in kind in one served version.
+
+    The hooks get objects that they may change in place *on the paths they own*: the caller has copied the top level, metadata,
+    spec and status; deeper values are shared and must be replaced, not changed. ``default`` gets a whole private copy.
+    Order on a write: decode -> default -> prepare -> (mutating admission -> default) -> validate -> (validating admission)
+    -> commit.
+    """
+
+    resource: Resource
+    definition: str
+    """Name of its OpenAPI definition, e.g. ``io.k8s.api.core.v1.Pod``."""
+    singular: str
+    short_names: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    verbs: Sequence[str] = STANDARD_VERBS
+    subresources: Sequence[Subresource] = ()
+    storage_prefix: str
+    """Where it is stored below ``/registry/``, as upstream lays it out: ``pods``, ``services/specs``, ``minions``."""
+    storage_version: str = ""
+    """Version that is stored where a kind is served in several; empty: this one. Versions convert through ``convert``."""
+    columns: Sequence[Column] = ()
+    selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
+    """Field selectors beyond ``metadata.name`` and ``metadata.namespace``."""
+    name_errors: Callable[[str], list[str]] | None = None
+    """What is wrong with a name; None: a DNS subdomain."""
+    allows_create_on_update: bool = False
+    """PUT of an absent object creates it."""
+    allows_unconditional_update: bool = True
+    """PUT without a resourceVersion overwrites."""
+    has_status: bool = False
+    """Has a status subresource: ``status`` is dropped on create and kept from the old object on a main update."""
+    counts_generation: bool = False
+    """metadata.generation starts at 1 and rises when anything but metadata and status changes."""
+    default: Callable[[Object], None] = _nothing
+    prepare_create: Callable[[Object], None] = _nothing
+    """Beyond dropping status and setting generation, which the server does by the flags above."""
+    prepare_update: Callable[[Object, Object], None] = _no_preparation
+    """(new, old)."""
+    prepare_status_update: Callable[[Object, Object], None] = _no_preparation
+    validate: Callable[[Object], list[FieldError]] = _no_errors
+    """Semantic rules of a created or updated object; its structure is known to be right."""
+    validate_update: Callable[[Object, Object], list[FieldError]] = _no_update_errors
+    """(new, old): immutable fields and transitions, on top of ``validate(new)``."""
+    validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_errors
+    warnings: Callable[[Object], list[str]] | None = None
+    """Texts for Warning headers about a written object."""
+    convert: Callable[[Object, str], Object] | None = None
+    """(object of the storage version or of this one, wanted version) -> copy in that version."""
+    grace_period_s: Callable[[Object], int] | None = None
+    """Kinds that are deleted gracefully (pods): default grace period in seconds."""
+    is_stored: bool = True
+    """False for reviews and the like, which are answered and never stored (create is their only verb)."""
