@@ -36,7 +36,6 @@ from steersman.schema.groups.core import (
     event,
     limitrange,
     namespace,
-    node,
     persistentvolume,
     persistentvolumeclaim,
     pod,
@@ -46,6 +45,9 @@ from steersman.schema.groups.core import (
     secret,
     service,
     serviceaccount,
+)
+from steersman.schema.groups.core import (
+    node as core_node,
 )
 from steersman.schema.groups.discovery import endpointslice
 from steersman.schema.groups.events import event as new_event
@@ -74,7 +76,7 @@ REGISTRY: tuple[Kind, ...] = (
     event.KIND,
     limitrange.KIND,
     namespace.KIND,
-    node.KIND,
+    core_node.KIND,
     persistentvolumeclaim.KIND,
     persistentvolume.KIND,
     pod.KIND,
