@@ -47,7 +47,8 @@ class ControllerManagerConfig:
     unhealthy_zone_threshold: float = 0.55
 
     terminated_pod_gc_threshold: int = 12_500
-    namespace_sync_period_s: float = 300.0
+    namespace_deletion_delay_s: float = 5.0
+    """How long after its deletion a namespace's content is deleted: until every API server refuses new content."""
     resource_quota_sync_period_s: float = 300.0
     max_endpoints_per_slice: int = 100
     mirroring_max_endpoints_per_subset: int = 1000

@@ -18,7 +18,7 @@ from steersman.controllers.dependents import owners_of, selector_of
 from steersman.controllers.podcontrol import namespace_is_terminating
 from steersman.controllers.pods import by_controller
 from steersman.controllers.podtemplate import equal_without_hash
-from steersman.controllers.rolloutplan import Event, Plan, warning
+from steersman.controllers.rolloutplan import Event, Plan, warning, with_failed_creation
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
 from steersman.meta import objects
 from steersman.meta.errors import AlreadyExists, APIError, Conflict, NotFound
@@ -123,14 +123,9 @@ class DeploymentController:
     async def _report_failure(self, deployment: Object, rs: Object, error: APIError) -> None:
         text = f'Failed to create new replica set "{objects.name(rs)}": {error.message}'
         self._record(deployment, warning("ReplicaSetCreateError", text))
-        if rollout.deadline_s(deployment) is None:
-            return
-        planner = _Planner(deployment, (), {}, self._context.clock.now(), {**(deployment.get("status") or {})})
-        planner._set_condition("Progressing", "False", "ReplicaSetCreateError", text)
-        if not _same_status(deployment.get("status") or {}, planner.status):
-            await self._context.client.update(
-                DEPLOYMENTS, {**deployment, "status": planner.status}, subresource="status"
-            )
+        failed = with_failed_creation(deployment, text, self._context.clock.now())
+        if failed is not None:
+            await self._context.client.update(DEPLOYMENTS, failed, subresource="status")
 
     async def _delete(self, key: str, rs: Object) -> None:
         try:
