@@ -67,7 +67,7 @@ class Capabilities:
 class ContainerSecurityContext:
     capabilities: Capabilities | None = None
     privileged: bool = False
-    namespaces: NamespaceOption = NamespaceOption()
+    namespaces: NamespaceOption = field(default_factory=NamespaceOption)
     selinux: SELinuxOption | None = None
     run_as_user: int | None = None
     run_as_group: int | None = None
