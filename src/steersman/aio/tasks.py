@@ -66,6 +66,12 @@ class TaskGroup:
         if self._failure is not None:
             raise self._failure
 
+    def cancel(self) -> None:
+        """Ask every task to end, without waiting for it."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+
     async def close(self) -> None:
         """Cancel what is running and wait for it to end."""
         self._closing = True

@@ -1,0 +1,1 @@
+"""Talking to an API server: transports, the client, informers, leader election, event recording."""

@@ -4,8 +4,6 @@ An object that came from a cache or a watch is shared and must not be changed: c
 (``with_metadata``, ``{**obj, "status": …}``), never deeply.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,0 +1,174 @@
+"""What every component's command does around its component: event loop, logging, signals, health and metrics.
+
+A component's command parses its flags and calls ``run_component``. Called on its own, that runs the component until
+SIGTERM or SIGINT; under ``steersman run`` several components share one process and one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from steersman.aio.clock import Clock, SystemClock
+from steersman.aio.tasks import TaskGroup
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from steersman.client.api import Client
+
+STOP_GRACE_S = 25.0
+log = logging.getLogger(__name__)
+
+
+class Component(Protocol):
+    """A part of Kubernetes that runs until it is cancelled."""
+
+    async def run(self) -> None: ...
+
+    def ready(self) -> bool:
+        """What /readyz answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Where a component answers /healthz, /livez, /readyz and /metrics. Port 0: nowhere."""
+
+    bind_address: str = "127.0.0.1"
+    port: int = 0
+    tls_cert_file: str = ""
+    tls_private_key_file: str = ""
+    """Both empty: plain HTTP, as upstream's kube-proxy and kubelet health ports are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What a process lends to the components it runs."""
+
+    clock: Clock
+    rng: random.Random
+    registry: CollectorRegistry
+
+    def client(self, kubeconfig: str, *, user_agent: str, master: str = "") -> Client:
+        """A client for the kubeconfig's current context; without a file, for the cluster this pod runs in.
+
+        ``master`` overrides the server's address. Raises ``click.UsageError`` where neither can be used.
+        """
+        import os
+        from dataclasses import replace
+
+        from steersman.client import kubeconfig as kubeconfigs
+        from steersman.client.api import Client
+        from steersman.client.http import HTTPTransport
+
+        try:
+            config = kubeconfigs.load(kubeconfig) if kubeconfig else kubeconfigs.in_cluster(os.environ)
+        except kubeconfigs.KubeConfigError as error:
+            raise click.UsageError(str(error)) from error
+        if master:
+            config = replace(config, server=master.rstrip("/"))
+        return Client(HTTPTransport(config, clock=self.clock), user_agent=f"{user_agent}/v1.36.0 (steersman)")
+
+
+Build = Callable[[Environment], Awaitable[Component]]
+"""Makes the component on the running event loop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A component whose flags have been read."""
+
+    name: str
+    build: Build
+    serving: Serving = field(default_factory=Serving)
+
+
+@dataclass(slots=True)
+class Collector:
+    """Under ``steersman run``: takes programs instead of running them, to run them together afterwards."""
+
+    programs: list[Program] = field(default_factory=list)
+    verbosity: int = 0
+
+
+def run_component(name: str, build: Build, *, serving: Serving | None = None, verbosity: int = 0) -> None:
+    """Run one component to its end, or hand it to the ``Collector`` of ``steersman run``."""
+    program = Program(name=name, build=build, serving=serving or Serving())
+    context = click.get_current_context(silent=True)
+    collector = context.find_object(Collector) if context is not None else None
+    if collector is not None:
+        collector.programs.append(program)
+        collector.verbosity = max(collector.verbosity, verbosity)
+        return
+    run_programs([program], verbosity=verbosity)
+
+
+def run_programs(programs: Sequence[Program], *, verbosity: int = 0) -> None:
+    """Run ``programs`` on one event loop until a signal; exits with 1 when one of them fails."""
+    configure_logging(verbosity)
+    try:
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_main(programs))
+    except ImportError:
+        asyncio.run(_main(programs))
+    except click.ClickException:
+        raise
+    except Exception as error:
+        log.critical("%s: %s", ", ".join(program.name for program in programs), error, exc_info=error)
+        sys.exit(1)
+
+
+def configure_logging(verbosity: int) -> None:
+    """``--v=2`` and above logs INFO's finer grains, 4 and above DEBUG, as upstream's levels are used."""
+    level = logging.DEBUG if verbosity >= 4 else logging.INFO
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(asctime)s.%(msecs)03d %(levelname).1s %(name)s: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )  # fmt: skip
+    for chatty in ("aiohttp.access", "asyncio", "grpc"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+async def _main(programs: Sequence[Program]) -> None:
+    from prometheus_client import CollectorRegistry
+
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    clock = SystemClock()
+    async with TaskGroup("process") as group:
+        for program in programs:
+            environment = Environment(clock=clock, rng=random.Random(), registry=CollectorRegistry())
+            component = await program.build(environment)
+            group.spawn(component.run(), name=program.name)
+            if program.serving.port:
+                from steersman.cli.health import serve_health
+
+                group.spawn(
+                    serve_health(program.serving, component, environment.registry), name=f"{program.name}-health"
+                )
+        stop = asyncio.ensure_future(stopped.wait())
+        work = asyncio.ensure_future(group.wait())
+        await asyncio.wait({stop, work}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if work.done():
+            work.result()
+            raise RuntimeError("a component ended by itself")
+        work.cancel()
+        log.info("stopping")
+        try:
+            async with asyncio.timeout(STOP_GRACE_S):
+                await group.close()
+        except TimeoutError:
+            log.warning("not stopped in %.0f s; leaving", STOP_GRACE_S)

@@ -1,0 +1,107 @@
+"""A transport over HTTP/1.1 with TLS: keep-alive connections, streamed bodies, bearer tokens that rotate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from steersman.aio.clock import Clock, SystemClock
+from steersman.client.api import encode
+from steersman.client.kubeconfig import KubeConfig
+from steersman.client.transport import Transport, Unreachable
+from steersman.meta.wire import Request, Response
+
+REQUEST_TIMEOUT_S = 60.0
+CONNECT_TIMEOUT_S = 10.0
+TOKEN_REREAD_S = 60.0
+CONNECTION_LIMIT = 256
+
+
+class HTTPTransport:
+    """Requests to one API server as one identity. Create it on a running event loop."""
+
+    def __init__(self, config: KubeConfig, *, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._token = config.token
+        self._token_due_s = float("-inf")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=config.ssl_context() or True, limit=CONNECTION_LIMIT),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            read_bufsize=1 << 18,
+        )
+
+    async def send(self, request: Request) -> Response:
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S), await self._start(request) as answer:
+                body = await answer.read()
+                return Response(status=answer.status, headers=_headers(answer), body=body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(request, error) from error
+
+    async def open(self, request: Request) -> Response:
+        try:
+            answer = await self._start(request)
+            if answer.status >= 400:
+                async with answer:
+                    return Response(status=answer.status, headers=_headers(answer), body=await answer.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(request, error) from error
+        return Response(status=answer.status, headers=_headers(answer), stream=self._chunks(request, answer))
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _start(self, request: Request) -> aiohttp.ClientResponse:
+        headers = dict(request.headers)
+        token = self._bearer_token()
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        if self._config.impersonate:
+            headers["impersonate-user"] = self._config.impersonate
+            if self._config.impersonate_groups:
+                headers["impersonate-group"] = ", ".join(self._config.impersonate_groups)
+        query = urlencode(request.query, doseq=True)
+        path = request.raw_path or quote(request.path, safe="/:@!$&'()*+,;=~-._")
+        url = URL(f"{self._config.server}{path}{'?' + query if query else ''}", encoded=True)
+        body: Any = request.body or None
+        if request.content is not None:
+            body = encode(request.content)
+        options: dict[str, Any] = {}
+        if self._config.tls_server_name:
+            options["server_hostname"] = self._config.tls_server_name
+        return await self._session.request(
+            request.method, url, headers=headers, data=body, allow_redirects=False, **options
+        )
+
+    def _bearer_token(self) -> str:
+        if self._config.token_file and self._clock.monotonic() >= self._token_due_s:
+            self._token = Path(self._config.token_file).read_text().strip()
+            self._token_due_s = self._clock.monotonic() + TOKEN_REREAD_S
+        return self._token
+
+    async def _chunks(self, request: Request, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in answer.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(request, error) from error
+        finally:
+            answer.close()
+
+    def _unreachable(self, request: Request, error: Exception) -> Unreachable:
+        return Unreachable(f"{request.method} {self._config.server}{request.path}: {error or type(error).__name__}")
+
+
+def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.headers.items()}
+
+
+def _conforms(config: KubeConfig) -> Transport:
+    return HTTPTransport(config)

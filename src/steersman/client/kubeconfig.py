@@ -1,0 +1,139 @@
+"""Kubeconfig files: which server, which certificates, which identity.
+
+Source: the v1 Config type of kubectl's documentation. Credential plugins (``exec``, ``auth-provider``) and proxies are
+refused by name rather than ignored.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class KubeConfigError(ValueError):
+    """The kubeconfig cannot be used; the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeConfig:
+    """One context of a kubeconfig, its files read."""
+
+    server: str
+    ca_pem: bytes = b""
+    client_certificate_pem: bytes = b""
+    client_key_pem: bytes = b""
+    token: str = ""
+    token_file: str = ""
+    """Read again as it is rotated; wins over ``token``."""
+    insecure_skip_tls_verify: bool = False
+    tls_server_name: str = ""
+    namespace: str = "default"
+    impersonate: str = ""
+    impersonate_groups: Sequence[str] = ()
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The TLS settings of this context; None for a plain ``http`` server."""
+        if not self.server.startswith("https:"):
+            return None
+        context = ssl.create_default_context()
+        if self.ca_pem:
+            context = ssl.create_default_context(cadata=self.ca_pem.decode())
+        if self.insecure_skip_tls_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.client_certificate_pem:
+            # The ssl module reads certificates from files only.
+            with tempfile.NamedTemporaryFile() as pair:
+                pair.write(self.client_certificate_pem + b"\n" + self.client_key_pem)
+                pair.flush()
+                context.load_cert_chain(pair.name)
+        return context
+
+
+def load(path: str | Path, context: str = "") -> KubeConfig:
+    """The named context of the file, else its current one. Raises ``KubeConfigError``."""
+    file = Path(path)
+    try:
+        document = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except OSError as error:
+        raise KubeConfigError(f"cannot read kubeconfig {file}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise KubeConfigError(f"{file} is not YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise KubeConfigError(f"{file} is not a kubeconfig")
+    return parse(document, context=context, origin=file)
+
+
+def parse(document: Mapping[str, Any], *, context: str = "", origin: Path) -> KubeConfig:
+    """One context of a decoded kubeconfig; relative paths are taken from ``origin``'s directory."""
+    wanted = context or document.get("current-context") or ""
+    chosen = _entry(document, "contexts", "context", wanted, origin)
+    cluster = _entry(document, "clusters", "cluster", chosen.get("cluster") or "", origin)
+    user = _entry(document, "users", "user", chosen["user"], origin) if chosen.get("user") else {}
+    for section, unsupported in ((user, ("exec", "auth-provider", "username")), (cluster, ("proxy-url",))):
+        for field in unsupported:
+            if section.get(field):
+                raise KubeConfigError(f"{origin}: {field} is not supported")
+    if not cluster.get("server"):
+        raise KubeConfigError(f"{origin}: cluster of context {wanted!r} has no server")
+    token_file = user.get("tokenFile") or ""
+    return KubeConfig(
+        server=str(cluster["server"]).rstrip("/"),
+        ca_pem=_data(cluster, "certificate-authority", origin),
+        client_certificate_pem=_data(user, "client-certificate", origin),
+        client_key_pem=_data(user, "client-key", origin),
+        token=user.get("token") or "",
+        token_file=str(origin.parent / token_file) if token_file else "",
+        insecure_skip_tls_verify=bool(cluster.get("insecure-skip-tls-verify")),
+        tls_server_name=cluster.get("tls-server-name") or "",
+        namespace=chosen.get("namespace") or "default",
+        impersonate=user.get("as") or "",
+        impersonate_groups=tuple(user.get("as-groups") or ()),
+    )
+
+
+def in_cluster(environment: Mapping[str, str]) -> KubeConfig:
+    """The identity that a pod finds in its service account volume. Raises ``KubeConfigError`` outside of a pod."""
+    host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise KubeConfigError("not in a cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
+    address = f"[{host}]" if ":" in host else host
+    try:
+        return KubeConfig(
+            server=f"https://{address}:{port}",
+            ca_pem=(_SERVICE_ACCOUNT / "ca.crt").read_bytes(),
+            token_file=str(_SERVICE_ACCOUNT / "token"),
+            namespace=(_SERVICE_ACCOUNT / "namespace").read_text().strip(),
+        )
+    except OSError as error:
+        raise KubeConfigError(f"the pod has no service account volume: {error}") from error
+
+
+def _entry(document: Mapping[str, Any], section: str, field: str, name: str, origin: Path) -> Mapping[str, Any]:
+    for entry in document.get(section) or []:
+        if entry.get("name") == name:
+            found: Mapping[str, Any] = entry.get(field) or {}
+            return found
+    raise KubeConfigError(f"{origin}: no {field} named {name!r}")
+
+
+def _data(section: Mapping[str, Any], field: str, origin: Path) -> bytes:
+    inline = section.get(f"{field}-data")
+    if inline:
+        return base64.b64decode(inline)
+    path = section.get(field)
+    if not path:
+        return b""
+    try:
+        return (origin.parent / str(path)).read_bytes()
+    except OSError as error:
+        raise KubeConfigError(f"{origin}: {field}: {error}") from error
