@@ -1,0 +1,15 @@
+"""Secret: data that must not be shown around."""
+
+from __future__ import annotations
+
+from steersman.meta.resources import SECRETS
+from steersman.schema.kind import Kind
+from steersman.schema.selectable import text_at
+
+KIND = Kind(
+    resource=SECRETS,
+    definition="io.k8s.api.core.v1.Secret",
+    singular="secret",
+    storage_prefix="secrets",
+    selectable_fields={"type": text_at("type")},
+)

@@ -1,0 +1,18 @@
+"""VolumeAttachment: the wish to attach a volume to a node."""
+
+from __future__ import annotations
+
+from steersman.meta.resources import VOLUMEATTACHMENTS
+from steersman.schema.kind import Kind
+from steersman.schema.subresources import STATUS
+
+KIND = Kind(
+    resource=VOLUMEATTACHMENTS,
+    definition="io.k8s.api.storage.v1.VolumeAttachment",
+    singular="volumeattachment",
+    subresources=(STATUS,),
+    storage_prefix="volumeattachments",
+    has_status=True,
+    allows_unconditional_update=False,
+    delete_returns_object=True,
+)
