@@ -264,7 +264,8 @@ def _jwk(key: Any) -> Key:
 
 
 def _pem_blocks(pem: bytes) -> list[bytes]:
-    blocks, lines = [], []
+    blocks: list[bytes] = []
+    lines: list[bytes] = []
     for line in pem.splitlines():
         if line.startswith(b"-----BEGIN"):
             lines = []

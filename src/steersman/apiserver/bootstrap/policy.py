@@ -93,9 +93,7 @@ _NAMESPACE_BINDINGS: dict[str, tuple[str, tuple[Subject, ...]]] = {
 
 def bootstrap_objects() -> list[tuple[Resource, Object]]:
     """Every role and binding of a new cluster, in the order in which they are made."""
-    rows: list[tuple[Resource, Object]] = []
-    for name in _AGGREGATED:
-        rows.append((CLUSTERROLES, _cluster_role(name, "")))
+    rows: list[tuple[Resource, Object]] = [(CLUSTERROLES, _cluster_role(name, "")) for name in _AGGREGATED]
     rows += [(CLUSTERROLES, _cluster_role(name, text)) for name, text in CLUSTER_ROLES.items()]
     rows += [(CLUSTERROLEBINDINGS, _cluster_binding(name, name, who)) for name, who in _CLUSTER_BINDINGS.items()]
     for controller, text in CONTROLLER_ROLES.items():
