@@ -61,8 +61,7 @@ class RBACAuthorizer:
                     return Decision(allowed=True, reason=f"RBAC: allowed by {grant.because} to {who}")
             if grant.problem:
                 problems.append(grant.problem)
-        reason = f"RBAC: {problems[0] if len(problems) == 1 else f'[{", ".join(problems)}]'}" if problems else ""
-        return Decision(allowed=False, reason=reason)
+        return Decision(allowed=False, reason=f"RBAC: {_aggregate(problems)}" if problems else "")
 
     def rules_for(self, user: User, namespace: str) -> tuple[list[Rule], str]:
         """Every rule that holds for ``user`` in ``namespace``, and what kept the list from being complete."""
@@ -137,6 +136,11 @@ def _subjects(binding: Object) -> Iterable[Subject]:
             namespace = subject.get("namespace") or objects.namespace(binding)
             if namespace:
                 yield "User", f"{_ACCOUNT_PREFIX}{namespace}:{name}"
+
+
+def _aggregate(problems: Sequence[str]) -> str:
+    """As Go's aggregate of errors reads."""
+    return problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
 
 
 def _describe(subject: Subject) -> str:

@@ -123,7 +123,7 @@ def describe(rules: Sequence[Rule]) -> str:
 
 
 def _url_matches(pattern: str, path: str) -> bool:
-    if pattern == ALL or pattern == path:
+    if pattern in (ALL, path):
         return True
     return pattern.endswith("*") and path.startswith(pattern[:-1])
 
