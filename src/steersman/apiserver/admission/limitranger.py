@@ -5,7 +5,7 @@ Source: "Limit Ranges" in the Kubernetes documentation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -39,7 +39,7 @@ class LimitRanger:
             return
         is_resize = resource == PODS and request.subresource == "resize"
         if resource == PODS and (is_resize or (request.operation == "CREATE" and not request.subresource)):
-            check = _pod_violations
+            check: Callable[[Object, Object], Iterator[str]] = _pod_violations
         elif resource == PERSISTENTVOLUMECLAIMS and not request.subresource:
             check = _claim_violations
         else:
