@@ -17,9 +17,9 @@ from steersman.apiserver import yamlbody
 from steersman.apiserver.call import Call
 from steersman.apiserver.negotiation import JSON, body_media_type
 from steersman.apiserver.options import FieldValidation
-from steersman.meta.errors import BadRequest, FieldError
+from steersman.meta.errors import BadRequest
 from steersman.meta.objects import Object
-from steersman.schema.structural import Structure
+from steersman.schema.structural import Structure, cannot_be_handled, strict_decoding_error, strict_errors
 
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _POSITION = re.compile(r"\(byte (\d+)\)")
@@ -104,22 +104,20 @@ def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValid
         why = f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(value)} into Go value of type "
         raise _unrecognized(expected.kind, f"{why}struct {{ APIVersion string; Kind string }}", shown)
     _check_kind(value, expected)
-    structure = expected.structure()
-    errors, unknown = structure.check(value)
-    mistyped = next((error for error in errors if error.type == "FieldValueTypeInvalid"), None)
-    if mistyped is not None:
-        raise _cannot_be_handled(expected, _type_error_text(mistyped))
-    strict = [f'unknown field "{path}"' for path in unknown]
+    unknown: list[str] | None = None if validation == "Ignore" else []
+    try:
+        decoded: Object = expected.structure().decode(value, unknown)
+    except BadRequest as error:
+        raise cannot_be_handled(expected.kind, expected.version, expected.kind, error.message) from error
+    strict = strict_errors(unknown) if unknown else []
     strict += [f'duplicate field "{path}"' for path in parsed.duplicates]
     if strict and validation == "Strict":
-        raise _cannot_be_handled(expected, f"strict decoding error: {', '.join(strict)}")
-    if strict and validation == "Warn":
-        for text in strict:
-            call.warn(text)
-    pruned: Object = structure.prune(value)
-    pruned["apiVersion"] = expected.api_version
-    pruned["kind"] = expected.kind
-    return pruned
+        raise cannot_be_handled(expected.kind, expected.version, expected.kind, strict_decoding_error(strict))
+    for text in strict:
+        call.warn(text)
+    decoded["apiVersion"] = expected.api_version
+    decoded["kind"] = expected.kind
+    return decoded
 
 
 def _check_kind(value: Mapping[str, Any], expected: Expected) -> None:
@@ -144,15 +142,6 @@ def _check_kind(value: Mapping[str, Any], expected: Expected) -> None:
         package = expected.group.partition(".")[0] or "core"
         why = f"converting ({short}.{kind}) to ({package}.{expected.kind}): unknown conversion"
     raise BadRequest(f'{kind} in version "{short}" cannot be handled as a {expected.kind}: {why}')
-
-
-def _cannot_be_handled(expected: Expected, why: str) -> BadRequest:
-    return BadRequest(f'{expected.kind} in version "{expected.version}" cannot be handled as a {expected.kind}: {why}')
-
-
-def _type_error_text(error: FieldError) -> str:
-    wanted = error.detail.partition("must be of type ")[2].partition(":")[0] or error.detail
-    return f"json: cannot unmarshal {_go_type(error.value)} into Go struct field {error.field} of type {wanted}"
 
 
 def _go_type(value: Any) -> str:

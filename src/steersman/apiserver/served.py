@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Protocol
 
-from steersman.meta.errors import BadRequest, Invalid, FieldError
+from steersman.meta.errors import BadRequest, FieldError, InternalError, Invalid
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.meta.selectors import FieldSelector
 from steersman.schema.kind import Kind
 from steersman.schema.structural import Structure, compiled
-from steersman.store.objects import Stored
+
+class Entity(Protocol):
+    """An object to be read or sent: a ``Stored``, or an ``Unstored`` for what was computed."""
+
+    @property
+    def obj(self) -> Object: ...
+
+    @property
+    def json(self) -> bytes: ...
+
 
 FieldReader = Callable[[Object], str]
 
@@ -24,12 +34,14 @@ _META_FIELDS: Mapping[str, FieldReader] = {
 class Served:
     """One kind in one version. Made once per kind; what is expensive is made when it is first used."""
 
-    def __init__(self, kind: Kind, storage: Kind | None = None) -> None:
+    def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.resource: Resource = kind.resource
-        self.storage = storage or kind
-        """The version in which objects are stored."""
-        self.converts = self.storage.resource.api_version != kind.resource.api_version
+        group = self.resource.group if kind.storage_group is None else kind.storage_group
+        version = kind.storage_version or self.resource.version
+        self.storage_api_version = f"{group}/{version}" if group else version
+        """In which objects are stored."""
+        self.converts = self.storage_api_version != kind.resource.api_version
         self.prefix = f"/registry/{kind.storage_prefix}/"
 
     def __repr__(self) -> str:
@@ -60,17 +72,33 @@ class Served:
                 raise BadRequest(f"field label not supported: {field}")
             raise BadRequest(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
 
-    def obj(self, stored: Stored) -> Object:
+    def obj(self, stored: Entity) -> Object:
         """A stored object in this version; shared, unless it had to be converted."""
-        if not self.converts or self.kind.convert is None:
-            return stored.obj
-        return self.kind.convert(stored.obj, self.resource.version)
+        return self.from_storage(stored.obj)
+
+    def from_storage(self, obj: Object) -> Object:
+        """An object in this version, whatever version it is in."""
+        wanted = self.resource.api_version
+        if not self.converts or obj.get("apiVersion") == wanted:
+            return obj
+        return self._converted(obj, wanted)
 
     def to_storage(self, obj: Object) -> Object:
         """The object in the version that is stored."""
-        if not self.converts or self.kind.convert is None:
-            return obj
-        return self.kind.convert(obj, self.storage.resource.version)
+        return self._converted(obj, self.storage_api_version) if self.converts else obj
+
+    def _converted(self, obj: Object, api_version: str) -> Object:
+        convert = self.kind.convert
+        if convert is None:
+            raise InternalError(f"{self!r} cannot be converted to {api_version}")
+        return convert(obj, api_version)
+
+    def finalizers(self, obj: Object) -> Sequence[str]:
+        """What keeps a deleted object: its finalizers; of a namespace also those of its spec."""
+        own: Sequence[str] = obj["metadata"].get("finalizers") or ()
+        if self.resource.plural == "namespaces" and not self.resource.group:
+            return (*own, *((obj.get("spec") or {}).get("finalizers") or ()))
+        return own
 
     def invalid(self, name: str, errors: list[FieldError]) -> Invalid:
         return Invalid.of(self.resource.kind, self.resource.group, name, errors)
