@@ -110,9 +110,7 @@ def value(call: Call, obj: Any, *, status: int = 200, form: Representation | Non
     return _response(call, form.media_type, body, status, obj if call.is_in_process else None)
 
 
-def listing(
-    call: Call, served: Served, items: Sequence[Entity], metadata: ListMeta, *, now_s: float
-) -> Response:
+def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListMeta, *, now_s: float) -> Response:
     """A list of objects of the kind that the URL names."""
     form = wanted(call)
     resource = served.resource

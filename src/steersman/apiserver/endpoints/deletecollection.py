@@ -33,9 +33,7 @@ async def deletecollection(api: API, served: Served, call: Call) -> Response:
     async def delete_one(stored: Stored) -> None:
         metadata = stored.obj["metadata"]
         try:
-            await deletion.delete_object(
-                api, served, call, metadata.get("namespace") or "", metadata["name"], options
-            )
+            await deletion.delete_object(api, served, call, metadata.get("namespace") or "", metadata["name"], options)
         except NotFound:
             return
 
