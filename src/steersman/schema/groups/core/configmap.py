@@ -1,0 +1,14 @@
+"""ConfigMap: configuration that pods read as files or environment variables."""
+
+from __future__ import annotations
+
+from steersman.meta.resources import CONFIGMAPS
+from steersman.schema.kind import Kind
+
+KIND = Kind(
+    resource=CONFIGMAPS,
+    definition="io.k8s.api.core.v1.ConfigMap",
+    singular="configmap",
+    short_names=("cm",),
+    storage_prefix="configmaps",
+)
