@@ -217,7 +217,7 @@ def _owner_reference_errors(references: Sequence[Object]) -> list[FieldError]:
             own = f"{reference.get('kind')}/{reference.get('name')}"
             if controller:
                 detail = (
-                    "Only one reference can have Controller set to true. Found \"true\" in references for "
+                    'Only one reference can have Controller set to true. Found "true" in references for '
                     f"{controller} and {own}"
                 )
                 errors.append(invalid(path, list(references), detail))
@@ -249,5 +249,3 @@ def _managed_fields_errors(entries: Sequence[Object]) -> list[FieldError]:
         if len(str(entry.get("manager") or "")) > 128:
             errors.append(too_long(f"{path}.manager", 128))
     return errors
-
-

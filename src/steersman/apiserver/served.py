@@ -70,9 +70,7 @@ class Served:
                 continue
             if self.kind.selectable_fields:
                 raise BadRequest(f"field label not supported: {field}")
-            raise BadRequest(
-                f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
-            )
+            raise BadRequest(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
 
     def obj(self, stored: Entity) -> Object:
         """A stored object in this version; shared, unless it had to be converted."""

@@ -59,7 +59,13 @@ def load(body: bytes) -> tuple[Any, list[str]]:
 def dump(value: Any) -> bytes:
     """``value`` as a YAML document."""
     text: bytes = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, allow_unicode=True, encoding="utf-8", width=10**9
+        value,
+        Dumper=_Dumper,
+        default_flow_style=False,
+        sort_keys=True,
+        allow_unicode=True,
+        encoding="utf-8",
+        width=10**9,
     )
     return text
 
