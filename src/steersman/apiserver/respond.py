@@ -20,7 +20,6 @@ from steersman.apiserver.served import Entity, Served
 from steersman.meta.errors import APIError, BadRequest
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
-from steersman.schema import tables
 
 SLICE_BYTES = 64 * 1024
 GZIP_FROM_BYTES = 128 * 1024
@@ -144,6 +143,8 @@ def table(
     if include not in _TABLE_OBJECTS:
         raise BadRequest(f'unrecognized includeObject value: "{include}"')
     version = wanted(call).shape_version
+    from steersman.schema import tables
+
     return tables.table(
         served.kind, objects, now_s=now_s, metadata=metadata, include=include or "Metadata", version=version,
         with_columns=with_columns,

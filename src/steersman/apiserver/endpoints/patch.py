@@ -20,7 +20,7 @@ from steersman.meta.errors import BadRequest, Invalid, invalid
 from steersman.meta.objects import Object
 from steersman.meta.patches import json_patch, json_patch_strict_errors, merge_patch
 from steersman.meta.wire import Response
-from steersman.schema.strategic import strategic_merge_patch
+from steersman.schema.strategic import strategic_merge
 from steersman.schema.structural import strict_decoding_error
 
 JSON_PATCH = "application/json-patch+json"
@@ -107,7 +107,7 @@ def _mechanism(served: Served, call: Call, media_type: str, options: WriteOption
         return lambda old: json_patch(old, document)
     if media_type == MERGE_PATCH:
         return lambda old: merge_patch(old, document)
-    return lambda old: strategic_merge_patch(old, document, served.kind.definition)
+    return lambda old: strategic_merge(old, document, served.kind.definition)
 
 
 def _document(call: Call) -> Parsed:
