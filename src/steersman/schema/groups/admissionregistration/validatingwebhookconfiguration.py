@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.resources import VALIDATINGWEBHOOKCONFIGURATIONS
+from steersman.schema.groups.admissionregistration.webhook import default_webhooks
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -13,4 +14,5 @@ KIND = Kind(
     storage_prefix="validatingwebhookconfigurations",
     counts_generation=True,
     allows_unconditional_update=False,
+    default=default_webhooks,
 )

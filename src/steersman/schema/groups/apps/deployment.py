@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import DEPLOYMENTS
+from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import SCALE, STATUS
+
+
+def default(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    default_pod_template(spec.get("template"))
+    if spec.get("replicas") is None:
+        spec["replicas"] = 1
+    strategy = spec.get("strategy")
+    if strategy is None:
+        strategy = spec["strategy"] = {}
+    if not strategy.get("type"):
+        strategy["type"] = "RollingUpdate"
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.get("rollingUpdate")
+        if rolling is None:
+            rolling = strategy["rollingUpdate"] = {}
+        if rolling.get("maxUnavailable") is None:
+            rolling["maxUnavailable"] = "25%"
+        if rolling.get("maxSurge") is None:
+            rolling["maxSurge"] = "25%"
+    if spec.get("revisionHistoryLimit") is None:
+        spec["revisionHistoryLimit"] = 10
+    if spec.get("progressDeadlineSeconds") is None:
+        spec["progressDeadlineSeconds"] = 600
+    if obj.get("status") is None:
+        obj["status"] = {}
+
 
 KIND = Kind(
     resource=DEPLOYMENTS,
@@ -19,4 +48,5 @@ KIND = Kind(
     storage_prefix="deployments",
     has_status=True,
     counts_generation=True,
+    default=default,
 )

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import CRONJOBS
+from steersman.schema.groups.batch.jobspec import default_job_spec
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
+
+
+def default(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    if not spec.get("concurrencyPolicy"):
+        spec["concurrencyPolicy"] = "Allow"
+    if spec.get("suspend") is None:
+        spec["suspend"] = False
+    if spec.get("successfulJobsHistoryLimit") is None:
+        spec["successfulJobsHistoryLimit"] = 3
+    if spec.get("failedJobsHistoryLimit") is None:
+        spec["failedJobsHistoryLimit"] = 1
+    template = spec.get("jobTemplate")
+    if template is not None:
+        if template.get("metadata") is None:
+            template["metadata"] = {}
+        default_job_spec(template.setdefault("spec", {}))
+    if obj.get("status") is None:
+        obj["status"] = {}
+
 
 KIND = Kind(
     resource=CRONJOBS,
@@ -16,4 +38,5 @@ KIND = Kind(
     storage_prefix="cronjobs",
     has_status=True,
     counts_generation=True,
+    default=default,
 )

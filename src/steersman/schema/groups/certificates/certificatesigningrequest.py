@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS
 from steersman.schema.kind import Kind, Subresource
 from steersman.schema.selectable import text_at
 from steersman.schema.subresources import STATUS
+
+
+def default(obj: Object) -> None:
+    if obj.get("status") is None:
+        obj["status"] = {}
+
 
 KIND = Kind(
     resource=CERTIFICATESIGNINGREQUESTS,
@@ -19,4 +26,5 @@ KIND = Kind(
     storage_prefix="certificatesigningrequests",
     selectable_fields={"spec.signerName": text_at("spec", "signerName")},
     has_status=True,
+    default=default,
 )

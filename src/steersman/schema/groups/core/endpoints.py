@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import ENDPOINTS
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    for subset in obj.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            if not port.get("protocol"):
+                port["protocol"] = "TCP"
+
 
 KIND = Kind(
     resource=ENDPOINTS,
@@ -12,4 +21,5 @@ KIND = Kind(
     short_names=("ep",),
     storage_prefix="services/endpoints",
     allows_create_on_update=True,
+    default=default,
 )

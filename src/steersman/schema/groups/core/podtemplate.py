@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import PODTEMPLATES
+from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    default_pod_template(obj.get("template"))
+
 
 KIND = Kind(
     resource=PODTEMPLATES,
@@ -12,4 +19,5 @@ KIND = Kind(
     storage_prefix="podtemplates",
     counts_generation=True,
     delete_returns_object=True,
+    default=default,
 )

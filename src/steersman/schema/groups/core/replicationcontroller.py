@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICATIONCONTROLLERS
+from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
 from steersman.schema.selectable import count_at
 from steersman.schema.subresources import SCALE, STATUS
+
+
+def default(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    if spec.get("replicas") is None:
+        spec["replicas"] = 1
+    template = spec.get("template")
+    if template is not None:
+        default_pod_template(template)
+        labels = template["metadata"].get("labels")
+        if labels:
+            if not spec.get("selector"):
+                spec["selector"] = dict(labels)
+            metadata = obj.setdefault("metadata", {})
+            if not metadata.get("labels"):
+                metadata["labels"] = dict(labels)
+    if obj.get("status") is None:
+        obj["status"] = {"replicas": 0}
+
 
 KIND = Kind(
     resource=REPLICATIONCONTROLLERS,
@@ -21,4 +42,5 @@ KIND = Kind(
     selectable_fields={"status.replicas": count_at("status", "replicas")},
     has_status=True,
     counts_generation=True,
+    default=default,
 )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import SECRETS
 from steersman.schema.kind import Kind
 from steersman.schema.selectable import text_at
+
+
+def default(obj: Object) -> None:
+    if not obj.get("type"):
+        obj["type"] = "Opaque"
+
 
 KIND = Kind(
     resource=SECRETS,
@@ -12,4 +19,5 @@ KIND = Kind(
     singular="secret",
     storage_prefix="secrets",
     selectable_fields={"type": text_at("type")},
+    default=default,
 )

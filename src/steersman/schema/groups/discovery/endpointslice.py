@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import ENDPOINTSLICES
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    for port in obj.get("ports") or ():
+        if port.get("name") is None:
+            port["name"] = ""
+        if not port.get("protocol"):
+            port["protocol"] = "TCP"
+
 
 KIND = Kind(
     resource=ENDPOINTSLICES,
@@ -11,4 +21,5 @@ KIND = Kind(
     singular="endpointslice",
     storage_prefix="endpointslices",
     counts_generation=True,
+    default=default,
 )

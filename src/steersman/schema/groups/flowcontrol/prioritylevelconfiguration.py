@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import PRIORITYLEVELCONFIGURATIONS
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
+
+
+def default(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    exempt, limited = spec.get("exempt"), spec.get("limited")
+    if exempt is not None:
+        _set_absent(exempt, nominalConcurrencyShares=0, lendablePercent=0)
+    if limited is not None:
+        _set_absent(limited, nominalConcurrencyShares=30, lendablePercent=0)
+        response = limited.get("limitResponse")
+        queuing = (response or {}).get("queuing")
+        if queuing is not None:
+            for name, value in (("queues", 64), ("handSize", 8), ("queueLengthLimit", 50)):
+                if not queuing.get(name):
+                    queuing[name] = value
+    if obj.get("status") is None:
+        obj["status"] = {}
+
+
+def _set_absent(level: Object, **values: int) -> None:
+    for name, value in values.items():
+        if level.get(name) is None:
+            level[name] = value
+
 
 KIND = Kind(
     resource=PRIORITYLEVELCONFIGURATIONS,
@@ -14,4 +39,5 @@ KIND = Kind(
     storage_prefix="prioritylevelconfigurations",
     has_status=True,
     counts_generation=True,
+    default=default,
 )

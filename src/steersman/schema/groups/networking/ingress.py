@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import INGRESSES
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
+
+
+def default(obj: Object) -> None:
+    status = obj.get("status")
+    if status is None:
+        status = obj["status"] = {}
+    if status.get("loadBalancer") is None:
+        status["loadBalancer"] = {}
+
 
 KIND = Kind(
     resource=INGRESSES,
@@ -15,4 +25,5 @@ KIND = Kind(
     storage_prefix="ingress",
     has_status=True,
     counts_generation=True,
+    default=default,
 )

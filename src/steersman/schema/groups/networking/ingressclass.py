@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import INGRESSCLASSES
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    parameters = (obj.get("spec") or {}).get("parameters")
+    if parameters is not None and not parameters.get("scope"):
+        parameters["scope"] = "Cluster"
+
 
 KIND = Kind(
     resource=INGRESSCLASSES,
@@ -11,4 +19,5 @@ KIND = Kind(
     singular="ingressclass",
     storage_prefix="ingressclasses",
     counts_generation=True,
+    default=default,
 )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import SERVICECIDRS
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
+
+
+def default(obj: Object) -> None:
+    if obj.get("status") is None:
+        obj["status"] = {}
+
 
 KIND = Kind(
     resource=SERVICECIDRS,
@@ -13,4 +20,5 @@ KIND = Kind(
     subresources=(STATUS,),
     storage_prefix="servicecidrs",
     has_status=True,
+    default=default,
 )

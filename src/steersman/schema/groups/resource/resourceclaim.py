@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import RESOURCECLAIMS
+from steersman.schema.groups.resource.claimspec import default_device_claim
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
+
+
+def default(obj: Object) -> None:
+    default_device_claim(obj.setdefault("spec", {}).get("devices"))
+    if obj.get("status") is None:
+        obj["status"] = {}
+
 
 KIND = Kind(
     resource=RESOURCECLAIMS,
@@ -14,4 +23,5 @@ KIND = Kind(
     storage_prefix="resourceclaims",
     has_status=True,
     delete_returns_object=True,
+    default=default,
 )

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import PRIORITYCLASSES
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    if not obj.get("preemptionPolicy"):
+        obj["preemptionPolicy"] = "PreemptLowerPriority"
+
+
+def prepare_create(obj: Object) -> None:
+    """Upstream starts the generation and never raises it."""
+    obj["metadata"]["generation"] = 1
+
 
 KIND = Kind(
     resource=PRIORITYCLASSES,
@@ -11,4 +23,6 @@ KIND = Kind(
     singular="priorityclass",
     short_names=("pc",),
     storage_prefix="priorityclasses",
+    default=default,
+    prepare_create=prepare_create,
 )

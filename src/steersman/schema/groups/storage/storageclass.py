@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import STORAGECLASSES
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    if not obj.get("reclaimPolicy"):
+        obj["reclaimPolicy"] = "Delete"
+    if not obj.get("volumeBindingMode"):
+        obj["volumeBindingMode"] = "Immediate"
+
 
 KIND = Kind(
     resource=STORAGECLASSES,
@@ -12,4 +21,5 @@ KIND = Kind(
     short_names=("sc",),
     storage_prefix="storageclasses",
     delete_returns_object=True,
+    default=default,
 )

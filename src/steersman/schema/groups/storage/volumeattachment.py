@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import VOLUMEATTACHMENTS
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
+
+
+def default(obj: Object) -> None:
+    status = obj.get("status")
+    if status is None:
+        status = obj["status"] = {}
+    if status.get("attached") is None:
+        status["attached"] = False
+
 
 KIND = Kind(
     resource=VOLUMEATTACHMENTS,
@@ -15,4 +25,5 @@ KIND = Kind(
     has_status=True,
     allows_unconditional_update=False,
     delete_returns_object=True,
+    default=default,
 )
