@@ -49,7 +49,7 @@ def container_resources(pod: Mapping[str, Any], container: PodContainer, policy:
     pod_limits = (pod["spec"].get("resources") or {}).get("limits") or {}
     cpu_limit = limits.get("cpu", pod_limits.get("cpu"))
     memory_limit = limits.get("memory", pod_limits.get("memory"))
-    cpu_request = requests["cpu"] if "cpu" in requests else cpu_limit
+    cpu_request = requests.get("cpu", cpu_limit)
     return LinuxResources(
         cpu_shares=cpu_shares(to_milli(cpu_request) if cpu_request is not None else 0),
         cpu_period=policy.cpu_period_us if policy.cpu_quota else 0,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from steersman.controllers.kinds import (
     deployment,
+    job,
     namespace,
     replicaset,
     replicationcontroller,
@@ -47,6 +48,7 @@ REGISTRY: Sequence[Registration] = (
         start=deployment.DeploymentController,
         workers=lambda config: config.concurrent_deployment_syncs,
     ),
+    Registration(module=job, start=job.JobController, workers=lambda config: config.concurrent_job_syncs),
     Registration(
         module=replicaset,
         start=replicaset.ReplicaSetController,
