@@ -51,6 +51,8 @@ def _cluster(group: str, version: str, plural: str, kind: str) -> Resource:
     return Resource(group=group, version=version, plural=plural, kind=kind, namespaced=False)
 
 
+BINDINGS = _namespaced("", "v1", "bindings", "Binding")
+COMPONENTSTATUSES = _cluster("", "v1", "componentstatuses", "ComponentStatus")
 CONFIGMAPS = _namespaced("", "v1", "configmaps", "ConfigMap")
 ENDPOINTS = _namespaced("", "v1", "endpoints", "Endpoints")
 EVENTS = _namespaced("", "v1", "events", "Event")
@@ -73,11 +75,16 @@ DEPLOYMENTS = _namespaced("apps", "v1", "deployments", "Deployment")
 REPLICASETS = _namespaced("apps", "v1", "replicasets", "ReplicaSet")
 STATEFULSETS = _namespaced("apps", "v1", "statefulsets", "StatefulSet")
 
+HORIZONTALPODAUTOSCALERS_V1 = _namespaced("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 HORIZONTALPODAUTOSCALERS = _namespaced("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 CRONJOBS = _namespaced("batch", "v1", "cronjobs", "CronJob")
 JOBS = _namespaced("batch", "v1", "jobs", "Job")
 CERTIFICATESIGNINGREQUESTS = _cluster(
     "certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest"
+)
+FLOWSCHEMAS = _cluster("flowcontrol.apiserver.k8s.io", "v1", "flowschemas", "FlowSchema")
+PRIORITYLEVELCONFIGURATIONS = _cluster(
+    "flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations", "PriorityLevelConfiguration"
 )
 LEASES = _namespaced("coordination.k8s.io", "v1", "leases", "Lease")
 ENDPOINTSLICES = _namespaced("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
@@ -107,8 +114,34 @@ CSINODES = _cluster("storage.k8s.io", "v1", "csinodes", "CSINode")
 CSISTORAGECAPACITIES = _namespaced("storage.k8s.io", "v1", "csistoragecapacities", "CSIStorageCapacity")
 STORAGECLASSES = _cluster("storage.k8s.io", "v1", "storageclasses", "StorageClass")
 VOLUMEATTACHMENTS = _cluster("storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment")
+VOLUMEATTRIBUTESCLASSES = _cluster("storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass")
 
+MUTATINGADMISSIONPOLICIES = _cluster(
+    "admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies", "MutatingAdmissionPolicy"
+)
+MUTATINGADMISSIONPOLICYBINDINGS = _cluster(
+    "admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding"
+)
+MUTATINGWEBHOOKCONFIGURATIONS = _cluster(
+    "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration"
+)
+VALIDATINGADMISSIONPOLICIES = _cluster(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy"
+)
+VALIDATINGADMISSIONPOLICYBINDINGS = _cluster(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"
+)
+VALIDATINGWEBHOOKCONFIGURATIONS = _cluster(
+    "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration"
+)
+
+SELFSUBJECTREVIEWS = _cluster("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview")
 TOKENREVIEWS = _cluster("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
+LOCALSUBJECTACCESSREVIEWS = _namespaced(
+    "authorization.k8s.io", "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview"
+)
+SELFSUBJECTACCESSREVIEWS = _cluster("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
+SELFSUBJECTRULESREVIEWS = _cluster("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview")
 SUBJECTACCESSREVIEWS = _cluster("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview")
 CUSTOMRESOURCEDEFINITIONS = _cluster(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from steersman.meta.names import label_key_errors, label_value_errors
+
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
 
-_QUALIFIED_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 _TOKEN = re.compile(r"\s*(==|!=|=|<|>|!|\(|\)|,|[^\s,()=!<>]+)\s*")
 
 
@@ -91,39 +91,6 @@ class LabelSelector:
 
 EVERYTHING = LabelSelector()
 NOTHING = LabelSelector(matches_nothing=True)
-
-
-def label_key_errors(key: str) -> list[str]:
-    """What is wrong with a label key (a qualified name), in upstream's words; empty when it is valid."""
-    prefix, slash, name = key.rpartition("/")
-    errors = []
-    if slash and not prefix:
-        errors.append("prefix part must be non-empty")
-    elif slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix)):
-        errors.append("prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
-                      "'-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex "
-                      "used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")  # fmt: skip
-    if not name:
-        errors.append("name part must be non-empty")
-    elif len(name) > 63:
-        errors.append("name part must be no more than 63 bytes")
-    if not _QUALIFIED_NAME.fullmatch(name):
-        errors.append("name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
-                      "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation "
-                      "is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')")  # fmt: skip
-    return errors
-
-
-def label_value_errors(value: str) -> list[str]:
-    """What is wrong with a label value, in upstream's words; empty when it is valid."""
-    errors = []
-    if len(value) > 63:
-        errors.append("must be no more than 63 bytes")
-    if value and not _QUALIFIED_NAME.fullmatch(value):
-        errors.append("a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and "
-                      "must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', "
-                      "regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')")  # fmt: skip
-    return errors
 
 
 @lru_cache(maxsize=4096)

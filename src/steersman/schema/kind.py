@@ -26,6 +26,8 @@ class Column:
     """string, integer, number, boolean or date, as in OpenAPI."""
     format: str = ""
     description: str = ""
+    documented_by: str = ""
+    """Where the description is a field's own: ``<definition>/<property>``, e.g. ``io.k8s.api.core.v1.PodStatus/podIP``."""
     priority: int = 0
     """0 is always shown, 1 and more with ``-o wide``."""
     cell: Callable[[Object, float], Any]
@@ -42,6 +44,12 @@ class Subresource:
     """The kind it takes and returns where that is not the object's own, with its group and version below."""
     group: str = ""
     version: str = ""
+    """Empty: of the object's own group and version."""
+    prepare_update: Callable[[Object, Object], None] | None = None
+    """(new, old): where the subresource writes a part of the object, as ``status`` does (``ephemeralcontainers``, ``resize``,
+    ``finalize``, ``approval``): keeps in ``new`` only what may be written here. ``status`` has its own hooks in ``Kind``."""
+    validate_update: Callable[[Object, Object], list[FieldError]] | None = None
+    """(new, old): all the rules of a write through this subresource."""
 
 
 def _nothing(obj: Object) -> None:
@@ -82,7 +90,11 @@ class Kind:
     """Where it is stored below ``/registry/``, as upstream lays it out: ``pods``, ``services/specs``, ``minions``."""
     storage_version: str = ""
     """Version that is stored where a kind is served in several; empty: this one. Versions convert through ``convert``."""
+    storage_group: str | None = None
+    """Group of what is stored where it is another one (``events.k8s.io`` shares core's events); None: this one."""
     columns: Sequence[Column] = ()
+    row_conditions: Callable[[Object], list[Object]] | None = None
+    """Conditions of the object's row in a Table, e.g. Completed for finished pods, by which clients filter."""
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond ``metadata.name`` and ``metadata.namespace``."""
     name_errors: Callable[[str], list[str]] | None = None
@@ -93,6 +105,8 @@ class Kind:
     """PUT without a resourceVersion overwrites."""
     has_status: bool = False
     """Has a status subresource: ``status`` is dropped on create and kept from the old object on a main update."""
+    keeps_status_on_create: bool = False
+    """With ``has_status``: ``status`` may be given on create (nodes register with theirs)."""
     counts_generation: bool = False
     """metadata.generation starts at 1 and rises when anything but metadata and status changes."""
     default: Callable[[Object], None] = _nothing
@@ -109,8 +123,12 @@ class Kind:
     warnings: Callable[[Object], list[str]] | None = None
     """Texts for Warning headers about a written object."""
     convert: Callable[[Object, str], Object] | None = None
-    """(object of the storage version or of this one, wanted version) -> copy in that version."""
+    """(object of the storage version or of this one, wanted apiVersion, e.g. ``autoscaling/v2``) -> copy in that version."""
     grace_period_s: Callable[[Object], int] | None = None
     """Kinds that are deleted gracefully (pods): default grace period in seconds."""
+    is_deleted_at_once: Callable[[Object], bool] | None = None
+    """Kinds that are deleted gracefully: no grace period applies, whatever was asked for (a pod on no node, or finished)."""
+    delete_returns_object: bool = False
+    """DELETE answers with the deleted object rather than a Status."""
     is_stored: bool = True
     """False for reviews and the like, which are answered and never stored (create is their only verb)."""

@@ -1,0 +1,1 @@
+"""Admission plugins: they change or refuse writes that are authorized and well formed."""

@@ -1,0 +1,75 @@
+"""What admission plugins are given and how they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from steersman.apiserver.authn.api import User
+from steersman.meta.objects import Object
+from steersman.meta.resources import Resource
+from steersman.schema.kind import Kind
+
+Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+
+
+@dataclass(slots=True, kw_only=True)
+class AdmissionRequest:
+    """One write on its way to the store.
+
+    ``obj`` is what will be stored (None for DELETE), ``old`` what is stored (None for CREATE). Both are read-only: a
+    mutating plugin returns a replacement, copied along the path it changes; the chain puts it into ``obj``.
+    """
+
+    operation: Operation
+    kind: Kind
+    """Of the resource in the URL, whatever the subresource takes."""
+    namespace: str
+    name: str
+    """Empty for a create whose name is generated."""
+    subresource: str = ""
+    obj: Object | None
+    old: Object | None
+    user: User
+    dry_run: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """CreateOptions, UpdateOptions, DeleteOptions or the options of a CONNECT, as JSON."""
+    warnings: list[str] = field(default_factory=list)
+    """Texts for the response's Warning headers; plugins append."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    """For the audit event; plugins add."""
+
+
+class MutatingPlugin(Protocol):
+    """Changes objects before they are validated."""
+
+    NAME: str
+
+    async def mutate(self, request: AdmissionRequest) -> Object | None:
+        """The object that replaces ``request.obj``; None leaves it. Raises ``APIError`` to refuse."""
+
+
+class ValidatingPlugin(Protocol):
+    """Refuses objects after they were validated; may keep account (quota) of what it lets through."""
+
+    NAME: str
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        """Raises ``APIError`` to refuse."""
+
+
+AdmissionPlugin = MutatingPlugin | ValidatingPlugin
+
+
+class Reader(Protocol):
+    """Objects of the cluster as the watch cache of this API server has them: synchronous, immutable, consistent with
+    every write this server has acknowledged."""
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None: ...
+
+    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
+        """All objects of ``resource``, of one namespace where that is given."""
+
+    def revision(self, resource: Resource) -> int:
+        """A number that rises whenever an object of ``resource`` changes, so that what was computed from them can be kept."""

@@ -1,0 +1,1 @@
+"""Authorizers: may this user do that."""

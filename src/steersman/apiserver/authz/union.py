@@ -1,0 +1,28 @@
+"""Several authorizers asked in turn, as ``--authorization-mode`` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from steersman.apiserver.authz.api import Attributes, Authorizer, Decision
+
+
+class UnionAuthorizer:
+    """The first that allows or denies decides; without one the answer is no, with every reason that was given."""
+
+    def __init__(self, authorizers: Sequence[Authorizer]) -> None:
+        self._authorizers = tuple(authorizers)
+
+    async def authorize(self, attributes: Attributes) -> Decision:
+        reasons: list[str] = []
+        for authorizer in self._authorizers:
+            decision = await authorizer.authorize(attributes)
+            if decision.allowed or decision.denied:
+                return decision
+            if decision.reason:
+                reasons.append(decision.reason)
+        return Decision(allowed=False, reason=", ".join(reasons))
+
+
+def _conforms() -> Authorizer:
+    return UnionAuthorizer(())

@@ -1,0 +1,59 @@
+"""Images as CRI v1 has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """Names an image: ``image`` is a reference (``name:tag``, ``name@digest``) or an id."""
+
+    image: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    user_specified_image: str = ""
+    """As written in the pod."""
+    runtime_handler: str = ""
+    image_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthConfig:
+    """Credentials for one registry. Empty fields are not given."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    auth: str = field(default="", repr=False)
+    server_address: str = ""
+    identity_token: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    id: str
+    """``sha256:…`` of its configuration."""
+    repo_tags: tuple[str, ...] = ()
+    repo_digests: tuple[str, ...] = ()
+    size_bytes: int = 0
+    uid: int | None = None
+    """The user its processes run as by default, where numeric."""
+    username: str = ""
+    spec: ImageSpec | None = None
+    pinned: bool = False
+    """Never removed by image garbage collection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesystemUsage:
+    timestamp_ns: int
+    mountpoint: str = ""
+    used_bytes: int = 0
+    inodes_used: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFsInfo:
+    image_filesystems: tuple[FilesystemUsage, ...] = ()
+    container_filesystems: tuple[FilesystemUsage, ...] = ()

@@ -1,0 +1,87 @@
+"""Resource usage as CRI v1 reports it. None means: the runtime does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from steersman.kubelet.runtimes.containers import ContainerMetadata
+from steersman.kubelet.runtimes.images import FilesystemUsage
+from steersman.kubelet.runtimes.sandboxes import PodSandboxMetadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CPUUsage:
+    timestamp_ns: int
+    usage_core_nano_seconds: int | None = None
+    """Since the container's start, over all cores."""
+    usage_nano_cores: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryUsage:
+    timestamp_ns: int
+    working_set_bytes: int | None = None
+    available_bytes: int | None = None
+    usage_bytes: int | None = None
+    rss_bytes: int | None = None
+    page_faults: int | None = None
+    major_page_faults: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapUsage:
+    timestamp_ns: int
+    available_bytes: int | None = None
+    usage_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStats:
+    id: str
+    metadata: ContainerMetadata
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    cpu: CPUUsage | None = None
+    memory: MemoryUsage | None = None
+    swap: SwapUsage | None = None
+    writable_layer: FilesystemUsage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceUsage:
+    name: str
+    rx_bytes: int | None = None
+    rx_errors: int | None = None
+    tx_bytes: int | None = None
+    tx_errors: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkUsage:
+    timestamp_ns: int
+    default_interface: InterfaceUsage | None = None
+    interfaces: tuple[InterfaceUsage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSandboxStats:
+    id: str
+    metadata: PodSandboxMetadata
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    cpu: CPUUsage | None = None
+    memory: MemoryUsage | None = None
+    network: NetworkUsage | None = None
+    process_count: int | None = None
+    containers: tuple[ContainerStats, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsFilter:
+    """Everything that is set has to match. ``id`` is a container's or a sandbox's, by what is listed."""
+
+    id: str = ""
+    sandbox_id: str = ""
+    """Containers only."""
+    labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,226 @@
+"""The scheduler's decisions, purely: which node a pod gets, and why. No I/O, no clock, no tasks.
+
+Pods are decided one after another; each sees all earlier assignments. Every feasible node is scored, ties are broken by a
+seeded generator: the same seed and the same input give the same placement.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.diagnosis import Diagnosis
+from steersman.scheduler.equivalence import EquivalenceCache
+from steersman.scheduler.framework import (
+    SKIP,
+    Framework,
+    Nomination,
+    NoNomination,
+    PreScorePlugin,
+    Rejection,
+    Scores,
+    WeightedPlugin,
+)
+from steersman.scheduler.label_column import Rows
+from steersman.scheduler.pod_info import PodInfo
+from steersman.scheduler.search import PodSearch, search
+
+UNKNOWN_PROFILE = "profile not found for scheduler name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeScore:
+    """One feasible node and what made up its score."""
+
+    node_name: str
+    total: int
+    by_plugin: Mapping[str, int]
+    """Normalized and weighted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Where a pod goes, or why nowhere."""
+
+    pod: PodInfo
+    node_name: str = ""
+    """Empty where no node fits."""
+    feasible_count: int = 0
+    node_count: int = 0
+    diagnosis: Diagnosis | None = None
+    nomination: Nomination | NoNomination | None = None
+    """What preemption made of a failed search."""
+    best: tuple[NodeScore, ...] = ()
+    """The chosen node first, then the runners-up; only where an explanation was asked for."""
+
+
+class SchedulerCore:
+    """Decides for the pods of all profiles over one cluster."""
+
+    def __init__(self, frameworks: Mapping[str, Framework], cluster: Cluster, *, seed: int = 0) -> None:
+        self.cluster = cluster
+        self.frameworks = dict(frameworks)
+        self._caches = {name: EquivalenceCache(framework, cluster) for name, framework in frameworks.items()}
+        self._rng = random.Random(seed)
+
+    def framework_of(self, pod: PodInfo) -> Framework | None:
+        """The profile that ``spec.schedulerName`` asks for; None where it is not one of ours."""
+        return self.frameworks.get(pod.scheduler_name)
+
+    def decide(self, pod: PodInfo, *, runners_up: int = -1) -> Decision:
+        """The whole way: filter, score, and preemption where nothing fits. Changes nothing.
+
+        With ``runners_up`` of 0 and more the decision explains the scores of the chosen node and as many others.
+        """
+        found = self.search(pod)
+        if found.is_successful:
+            return self.select(found, runners_up=runners_up)
+        return self.give_up(found)
+
+    def search(self, pod: PodInfo) -> PodSearch:
+        """Filter only; ``select`` or ``give_up`` follow. Raises ``KeyError`` for a profile that is not ours."""
+        name = pod.scheduler_name
+        return search(self.frameworks[name], self._caches[name], pod, self.cluster)
+
+    def select(self, found: PodSearch, *, more: Mapping[str, int] | None = None, runners_up: int = -1) -> Decision:
+        """The best of the feasible nodes. ``more`` adds to the scores of nodes by name (extenders)."""
+        entry = found.entry
+        others = self._global_scorers(found)
+        if entry is not None and found.all_local and not (more or others or entry.uneven):
+            ranked = entry.ranked
+            ties = np.flatnonzero(ranked == ranked.max())
+            row = int(ties[0]) if len(ties) == 1 else int(ties[self._rng.randrange(len(ties))])
+        else:
+            rows = found.rows()
+            numbers = np.arange(len(found.feasible)) if isinstance(rows, slice) else rows
+            row = int(numbers[0])
+            if len(numbers) > 1:
+                row = self._best(found, rows, numbers, others, more)
+        return Decision(
+            pod=found.pod,
+            node_name=self.cluster.nodes.names[row],
+            feasible_count=int(np.count_nonzero(found.feasible)),
+            node_count=self.cluster.nodes.node_count,
+            best=self.explain(found, row, runners_up) if runners_up >= 0 else (),
+        )
+
+    def give_up(self, found: PodSearch) -> Decision:
+        """No node fits: say why and ask the post-filter plugins (preemption) for a way."""
+        diagnosis = found.diagnose()
+        nomination: Nomination | NoNomination | None = None
+        messages: list[str] = []
+        if found.cluster.nodes.node_count:
+            for plugin in found.framework.post_filter:
+                outcome = plugin.post_filter(found.pod, found)
+                if isinstance(outcome, Nomination):
+                    nomination, messages = outcome, []
+                    break
+                if isinstance(outcome, NoNomination):
+                    nomination = nomination or outcome
+                    messages.append(outcome.message)
+        if messages:
+            diagnosis = diagnosis.with_post_filter(", ".join(messages))
+        return Decision(
+            pod=found.pod,
+            node_count=self.cluster.nodes.node_count,
+            diagnosis=diagnosis,
+            nomination=nomination,
+        )
+
+    def assume(self, pod: PodInfo, node_name: str) -> PodInfo | Rejection:
+        """Count ``pod`` on its node from now on, before the API knows. Plugins reserve what it needs; a rejection
+        undoes that."""
+        reserving = self.frameworks[pod.scheduler_name].reserve
+        for index, plugin in enumerate(reserving):
+            rejection = plugin.reserve(pod, node_name, self.cluster)
+            if rejection is not None:
+                for earlier in reversed(reserving[: index + 1]):
+                    earlier.unreserve(pod, node_name, self.cluster)
+                return rejection if isinstance(rejection, Rejection) else Rejection(reasons=(str(rejection),))
+        assumed = replace(pod, node_name=node_name)
+        self.cluster.nodes.add_pod(assumed)
+        self.cluster.nominations.withdraw(pod.uid)
+        return assumed
+
+    def forget(self, assumed: PodInfo) -> None:
+        """Undo ``assume``: binding failed."""
+        for plugin in reversed(self.frameworks[assumed.scheduler_name].reserve):
+            plugin.unreserve(assumed, assumed.node_name, self.cluster)
+        current = self.cluster.nodes.pod(assumed.uid)
+        if current is assumed:
+            self.cluster.nodes.remove_pod(assumed.uid)
+
+    def explain(self, found: PodSearch, chosen_row: int, runners_up: int) -> tuple[NodeScore, ...]:
+        """The scores of ``chosen_row`` and of the best others, by plugin."""
+        rows = found.rows()
+        numbers = np.arange(len(found.feasible)) if isinstance(rows, slice) else rows
+        by_plugin = self.scores(found, rows)
+        total = sum(by_plugin.values(), start=np.zeros(len(numbers), dtype=np.int64))
+        order = np.argsort(-total, kind="stable")[: runners_up + 1]
+        picked = [int(np.flatnonzero(numbers == chosen_row)[0])]
+        picked += [int(index) for index in order if int(index) != picked[0]][:runners_up]
+        return tuple(
+            NodeScore(
+                node_name=self.cluster.nodes.names[int(numbers[index])],
+                total=int(total[index]),
+                by_plugin={name: int(scores[index]) for name, scores in by_plugin.items()},
+            )
+            for index in picked
+        )
+
+    def scores(self, found: PodSearch, rows: Rows) -> dict[str, Scores]:
+        """Normalized, weighted scores of the feasible nodes by plugin."""
+        alone = replace(found, entry=None)
+        return {
+            scored.plugin.NAME: self._score(scored, state, rows) * scored.weight
+            for scored, state in self._global_scorers(alone)
+        }
+
+    def _best(
+        self,
+        found: PodSearch,
+        rows: Rows,
+        numbers: NDArray[np.intp],
+        others: list[tuple[WeightedPlugin, Any]],
+        more: Mapping[str, int] | None,
+    ) -> int:
+        total = np.zeros(len(numbers), dtype=np.int64)
+        if found.entry is not None:
+            total += found.entry.partial[rows]
+            for position in found.entry.uneven:
+                scored = found.framework.score[position]
+                state, raw = found.entry.score_states[position], found.entry.raw[position][rows]
+                total += scored.plugin.normalize(state, raw, rows) * scored.weight
+        for scored, state in others:
+            total += self._score(scored, state, rows) * scored.weight
+        if more:
+            total += np.array([more.get(self.cluster.nodes.names[int(row)], 0) for row in numbers], dtype=np.int64)
+        ties = np.flatnonzero(total == total.max())
+        return int(numbers[ties[0] if len(ties) == 1 else ties[self._rng.randrange(len(ties))]])
+
+    def _score(self, scored: WeightedPlugin, state: Any, rows: Rows) -> Scores:
+        raw = np.asarray(scored.plugin.score(state, self.cluster.nodes, rows), dtype=np.int64)
+        normalize = getattr(scored.plugin, "normalize", None)
+        return raw if normalize is None else normalize(state, raw, rows)
+
+    def _global_scorers(self, found: PodSearch) -> list[tuple[WeightedPlugin, Any]]:
+        """Plugins with something to say whose scores the entry does not hold, and their states."""
+        result = []
+        for scored in found.framework.score:
+            plugin = scored.plugin
+            if plugin.LOCAL and found.entry is not None:
+                continue
+            state = (
+                plugin.pre_score(found.pod, self.cluster, found.feasible)
+                if isinstance(plugin, PreScorePlugin)
+                else found.pod
+            )
+            if state is not SKIP:
+                result.append((scored, state))
+        return result

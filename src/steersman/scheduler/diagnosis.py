@@ -1,0 +1,39 @@
+"""Why a pod fits nowhere, in upstream's words: ``0/5 nodes are available: 3 Insufficient cpu, 2 node(s) …``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """The outcome of a failed search."""
+
+    node_count: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Reason to number of nodes; a node may have several."""
+    rejected_nodes: Mapping[str, int] = field(default_factory=dict)
+    """Plugin to number of nodes that it was the first to reject."""
+    plugins: frozenset[str] = frozenset()
+    """Plugins whose rejections count: events they are interested in can make the pod fit."""
+    pre_filter_message: str = ""
+    """Set where a plugin rejected the pod before any node was looked at."""
+    post_filter_message: str = ""
+
+    @property
+    def message(self) -> str:
+        text = f"0/{self.node_count} nodes are available:"
+        if self.pre_filter_message:
+            text += f" {self.pre_filter_message}."
+        elif self.reasons:
+            text += f" {', '.join(sorted(f'{count} {reason}' for reason, count in self.reasons.items()))}."
+        if self.post_filter_message:
+            text += f" {self.post_filter_message}"
+        return text
+
+    def with_post_filter(self, message: str) -> Diagnosis:
+        return replace(self, post_filter_message=message)
+
+
+PREEMPTION_UNHELPFUL = "Preemption is not helpful for scheduling"

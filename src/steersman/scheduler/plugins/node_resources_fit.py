@@ -1,0 +1,180 @@
+"""NodeResourcesFit: the node has what the pod requests; scored by how full the node would be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from steersman.meta.objects import Object
+from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.events import ClusterEvent, EventInterest
+from steersman.scheduler.framework import (
+    Codes,
+    EnqueuePlugin,
+    FilterPlugin,
+    PreFilterPlugin,
+    PreScorePlugin,
+    Rejection,
+    ScorePlugin,
+    Scores,
+)
+from steersman.scheduler.label_column import Mask, Rows
+from steersman.scheduler.node_table import NodeTable
+from steersman.scheduler.plugin_args import Args, ArgsError, reject_unknown
+from steersman.scheduler.pod_info import PodInfo
+from steersman.scheduler.pod_requests import amount, is_extended_resource, is_scheduled, pod_requests
+from steersman.scheduler.resource_scoring import (
+    DEFAULT_RESOURCES,
+    Shape,
+    WeightedResource,
+    demands,
+    least_allocated,
+    most_allocated,
+    requested_to_capacity_ratio,
+    resources_of,
+    shape_of,
+)
+
+Strategy = Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"]
+_STRATEGIES: dict[str, Strategy] = {
+    "LeastAllocated": "LeastAllocated",
+    "MostAllocated": "MostAllocated",
+    "RequestedToCapacityRatio": "RequestedToCapacityRatio",
+}
+
+_PODS_BIT = 1
+_UNRESOLVABLE_BIT = 1 << 62
+"""Codes are bit sets: too many pods, then one bit for each requested resource, and whether the node is too small
+even when empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The resources a pod requests: (name, row of the table's columns, amount)."""
+
+    resources: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeResourcesFit:
+    NAME: ClassVar[str] = "NodeResourcesFit"
+    LOCAL: ClassVar[bool] = True
+    READS_PODS: ClassVar[bool] = True
+
+    ignored_resources: frozenset[str] = frozenset()
+    ignored_groups: frozenset[str] = frozenset()
+    strategy: Strategy = "LeastAllocated"
+    resources: tuple[WeightedResource, ...] = DEFAULT_RESOURCES
+    shape: Shape | None = None
+
+    @classmethod
+    def from_args(cls, args: Args) -> NodeResourcesFit:
+        reject_unknown(args, ("ignoredResources", "ignoredResourceGroups", "scoringStrategy"))
+        chosen = args.get("scoringStrategy") or {}
+        reject_unknown(chosen, ("type", "resources", "requestedToCapacityRatio"), "scoringStrategy")
+        strategy = _STRATEGIES.get(chosen.get("type") or "LeastAllocated")
+        if strategy is None:
+            raise ArgsError(f'scoringStrategy.type: Unsupported value: "{chosen["type"]}"')
+        shape = None
+        if strategy == "RequestedToCapacityRatio":
+            ratio = chosen.get("requestedToCapacityRatio") or {}
+            reject_unknown(ratio, ("shape",), "scoringStrategy.requestedToCapacityRatio")
+            shape = shape_of(ratio.get("shape"), "scoringStrategy.requestedToCapacityRatio.shape")
+        groups = frozenset(args.get("ignoredResourceGroups") or ())
+        for group in groups:
+            if "/" in group:
+                raise ArgsError(
+                    f"ignoredResourceGroups: Invalid value: \"{group}\": resource group name can't contain '/'"
+                )
+        return cls(
+            ignored_resources=frozenset(args.get("ignoredResources") or ()),
+            ignored_groups=groups,
+            strategy=strategy,
+            resources=resources_of(chosen.get("resources"), "scoringStrategy.resources"),
+            shape=shape,
+        )
+
+    def pre_filter(self, pod: PodInfo, cluster: Cluster) -> Wanted:
+        return Wanted(
+            resources=tuple(
+                (name, cluster.nodes.resource(name), value)
+                for name, value in pod.requests.amounts.items()
+                if value > 0 and is_scheduled(name) and not self._is_ignored(name)
+            )
+        )
+
+    def filter(self, state: Any, table: NodeTable, rows: Rows) -> Codes:
+        codes = (table.pod_count[rows] >= table.allowed_pods[rows]).astype(np.int64)
+        for bit, (_, index, value) in enumerate(state.resources, start=1):
+            allocatable = table.allocatable[index, rows]
+            short = value > allocatable - table.requested[index, rows]
+            if short.any():
+                codes += np.where(short, 1 << bit, 0)
+                codes |= np.where(value > allocatable, _UNRESOLVABLE_BIT, 0)
+        return codes
+
+    def rejection(self, state: Any, code: int) -> Rejection:
+        reasons = ["Too many pods"] if code & _PODS_BIT else []
+        reasons += [f"Insufficient {name}" for bit, (name, _, _) in enumerate(state.resources, 1) if code & (1 << bit)]
+        return Rejection(reasons=tuple(reasons), unresolvable=bool(code & _UNRESOLVABLE_BIT))
+
+    def pre_score(self, pod: PodInfo, cluster: Cluster, feasible: Mask) -> Any:
+        return demands(pod, self.resources, non_zero=True)
+
+    def score(self, state: Any, table: NodeTable, rows: Rows) -> Scores:
+        match self.strategy:
+            case "LeastAllocated":
+                return least_allocated(state, table, rows)
+            case "MostAllocated":
+                return most_allocated(state, table, rows)
+            case _:
+                assert self.shape is not None
+                return requested_to_capacity_ratio(self.shape, state, table, rows)
+
+    def events(self) -> Sequence[EventInterest]:
+        return (
+            EventInterest(resource="Pod", actions=frozenset({"Delete", "UpdatePodScaleDown"}), hint=_pod_makes_room),
+            EventInterest(
+                resource="Node", actions=frozenset({"Add", "UpdateNodeAllocatable"}), hint=self._node_has_room_now
+            ),
+        )
+
+    def _is_ignored(self, resource: str) -> bool:
+        if not is_extended_resource(resource):
+            return False
+        return resource in self.ignored_resources or resource.partition("/")[0] in self.ignored_groups
+
+    def _node_has_room_now(self, pod: PodInfo, event: ClusterEvent) -> bool:
+        wanted = {name: value for name, value in pod.requests.amounts.items() if value > 0 and is_scheduled(name)}
+        after = _allocatable(event.new or {})
+        if after.get("pods", 0) < 1 or any(value > after.get(name, 0) for name, value in wanted.items()):
+            return False
+        if event.old is None:
+            return True
+        before = _allocatable(event.old)
+        return any(after.get(name, 0) > before.get(name, 0) for name in ("pods", *wanted))
+
+
+def _allocatable(node: Object) -> dict[str, int]:
+    stated = (node.get("status") or {}).get("allocatable") or {}
+    return {name: amount(name, value) for name, value in stated.items()}
+
+
+def _pod_makes_room(pod: PodInfo, event: ClusterEvent) -> bool:
+    old, new = event.old or {}, event.new
+    if new is None:
+        return bool((old.get("spec") or {}).get("nodeName") or (old.get("status") or {}).get("nominatedNodeName"))
+    if new["metadata"].get("uid") == pod.uid:
+        return True
+    if not (new.get("spec") or {}).get("nodeName"):
+        return False
+    before, after = pod_requests(old).amounts, pod_requests(new).amounts
+    return any(before.get(name, 0) > after.get(name, 0) for name, value in pod.requests.amounts.items() if value > 0)
+
+
+def _conforms() -> tuple[PreFilterPlugin, FilterPlugin, PreScorePlugin, ScorePlugin, EnqueuePlugin]:
+    plugin = NodeResourcesFit()
+    return plugin, plugin, plugin, plugin, plugin

@@ -1,0 +1,316 @@
+"""The search for nodes that one pod fits on: pre-filter, filter, and what a failed search says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.diagnosis import Diagnosis
+from steersman.scheduler.equivalence import (
+    FITS,
+    NO_NODE,
+    Entry,
+    EquivalenceCache,
+    LocalRejection,
+    LocalStates,
+    local_states,
+)
+from steersman.scheduler.framework import (
+    SKIP,
+    Codes,
+    Framework,
+    OnlyNodes,
+    PreFilterPlugin,
+    Rejection,
+    Search,
+)
+from steersman.scheduler.label_column import Mask, Rows
+from steersman.scheduler.pod_info import PodInfo
+
+Positions = NDArray[np.int8]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class PodSearch:
+    """One search. ``feasible`` is over all rows of the table (holes are false)."""
+
+    pod: PodInfo
+    framework: Framework
+    cluster: Cluster
+    entry: Entry | None = None
+    feasible: Mask = field(default_factory=lambda: np.empty(0, np.bool_))
+    first: Positions = field(default_factory=lambda: np.empty(0, np.int8))
+    """By row: position of the first filter plugin that rejects it."""
+    all_local: bool = False
+    """Only the cached answers of local plugins decided."""
+    states: dict[int, Any] = field(default_factory=dict)
+    codes: dict[int, Codes] = field(default_factory=dict)
+    only: frozenset[str] | None = None
+    only_by: tuple[str, ...] = ()
+    rejection: Rejection | None = None
+    rejected_by: str = ""
+    extender_reasons: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Node name to (reason, unresolvable) as given by extenders."""
+
+    @property
+    def is_successful(self) -> bool:
+        return self.rejection is None and bool(self.feasible.any())
+
+    @property
+    def only_local_filters(self) -> bool:
+        return all(self.framework.filter[position].LOCAL for position in self.states)
+
+    def rows(self) -> Rows:
+        """The feasible rows: a slice where it is all of them."""
+        if self.feasible.all():
+            return slice(0, len(self.feasible))
+        return np.flatnonzero(self.feasible)
+
+    def resolvable_rows(self) -> NDArray[np.intp]:
+        unresolvable = self._unresolvable()
+        return np.flatnonzero(self.cluster.nodes.alive[: len(self.feasible)] & ~self.feasible & ~unresolvable)
+
+    def is_unresolvable(self, node_name: str) -> bool:
+        row = self.cluster.nodes.rows.get(node_name)
+        return row is None or row >= len(self.feasible) or bool(self._unresolvable()[row])
+
+    def fits(self, rows: NDArray[np.intp]) -> Mask:
+        """Whether the pod fits now on each of ``rows``, from fresh states; promised places are counted in."""
+        mask = _fits_now(self.framework, self.pod, self.cluster, rows)
+        return _with_nominated(self.framework, self.pod, self.cluster, rows, mask)
+
+    def diagnose(self) -> Diagnosis:
+        node_count = self.cluster.nodes.node_count
+        if self.rejection is not None:
+            return Diagnosis(
+                node_count=node_count,
+                plugins=frozenset({self.rejected_by}),
+                pre_filter_message=", ".join(self.rejection.reasons),
+            )
+        reasons: Counter[str] = Counter()
+        rejected: Counter[str] = Counter()
+        for position, code, count in self._rejections():
+            plugin = self.framework.filter[position]
+            rejected[plugin.NAME] += count
+            for reason in plugin.rejection(self.states[position], code).reasons:
+                reasons[reason] += count
+        if self.only is not None:
+            absent = node_count - len([name for name in self.only if name in self.cluster.nodes.rows])
+            if absent:
+                reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(sorted(self.only_by))}]"] += absent
+                rejected.update(dict.fromkeys(self.only_by, absent))
+        for reason, _ in self.extender_reasons.values():
+            reasons[reason] += 1
+        return Diagnosis(
+            node_count=node_count,
+            reasons=dict(reasons),
+            rejected_nodes=dict(rejected),
+            plugins=frozenset(rejected),
+        )
+
+    def _rejections(self) -> list[tuple[int, int, int]]:
+        """(position, code, number of nodes) of every first rejection."""
+        found = []
+        for position in np.unique(self.first):
+            if position in (FITS, NO_NODE):
+                continue
+            codes, counts = np.unique(self.codes[int(position)][self.first == position], return_counts=True)
+            found += [(int(position), int(code), int(count)) for code, count in zip(codes, counts, strict=True)]
+        return found
+
+    def _unresolvable(self) -> Mask:
+        mask = np.zeros(len(self.feasible), dtype=np.bool_)
+        if self.rejection is not None:
+            mask[:] = self.rejection.unresolvable
+            return mask
+        if self.only is not None:
+            mask[:] = True
+            mask[[row for name in self.only if (row := self.cluster.nodes.rows.get(name)) is not None]] = False
+        for position, code, _ in self._rejections():
+            if self.framework.filter[position].rejection(self.states[position], code).unresolvable:
+                mask |= (self.first == position) & (self.codes[position] == code)
+        for name, (_, unresolvable) in self.extender_reasons.items():
+            if unresolvable:
+                mask[self.cluster.nodes.rows[name]] = True
+        return mask
+
+
+def search(framework: Framework, cache: EquivalenceCache, pod: PodInfo, cluster: Cluster) -> PodSearch:
+    """Find every node that ``pod`` fits on."""
+    count = cluster.nodes.count
+    found = PodSearch(pod=pod, framework=framework, cluster=cluster, feasible=np.zeros(count, dtype=np.bool_))
+    entry = cache.find(pod)
+    if entry is None:
+        local = local_states(framework, pod, cluster)
+        if isinstance(local, LocalRejection):
+            found.rejection, found.rejected_by = local.rejection, local.plugin
+            return found
+        if local.only is not None:
+            found.only, found.only_by = local.only, local.only_by
+            _search_named(found, local)
+            return found
+        entry = cache.build(pod, local.states)
+    found.entry = entry
+    found.states = entry.states
+    found.codes = entry.codes
+    found.first = entry.first
+    found.feasible = entry.first == FITS
+    if not _filter_globally(found, slice(0, count)):
+        return found
+    found.all_local = found.states is entry.states
+    if len(cluster.nominations) and cluster.nominations.relevant_to(pod):
+        _reserve_nominated(found)
+    return found
+
+
+def _search_named(found: PodSearch, local: LocalStates) -> None:
+    """Only some nodes are in question (a DaemonSet's pod names one): look at their rows and nothing else."""
+    table, framework = found.cluster.nodes, found.framework
+    assert local.only is not None
+    if not local.only:
+        names = sorted(local.only_by)
+        text = f" {names[0]}" if len(names) == 1 else f"(s) [{' '.join(names)}] simultaneously"
+        found.rejection = Rejection(reasons=(f"node(s) didn't satisfy plugin{text}",), unresolvable=True)
+        found.rejected_by = names[0]
+        return
+    rows = np.array(sorted(table.rows[name] for name in local.only if name in table.rows), dtype=np.intp)
+    found.states = dict(local.states)
+    found.first = np.full(table.count, NO_NODE, dtype=np.int8)
+    found.first[rows] = FITS
+    for position, state in local.states.items():
+        _note(found, position, rows, framework.filter[position].filter(state, table, rows))
+    found.feasible = found.first == FITS
+    if _filter_globally(found, rows) and found.cluster.nominations.relevant_to(found.pod):
+        _reserve_nominated(found)
+
+
+def _note(found: PodSearch, position: int, rows: Rows, codes: Codes) -> None:
+    """Record what one plugin says about ``rows``; ``found.first`` must be the search's own."""
+    rejected = codes != 0
+    if not rejected.any():
+        return
+    whole = np.zeros(len(found.first), dtype=np.int64)
+    whole[rows] = codes
+    found.codes[position] = whole
+    found.first[rows] = np.minimum(found.first[rows], np.where(rejected, position, FITS).astype(np.int8))
+
+
+def _filter_globally(found: PodSearch, rows: Rows) -> bool:
+    """Ask the plugins that look beyond one row. False where one rejected the pod as a whole."""
+    framework, pod, cluster = found.framework, found.pod, found.cluster
+    copied = found.entry is None
+    for position, plugin in enumerate(framework.filter):
+        if plugin.LOCAL:
+            continue
+        state = plugin.pre_filter(pod, cluster) if isinstance(plugin, PreFilterPlugin) else pod
+        if state is SKIP:
+            continue
+        if isinstance(state, Rejection):
+            found.rejection, found.rejected_by = state, plugin.NAME
+            found.feasible = np.zeros_like(found.feasible)
+            return False
+        if not copied:
+            found.states, found.codes, found.first = dict(found.states), dict(found.codes), found.first.copy()
+            copied = True
+        if isinstance(state, OnlyNodes):
+            found.only = state.names if found.only is None else found.only & state.names
+            found.only_by = (*found.only_by, plugin.NAME)
+            state = state.state
+            named = np.zeros(cluster.nodes.capacity, dtype=np.bool_)
+            named[[cluster.nodes.rows[name] for name in found.only if name in cluster.nodes.rows]] = True
+            found.first[~named[: len(found.first)]] = NO_NODE
+        found.states[position] = state
+        _note(found, position, rows, np.asarray(plugin.filter(state, cluster.nodes, rows), dtype=np.int64))
+    if copied:
+        found.feasible = found.first == FITS
+    return True
+
+
+def _reserve_nominated(found: PodSearch) -> None:
+    """Nodes promised to other pods fit only if they do with those pods on them, too."""
+    table = found.cluster.nodes
+    promised = {
+        row
+        for _, node_name in found.cluster.nominations.relevant_to(found.pod)
+        if (row := table.rows.get(node_name)) is not None and row < len(found.feasible) and found.feasible[row]
+    }
+    if not promised:
+        return
+    rows = np.array(sorted(promised), dtype=np.intp)
+    mask = _with_nominated(found.framework, found.pod, found.cluster, rows, np.ones(len(rows), dtype=np.bool_))
+    if mask.all():
+        return
+    found.states, found.codes, found.first = dict(found.states), dict(found.codes), found.first.copy()
+    found.all_local = False
+    found.feasible = found.feasible.copy()
+    found.feasible[rows[~mask]] = False
+    _blame(found, rows[~mask])
+
+
+def _blame(found: PodSearch, rows: NDArray[np.intp]) -> None:
+    """Say which plugin rejects ``rows`` once promised pods are counted in."""
+    with _Nominated(found.pod, found.cluster):
+        for position, plugin in enumerate(found.framework.filter):
+            state = plugin.pre_filter(found.pod, found.cluster) if isinstance(plugin, PreFilterPlugin) else found.pod
+            if state is SKIP or isinstance(state, Rejection):
+                continue
+            found.states[position] = state.state if isinstance(state, OnlyNodes) else state
+            codes = np.asarray(plugin.filter(found.states[position], found.cluster.nodes, rows), dtype=np.int64)
+            whole = found.codes.get(position)
+            whole = np.zeros(len(found.first), dtype=np.int64) if whole is None else whole.copy()
+            whole[rows] = codes
+            found.codes[position] = whole
+            found.first[rows] = np.minimum(found.first[rows], np.where(codes != 0, position, FITS).astype(np.int8))
+
+
+def _fits_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> Mask:
+    mask = np.ones(len(rows), dtype=np.bool_)
+    for plugin in framework.filter:
+        state = plugin.pre_filter(pod, cluster) if isinstance(plugin, PreFilterPlugin) else pod
+        if state is SKIP:
+            continue
+        if isinstance(state, Rejection):
+            return np.zeros(len(rows), dtype=np.bool_)
+        if isinstance(state, OnlyNodes):
+            mask &= np.array([cluster.nodes.names[row] in state.names for row in rows], dtype=np.bool_)
+            state = state.state
+        mask &= np.asarray(plugin.filter(state, cluster.nodes, rows)) == 0
+    return mask
+
+
+def _with_nominated(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp], mask: Mask) -> Mask:
+    """``mask``, and the same again with promised pods of at least this priority counted on their nodes."""
+    wanted = {cluster.nodes.names[row] for row in rows}
+    if not any(node_name in wanted for _, node_name in cluster.nominations.relevant_to(pod)):
+        return mask
+    with _Nominated(pod, cluster):
+        return mask & _fits_now(framework, pod, cluster, rows)
+
+
+class _Nominated:
+    """While open, promised pods of at least ``pod``'s priority count on their nodes."""
+
+    def __init__(self, pod: PodInfo, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._pods = [
+            replace(other, node_name=node_name)
+            for other, node_name in cluster.nominations.relevant_to(pod)
+            if cluster.nodes.pod(other.uid) is None and node_name in cluster.nodes.rows
+        ]
+
+    def __enter__(self) -> None:
+        for pod in self._pods:
+            self._cluster.nodes.add_pod(pod)
+
+    def __exit__(self, *_: object) -> None:
+        for pod in self._pods:
+            self._cluster.nodes.remove_pod(pod.uid)
+
+
+def _conforms(found: PodSearch) -> Search:
+    return found

@@ -1,0 +1,22 @@
+"""Scale: how many replicas a workload should have and has: the body of the ``scale`` subresources."""
+
+from __future__ import annotations
+
+from steersman.meta.resources import Resource
+from steersman.schema.columns import AGE, NAME, count
+from steersman.schema.kind import Kind
+
+KIND = Kind(
+    resource=Resource(group="autoscaling", version="v1", plural="", kind="Scale", namespaced=True),
+    definition="io.k8s.api.autoscaling.v1.Scale",
+    singular="",
+    verbs=(),
+    storage_prefix="",
+    is_stored=False,
+    columns=(
+        NAME,
+        count("Desired", "spec", "replicas", documented_by="io.k8s.api.autoscaling.v1.ScaleSpec/replicas"),
+        count("Available", "status", "replicas", documented_by="io.k8s.api.autoscaling.v1.ScaleStatus/replicas"),
+        AGE,
+    ),
+)

@@ -1,0 +1,19 @@
+"""RoleBinding: grants a Role or ClusterRole in a namespace."""
+
+from __future__ import annotations
+
+from steersman.meta.names import path_segment_errors
+from steersman.meta.resources import ROLEBINDINGS
+from steersman.schema.groups.rbac.subjects import binding_columns, default_binding
+from steersman.schema.kind import Kind
+
+KIND = Kind(
+    resource=ROLEBINDINGS,
+    definition="io.k8s.api.rbac.v1.RoleBinding",
+    singular="rolebinding",
+    storage_prefix="rolebindings",
+    name_errors=path_segment_errors,
+    allows_create_on_update=True,
+    default=default_binding,
+    columns=binding_columns("RoleBinding"),
+)
