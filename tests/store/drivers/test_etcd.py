@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import filecmp
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from etcd_certificates import Authority, server_certificates
 from hypothesis import HealthCheck, given, settings
 
 from steersman.aio.clock import SystemClock
@@ -19,8 +18,9 @@ from steersman.store.drivers import etcdv3
 from steersman.store.drivers.etcd import EtcdStore
 from steersman.store.drivers.etcd_connection import EtcdConfig
 from steersman.store.drivers.etcdv3.__main__ import STUBS, generate
-from steersman.store.objects import Modified, ObjectStore
-from steersman.testing.etcd import EtcdServer, find_etcds
+from steersman.store.objects import KeyExists, Modified, ObjectStore
+from steersman.store.subscriptions import Events, Subscription
+from steersman.testing.etcd import Certificates, EtcdServer, find_etcds
 from steersman.testing.store_histories import Step, run_history, steps
 from steersman.testing.store_suite import Driver, StoreSuite
 
@@ -38,7 +38,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     folder = tmp_path_factory.mktemp("etcd-tls")
-    with EtcdServer(programs[0], folder, server_certificates(folder)) as server:
+    with EtcdServer(programs[0], folder, Certificates.issue(folder)) as server:
         yield server
 
 
@@ -58,7 +58,9 @@ folders = itertools.count()
 
 
 @given(steps)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 def test_etcd_keeps_to_the_model(server: EtcdServer, history: Sequence[Step]) -> None:
     driver = Driver(open=lambda: EtcdStore(server.config))
     asyncio.run(run_history(driver, f"/history/{next(folders)}/", history))
@@ -68,11 +70,15 @@ async def test_a_client_without_certificate_is_refused(tls_server: EtcdServer, t
     trusted = tls_server.config
     with pytest.raises(StoreUnavailable):
         await EtcdStore(EtcdConfig(endpoints=trusted.endpoints, ca_file=trusted.ca_file)).start()
-    stranger = Authority(tmp_path, "stranger")
-    cert_file, key_file = stranger.issue("client")
+    stranger = Certificates.issue(tmp_path)
     with pytest.raises(StoreUnavailable):
         await EtcdStore(
-            EtcdConfig(endpoints=trusted.endpoints, ca_file=trusted.ca_file, cert_file=cert_file, key_file=key_file)
+            EtcdConfig(
+                endpoints=trusted.endpoints,
+                ca_file=trusted.ca_file,
+                cert_file=stranger.client.certificate,
+                key_file=stranger.client.key,
+            )
         ).start()
     with pytest.raises(StoreUnavailable):
         await EtcdStore(EtcdConfig(endpoints=trusted.endpoints, ca_file=stranger.ca_file)).start()
@@ -153,19 +159,18 @@ class TestObjectsOnEtcd:
         async with AsyncExitStack() as stack:
             server = stack.enter_context(EtcdServer(programs[-1], tmp_path))
             objects = await self.opened(stack, server)
+            started = objects.revision
             watch = objects.watch(PODS, start_revision=None)
             writers = [asyncio.ensure_future(count_up(objects, f"{PODS}{i}", 150)) for i in range(8)]
             for _ in range(2):
-                before = objects.revision
-                async with asyncio.timeout(20):
-                    while objects.revision < before + 200:
-                        await asyncio.sleep(0.005)
+                async for _ in bounded(watch, 200):
+                    pass
                 server.kill()
                 await asyncio.to_thread(server.start)
             acknowledged = await asyncio.gather(*writers)
             seen: dict[str, list[int]] = {}
             revisions = []
-            async for events in bounded(watch, 8 * 150):
+            async for events in bounded(objects.watch(PODS, start_revision=started), 8 * 150):
                 for event in events:
                     seen.setdefault(event.key, []).append(event.stored.obj["spec"])
                     revisions.append(event.revision)
@@ -177,4 +182,24 @@ class TestObjectsOnEtcd:
                 assert (found.obj["spec"], found.revision) == (150, revision)
 
 
-async def bounded(watch: object, count: int) -> object: ...
+async def bounded(watch: Subscription, count: int) -> AsyncIterator[Events]:
+    """Batches of ``watch`` until ``count`` events have come."""
+    while count > 0:
+        events = await asyncio.wait_for(anext(watch), 20)
+        count -= len(events)
+        yield events
+
+
+async def count_up(objects: ObjectStore, key: str, limit: int) -> int:
+    """Raise the number at ``key`` by ones to ``limit``, whatever happens to the store; the last revision."""
+    while True:
+        try:
+            found = await objects.get(key)
+            if found is None:
+                await objects.create(key, {"spec": 1})
+            elif found.obj["spec"] == limit:
+                return found.revision
+            else:
+                await objects.update(key, {"spec": found.obj["spec"] + 1}, expected_revision=found.revision)
+        except (StoreUnavailable, KeyExists, Modified):
+            await asyncio.sleep(0.01)
