@@ -257,6 +257,20 @@ class StoreSuite:
         async with aclosing(store.watch(a("b/"), start_revision=start)) as watch:
             assert summary(await take(watch, 2)) == [("put", "b/x", start), ("put", "b/y", last)]
 
+    async def test_a_watch_without_changes_says_how_far_it_is(self, driver: Driver, store: Store) -> None:
+        if driver.clock is None:
+            pytest.skip("a server in real time reports progress after minutes only")
+        start = await put(store, "x")
+        async with aclosing(store.watch(a("elsewhere/"), start_revision=start)) as watch:
+            waiting = asyncio.ensure_future(anext(watch))
+            last = await put(store, "x")
+
+            async def reported() -> bool:
+                return waiting.done()
+
+            await eventually(driver, reported)
+            assert waiting.result() == WatchBatch(revision=last)
+
     async def test_all_changes_of_a_transaction_come_in_one_batch(self, store: Store) -> None:
         revision = await put(store, "gone")
         async with aclosing(store.watch(ROOT, start_revision=revision + 1)) as watch:

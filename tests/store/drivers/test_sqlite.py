@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from steersman.aio.clock import FakeClock
 from steersman.store.api import CompactedError, Put, StoreUnavailable, WatchBatch
 from steersman.store.drivers import sqlite_writer
 from steersman.store.drivers.sqlite import SQLiteStore
-from steersman.testing.store_suite import Driver, StoreSuite
+from steersman.testing.store_suite import Driver, StoreSuite, eventually
 
 
 class TestSQLite(StoreSuite):
@@ -67,6 +68,32 @@ async def test_a_file_of_a_later_format_is_refused(path: Path) -> None:
     connection.close()
     with pytest.raises(StoreUnavailable, match="format 99"):
         await SQLiteStore(path, FakeClock()).start()
+
+
+async def test_only_its_owner_reads_the_file(store: SQLiteStore, tmp_path: Path) -> None:
+    await put(store, "/secret")
+    await store.backup(tmp_path / "backup.db")
+    names = ("store.db", "store.db-wal", "store.db-shm", "backup.db")
+    assert [stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in names] == [0o600] * 4
+
+
+async def test_a_lease_expires_after_a_restart_too(path: Path) -> None:
+    clock = FakeClock()
+    store = SQLiteStore(path, clock)
+    await store.start()
+    lease = await store.grant_lease(10)
+    await store.transact([], [Put(key="/leased", value=b"", lease=lease)])
+    await store.close()
+    again = SQLiteStore(path, clock)
+    await again.start()
+    await clock.advance(9)
+    assert await again.get("/leased") is not None
+
+    async def expired() -> bool:
+        return await again.get("/leased") is None
+
+    await eventually(Driver(open=lambda: again, clock=clock), expired)
+    await again.close()
 
 
 async def test_an_observer_sees_a_commit_before_its_writer_is_acknowledged(store: SQLiteStore) -> None:
