@@ -103,6 +103,8 @@ class Kind:
     """PUT of an absent object creates it."""
     allows_unconditional_update: bool = True
     """PUT without a resourceVersion overwrites."""
+    returns_deleted_object: bool = False
+    """DELETE answers with the object rather than with a Status, also when it is gone at once."""
     has_status: bool = False
     """Has a status subresource: ``status`` is dropped on create and kept from the old object on a main update."""
     keeps_status_on_create: bool = False

@@ -35,6 +35,7 @@ KIND = Kind(
         STATUS,
     ),
     storage_prefix="pods",
+    returns_deleted_object=True,
     selectable_fields={
         "spec.hostNetwork": flag_at("spec", "hostNetwork"),
         "spec.nodeName": text_at("spec", "nodeName"),

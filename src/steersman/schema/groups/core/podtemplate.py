@@ -18,6 +18,7 @@ KIND = Kind(
     definition="io.k8s.api.core.v1.PodTemplate",
     singular="podtemplate",
     storage_prefix="podtemplates",
+    returns_deleted_object=True,
     counts_generation=True,
     delete_returns_object=True,
     default=default,
