@@ -64,9 +64,8 @@ class DefaultPreemption:
         candidates = self._candidates(pod, search, rows, reasons) if len(rows) else []
         if not candidates:
             node_count = search.cluster.nodes.node_count
-            judged = sum(reasons.values())
-            if judged < node_count:
-                reasons[PREEMPTION_UNHELPFUL] += node_count - judged
+            if len(rows) < node_count:
+                reasons[PREEMPTION_UNHELPFUL] += node_count - len(rows)
             message = Diagnosis(node_count=node_count, reasons=dict(reasons)).message
             return NoNomination(message=f"preemption: {message}")
         chosen = best(candidates)
@@ -181,12 +180,12 @@ class DefaultPreemption:
             stays = (need <= left).all(axis=0)
             room = np.where(stays, left, room)
             is_victim[place] = ~stays & is_there[place]
-        for column in np.flatnonzero(~fits):
+        for column in (int(index) for index in np.flatnonzero(~fits)):
             for name, lacking in zip(("", *names), (need[:, 0] > room[:, column]), strict=True):
                 if lacking:
                     reasons[f"Insufficient {name}" if name else "Too many pods"] += 1
         candidates = []
-        for column in np.flatnonzero(fits & is_victim.any(axis=0)):
+        for column in (int(index) for index in np.flatnonzero(fits & is_victim.any(axis=0))):
             chosen = [queues[column][place] for place in np.flatnonzero(is_victim[:, column])]
             candidates.append(
                 Candidate(
@@ -227,7 +226,7 @@ def _promised(pod: PodInfo, search: Search, rows: Rows, names: Sequence[str]) ->
     for other, node_name in search.cluster.nominations.relevant_to(pod):
         column = column_of.get(table.rows.get(node_name, -1))
         if column is not None and table.pod(other.uid) is None:
-            taken[:, column] += (1, *(other.requests.amounts.get(name, 0) for name in names))
+            taken[:, column] += np.array([1, *(other.requests.amounts.get(name, 0) for name in names)])
     return taken
 
 
