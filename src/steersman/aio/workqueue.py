@@ -70,9 +70,9 @@ class WorkQueue(Generic[K]):
             pending[1].cancel()
         self._timers[key] = (due_s, asyncio.ensure_future(self._add_later(key, delay_s)))
 
-    def add_rate_limited(self, key: K) -> None:
-        """Queue ``key`` after its own backoff, which grows with each call until ``forget``."""
-        self.add_after(key, self._backoff.when(key))
+    def add_rate_limited(self, key: K, *, at_least_s: float = 0.0) -> None:
+        """Queue ``key`` after its own backoff, which grows with each call until ``forget``, and not before ``at_least_s``."""
+        self.add_after(key, max(self._backoff.when(key), at_least_s))
 
     def forget(self, key: K) -> None:
         """``key`` succeeded: its backoff starts anew."""

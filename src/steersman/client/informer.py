@@ -110,6 +110,9 @@ class Informer:
         """Objects for which the index function named ``index`` gives ``value``."""
         return [*self._indexes[index].get(value, {}).values()]
 
+    def has_indexer(self, name: str) -> bool:
+        return name in self._indexers
+
     def add_indexer(self, name: str, function: IndexFunction) -> None:
         """Index by ``function`` too, including what is cached already."""
         self._indexers[name] = function

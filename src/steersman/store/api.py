@@ -13,9 +13,9 @@ Rules every driver keeps:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +146,7 @@ class Store(Protocol):
         Raises ``StoreUnavailable`` and ``LeaseNotFound``.
         """
 
-    def watch(self, prefix: str, *, start_revision: int) -> AsyncIterator[WatchBatch]:
+    def watch(self, prefix: str, *, start_revision: int) -> AsyncGenerator[WatchBatch, None]:
         """Changes of keys that begin with ``prefix`` at revisions from ``start_revision`` on, for ever.
 
         History first, then changes as they are committed, with an empty batch now and then as progress. The iterator
@@ -155,7 +155,10 @@ class Store(Protocol):
         """
 
     async def compact(self, revision: int) -> None:
-        """Forget versions that are superseded at ``revision``; reads and watches below it fail from now on."""
+        """Forget versions that are superseded at ``revision``; reads and watches below it fail from now on.
+
+        Raises ``CompactedError`` where that has been done and ``FutureRevisionError``.
+        """
 
     async def grant_lease(self, ttl_s: int) -> int:
         """A new lease; keys put with it are deleted ``ttl_s`` after its last renewal."""
@@ -165,3 +168,15 @@ class Store(Protocol):
 
     async def revoke_lease(self, lease: int) -> None:
         """End the lease now and delete its keys. Raises ``LeaseNotFound``."""
+
+
+@runtime_checkable
+class EmbeddedStore(Store, Protocol):
+    """A store whose only writer lives in this process and event loop: every commit can be seen as it happens."""
+
+    def observe(self, observer: Callable[[WatchBatch], None]) -> Callable[[], None]:
+        """Call ``observer`` with each commit, in order, before its writer is acknowledged; the result ends that.
+
+        It is called on the event loop and must be quick and not raise. The events' values are the very bytes objects that
+        the operations had.
+        """

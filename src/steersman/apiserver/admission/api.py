@@ -70,3 +70,6 @@ class Reader(Protocol):
 
     def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
         """All objects of ``resource``, of one namespace where that is given."""
+
+    def revision(self, resource: Resource) -> int:
+        """A number that rises whenever an object of ``resource`` changes, so that what was computed from them can be kept."""

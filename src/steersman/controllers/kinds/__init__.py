@@ -1,0 +1,80 @@
+"""Every controller, one row each; the file of that name says what it watches, owns, writes and keeps true.
+
+``service_account`` and ``event_source`` are upstream's names where they differ from the controller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from steersman.controllers.kinds import (
+    deployment,
+    endpoints,
+    endpointslice,
+    job,
+    namespace,
+    replicaset,
+    replicationcontroller,
+    rootca,
+    serviceaccount,
+    serviceaccounttoken,
+)
+from steersman.controllers.runtime import Registration
+
+REGISTRY: Sequence[Registration] = (
+    Registration(
+        module=serviceaccounttoken,
+        start=serviceaccounttoken.ServiceAccountTokenController,
+        workers=lambda config: config.concurrent_serviceaccount_token_syncs,
+        enabled=lambda config: bool(config.service_account_key_pem),
+        service_account="",
+    ),
+    Registration(
+        module=endpoints,
+        start=endpoints.EndpointsController,
+        workers=lambda config: config.concurrent_endpoint_syncs,
+        keys=(endpoints.LEFTOVERS,),
+        service_account="endpoint-controller",
+        event_source="endpoint-controller",
+    ),
+    Registration(
+        module=endpointslice,
+        start=endpointslice.EndpointSliceController,
+        workers=lambda config: config.concurrent_service_endpoint_syncs,
+        event_source="endpoint-slice-controller",
+    ),
+    Registration(
+        module=namespace,
+        start=namespace.NamespaceController,
+        workers=lambda config: config.concurrent_namespace_syncs,
+    ),
+    Registration(
+        module=serviceaccount,
+        start=serviceaccount.ServiceAccountController,
+        service_account="service-account-controller",
+    ),
+    Registration(
+        module=rootca,
+        start=rootca.RootCAPublisher,
+        enabled=lambda config: bool(config.root_ca_pem),
+        service_account="root-ca-cert-publisher",
+    ),
+    Registration(
+        module=deployment,
+        start=deployment.DeploymentController,
+        workers=lambda config: config.concurrent_deployment_syncs,
+    ),
+    Registration(module=job, start=job.JobController, workers=lambda config: config.concurrent_job_syncs),
+    Registration(
+        module=replicaset,
+        start=replicaset.ReplicaSetController,
+        workers=lambda config: config.concurrent_replicaset_syncs,
+    ),
+    Registration(
+        module=replicationcontroller,
+        start=replicationcontroller.ReplicationControllerController,
+        workers=lambda config: config.concurrent_rc_syncs,
+        service_account="replication-controller",
+        event_source="replication-controller",
+    ),
+)

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import MUTATINGWEBHOOKCONFIGURATIONS
+from steersman.schema.columns import AGE, NAME, length
+from steersman.schema.groups.admissionregistration.webhook import default_webhooks
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    default_webhooks(obj)
+    for webhook in obj.get("webhooks") or ():
+        if not webhook.get("reinvocationPolicy"):
+            webhook["reinvocationPolicy"] = "Never"
+
 
 KIND = Kind(
     resource=MUTATINGWEBHOOKCONFIGURATIONS,
@@ -13,4 +24,14 @@ KIND = Kind(
     storage_prefix="mutatingwebhookconfigurations",
     counts_generation=True,
     allows_unconditional_update=False,
+    default=default,
+    columns=(
+        NAME,
+        length(
+            "Webhooks",
+            ("webhooks",),
+            description="Webhooks indicates the number of webhooks registered in this configuration",
+        ),
+        AGE,
+    ),
 )

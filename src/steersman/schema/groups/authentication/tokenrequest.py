@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    if spec.get("expirationSeconds") is None:
+        spec["expirationSeconds"] = 3600
+
 
 KIND = Kind(
     resource=Resource(group="authentication.k8s.io", version="v1", plural="", kind="TokenRequest", namespaced=True),
@@ -12,4 +20,5 @@ KIND = Kind(
     verbs=(),
     storage_prefix="",
     is_stored=False,
+    default=default,
 )

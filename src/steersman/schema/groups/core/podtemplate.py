@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import PODTEMPLATES
+from steersman.schema.columns import NAME, computed, containers, format_labels, value_at
+from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    default_pod_template(obj.get("template"))
+
 
 KIND = Kind(
     resource=PODTEMPLATES,
@@ -12,4 +20,14 @@ KIND = Kind(
     storage_prefix="podtemplates",
     counts_generation=True,
     delete_returns_object=True,
+    default=default,
+    columns=(
+        NAME,
+        *containers("template", priority=0),
+        computed(
+            "Pod Labels",
+            lambda obj, now: format_labels(value_at(obj, "template", "metadata", "labels")),
+            description="The labels for the pod template.",
+        ),
+    ),
 )

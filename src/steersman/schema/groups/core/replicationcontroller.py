@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICATIONCONTROLLERS
+from steersman.schema.columns import AGE, NAME, computed, containers, count, format_labels, value_at
+from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
 from steersman.schema.selectable import count_at
 from steersman.schema.subresources import SCALE, STATUS
+
+
+def default(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    if spec.get("replicas") is None:
+        spec["replicas"] = 1
+    template = spec.get("template")
+    if template is not None:
+        default_pod_template(template)
+        labels = template["metadata"].get("labels")
+        if labels:
+            if not spec.get("selector"):
+                spec["selector"] = dict(labels)
+            metadata = obj.setdefault("metadata", {})
+            if not metadata.get("labels"):
+                metadata["labels"] = dict(labels)
+    if obj.get("status") is None:
+        obj["status"] = {"replicas": 0}
+
 
 KIND = Kind(
     resource=REPLICATIONCONTROLLERS,
@@ -21,4 +43,24 @@ KIND = Kind(
     selectable_fields={"status.replicas": count_at("status", "replicas")},
     has_status=True,
     counts_generation=True,
+    default=default,
+    columns=(
+        NAME,
+        count("Desired", "spec", "replicas", documented_by="io.k8s.api.core.v1.ReplicationControllerSpec/replicas"),
+        count("Current", "status", "replicas", documented_by="io.k8s.api.core.v1.ReplicationControllerStatus/replicas"),
+        count(
+            "Ready",
+            "status",
+            "readyReplicas",
+            documented_by="io.k8s.api.core.v1.ReplicationControllerStatus/readyReplicas",
+        ),
+        AGE,
+        *containers("spec", "template"),
+        computed(
+            "Selector",
+            lambda obj, now: format_labels(value_at(obj, "spec", "selector")),
+            priority=1,
+            documented_by="io.k8s.api.core.v1.ReplicationControllerSpec/selector",
+        ),
+    ),
 )

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import RESOURCECLAIMTEMPLATES
+from steersman.schema.columns import AGE, NAME
+from steersman.schema.groups.resource.claimspec import default_device_claim
 from steersman.schema.kind import Kind
+
+
+def default(obj: Object) -> None:
+    template = obj.setdefault("spec", {})
+    default_device_claim((template.get("spec") or {}).get("devices"))
+
 
 KIND = Kind(
     resource=RESOURCECLAIMTEMPLATES,
@@ -11,4 +20,9 @@ KIND = Kind(
     singular="resourceclaimtemplate",
     storage_prefix="resourceclaimtemplates",
     delete_returns_object=True,
+    default=default,
+    columns=(
+        NAME,
+        AGE,
+    ),
 )

@@ -1,0 +1,83 @@
+"""A front proxy that has authenticated its user and says so in headers.
+
+Only believed with a client certificate of the front proxy's own authority and, where names are configured, one of them as
+its common name. Source: "Authenticating Proxy" in the Kubernetes documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
+from steersman.apiserver.authn.x509 import is_issued_by
+from steersman.meta.wire import Request
+
+NAME = "RequestHeader"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestHeaderConfig:
+    """``--requestheader-*``."""
+
+    authorities: Sequence[x509.Certificate]
+    allowed_names: Sequence[str] = ()
+    """Common names that may speak for others; empty: any."""
+    username_headers: Sequence[str] = ("x-remote-user",)
+    group_headers: Sequence[str] = ("x-remote-group",)
+    extra_prefixes: Sequence[str] = ("x-remote-extra-",)
+
+
+class RequestHeaderAuthenticator:
+    def __init__(self, config: RequestHeaderConfig) -> None:
+        self._config = config
+        self._trusted: dict[bytes, bool] = {}
+
+    async def authenticate(self, request: Request) -> User | None:
+        der = request.peer.certificate_der
+        if der is None:
+            return None
+        name = _first(request.headers, self._config.username_headers)
+        if not name or not self._is_trusted(der):
+            return None
+        groups: list[str] = []
+        for header in self._config.group_headers:
+            value = request.headers.get(header.lower(), "")
+            groups += [entry.strip() for entry in value.split(",") if entry.strip()]
+        if AUTHENTICATED_GROUP not in groups:
+            groups.append(AUTHENTICATED_GROUP)
+        return User(name=name, groups=tuple(groups), extra=self._extra(request.headers))
+
+    def _extra(self, headers: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        extra: dict[str, tuple[str, ...]] = {}
+        for header, value in headers.items():
+            for prefix in self._config.extra_prefixes:
+                if header.startswith(prefix.lower()):
+                    key = unquote(header[len(prefix) :])
+                    extra[key] = tuple(entry.strip() for entry in value.split(","))
+        return extra
+
+    def _is_trusted(self, der: bytes) -> bool:
+        trusted = self._trusted.get(der)
+        if trusted is None:
+            certificate = x509.load_der_x509_certificate(der)
+            names = [str(entry.value) for entry in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+            allowed = self._config.allowed_names
+            trusted = is_issued_by(certificate, self._config.authorities) and (
+                not allowed or any(name in allowed for name in names)
+            )
+            if len(self._trusted) < 1024:
+                self._trusted[der] = trusted
+        return trusted
+
+
+def _first(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    return next((headers[name.lower()] for name in names if headers.get(name.lower())), "")
+
+
+def _conforms(config: RequestHeaderConfig) -> Authenticator:
+    return RequestHeaderAuthenticator(config)

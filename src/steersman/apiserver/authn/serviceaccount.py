@@ -1,0 +1,112 @@
+"""Bearer tokens of service accounts: the user is the account, as long as it and what the token is bound to exist."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from steersman.aio.clock import Clock
+from steersman.apiserver.admission.api import Reader
+from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
+from steersman.apiserver.authn.tokens import Claims, InvalidToken, TokenVerifier
+from steersman.apiserver.authn.x509 import CREDENTIAL_ID
+from steersman.meta import objects, times
+from steersman.meta.errors import Unauthorized
+from steersman.meta.resources import NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
+from steersman.meta.wire import Request
+
+NAME = "ServiceAccount"
+DELETION_GRACE_S = 60
+"""How long after its deletionTimestamp plus grace an account or pod still counts, so that it can clean up."""
+_EXTRA = "authentication.kubernetes.io"
+
+
+class ServiceAccountAuthenticator:
+    def __init__(self, verifier: TokenVerifier, reader: Reader, *, clock: Clock) -> None:
+        self._verifier = verifier
+        self._reader = reader
+        self._clock = clock
+
+    async def authenticate(self, request: Request) -> User | None:
+        token = bearer_token(request)
+        if not token:
+            return None
+        try:
+            known = self.review(token)
+        except InvalidToken as error:
+            raise Unauthorized from error
+        return known[0] if known is not None else None
+
+    def review(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, tuple[str, ...]] | None:
+        """The user of ``token`` and for which of ``audiences`` it is good; None where it is no service account's.
+
+        Raises ``InvalidToken``.
+        """
+        claims = self._verifier.verify(token, audiences)
+        if claims is None:
+            return None
+        self._check_bindings(claims)
+        return user_of(claims), claims.audiences
+
+    def _check_bindings(self, claims: Claims) -> None:
+        self._check(SERVICEACCOUNTS, claims.namespace, (claims.name, claims.uid))
+        if claims.secret is not None:
+            secret = self._check(SECRETS, claims.namespace, claims.secret)
+            if claims.is_legacy and objects.is_deleting(secret):
+                raise InvalidToken("secret of the token is being deleted")
+        if claims.pod is not None:
+            self._check(PODS, claims.namespace, claims.pod)
+        elif claims.node is not None:
+            self._check(NODES, "", claims.node)
+
+    def _check(self, resource: Resource, namespace: str, bound: tuple[str, str]) -> objects.Object:
+        name, uid = bound
+        found = self._reader.get(resource, namespace, name)
+        if found is None or (uid and objects.uid(found) != uid):
+            raise InvalidToken(f"{resource.plural} {name} of the token does not exist any more")
+        deleted = objects.metadata(found).get("deletionTimestamp")
+        if deleted and self._clock.now() > times.parse_time(deleted) + DELETION_GRACE_S:
+            raise InvalidToken(f"{resource.plural} {name} of the token is deleted")
+        return found
+
+
+def user_of(claims: Claims) -> User:
+    """The user that a token makes of its bearer."""
+    extra: dict[str, tuple[str, ...]] = {}
+    if claims.token_id:
+        extra[CREDENTIAL_ID] = (f"JTI={claims.token_id}",)
+    for kind, bound in (("pod", claims.pod), ("node", claims.node)):
+        if bound is not None:
+            extra[f"{_EXTRA}/{kind}-name"] = (bound[0],)
+            if bound[1]:
+                extra[f"{_EXTRA}/{kind}-uid"] = (bound[1],)
+    return User(
+        name=f"system:serviceaccount:{claims.namespace}:{claims.name}",
+        uid=claims.uid,
+        groups=(
+            "system:serviceaccounts",
+            f"system:serviceaccounts:{claims.namespace}",
+            AUTHENTICATED_GROUP,
+        ),
+        extra=extra,
+    )
+
+
+def bearer_token(request: Request) -> str:
+    """The token of ``Authorization: Bearer`` or of the WebSocket protocol that browsers use in its place."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return token.strip()
+    prefix = "base64url.bearer.authorization.k8s.io."
+    for entry in request.headers.get("sec-websocket-protocol", "").split(","):
+        if entry.strip().startswith(prefix):
+            encoded = entry.strip()[len(prefix) :]
+            try:
+                return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+            except ValueError:
+                return ""
+    return ""
+
+
+def _conforms(verifier: TokenVerifier, reader: Reader, clock: Clock) -> Authenticator:
+    return ServiceAccountAuthenticator(verifier, reader, clock=clock)

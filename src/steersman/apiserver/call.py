@@ -1,0 +1,45 @@
+"""One request on its way through the server: what the filters find out and the endpoints use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from steersman.apiserver.authn.api import ANONYMOUS, User
+from steersman.apiserver.requestinfo import RequestInfo
+from steersman.meta.wire import Request
+
+_NOBODY = User(name=ANONYMOUS)
+
+
+@dataclass(slots=True)
+class Call:
+    """The state of one request; it lives as long as its response and is used by one task."""
+
+    request: Request
+    info: RequestInfo
+    received_s: float
+    """Monotonic time of arrival."""
+    user: User = _NOBODY
+    """Whose permissions count: after impersonation, the impersonated."""
+    impersonator: User | None = None
+    """Who really asks, where that is someone else."""
+    audit_id: str = ""
+    warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
+    """For the audit event."""
+
+    @property
+    def is_in_process(self) -> bool:
+        """The caller reads decoded objects rather than bytes."""
+        return bool(self.request.peer.user)
+
+    def header(self, name: str) -> str:
+        return self.request.headers.get(name, "")
+
+    def query(self, name: str) -> str:
+        return self.request.query_value(name)
+
+    def warn(self, text: str) -> None:
+        """Send ``text`` in a Warning header, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)

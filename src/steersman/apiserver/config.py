@@ -1,0 +1,69 @@
+"""Configuration of one API server, as its command line or the composition root gives it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceNetwork:
+    """Which addresses and ports Services get."""
+
+    cidrs: Sequence[str] = ("10.96.0.0/16",)
+    """``--service-cluster-ip-range``: one range, or two of different families for dual-stack."""
+    node_ports: tuple[int, int] = (30000, 32767)
+    """``--service-node-port-range``, both ends included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeletAccess:
+    """How the API server reaches kubelets (exec, logs, proxy)."""
+
+    client_certificate_file: str = ""
+    client_key_file: str = ""
+    certificate_authority_file: str = ""
+    """Empty: the kubelet's certificate is not verified, as upstream does without ``--kubelet-certificate-authority``."""
+    preferred_address_types: Sequence[str] = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
+    timeout_s: float = 5.0
+    ssl_context: ssl.SSLContext | None = None
+    """Ready-made, instead of the files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class APIServerConfig:
+    """Everything an API server can be told. The defaults make a server for tests."""
+
+    advertise_address: str = "127.0.0.1"
+    """Address in the ``kubernetes`` Service's endpoints: where pods reach this server."""
+    secure_port: int = 6443
+    services: ServiceNetwork = field(default_factory=ServiceNetwork)
+    kubelets: KubeletAccess = field(default_factory=KubeletAccess)
+    anonymous_auth: bool = True
+    allow_privileged: bool = True
+    disabled_admission_plugins: Sequence[str] = ()
+    enabled_admission_plugins: Sequence[str] = ()
+    authorization_modes: Sequence[str] = ("AlwaysAllow",)
+    request_timeout_s: float = 60.0
+    min_request_timeout_s: int = 1800
+    """Watches without ``timeoutSeconds`` end after once to twice this time."""
+    watch_bookmark_interval_s: float = 60.0
+    max_body_bytes: int = 3 * 1024 * 1024
+    max_in_flight: int = 600
+    """Requests other than watches and streams in work at once; more wait or are refused with 429."""
+    reconcile_endpoints: bool = True
+    """Keep the ``kubernetes`` Service's endpoints."""
+    service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
+    api_audiences: Sequence[str] = ()
+    service_account_keys: Sequence[bytes] = ()
+    """PEM public or private keys that verify service account tokens."""
+    service_account_signing_key: bytes = b""
+    """PEM private key that signs them; empty: no tokens are issued."""
+    client_ca: bytes = b""
+    """PEM certificates of the authority behind client certificates."""
+    request_header: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """``--requestheader-*``: allowed_names, username_headers, group_headers, extra_headers_prefixes."""
+    request_header_client_ca: bytes = b""
+    shutdown_delay_s: float = 0.0
+    """How long /readyz fails before the server stops accepting connections."""

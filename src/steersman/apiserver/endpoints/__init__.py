@@ -1,0 +1,1 @@
+"""One file per verb or subresource; ``endpoints.routes`` lists which serves what."""

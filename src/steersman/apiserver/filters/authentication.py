@@ -1,0 +1,27 @@
+"""Who is asking: the authenticators' answer, or 401."""
+
+from __future__ import annotations
+
+from steersman.apiserver.authn.api import Authenticator
+from steersman.apiserver.call import Call
+from steersman.apiserver.filters.api import Filter, Next
+from steersman.meta.errors import Unauthorized
+from steersman.meta.wire import Response
+
+
+class AuthenticationFilter:
+    NAME = "authentication"
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def __call__(self, call: Call, following: Next) -> Response:
+        user = await self._authenticator.authenticate(call.request)
+        if user is None:
+            raise Unauthorized
+        call.user = user
+        return await following(call)
+
+
+def _conforms(authenticator: Authenticator) -> Filter:
+    return AuthenticationFilter(authenticator)

@@ -1,0 +1,65 @@
+"""May this user do that: the authorizers' answer, or 403 in upstream's words."""
+
+from __future__ import annotations
+
+from steersman.apiserver.authz.api import Attributes, Authorizer
+from steersman.apiserver.call import Call
+from steersman.apiserver.filters.api import Filter, Next
+from steersman.meta.errors import Forbidden
+from steersman.meta.wire import Response
+
+
+def attributes_of(call: Call) -> Attributes:
+    """The call as authorization sees it."""
+    info = call.info
+    if not info.is_resource:
+        return Attributes(user=call.user, verb=info.verb, path=info.path, is_resource=False)
+    return Attributes(
+        user=call.user,
+        verb=info.verb,
+        namespace=info.namespace,
+        group=info.group,
+        version=info.version,
+        resource=info.resource,
+        subresource=info.subresource,
+        name=info.name,
+        path=info.path,
+    )
+
+
+def forbidden(attributes: Attributes, reason: str) -> Forbidden:
+    """``pods "a" is forbidden: User "b" cannot get resource "pods" in API group "" in the namespace "c"``."""
+    user = attributes.user.name
+    if not attributes.is_resource:
+        text = f'User "{user}" cannot {attributes.verb} path "{attributes.path}"'
+        return Forbidden(f"forbidden: {text}{': ' + reason if reason else ''}", details={})
+    resource = f"{attributes.resource}/{attributes.subresource}" if attributes.subresource else attributes.resource
+    text = f'User "{user}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}"'
+    text += f' in the namespace "{attributes.namespace}"' if attributes.namespace else " at the cluster scope"
+    if reason:
+        text = f"{text}: {reason}"
+    qualified = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+    subject = f'{qualified} "{attributes.name}"' if attributes.name else qualified
+    details: dict[str, str] = {"name": attributes.name} if attributes.name else {}
+    if attributes.group:
+        details["group"] = attributes.group
+    details["kind"] = attributes.resource
+    return Forbidden(f"{subject} is forbidden: {text}", details=details)
+
+
+class AuthorizationFilter:
+    NAME = "authorization"
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    async def __call__(self, call: Call, following: Next) -> Response:
+        attributes = attributes_of(call)
+        decision = await self._authorizer.authorize(attributes)
+        if not decision.allowed:
+            raise forbidden(attributes, decision.reason)
+        return await following(call)
+
+
+def _conforms(authorizer: Authorizer) -> Filter:
+    return AuthorizationFilter(authorizer)

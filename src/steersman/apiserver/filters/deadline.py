@@ -1,0 +1,88 @@
+"""Deadlines: a request that is not a watch or a stream is answered within its ``timeout``, or with 504.
+
+One sweeper looks after all requests, so that a deadline costs a dictionary entry rather than a timer and a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Final
+
+from steersman.aio.clock import Clock
+from steersman.apiserver.call import Call
+from steersman.apiserver.filters.api import Filter, Next
+from steersman.meta.errors import BadRequest, Timeout
+from steersman.meta.wire import Response
+
+SWEEP_INTERVAL_S = 0.25
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_UNIT_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a Go duration such as ``1m30s``. Raises ``ValueError``."""
+    if text == "0":
+        return 0.0
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f'time: invalid duration "{text}"')
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+class DeadlineFilter:
+    """Cancels what takes too long."""
+
+    NAME = "deadline"
+
+    def __init__(self, clock: Clock, *, limit_s: float) -> None:
+        self._clock = clock
+        self._limit_s = limit_s
+        self._due: dict[asyncio.Task[object], float] = {}
+        self._expired: set[asyncio.Task[object]] = set()
+
+    async def __call__(self, call: Call, following: Next) -> Response:
+        if call.info.is_long_running:
+            return await following(call)
+        limit_s = self._limit_s
+        wanted = call.query("timeout")
+        if wanted:
+            limit_s = min(limit_s, _requested(wanted) or limit_s)
+        task = asyncio.current_task()
+        if task is None or task in self._due:
+            return await following(call)
+        self._due[task] = call.received_s + limit_s
+        try:
+            return await following(call)
+        except asyncio.CancelledError:
+            if task in self._expired and not task.uncancel():
+                raise Timeout("Timeout: request did not complete within the allotted timeout") from None
+            raise
+        finally:
+            del self._due[task]
+            self._expired.discard(task)
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await self._clock.sleep(SWEEP_INTERVAL_S)
+            now_s = self._clock.monotonic()
+            for task, due_s in tuple(self._due.items()):
+                if due_s <= now_s and task not in self._expired:
+                    self._expired.add(task)
+                    task.cancel()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._due)
+
+
+def _requested(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise BadRequest(f"invalid timeout specified in the request URL - {error}") from error
+
+
+def _conforms(clock: Clock) -> Filter:
+    return DeadlineFilter(clock, limit_s=60)

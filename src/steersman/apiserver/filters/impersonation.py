@@ -1,0 +1,102 @@
+"""Impersonation: acting as another user, group, uid or extra, each of which has to be granted.
+
+Source: "User impersonation" in the Kubernetes documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+from steersman.apiserver.authn.api import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
+from steersman.apiserver.authz.api import Attributes, Authorizer
+from steersman.apiserver.call import Call
+from steersman.apiserver.filters.api import Filter, Next
+from steersman.apiserver.filters.authorization import forbidden
+from steersman.meta.errors import BadRequest
+from steersman.meta.wire import Response
+
+_USER = "impersonate-user"
+_GROUP = "impersonate-group"
+_UID = "impersonate-uid"
+_EXTRA = "impersonate-extra-"
+_AUTHENTICATION_GROUP = "authentication.k8s.io"
+_SERVICE_ACCOUNT = "system:serviceaccount:"
+
+
+class ImpersonationFilter:
+    NAME = "impersonation"
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    async def __call__(self, call: Call, following: Next) -> Response:
+        headers = call.request.headers
+        if not any(name.startswith("impersonate-") for name in headers):
+            return await following(call)
+        user = _wanted(call)
+        for attributes in _questions(call.user, user):
+            decision = await self._authorizer.authorize(attributes)
+            if not decision.allowed:
+                raise forbidden(attributes, decision.reason)
+        call.impersonator = call.user
+        call.user = _with_implied_groups(user)
+        return await following(call)
+
+
+def _wanted(call: Call) -> User:
+    headers = call.request.headers
+    name = headers.get(_USER, "")
+    groups = tuple(group for group in headers.get(_GROUP, "").split(", ") if group)
+    extra = {
+        unquote(header[len(_EXTRA) :]): tuple(value.split(", "))
+        for header, value in headers.items()
+        if header.startswith(_EXTRA)
+    }
+    if not name:
+        raise BadRequest(f"requested {groups or extra or headers.get(_UID)} without impersonating a user")
+    return User(name=name, uid=headers.get(_UID, ""), groups=groups, extra=extra)
+
+
+def _questions(user: User, wanted: User) -> Iterator[Attributes]:
+    """What ``user`` must be allowed in order to act as ``wanted``."""
+    if wanted.name.startswith(_SERVICE_ACCOUNT) and wanted.name.count(":") == 3:
+        _, _, namespace, name = wanted.name.split(":")
+        yield Attributes(
+            user=user, verb="impersonate", version="v1", resource="serviceaccounts", namespace=namespace, name=name
+        )
+    else:
+        yield Attributes(user=user, verb="impersonate", version="v1", resource="users", name=wanted.name)
+    if wanted.uid:
+        yield Attributes(
+            user=user, verb="impersonate", group=_AUTHENTICATION_GROUP, version="v1", resource="uids", name=wanted.uid
+        )
+    for group in wanted.groups:
+        yield Attributes(user=user, verb="impersonate", version="v1", resource="groups", name=group)
+    for key, values in wanted.extra.items():
+        for value in values:
+            yield Attributes(
+                user=user,
+                verb="impersonate",
+                group=_AUTHENTICATION_GROUP,
+                version="v1",
+                resource="userextras",
+                subresource=key,
+                name=value,
+            )
+
+
+def _with_implied_groups(user: User) -> User:
+    groups = list(user.groups)
+    if user.name.startswith(_SERVICE_ACCOUNT) and not groups and user.name.count(":") == 3:
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{user.name.split(':')[2]}"]
+    if user.name == ANONYMOUS:
+        if UNAUTHENTICATED_GROUP not in groups:
+            groups.append(UNAUTHENTICATED_GROUP)
+    elif AUTHENTICATED_GROUP not in groups and UNAUTHENTICATED_GROUP not in groups:
+        groups.append(AUTHENTICATED_GROUP)
+    return User(name=user.name, uid=user.uid, groups=tuple(groups), extra=user.extra)
+
+
+def _conforms(authorizer: Authorizer) -> Filter:
+    return ImpersonationFilter(authorizer)

@@ -1,0 +1,118 @@
+"""Content negotiation: which representation a client accepts, which media type its body has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from steersman.meta.errors import NotAcceptable, UnsupportedMediaType
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+PRODUCED: Sequence[str] = (JSON, YAML)
+"""What responses can be, preferred first."""
+CONSUMED: Sequence[str] = (JSON, YAML)
+
+Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
+_SHAPES: frozenset[str] = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
+_SHAPE_VERSIONS = frozenset({"v1", "v1beta1"})
+_META_GROUP = "meta.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """How objects are sent: a media type, and optionally as another kind of ``meta.k8s.io``."""
+
+    media_type: str = JSON
+    shape: Shape = ""
+    shape_version: str = "v1"
+    pretty: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """The object's own JSON, as it is stored."""
+        return not self.shape and self.media_type == JSON and not self.pretty
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    media_type: str
+    parameters: tuple[tuple[str, str], ...]
+    quality: float
+
+    def parameter(self, name: str) -> str:
+        return dict(self.parameters).get(name, "")
+
+
+@lru_cache(maxsize=512)
+def representation(accept: str, pretty: bool = False) -> Representation:
+    """The best representation for an Accept header. Raises ``NotAcceptable``."""
+    if not accept:
+        return Representation(pretty=pretty)
+    for clause in _clauses(accept):
+        media_type = _produced(clause.media_type)
+        if media_type is None:
+            continue
+        wants_pretty = pretty or clause.parameter("pretty") == "1"
+        shape = clause.parameter("as")
+        if not shape:
+            return Representation(media_type, pretty=wants_pretty)
+        version = clause.parameter("v")
+        if shape in _SHAPES and clause.parameter("g") == _META_GROUP and version in _SHAPE_VERSIONS:
+            return Representation(media_type, shape, version, wants_pretty)  # type: ignore[arg-type]
+    raise NotAcceptable(f"only the following media types are accepted: {', '.join((*PRODUCED, PROTOBUF))}")
+
+
+@lru_cache(maxsize=512)
+def representation_or_default(accept: str) -> Representation:
+    """As ``representation``, for errors, which are sent to everybody."""
+    try:
+        found = representation(accept)
+    except NotAcceptable:
+        return Representation()
+    return Representation(found.media_type)
+
+
+@lru_cache(maxsize=512)
+def body_media_type(content_type: str) -> str:
+    """The media type of a body, JSON where the client does not say. Raises ``UnsupportedMediaType``."""
+    media_type = content_type.partition(";")[0].strip().lower() or JSON
+    if media_type in ("application/x-yaml", "text/yaml"):
+        media_type = YAML
+    if media_type not in CONSUMED:
+        raise unsupported(CONSUMED)
+    return media_type
+
+
+def unsupported(media_types: Sequence[str]) -> UnsupportedMediaType:
+    """415, naming what is understood."""
+    return UnsupportedMediaType(
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(media_types)}"
+    )
+
+
+def _produced(pattern: str) -> str | None:
+    if pattern in ("*/*", "application/*"):
+        return JSON
+    return pattern if pattern in PRODUCED else None
+
+
+def _clauses(accept: str) -> list[_Clause]:
+    clauses = []
+    for text in accept.split(","):
+        media_type, *parameters = (part.strip() for part in text.split(";"))
+        if not media_type:
+            continue
+        pairs = tuple(
+            (name.strip(), value.strip().strip('"')) for name, _, value in (p.partition("=") for p in parameters)
+        )
+        try:
+            quality = float(dict(pairs).get("q", "1"))
+        except ValueError:
+            quality = 0.0
+        clauses.append(_Clause(media_type.lower(), pairs, quality))
+    return sorted((clause for clause in clauses if clause.quality > 0), key=lambda clause: -clause.quality)

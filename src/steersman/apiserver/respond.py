@@ -1,0 +1,222 @@
+"""From objects to responses, in the representation that the client accepts.
+
+Stored objects are sent as the bytes they were stored with; large lists are produced piece by piece while they are sent,
+so that neither memory nor other requests feel them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from isal import isal_zlib
+
+from steersman.apiserver import yamlbody
+from steersman.apiserver.call import Call
+from steersman.apiserver.negotiation import JSON, Representation, representation, representation_or_default
+from steersman.apiserver.served import Entity, Served
+from steersman.meta.errors import APIError, BadRequest
+from steersman.meta.objects import Object
+from steersman.meta.wire import Response
+from steersman.schema import tables
+
+SLICE_BYTES = 64 * 1024
+GZIP_FROM_BYTES = 128 * 1024
+"""Smaller bodies are not worth it; upstream's threshold."""
+_GZIP_LEVEL = 1
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Unstored:
+    """An object that is not in the store: the outcome of a dry run, a review, a conversion."""
+
+    obj: Object
+
+    @property
+    def json(self) -> bytes:
+        return _encoder.encode(self.obj)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListMeta:
+    """``metadata`` of a list."""
+
+    resource_version: str
+    continue_token: str = ""
+    remaining: int | None = None
+
+    def as_object(self) -> Object:
+        metadata: Object = {"resourceVersion": self.resource_version}
+        if self.continue_token:
+            metadata["continue"] = self.continue_token
+        if self.remaining is not None:
+            metadata["remainingItemCount"] = self.remaining
+        return metadata
+
+
+def wanted(call: Call) -> Representation:
+    """What the client accepts. Raises ``NotAcceptable``; called before anything is changed."""
+    pretty = call.request.query.get("pretty")
+    return representation(call.header("accept"), pretty is not None and pretty[0] not in ("", "0", "false"))
+
+
+def headers(call: Call, content_type: str) -> dict[str, str]:
+    """What every response carries. Names are in lower case."""
+    found = {
+        "audit-id": call.audit_id,
+        "cache-control": "no-cache, private",
+        "content-type": content_type,
+    }
+    if call.warnings:
+        found["warning"] = ", ".join(f'299 - "{_quoted(text)}"' for text in call.warnings)
+    return found
+
+
+def _quoted(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: int = 200) -> Response:
+    """One object of the kind that the URL names."""
+    form = wanted(call)
+    if form.is_plain and not served.converts:
+        body = found.json
+        return _response(call, JSON, body, status, found.obj if call.is_in_process else None)
+    obj = served.obj(found)
+    if form.shape == "Table":
+        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        obj = table(call, served, [obj], metadata, now_s=now_s)
+    elif form.shape == "PartialObjectMetadata":
+        obj = tables.partial(obj, form.shape_version)
+    elif form.shape:
+        raise BadRequest(f"object is not a list and cannot be sent as {form.shape}")
+    return value(call, obj, status=status, form=form)
+
+
+def value(call: Call, obj: Any, *, status: int = 200, form: Representation | None = None) -> Response:
+    """Any JSON value: statuses, reviews, documents."""
+    form = form or representation_or_default(call.header("accept"))
+    if form.media_type != JSON:
+        body = yamlbody.dump(obj)
+    elif form.pretty:
+        body = msgspec.json.format(_encoder.encode(obj), indent=2) + b"\n"
+    else:
+        body = _encoder.encode(obj)
+    return _response(call, form.media_type, body, status, obj if call.is_in_process else None)
+
+
+def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListMeta, *, now_s: float) -> Response:
+    """A list of objects of the kind that the URL names."""
+    form = wanted(call)
+    resource = served.resource
+    head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata.as_object()}
+    if form.is_plain and not served.converts:
+        return _plain_list(call, head, items)
+    objects = [served.obj(item) for item in items]
+    if form.shape == "Table":
+        return value(call, table(call, served, objects, metadata.as_object(), now_s=now_s), form=form)
+    if form.shape:
+        head["kind"], head["apiVersion"] = "PartialObjectMetadataList", f"meta.k8s.io/{form.shape_version}"
+        objects = [tables.partial(obj, form.shape_version) for obj in objects]
+    return value(call, {**head, "items": objects}, form=form)
+
+
+def table(
+    call: Call, served: Served, objects: Iterable[Object], metadata: Mapping[str, Any], *, now_s: float,
+    headers: bool = True,
+) -> Object:  # fmt: skip
+    """A ``meta.k8s.io`` Table. Raises ``BadRequest`` for an unknown ``includeObject``."""
+    return tables.table(
+        served.kind,
+        objects,
+        now=now_s,
+        list_metadata=metadata,
+        include=tables.include_object(call.query("includeObject")),
+        version=wanted(call).shape_version,
+        headers=headers,
+    )
+
+
+def failure(call: Call, error: APIError) -> Response:
+    """A ``v1.Status``."""
+    response = value(call, error.status(), status=error.http_code)
+    if error.retry_after_s is None:
+        return response
+    return Response(
+        status=response.status,
+        headers={**response.headers, "retry-after": str(error.retry_after_s)},
+        body=response.body,
+        content=response.content,
+    )
+
+
+def text(call: Call, body: str, *, status: int = 200) -> Response:
+    """Plain text, e.g. ``404 page not found``."""
+    found = headers(call, "text/plain; charset=utf-8")
+    found["x-content-type-options"] = "nosniff"
+    return Response(status=status, headers=found, body=body.encode())
+
+
+def _accepts_gzip(call: Call) -> bool:
+    return "gzip" in call.header("accept-encoding")
+
+
+def _response(call: Call, content_type: str, body: bytes, status: int, content: Any) -> Response:
+    found = headers(call, content_type)
+    if len(body) >= GZIP_FROM_BYTES and not call.is_in_process and _accepts_gzip(call):
+        found["content-encoding"] = "gzip"
+        found["vary"] = "Accept-Encoding"
+        pieces = (body[start : start + SLICE_BYTES] for start in range(0, len(body), SLICE_BYTES))
+        return Response(status=status, headers=found, stream=_gzipped(pieces))
+    return Response(status=status, headers=found, body=body, content=content)
+
+
+def _plain_list(call: Call, head: Object, items: Sequence[Entity]) -> Response:
+    content = {**head, "items": [item.obj for item in items]} if call.is_in_process else None
+    start = _encoder.encode(head)[:-1] + b',"items":['
+    size_bytes = sum(len(item.json) for item in items)
+    if size_bytes < SLICE_BYTES:
+        body = b"%b%b]}" % (start, b",".join([item.json for item in items]))
+        return Response(headers=headers(call, JSON), body=body, content=content)
+    found = headers(call, JSON)
+    pieces = _pieces(start, items)
+    if size_bytes >= GZIP_FROM_BYTES and _accepts_gzip(call) and content is None:
+        found["content-encoding"] = "gzip"
+        found["vary"] = "Accept-Encoding"
+        return Response(headers=found, stream=_gzipped(pieces))
+    found["content-length"] = str(len(start) + size_bytes + len(items) - 1 + 2)
+    return Response(headers=found, stream=_as_stream(pieces), content=content)
+
+
+def _pieces(start: bytes, items: Sequence[Entity]) -> Iterable[bytes]:
+    """The list's bytes in pieces of about ``SLICE_BYTES``."""
+    group: list[bytes] = []
+    size_bytes = len(start)
+    lead = start
+    for item in items:
+        group.append(item.json)
+        size_bytes += len(group[-1])
+        if size_bytes >= SLICE_BYTES:
+            yield lead + b",".join(group)
+            group, size_bytes, lead = [], 0, b","
+    if group:
+        yield lead + b",".join(group)
+    yield b"]}"
+
+
+async def _as_stream(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def _gzipped(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    compressor = isal_zlib.compressobj(_GZIP_LEVEL, wbits=31)
+    for piece in pieces:
+        compressed = compressor.compress(piece)
+        if compressed:
+            yield compressed
+    yield compressor.flush()

@@ -1,0 +1,105 @@
+"""A kind as this server serves it: where its objects are, what they look like, what can be selected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Protocol
+
+from steersman.meta.errors import BadRequest, FieldError, InternalError, Invalid
+from steersman.meta.objects import Object
+from steersman.meta.resources import Resource
+from steersman.meta.selectors import FieldSelector
+from steersman.schema.kind import Kind
+from steersman.schema.structural import Structure, compiled
+
+
+class Entity(Protocol):
+    """An object to be read or sent: a ``Stored``, or an ``Unstored`` for what was computed."""
+
+    @property
+    def obj(self) -> Object: ...
+
+    @property
+    def json(self) -> bytes: ...
+
+
+FieldReader = Callable[[Object], str]
+
+_META_FIELDS: Mapping[str, FieldReader] = {
+    "metadata.name": lambda obj: str(obj["metadata"].get("name") or ""),
+    "metadata.namespace": lambda obj: str(obj["metadata"].get("namespace") or ""),
+}
+
+
+class Served:
+    """One kind in one version. Made once per kind; what is expensive is made when it is first used."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.resource: Resource = kind.resource
+        group = self.resource.group if kind.storage_group is None else kind.storage_group
+        version = kind.storage_version or self.resource.version
+        self.storage_api_version = f"{group}/{version}" if group else version
+        """In which objects are stored."""
+        self.converts = self.storage_api_version != kind.resource.api_version
+        self.prefix = f"/registry/{kind.storage_prefix}/"
+
+    def __repr__(self) -> str:
+        return f"Served({self.resource.api_version} {self.resource.plural})"
+
+    def key(self, namespace: str, name: str) -> str:
+        """The store's key of an object."""
+        return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else f"{self.prefix}{name}"
+
+    def collection(self, namespace: str) -> str:
+        """The store's prefix of all objects, of one namespace where that is given."""
+        return f"{self.prefix}{namespace}/" if namespace and self.resource.namespaced else self.prefix
+
+    @cached_property
+    def structure(self) -> Structure:
+        return compiled(self.kind.definition)
+
+    @cached_property
+    def fields(self) -> Mapping[str, FieldReader]:
+        return {**_META_FIELDS, **self.kind.selectable_fields}
+
+    def check_fields(self, selector: FieldSelector) -> None:
+        """Raises ``BadRequest`` where the kind has no such field selector."""
+        for field, _, _ in selector.terms:
+            if field in self.fields:
+                continue
+            if self.kind.selectable_fields:
+                raise BadRequest(f"field label not supported: {field}")
+            raise BadRequest(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+
+    def obj(self, stored: Entity) -> Object:
+        """A stored object in this version; shared, unless it had to be converted."""
+        return self.from_storage(stored.obj)
+
+    def from_storage(self, obj: Object) -> Object:
+        """An object in this version, whatever version it is in."""
+        wanted = self.resource.api_version
+        if not self.converts or obj.get("apiVersion") == wanted:
+            return obj
+        return self._converted(obj, wanted)
+
+    def to_storage(self, obj: Object) -> Object:
+        """The object in the version that is stored."""
+        return self._converted(obj, self.storage_api_version) if self.converts else obj
+
+    def _converted(self, obj: Object, api_version: str) -> Object:
+        convert = self.kind.convert
+        if convert is None:
+            raise InternalError(f"{self!r} cannot be converted to {api_version}")
+        return convert(obj, api_version)
+
+    def finalizers(self, obj: Object) -> Sequence[str]:
+        """What keeps a deleted object: its finalizers; of a namespace also those of its spec."""
+        own: Sequence[str] = obj["metadata"].get("finalizers") or ()
+        if self.resource.plural == "namespaces" and not self.resource.group:
+            return (*own, *((obj.get("spec") or {}).get("finalizers") or ()))
+        return own
+
+    def invalid(self, name: str, errors: list[FieldError]) -> Invalid:
+        return Invalid.of(self.resource.kind, self.resource.group, name, errors)

@@ -1,0 +1,241 @@
+"""Changing a stored object: read, transform, admit, validate, commit; again from the start when somebody was quicker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from steersman.apiserver import creation, objectmeta
+from steersman.apiserver.admission.api import AdmissionRequest
+from steersman.apiserver.api import API, Reservation
+from steersman.apiserver.authz.api import Attributes
+from steersman.apiserver.call import Call
+from steersman.apiserver.filters.authorization import attributes_of, forbidden
+from steersman.apiserver.options import WriteOptions
+from steersman.apiserver.respond import Unstored
+from steersman.apiserver.served import Entity, Served
+from steersman.meta.errors import Conflict, FieldError, NotFound, invalid
+from steersman.meta.objects import Object
+from steersman.store.objects import Modified
+from steersman.store.stored import Stored
+
+MAX_ATTEMPTS = 100
+"""Lost races before an update gives up; each lost race means that somebody else made progress."""
+
+Transform = Callable[[Object], Object | Awaitable[Object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """What one endpoint may change of an object.
+
+    ``prepare(served, new, old)`` puts back what the endpoint does not own; ``errors(served, new, old)`` are its rules.
+    """
+
+    subresource: str = ""
+    prepare: Callable[[Served, Object, Object], None]
+    errors: Callable[[Served, Object, Object], list[FieldError]]
+    unconditional: bool = True
+    """The kind's own rule about updates without a resourceVersion applies; False: always allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    entity: Entity
+    change: Literal["created", "updated", "deleted"]
+
+
+def _prepare_main(served: Served, new: Object, old: Object) -> None:
+    kind = served.kind
+    if kind.has_status:
+        if "status" in old:
+            new["status"] = old["status"]
+        else:
+            new.pop("status", None)
+    kind.prepare_update(new, old)
+    if kind.counts_generation and _spec_differs(new, old):
+        new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+
+
+def _spec_differs(new: Object, old: Object) -> bool:
+    fields = (new.keys() | old.keys()) - {"metadata", "status", "apiVersion", "kind"}
+    return any(new.get(field) != old.get(field) for field in fields)
+
+
+def _main_errors(served: Served, new: Object, old: Object) -> list[FieldError]:
+    return creation.validation_errors(served, new) + served.kind.validate_update(new, old)
+
+
+def _prepare_status(served: Served, new: Object, old: Object) -> None:
+    for field in (new.keys() | old.keys()) - {"metadata", "status", "apiVersion", "kind"}:
+        if field in old:
+            new[field] = old[field]
+        else:
+            del new[field]
+    served.kind.prepare_status_update(new, old)
+
+
+def _status_errors(served: Served, new: Object, old: Object) -> list[FieldError]:
+    return served.kind.validate_status_update(new, old)
+
+
+MAIN = Strategy(prepare=_prepare_main, errors=_main_errors)
+STATUS = Strategy(subresource="status", prepare=_prepare_status, errors=_status_errors)
+
+
+async def update_object(
+    api: API,
+    served: Served,
+    call: Call,
+    transform: Transform,
+    options: WriteOptions,
+    *,
+    strategy: Strategy = MAIN,
+    create: Callable[[], Awaitable[Entity]] | None = None,
+    default: bool = True,
+) -> Outcome:
+    """Replace the object that the URL names by ``transform(object)``, which returns a copy that is the server's own on
+    the paths it changed.
+
+    ``create`` makes an object that is absent, where the endpoint may. Raises ``NotFound``, ``Conflict``, ``Invalid`` and
+    whatever admission refuses with.
+    """
+    info = call.info
+    key = served.key(info.namespace, info.name)
+    stored = await api.objects.get(key)
+    for _ in range(MAX_ATTEMPTS):
+        if stored is None:
+            if create is None:
+                raise NotFound.of(served.resource, info.name)
+            await _authorize_creation(api, call)
+            return Outcome(await create(), "created")
+        try:
+            return await _attempt(api, served, call, stored, transform, options, strategy, default)
+        except Modified as lost:
+            stored = lost.current
+    raise Conflict.modified(served.resource, info.name)
+
+
+async def _authorize_creation(api: API, call: Call) -> None:
+    found = attributes_of(call)
+    attributes = Attributes(
+        user=found.user, verb="create", namespace=found.namespace, group=found.group, version=found.version,
+        resource=found.resource, subresource=found.subresource, name=found.name, path=found.path,
+    )  # fmt: skip
+    decision = await api.authorizer.authorize(attributes)
+    if not decision.allowed:
+        raise forbidden(attributes, decision.reason)
+
+
+async def _attempt(
+    api: API,
+    served: Served,
+    call: Call,
+    stored: Stored,
+    transform: Transform,
+    options: WriteOptions,
+    strategy: Strategy,
+    default: bool,
+) -> Outcome:
+    kind, resource = served.kind, served.resource
+    old = served.obj(stored)
+    transformed = transform(old)
+    new = transformed if isinstance(transformed, dict) else await transformed
+    new = creation._own_copy(new)
+    metadata: dict[str, Any] = new["metadata"]
+    _check_version(served, metadata, old, strategy)
+    if default:
+        kind.default(new)
+    request = AdmissionRequest(
+        operation="UPDATE", kind=kind, namespace=call.info.namespace, name=call.info.name,
+        subresource=strategy.subresource, obj=new, old=old, user=call.user, dry_run=options.dry_run,
+        options=options.as_object("UpdateOptions"), warnings=call.warnings, annotations=call.annotations,
+    )  # fmt: skip
+    if await api.admission.mutate(request):
+        new = creation._own_copy(request.obj or new)
+        kind.default(new)
+        metadata = new["metadata"]
+    objectmeta.deduplicate_owner_references(metadata, call, after_admission=True)
+    objectmeta.match_namespace(metadata, call.info.namespace, kind)
+    hook = api.hook(resource)
+    reservation: Reservation | None = None
+    if hook is not None and not strategy.subresource:
+        reservation = await hook.begin_update(call, new, old, dry_run=options.dry_run)
+    done = False
+    try:
+        objectmeta.carry_over(metadata, old["metadata"])
+        strategy.prepare(served, new, old)
+        _validate(served, call, new, old, strategy)
+        request.obj = new
+        await api.admission.validate(request)
+        if _is_finished(served, new, old):
+            return await _remove(api, served, stored, new, options)
+        if options.dry_run:
+            return Outcome(Unstored(_with_version(new, stored)), "updated")
+        metadata["resourceVersion"] = str(stored.revision)
+        if new == old:
+            return Outcome(stored, "updated")
+        written = await api.objects.update(stored.key, served.to_storage(new), expected_revision=stored.revision)
+        done = True
+        return Outcome(written, "updated")
+    finally:
+        if reservation is not None:
+            if done:
+                reservation.commit()
+            else:
+                reservation.rollback()
+
+
+def _with_version(new: Object, stored: Stored) -> Object:
+    return {**new, "metadata": {**new["metadata"], "resourceVersion": str(stored.revision)}}
+
+
+def _check_version(served: Served, metadata: Object, old: Object, strategy: Strategy) -> None:
+    """The optimistic lock, and the precondition on the uid."""
+    name = old["metadata"]["name"]
+    uid = metadata.get("uid")
+    if uid and uid != old["metadata"].get("uid"):
+        raise Conflict.of(
+            served.resource,
+            name,
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata'].get('uid')}",
+        )
+    version = metadata.get("resourceVersion") or ""
+    if version in ("", "0"):
+        if strategy.unconditional and not served.kind.allows_unconditional_update:
+            raise served.invalid(name, [invalid("metadata.resourceVersion", 0, "must be specified for an update")])
+        return
+    if version != old["metadata"].get("resourceVersion"):
+        if not (version.isascii() and version.isdigit()):
+            why = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+            raise served.invalid(name, [invalid("metadata.resourceVersion", version, why)])
+        raise Conflict.modified(served.resource, name)
+
+
+def _validate(served: Served, call: Call, new: Object, old: Object, strategy: Strategy) -> None:
+    metadata = new["metadata"]
+    errors = objectmeta.validate(metadata, served.kind) + objectmeta.validate_update(metadata, old["metadata"])
+    errors += strategy.errors(served, new, old)
+    if errors:
+        raise served.invalid(old["metadata"]["name"], errors)
+    if served.kind.warnings is not None and not strategy.subresource:
+        for text in served.kind.warnings(new):
+            call.warn(text)
+
+
+def _is_finished(served: Served, new: Object, old: Object) -> bool:
+    """No finalizer is left on an object that is being deleted, and nobody waits for its grace period."""
+    metadata = old["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("deletionGracePeriodSeconds"):
+        return False
+    return not served.finalizers(new)
+
+
+async def _remove(api: API, served: Served, stored: Stored, new: Object, options: WriteOptions) -> Outcome:
+    if not options.dry_run:
+        deleted = await api.objects.delete(stored.key, expected_revision=stored.revision)
+        hook = api.hook(served.resource)
+        if hook is not None:
+            await hook.after_delete(deleted.obj)
+    return Outcome(Unstored(_with_version(new, stored)), "deleted")

@@ -1,0 +1,178 @@
+"""What a pod's state machine is told (events) and what it asks for (instructions).
+
+An instruction with a ``key`` is work: it runs once at a time, and its end comes back as ``Finished`` together with what
+the runtime reports afterwards. The others (``Record``, ``Publish``, ``Cancel``) are carried out at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from steersman.kubelet.container_status import StartFailure
+from steersman.kubelet.podspec import PodContainer
+from steersman.kubelet.probe_results import ProbeResults
+from steersman.kubelet.records import ContainerRecord, PodRecord
+from steersman.kubelet.status import Verdict
+from steersman.meta.objects import Object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountVolumes:
+    """Make every volume of the pod ready, and the pod's directories and cgroup before it."""
+
+    key: ClassVar[str] = "volumes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateSandbox:
+    attempt: int
+    key: ClassVar[str] = "sandbox"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartContainer:
+    """Pull the image where its policy says so, create and start the container, run its postStart hook."""
+
+    container: PodContainer
+    restart_count: int | None
+    """None: no container of that name is known to the runtime, its log directory may know better."""
+    key: ClassVar[str] = "start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPreStop:
+    """Run the preStop hook, at most for ``timeout_s``."""
+
+    record: ContainerRecord
+    timeout_s: float
+
+    @property
+    def key(self) -> str:
+        return f"preStop/{self.record.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopContainer:
+    record: ContainerRecord
+    grace_s: float
+
+    @property
+    def key(self) -> str:
+        return f"stop/{self.record.id}/{self.grace_s:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveContainer:
+    record: ContainerRecord
+
+    @property
+    def key(self) -> str:
+        return f"remove/{self.record.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopSandbox:
+    sandbox_id: str
+
+    @property
+    def key(self) -> str:
+        return f"stopSandbox/{self.sandbox_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TearDown:
+    """Unmount the pod's volumes and remove its cgroup: nothing of it runs any more."""
+
+    key: ClassVar[str] = "tearDown"
+
+
+Work = (
+    MountVolumes
+    | CreateSandbox
+    | StartContainer
+    | RunPreStop
+    | StopContainer
+    | RemoveContainer
+    | StopSandbox
+    | TearDown
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Stop the work of this key where it stands; its ``Finished`` still comes."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """An event about the pod, or about one of its containers."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """The pod's status changed."""
+
+    status: Object
+
+
+Instruction = Work | Cancel | Record | Publish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodUpdated:
+    """The pod as its source has it now."""
+
+    pod: Object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeReported:
+    record: PodRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbesReported:
+    results: ProbeResults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Work has ended, and what the runtime has of the pod since."""
+
+    work: Work
+    record: PodRecord | None
+    """None when the runtime could not be asked."""
+    failure: StartFailure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminate:
+    """The pod has to stop: evicted, refused, or gone from its source. Without ``verdict`` it is simply removed."""
+
+    verdict: Verdict | None = None
+    grace_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimePassed:
+    """Something the machine asked to be woken for may be due."""
+
+
+Event = PodUpdated | RuntimeReported | ProbesReported | Finished | Terminate | TimePassed
+
+
+def pre_stop_hook(container: PodContainer | None) -> Mapping[str, Any] | None:
+    """The container's preStop handler."""
+    if container is None:
+        return None
+    hook: Mapping[str, Any] | None = (container.spec.get("lifecycle") or {}).get("preStop")
+    return hook

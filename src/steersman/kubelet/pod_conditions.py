@@ -1,0 +1,162 @@
+"""The pod conditions that the kubelet owns, with upstream's reasons and messages (``status/generate.go``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from steersman.kubelet import podspec
+from steersman.meta import objects
+from steersman.meta.objects import Object
+
+OWNED = (
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    "AllContainersRestarting",
+    "PodResizePending",
+    "PodResizeInProgress",
+)
+"""Types that the kubelet writes; every other condition is left as others wrote it."""
+
+
+def conditions(
+    pod: Mapping[str, Any], status: Mapping[str, Any], *, sandbox_ready: bool, restarting_all: bool
+) -> list[Object]:
+    """All conditions of ``pod``, whose ``status`` has its phase and container statuses already; without times."""
+    statuses = {
+        entry["name"]: entry
+        for entry in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    }
+    foreign = [entry for entry in (pod.get("status") or {}).get("conditions") or () if entry["type"] not in OWNED]
+    phase = status["phase"]
+    own = [
+        _condition("PodReadyToStartContainers", sandbox_ready),
+        _initialized(pod, statuses, phase),
+        _ready(pod, statuses, phase, foreign),
+        _containers_ready(pod, statuses, phase),
+        _condition("PodScheduled", True),
+    ]
+    if _could_restart_all(pod):
+        own.append(_restarting_all(phase, restarting_all))
+    generation = objects.generation(pod)
+    if generation:
+        own = [{"type": entry.pop("type"), "observedGeneration": generation, **entry} for entry in own]
+    return [*foreign, *own]
+
+
+def with_transition_times(new: Iterable[Object], old: Iterable[Mapping[str, Any]], now: str) -> list[Object]:
+    """``new`` with the time of the last change of status: the old one's where the status is the same."""
+    before = {entry["type"]: entry for entry in old}
+    timed = []
+    for entry in new:
+        if entry["type"] in OWNED or "lastTransitionTime" not in entry:
+            previous = before.get(entry["type"])
+            same = previous is not None and previous.get("status") == entry["status"]
+            moment = previous.get("lastTransitionTime") if same and previous is not None else None
+            entry = {**entry, "lastProbeTime": None, "lastTransitionTime": moment or now}
+        timed.append(entry)
+    return timed
+
+
+def _condition(kind: str, status: bool, reason: str = "", message: str = "") -> Object:
+    entry: Object = {"type": kind, "status": "True" if status else "False"}
+    if reason:
+        entry["reason"] = reason
+    if message:
+        entry["message"] = message
+    return entry
+
+
+def _listing(names: list[str]) -> str:
+    """As Go prints a list of strings: ``[a b]``."""
+    return f"[{' '.join(names)}]"
+
+
+def _problems(unknown: list[str], others: list[str], what: str) -> str:
+    parts = []
+    if unknown:
+        parts.append(f"containers with unknown status: {_listing(unknown)}")
+    if others:
+        parts.append(f"containers with {what} status: {_listing(others)}")
+    return ", ".join(parts)
+
+
+def _containers_ready(pod: Mapping[str, Any], statuses: Mapping[str, Object], phase: str) -> Object:
+    kind = "ContainersReady"
+    staying = [
+        container.name for container in (*podspec.init_containers(pod), *podspec.app_containers(pod)) if container.stays
+    ]
+    unknown = [name for name in staying if name not in statuses]
+    unready = [name for name in staying if name in statuses and not statuses[name]["ready"]]
+    if phase == "Succeeded" and not unknown:
+        return _condition(kind, False, "PodCompleted")
+    if phase == "Failed":
+        return _condition(kind, False, "PodFailed")
+    message = _problems(unknown, unready, "unready")
+    if message:
+        return _condition(kind, False, "ContainersNotReady", message)
+    return _condition(kind, True)
+
+
+def _ready(
+    pod: Mapping[str, Any], statuses: Mapping[str, Object], phase: str, foreign: Iterable[Mapping[str, Any]]
+) -> Object:
+    containers_ready = _containers_ready(pod, statuses, phase)
+    if containers_ready["status"] != "True":
+        return {**containers_ready, "type": "Ready"}
+    by_type = {entry["type"]: entry for entry in foreign}
+    messages = []
+    for gate in pod["spec"].get("readinessGates") or ():
+        name = gate["conditionType"]
+        entry = by_type.get(name)
+        if entry is None:
+            messages.append(f'corresponding condition of pod readiness gate "{name}" does not exist.')
+        elif entry["status"] != "True":
+            messages.append(f'the status of pod readiness gate "{name}" is not "True", but {entry["status"]}')
+    if messages:
+        return _condition("Ready", False, "ReadinessGatesNotReady", ", ".join(messages))
+    return _condition("Ready", True)
+
+
+def _initialized(pod: Mapping[str, Any], statuses: Mapping[str, Object], phase: str) -> Object:
+    kind = "Initialized"
+    inits = list(podspec.init_containers(pod))
+    unknown = [container.name for container in inits if container.name not in statuses]
+    incomplete = [
+        container.name
+        for container in inits
+        if container.name in statuses
+        and not statuses[container.name]["started" if container.kind == "sidecar" else "ready"]
+    ]
+    if phase == "Succeeded" and not unknown:
+        return _condition(kind, True, "PodCompleted")
+    message = _problems(unknown, incomplete, "incomplete")
+    if not message or any(_has_started(statuses.get(item.name)) for item in podspec.app_containers(pod)):
+        return _condition(kind, True)
+    if _could_restart_all(pod) and objects.is_true(pod, kind):
+        return _condition(kind, True)
+    return _condition(kind, False, "ContainersNotInitialized", message)
+
+
+def _has_started(status: Mapping[str, Any] | None) -> bool:
+    return status is not None and ("running" in status["state"] or "terminated" in status["state"])
+
+
+def _could_restart_all(pod: Mapping[str, Any]) -> bool:
+    return any(
+        rule.get("action") == "RestartAllContainers"
+        for container in (*podspec.init_containers(pod), *podspec.app_containers(pod))
+        for rule in container.spec.get("restartPolicyRules") or ()
+    )
+
+
+def _restarting_all(phase: str, restarting: bool) -> Object:
+    kind = "AllContainersRestarting"
+    if phase in ("Succeeded", "Failed"):
+        return _condition(kind, False, "PodCompleted" if phase == "Succeeded" else "PodFailed")
+    if restarting:
+        return _condition(kind, True, "RestartAllContainersStarted", "container exited with restart policy rule")
+    return _condition(kind, False)

@@ -1,0 +1,387 @@
+"""One pod on this node as a state machine: events in, instructions out; no I/O, no clock of its own.
+
+    syncing ──(deleted, evicted, deadline passed, all containers done)──> terminating ──(nothing runs)──> terminated
+    terminated ──(volumes and cgroup gone)──> finished
+
+While syncing, ``pod_plan`` says what the pod lacks and the machine asks for it, one start at a time and any number of
+stops; what is in flight is not asked for twice. Nothing is remembered that the runtime knows: a new machine given the
+same pod and the same record goes on where the last one stopped, which is how a restarted kubelet restarts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from steersman.kubelet import podspec
+from steersman.kubelet.container_status import Reported, StartFailure
+from steersman.kubelet.crash_backoff import CrashBackoff
+from steersman.kubelet.instructions import (
+    Cancel,
+    CreateSandbox,
+    Event,
+    Finished,
+    Instruction,
+    MountVolumes,
+    PodUpdated,
+    ProbesReported,
+    Publish,
+    Record,
+    RemoveContainer,
+    RunPreStop,
+    RuntimeReported,
+    StartContainer,
+    StopContainer,
+    StopSandbox,
+    TearDown,
+    Terminate,
+    TimePassed,
+    Work,
+)
+from steersman.kubelet.killing import Killing
+from steersman.kubelet.pod_plan import PodPlan, all_restart, is_initialized, plan, sandbox_need
+from steersman.kubelet.podspec import PodContainer
+from steersman.kubelet.probe_results import NO_RESULTS
+from steersman.kubelet.records import PodRecord
+from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict, pod_status
+from steersman.meta import objects
+from steersman.meta.objects import Object
+from steersman.meta.times import parse_time
+
+State = Literal["syncing", "terminating", "terminated", "finished"]
+NEXT: dict[State, tuple[State, ...]] = {
+    "syncing": ("terminating",),
+    "terminating": ("terminated",),
+    "terminated": ("finished",),
+    "finished": (),
+}
+
+START_RETRY_S = 10.0
+"""A container that could not be created or whose image is missing is tried again after this."""
+SANDBOX_RETRY_S = (1.0, 10.0)
+"""First and longest delay between tries to make a sandbox."""
+MOUNT_RETRY_S = (0.5, 122.0)
+"""First and longest delay between tries to mount (upstream's operation executor)."""
+STOP_RETRY_S = 2.0
+
+
+class PodMachine:
+    """Drives one pod. ``handle`` takes an event and the wall-clock time and returns what to do."""
+
+    def __init__(self, pod: Object, node: NodeFacts, *, crash_backoff: CrashBackoff | None = None) -> None:
+        self.pod = pod
+        self.node = node
+        self.state: State = "syncing"
+        self.record = PodRecord(uid=objects.uid(pod))
+        self.status: Object = pod.get("status") or {}
+        self.verdict: Verdict | None = None
+        self._known = False
+        self._grace_s: float | None = None
+        self._gone = False
+        self._probes = NO_RESULTS
+        self._in_flight: dict[str, Work] = {}
+        self._failures: dict[str, StartFailure] = {}
+        self._retry_at_s: dict[str, float] = {}
+        self._retry_delay_s: dict[str, float] = {}
+        self._announced: dict[str, float] = {}
+        self._backoff = crash_backoff or CrashBackoff()
+        self._killing = Killing()
+        self._mounted = False
+        self._stopped_sandboxes: set[str] = set()
+        self._wake_at_s: float | None = None
+
+    @property
+    def in_flight(self) -> frozenset[str]:
+        """Keys of the work that was asked for and has not finished."""
+        return frozenset(self._in_flight)
+
+    @property
+    def wake_at_s(self) -> float | None:
+        """When to send ``TimePassed``; None when nothing waits for time."""
+        moments = [moment for moment in (self._wake_at_s, self._killing.wake_at_s()) if moment is not None]
+        return min(moments, default=None)
+
+    @property
+    def is_gone(self) -> bool:
+        """The pod is no longer at its source: nobody wants its status."""
+        return self._gone
+
+    def handle(self, event: Event, now_s: float) -> list[Instruction]:
+        """Take in ``event`` and return what is to be done now, in order."""
+        out: list[Instruction] = []
+        self._take(event, now_s)
+        if not self._known:
+            return out
+        self._wake_at_s = None
+        if self.state == "syncing" and self._must_terminate(now_s):
+            self._enter("terminating")
+            creating = (MountVolumes.key, CreateSandbox.key, StartContainer.key)
+            out.extend(Cancel(key=key) for key in creating if key in self._in_flight)
+        match self.state:
+            case "syncing":
+                self._sync(out, now_s)
+            case "terminating":
+                self._terminate(out, now_s)
+            case "terminated":
+                self._tear_down(out, now_s)
+        self._publish(out, now_s)
+        return out
+
+    def validate(self) -> None:
+        """Raise ``AssertionError`` where the machine contradicts itself; tests call it after every step."""
+        assert self.state in NEXT
+        assert all(work.key == key for key, work in self._in_flight.items())
+        if self.state in ("terminated", "finished"):
+            assert not list(self.record.running()), "a pod that is over runs nothing"
+            assert not set(self._in_flight) - {TearDown.key}
+        if self.state == "finished":
+            assert not self._in_flight
+
+    # -- events
+
+    def _take(self, event: Event, now_s: float) -> None:
+        match event:
+            case PodUpdated():
+                self.pod = event.pod
+            case RuntimeReported():
+                self._set_record(event.record)
+            case ProbesReported():
+                self._probes = event.results
+            case Finished():
+                self._finish(event, now_s)
+            case Terminate():
+                if event.verdict is None:
+                    self._gone = True
+                else:
+                    self.verdict = self.verdict or event.verdict
+                if event.grace_s is not None:
+                    self._grace_s = event.grace_s if self._grace_s is None else min(self._grace_s, event.grace_s)
+            case TimePassed():
+                pass
+
+    def _set_record(self, record: PodRecord) -> None:
+        if not self._known or record.taken_at_s >= self.record.taken_at_s:
+            self.record = record
+            self._known = True
+
+    def _finish(self, event: Finished, now_s: float) -> None:
+        work, failure = event.work, event.failure
+        self._in_flight.pop(work.key, None)
+        if event.record is not None:
+            self._set_record(event.record)
+        match work:
+            case MountVolumes():
+                self._mounted = failure is None
+                self._note_retry(work.key, failure, now_s, MOUNT_RETRY_S)
+            case CreateSandbox():
+                self._note_retry(work.key, failure, now_s, SANDBOX_RETRY_S)
+            case StartContainer():
+                name = work.container.name
+                self._note_retry(f"start/{name}", failure, now_s, (START_RETRY_S, START_RETRY_S))
+                if failure is None:
+                    self._failures.pop(name, None)
+                else:
+                    self._failures[name] = failure
+            case RunPreStop():
+                self._killing.hook_finished(work.record.id)
+            case StopContainer() if failure is not None:
+                self._killing.stop_failed(work.record.id, now_s)
+            case StopSandbox():
+                self._note_retry(work.key, failure, now_s, (STOP_RETRY_S, STOP_RETRY_S))
+                if failure is None:
+                    self._stopped_sandboxes.add(work.sandbox_id)
+            case TearDown():
+                self._note_retry(work.key, failure, now_s, (STOP_RETRY_S, 60.0))
+                if failure is None and self.state == "terminated":
+                    self._enter("finished")
+            case _:
+                self._note_retry(work.key, failure, now_s, (STOP_RETRY_S, STOP_RETRY_S))
+
+    def _note_retry(self, key: str, failure: StartFailure | None, now_s: float, limits: tuple[float, float]) -> None:
+        if failure is None:
+            self._retry_at_s.pop(key, None)
+            self._retry_delay_s.pop(key, None)
+            return
+        delay_s = self._retry_delay_s.get(key, limits[0])
+        self._retry_at_s[key] = now_s + delay_s
+        self._retry_delay_s[key] = min(delay_s * 2, limits[1])
+
+    # -- states
+
+    def _enter(self, state: State) -> None:
+        assert state in NEXT[self.state], f"{self.state} -> {state}"
+        self.state = state
+
+    def _must_terminate(self, now_s: float) -> bool:
+        if self._gone or self.verdict is not None or objects.is_deleting(self.pod):
+            return True
+        deadline_s = self.pod["spec"].get("activeDeadlineSeconds")
+        started = self.status.get("startTime")
+        if deadline_s is not None and started:
+            due_s = parse_time(started) + deadline_s
+            if now_s >= due_s:
+                message = "Pod was active on the node longer than the specified deadline"
+                self.verdict = Verdict(reason="DeadlineExceeded", message=message)
+                return True
+            self._wake(due_s)
+        if (self.pod.get("status") or {}).get("phase") in TERMINAL and not podspec.is_static(self.pod):
+            return True
+        return self._compute_status(now_s)["phase"] in TERMINAL
+
+    def _sync(self, out: list[Instruction], now_s: float) -> None:
+        if not self._mounted:
+            self._ask(out, MountVolumes(), now_s)
+            return
+        todo = plan(self.pod, self.record, self._probes)
+        if todo.kill_pod:
+            if not self._kill_pod(out, now_s):
+                return
+            if todo.create_sandbox:
+                self._create_sandbox(out, todo, now_s)
+            return
+        grace_s = 0.0 if all_restart(self.pod, self.record) else None
+        for intent in todo.kill:
+            out.extend(
+                self._killing.begin(
+                    self.pod, intent.record, now_s, message=intent.message, probe=intent.reason, grace_s=grace_s
+                )
+            )
+        self._advance_kills(out, now_s)
+        for record in todo.remove[:1]:
+            self._ask(out, RemoveContainer(record=record), now_s)
+        if not todo.remove:
+            self._start(out, todo.start, now_s)
+
+    def _create_sandbox(self, out: list[Instruction], todo: PodPlan, now_s: float) -> None:
+        if self.record.sandbox is not None and self._announced.get("sandbox") != todo.sandbox_attempt:
+            self._announced["sandbox"] = todo.sandbox_attempt
+            message = "Pod sandbox changed, it will be killed and re-created."
+            out.append(Record(type="Normal", reason="SandboxChanged", message=message))
+        self._ask(out, CreateSandbox(attempt=todo.sandbox_attempt), now_s)
+
+    def _start(self, out: list[Instruction], containers: Iterable[PodContainer], now_s: float) -> None:
+        """Ask for the first of ``containers`` that need not wait; they start one after the other."""
+        if StartContainer.key in self._in_flight:
+            return
+        for container in containers:
+            latest = self.record.latest(container.name)
+            if latest is not None and latest.id in self._killing:
+                continue
+            if self._waits(out, container, now_s):
+                if container.kind == "init":
+                    return
+                continue
+            if latest is not None and latest.state == "EXITED":
+                self._backoff.restarted(container.name, latest.finished_at_s, now_s)
+            restart_count = None if latest is None else latest.restart_count + 1
+            self._ask(out, StartContainer(container=container, restart_count=restart_count), now_s)
+            return
+
+    def _waits(self, out: list[Instruction], container: PodContainer, now_s: float) -> bool:
+        """``container`` may not start yet: it crashed lately, or its last start failed lately."""
+        name = container.name
+        exited = next((item for item in self.record.history(name) if item.state == "EXITED"), None)
+        if exited is not None:
+            ready_at_s = self._backoff.ready_at_s(name, exited.finished_at_s)
+            if now_s < ready_at_s:
+                self._wake(ready_at_s)
+                where = f"container={name} pod={podspec.full_name(self.pod)}"
+                delay = go_duration(self._backoff.delay_s(name))
+                self._failures[name] = StartFailure(
+                    reason="CrashLoopBackOff", message=f"back-off {delay} restarting failed {where}"
+                )
+                if self._announced.get(name) != exited.finished_at_s:
+                    self._announced[name] = exited.finished_at_s
+                    pod = podspec.full_name(self.pod)
+                    message = f"Back-off restarting failed container {name} in pod {pod}"
+                    out.append(Record(type="Warning", reason="BackOff", message=message, container=name))
+                return True
+        retry_at_s = self._retry_at_s.get(f"start/{name}", 0.0)
+        if now_s < retry_at_s:
+            self._wake(retry_at_s)
+            return True
+        return False
+
+    def _kill_pod(self, out: list[Instruction], now_s: float) -> bool:
+        """Stop every container, then every sandbox; True when that is done."""
+        for record in self.record.running():
+            out.extend(self._killing.begin(self.pod, record, now_s, grace_s=self._grace_s, ordered=True))
+        self._advance_kills(out, now_s)
+        if any(True for _ in self.record.running()) or StartContainer.key in self._in_flight:
+            return False
+        waiting = [box for box in self.record.sandboxes if box.id not in self._stopped_sandboxes]
+        for box in waiting:
+            self._ask(out, StopSandbox(sandbox_id=box.id), now_s)
+        return not waiting
+
+    def _terminate(self, out: list[Instruction], now_s: float) -> None:
+        creating = any(key in self._in_flight for key in (CreateSandbox.key, StartContainer.key, MountVolumes.key))
+        if not self._kill_pod(out, now_s) or creating or self._in_flight:
+            return
+        self._enter("terminated")
+        self._tear_down(out, now_s)
+
+    def _tear_down(self, out: list[Instruction], now_s: float) -> None:
+        if self.state == "terminated":
+            self._ask(out, TearDown(), now_s)
+
+    def _advance_kills(self, out: list[Instruction], now_s: float) -> None:
+        for instruction in self._killing.advance(self.pod, self.record, now_s):
+            if isinstance(instruction, (RunPreStop, StopContainer)):
+                self._in_flight[instruction.key] = instruction
+            out.append(instruction)
+
+    def _ask(self, out: list[Instruction], work: Work, now_s: float) -> None:
+        """Ask for ``work`` unless it is in flight or failed too lately."""
+        if work.key in self._in_flight:
+            return
+        retry_at_s = self._retry_at_s.get(work.key, 0.0)
+        if now_s < retry_at_s:
+            self._wake(retry_at_s)
+            return
+        self._in_flight[work.key] = work
+        out.append(work)
+
+    def _wake(self, moment_s: float) -> None:
+        self._wake_at_s = moment_s if self._wake_at_s is None else min(self._wake_at_s, moment_s)
+
+    # -- status
+
+    def _compute_status(self, now_s: float, *, is_over: bool = False) -> Object:
+        reported = Reported(
+            pod=self.pod,
+            record=self.record,
+            previous=self.status,
+            probes=self._probes,
+            failures=self._failures,
+            runtime_name=self.node.runtime_name,
+            recursive_read_only=self.node.recursive_read_only,
+        )
+        return pod_status(reported, self.node, now_s=now_s, verdict=self.verdict, is_over=is_over)
+
+    def _publish(self, out: list[Instruction], now_s: float) -> None:
+        if self._gone:
+            return
+        status = self._compute_status(now_s, is_over=self.state in ("terminated", "finished"))
+        if status != self.status:
+            self.status = status
+            out.append(Publish(status=status))
+
+    # -- what probes and the server want to know
+
+    @property
+    def sandbox_ready(self) -> bool:
+        return not sandbox_need(self.pod, self.record).changed
+
+    @property
+    def initialized(self) -> bool:
+        return is_initialized(self.pod, self.record)
+
+
+def go_duration(seconds: float) -> str:
+    """As Go prints a duration of whole seconds: ``10s``, ``1m20s``, ``5m0s``."""
+    whole = int(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,28 @@
+"""The last word of each container's probes, by container id; what has no probe or no word yet is None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+ProbeKind = Literal["startup", "liveness", "readiness"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResults:
+    """True: passes, False: failed as often as its threshold says, None: nothing known."""
+
+    by_container: Mapping[tuple[str, ProbeKind], bool] = field(default_factory=dict)
+
+    def startup(self, container_id: str) -> bool | None:
+        return self.by_container.get((container_id, "startup"))
+
+    def liveness(self, container_id: str) -> bool | None:
+        return self.by_container.get((container_id, "liveness"))
+
+    def readiness(self, container_id: str) -> bool | None:
+        return self.by_container.get((container_id, "readiness"))
+
+
+NO_RESULTS = ProbeResults()

@@ -1,0 +1,147 @@
+"""The volumes of the pods of one node: made ready before containers start, kept up to date, removed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from steersman.client.transport import Unreachable
+from steersman.kubelet import podspec
+from steersman.kubelet.environment import ObjectSource
+from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.volumes.api import MountedVolume, Tokens, VolumeContext, VolumeError, VolumePlugin
+from steersman.kubelet.volumes.mounts import remove_tree, unmount_below
+from steersman.kubelet.volumes.registry import plugin_for
+from steersman.kubelet.volumes.subpath import bind_subpath, release_subpaths
+from steersman.meta import objects
+from steersman.meta.errors import APIError
+from steersman.meta.objects import Object
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeValues:
+    """What volumes may show of the node."""
+
+    host_ips: tuple[str, ...]
+    allocatable: Mapping[str, Any]
+
+
+class MountFailed(Exception):
+    """Some volumes of a pod are not ready; one message each, as for FailedMount events."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = messages
+
+
+class PodVolumes(Protocol):
+    """Volumes as the pod worker sees them."""
+
+    async def mount(self, pod: Object, pod_ips: tuple[str, ...] = ()) -> Mapping[str, MountedVolume]:
+        """Every volume of ``pod``, ready. Raises ``MountFailed``."""
+
+    def refreshes(self, pod: Object) -> bool:
+        """Some volume's content follows the API, so that ``mount`` should be repeated while the pod runs."""
+
+    async def subpath(self, pod: Object, container: str, index: int, volume: MountedVolume, path: str) -> Path:
+        """``path`` inside ``volume``, safe to mount into ``container`` as its mount number ``index``."""
+
+    async def unmount(self, uid: str) -> None:
+        """Take away everything the pod had on disk except its log files. Raises ``OSError``."""
+
+
+class NoVolumes:
+    """For a runtime without containers: every volume is ready and nowhere."""
+
+    async def mount(self, pod: Object, pod_ips: tuple[str, ...] = ()) -> Mapping[str, MountedVolume]:
+        return {
+            volume["name"]: MountedVolume(name=volume["name"], path=Path("/"))
+            for volume in pod["spec"].get("volumes") or ()
+        }
+
+    def refreshes(self, pod: Object) -> bool:
+        return False
+
+    async def subpath(self, pod: Object, container: str, index: int, volume: MountedVolume, path: str) -> Path:
+        return volume.path
+
+    async def unmount(self, uid: str) -> None:
+        pass
+
+
+class VolumeManager:
+    """Volumes on this machine's file system."""
+
+    def __init__(
+        self,
+        *,
+        plugins: tuple[VolumePlugin, ...],
+        paths: PodPaths,
+        source: ObjectSource,
+        tokens: Tokens,
+        node: NodeValues,
+    ) -> None:
+        self._plugins = plugins
+        self._paths = paths
+        self._source = source
+        self._tokens = tokens
+        self._node = node
+
+    async def mount(self, pod: Object, pod_ips: tuple[str, ...] = ()) -> Mapping[str, MountedVolume]:
+        mounted: dict[str, MountedVolume] = {}
+        failures: list[str] = []
+        for volume in pod["spec"].get("volumes") or ():
+            context = VolumeContext(
+                pod=pod,
+                volume=volume,
+                paths=self._paths,
+                source=self._source,
+                tokens=self._tokens,
+                host_ips=self._node.host_ips,
+                pod_ips=pod_ips,
+                allocatable=self._node.allocatable,
+            )
+            try:
+                mounted[volume["name"]] = await plugin_for(self._plugins, volume).set_up(context)
+            except (VolumeError, APIError, Unreachable, OSError) as error:
+                failures.append(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}')
+        if failures:
+            raise MountFailed(failures)
+        return mounted
+
+    def refreshes(self, pod: Object) -> bool:
+        return any(
+            plugin.refreshes and plugin.field in volume
+            for volume in pod["spec"].get("volumes") or ()
+            for plugin in self._plugins
+        )
+
+    async def subpath(self, pod: Object, container: str, index: int, volume: MountedVolume, path: str) -> Path:
+        target = self._paths.subpaths(objects.uid(pod)) / volume.name / container / str(index)
+        try:
+            await asyncio.to_thread(bind_subpath, volume.path, path, target)
+        except OSError as error:
+            log.warning("subPath %s of volume %s in %s: %s", path, volume.name, podspec.full_name(pod), error)
+            raise VolumeError(
+                f'failed to prepare subPath for volumeMount "{volume.name}" of container "{container}"'
+            ) from error
+        return target
+
+    async def unmount(self, uid: str) -> None:
+        await asyncio.to_thread(self._unmount, uid)
+
+    def _unmount(self, uid: str) -> None:
+        release_subpaths(self._paths.subpaths(uid))
+        folder = self._paths.pod(uid)
+        unmount_below(folder)
+        remove_tree(folder)
+
+
+def _conforms(manager: VolumeManager) -> list[PodVolumes]:
+    return [manager, NoVolumes()]

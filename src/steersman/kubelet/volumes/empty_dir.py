@@ -1,0 +1,58 @@
+"""``emptyDir``: scratch space that lives as long as its pod, on disk or in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from steersman.kubelet.linux_resources import pod_totals
+from steersman.kubelet.volumes.api import MountedVolume, VolumeContext, VolumeError, VolumePlugin
+from steersman.kubelet.volumes.mounts import mount_tmpfs
+from steersman.kubelet.volumes.ownership import set_ownership
+from steersman.meta.quantities import to_int
+
+NAME = "kubernetes.io/empty-dir"
+
+
+class EmptyDir:
+    """A folder under the pod's, or a tmpfs for ``medium: Memory``."""
+
+    field = "emptyDir"
+    refreshes = False
+
+    async def set_up(self, context: VolumeContext) -> MountedVolume:
+        return await asyncio.to_thread(self._set_up, context)
+
+    def _set_up(self, context: VolumeContext) -> MountedVolume:
+        spec = context.volume[self.field] or {}
+        path = context.path(NAME)
+        fresh = not path.exists()
+        medium = spec.get("medium") or ""
+        if medium == "Memory":
+            mount_tmpfs(path, size_bytes=_memory_size(context), mode=0o777)
+        elif medium:
+            raise VolumeError(f'emptyDir medium "{medium}" is not supported by this kubelet')
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            path.chmod(0o777)
+            if context.fs_group is not None:
+                set_ownership(path, context.fs_group)
+        return MountedVolume(name=context.name, path=path)
+
+
+def _memory_size(context: VolumeContext) -> int:
+    """The smallest of the volume's own limit, the pod's memory limit and what the node has."""
+    sizes = []
+    own = (context.volume["emptyDir"] or {}).get("sizeLimit")
+    if own is not None and to_int(own) > 0:
+        sizes.append(to_int(own))
+    limit = pod_totals(context.pod, "limits").get("memory", 0)
+    if limit > 0:
+        sizes.append(limit)
+    if "memory" in context.allocatable:
+        sizes.append(to_int(context.allocatable["memory"]))
+    return min(sizes, default=0)
+
+
+def _conforms() -> VolumePlugin:
+    return EmptyDir()

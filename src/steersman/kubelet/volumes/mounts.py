@@ -1,0 +1,107 @@
+"""Mounting and unmounting through the kernel, and which mounts exist."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC = 1, 2, 4, 4096, 16384
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+MOUNTINFO = Path("/proc/self/mountinfo")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2). Raises ``OSError``."""
+    failed = _libc.mount(
+        source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None
+    )
+    if failed:
+        code = ctypes.get_errno()
+        raise OSError(code, f"mount {source} on {target}: {os.strerror(code)}")
+
+
+def unmount(target: str, *, lazy: bool = False) -> None:
+    """umount2(2), never following a symbolic link. What is not mounted stays so. Raises ``OSError``."""
+    flags = UMOUNT_NOFOLLOW | (MNT_DETACH if lazy else 0)
+    if _libc.umount2(target.encode(), flags):
+        code = ctypes.get_errno()
+        if target in mount_points():
+            raise OSError(code, f"unmount {target}: {os.strerror(code)}")
+
+
+def mount_points() -> list[str]:
+    """Every mount point of this mount namespace, in order of mounting."""
+    return [_unescape(line.split(" ", 5)[4]) for line in MOUNTINFO.read_text().splitlines()]
+
+
+def is_mount_point(path: Path) -> bool:
+    return str(path) in mount_points()
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount everything at or below ``folder``, the deepest first. Raises ``OSError`` for what is still in use."""
+    prefix = f"{folder}/"
+    for point in reversed([point for point in mount_points() if point == str(folder) or point.startswith(prefix)]):
+        unmount(point)
+
+
+def mount_tmpfs(path: Path, *, size_bytes: int = 0, mode: int = 0o755) -> None:
+    """A memory file system at ``path``, unless one is there already."""
+    path.mkdir(parents=True, exist_ok=True)
+    if is_mount_point(path):
+        return
+    options = [f"mode={mode:o}", *([f"size={size_bytes}"] if size_bytes else [])]
+    mount("tmpfs", str(path), "tmpfs", MS_NOSUID | MS_NODEV, ",".join(options))
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete ``folder`` without ever following a link or crossing into another file system.
+
+    Raises ``OSError`` when something is mounted below it: what is mounted is not ours to delete.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            device = os.stat(parent).st_dev
+            _remove_at(parent, folder.name, device)
+        finally:
+            os.close(parent)
+
+
+def _remove_at(parent: int, name: str, device: int) -> None:
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    except NotADirectoryError:
+        os.unlink(name, dir_fd=parent)
+        return
+    except OSError as error:
+        if error.errno != 40:
+            raise
+        os.unlink(name, dir_fd=parent)
+        return
+    try:
+        if os.stat(handle).st_dev != device:
+            raise OSError(16, f"{name} is on another file system: something is still mounted there")
+        for entry in _names(handle):
+            _remove_at(handle, entry, device)
+    finally:
+        os.close(handle)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _names(handle: int) -> Iterator[str]:
+    yield from os.listdir(handle)
+
+
+def _unescape(text: str) -> str:
+    """mountinfo writes space, tab, newline and backslash as octal."""
+    if "\\" not in text:
+        return text
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, char)
+    return text

@@ -1,0 +1,382 @@
+"""The life of a pod, step by step, without containers, clock or event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from steersman.kubelet.container_status import StartFailure
+from steersman.kubelet.instructions import (
+    Cancel,
+    CreateSandbox,
+    Event,
+    Finished,
+    Instruction,
+    MountVolumes,
+    PodUpdated,
+    ProbesReported,
+    Publish,
+    Record,
+    RunPreStop,
+    RuntimeReported,
+    StartContainer,
+    StopContainer,
+    StopSandbox,
+    TearDown,
+    Terminate,
+    TimePassed,
+    Work,
+)
+from steersman.kubelet.pod_machine import PodMachine, go_duration
+from steersman.kubelet.probe_results import ProbeResults
+from steersman.kubelet.records import PodRecord
+from steersman.kubelet.status import NodeFacts, Verdict
+from steersman.meta.objects import Object
+from tests.kubelet.pods import NOW_S, container, deleted, pod, ran, record, sandbox
+
+A, B = container("a"), container("b")
+NOTHING = record(sandboxes=[])
+GONE_BOX = sandbox(state="NOTREADY")
+
+
+class Drive:
+    """A machine with the test as its worker."""
+
+    def __init__(self, obj: Object, reported: PodRecord = NOTHING, *, mounted: bool = True) -> None:
+        self.machine = PodMachine(obj, NodeFacts(host_ips=("192.0.2.1",)))
+        self.now_s = NOW_S
+        self.said: list[Instruction] = []
+        self.send(RuntimeReported(record=reported))
+        if mounted:
+            self.finish(MountVolumes(), reported)
+
+    def send(self, event: Event) -> list[Instruction]:
+        self.said = self.machine.handle(event, self.now_s)
+        self.machine.validate()
+        return self.said
+
+    def finish(self, work: Work, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
+        assert work.key in self.machine.in_flight
+        return self.send(Finished(work=work, record=reported, failure=failure))
+
+    def wait(self, delay_s: float) -> list[Instruction]:
+        self.now_s += delay_s
+        return self.send(TimePassed())
+
+    def work(self) -> list[Work]:
+        return [item for item in self.said if not isinstance(item, (Cancel, Record, Publish))]
+
+    def started(self) -> str:
+        [work] = self.work()
+        assert isinstance(work, StartContainer)
+        return work.container.name
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(item.reason, item.message) for item in self.said if isinstance(item, Record)]
+
+    def conditions(self) -> Mapping[str, str]:
+        return {entry["type"]: entry["status"] for entry in self.machine.status["conditions"]}
+
+    def container(self, index: int = 0, field: str = "containerStatuses") -> Any:
+        return self.machine.status[field][index]
+
+    def finish_start(self, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
+        work = next(item for item in self.machine._in_flight.values() if isinstance(item, StartContainer))
+        return self.finish(work, reported, failure)
+
+
+def test_nothing_happens_before_the_runtime_was_asked() -> None:
+    machine = PodMachine(pod(A), NodeFacts())
+    assert machine.handle(PodUpdated(pod=pod(A)), NOW_S) == []
+
+
+def test_a_new_pod_mounts_then_makes_its_sandbox_then_starts_containers_one_by_one() -> None:
+    drive = Drive(pod(A, B), mounted=False)
+    assert drive.work() == [MountVolumes()]
+    drive.finish(MountVolumes(), NOTHING)
+    assert drive.work() == [CreateSandbox(attempt=0)]
+    drive.finish(CreateSandbox(attempt=0), record())
+    assert drive.started() == "a"
+    assert drive.conditions()["PodReadyToStartContainers"] == "True"
+    drive.finish_start(record(ran(A)))
+    assert drive.started() == "b"
+    assert drive.machine.status["phase"] == "Pending"
+    drive.finish_start(record(ran(A), ran(B)))
+    assert drive.work() == []
+    assert drive.machine.status["phase"] == "Running"
+    assert set(drive.conditions().values()) == {"True"}
+    assert drive.machine.status["podIP"] == "10.1.0.2"
+    assert drive.machine.status["hostIP"] == "192.0.2.1"
+
+
+def test_the_same_report_again_changes_nothing() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    assert drive.send(RuntimeReported(record=record(ran(A)))) == []
+    assert drive.wait(3600) == []
+
+
+def test_a_machine_that_finds_its_containers_running_starts_nothing() -> None:
+    drive = Drive(pod(A, B), record(ran(A), ran(B)))
+    assert drive.work() == []
+    assert drive.machine.status["phase"] == "Running"
+
+
+def test_an_older_report_is_not_believed() -> None:
+    drive = Drive(pod(A), PodRecord(uid="u", taken_at_s=10, sandboxes=record().sandboxes))
+    drive.finish_start(PodRecord(uid="u", taken_at_s=20, sandboxes=record().sandboxes, containers=(ran(A),)))
+    drive.send(RuntimeReported(record=PodRecord(uid="u", taken_at_s=15, sandboxes=record().sandboxes)))
+    assert drive.work() == []
+    assert "running" in drive.container()["state"]
+
+
+def test_crash_loop_waits_ten_seconds_more_each_time_up_to_five_minutes() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    delays = []
+    for attempt in range(8):
+        drive.now_s += 1
+        ended = ran(
+            A, "EXITED", attempt=attempt, exit_code=1, age_s=-(drive.now_s - NOW_S) + 1, ended_s=NOW_S - drive.now_s
+        )
+        drive.send(RuntimeReported(record=record(ended)))
+        began_s = drive.now_s
+        while not drive.work():
+            due_s = drive.machine.wake_at_s
+            assert due_s is not None
+            assert drive.container()["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+            assert drive.container()["lastState"]["terminated"]["exitCode"] == 1
+            drive.wait(due_s - drive.now_s)
+        delays.append(round(drive.now_s - began_s))
+        drive.finish_start(record(ran(A, attempt=attempt + 1, age_s=NOW_S - drive.now_s)))
+    assert delays == [0, 10, 20, 40, 80, 160, 300, 300]
+
+
+def test_back_off_is_announced_once_a_crash() -> None:
+    drive = Drive(pod(A), record(ran(A, "EXITED", exit_code=1)))
+    drive.finish_start(record(ran(A, "EXITED", exit_code=1, attempt=1)))
+    assert drive.events() == [
+        ("BackOff", "Back-off restarting failed container a in pod web_default(6e1f1a4e-0000-4000-8000-000000000001)")
+    ]
+    assert drive.container()["state"]["waiting"]["message"] == (
+        "back-off 10s restarting failed container=a pod=web_default(6e1f1a4e-0000-4000-8000-000000000001)"
+    )
+    assert drive.container()["restartCount"] == 1
+    drive.wait(1)
+    assert drive.events() == []
+
+
+def test_a_container_that_cannot_start_waits_with_its_reason_and_does_not_hold_back_others() -> None:
+    drive = Drive(pod(A, B), record())
+    drive.finish_start(record(), StartFailure(reason="ErrImagePull", message="not found"))
+    assert drive.started() == "b"
+    assert drive.container()["state"] == {"waiting": {"reason": "ErrImagePull", "message": "not found"}}
+    drive.finish_start(record(ran(B)))
+    assert drive.work() == []
+    drive.wait(10)
+    assert drive.started() == "a"
+
+
+def test_a_failed_init_container_holds_back_the_rest() -> None:
+    init = container("i")
+    drive = Drive(pod(A, init=[init]), record())
+    drive.finish_start(record(), StartFailure(reason="ErrImageNeverPull", message="absent"))
+    assert drive.work() == []
+    assert drive.container(field="initContainerStatuses")["state"]["waiting"]["reason"] == "ErrImageNeverPull"
+    assert drive.container()["state"] == {"waiting": {"reason": "PodInitializing"}}
+
+
+def test_a_failed_mount_is_tried_again_with_growing_delay() -> None:
+    drive = Drive(pod(A), mounted=False)
+    for delay_s in (0.5, 1.0, 2.0):
+        drive.finish(MountVolumes(), NOTHING, StartFailure(reason="FailedMount", message="no"))
+        assert drive.work() == []
+        assert drive.machine.wake_at_s == drive.now_s + delay_s
+        drive.wait(delay_s)
+        assert drive.work() == [MountVolumes()]
+
+
+def test_deletion_stops_containers_then_the_sandbox_then_tears_down() -> None:
+    drive = Drive(pod(A, B), record(ran(A), ran(B)))
+    drive.send(PodUpdated(pod=deleted(pod(A, B), 30)))
+    assert drive.events() == [("Killing", "Stopping container a"), ("Killing", "Stopping container b")] or (
+        drive.events() == [("Killing", "Stopping container b"), ("Killing", "Stopping container a")]
+    )
+    assert {work.grace_s for work in drive.work() if isinstance(work, StopContainer)} == {30.0}
+    ended = record(ran(A, "EXITED"), ran(B, "EXITED", exit_code=143))
+    first, second = drive.work()
+    drive.finish(first, ended)
+    assert drive.work() == [StopSandbox(sandbox_id="box-0")]
+    drive.finish(second, ended)
+    assert drive.work() == []
+    stopped = record(ran(A, "EXITED"), ran(B, "EXITED", exit_code=143), sandboxes=[GONE_BOX])
+    drive.finish(StopSandbox(sandbox_id="box-0"), stopped)
+    assert drive.work() == [TearDown()]
+    assert drive.machine.status["phase"] == "Failed"
+    drive.finish(TearDown(), stopped)
+    assert drive.machine.state == "finished"
+    assert drive.machine.wake_at_s is None
+
+
+def test_a_shorter_second_deletion_shortens_the_wait() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    drive.send(PodUpdated(pod=deleted(pod(A), 30)))
+    drive.now_s += 5
+    drive.send(PodUpdated(pod=deleted(pod(A), 1)))
+    [work] = drive.work()
+    assert isinstance(work, StopContainer) and work.grace_s == 2.0
+
+
+def test_deletion_cancels_a_start_under_way() -> None:
+    drive = Drive(pod(A), record())
+    drive.send(PodUpdated(pod=deleted(pod(A))))
+    assert Cancel(key="start") in drive.said
+    drive.finish_start(record(), StartFailure(reason="Cancelled", message=""))
+    assert drive.work() == [StopSandbox(sandbox_id="box-0")]
+
+
+def test_a_deleted_pod_that_never_ran_fails() -> None:
+    drive = Drive(deleted(pod(A)), mounted=False)
+    assert drive.machine.state == "terminated"
+    assert drive.machine.status["phase"] == "Failed"
+    assert drive.container()["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
+
+
+def test_prestop_runs_within_the_grace_period() -> None:
+    hooked = container("a", lifecycle={"preStop": {"exec": {"command": ["bye"]}}})
+    drive = Drive(pod(hooked), record(ran(hooked)))
+    drive.send(PodUpdated(pod=deleted(pod(hooked), 30)))
+    [hook] = drive.work()
+    assert isinstance(hook, RunPreStop) and hook.timeout_s == 30
+    drive.now_s += 12
+    drive.finish(hook, record(ran(hooked)))
+    [stop] = drive.work()
+    assert isinstance(stop, StopContainer) and stop.grace_s == 18
+
+
+def test_prestop_that_outlives_the_grace_period_does_not_delay_the_stop() -> None:
+    hooked = container("a", lifecycle={"preStop": {"sleep": {"seconds": 100}}})
+    drive = Drive(pod(hooked), record(ran(hooked)))
+    drive.send(PodUpdated(pod=deleted(pod(hooked), 30)))
+    assert drive.machine.wake_at_s == drive.now_s + 30
+    drive.wait(30)
+    [stop] = drive.work()
+    assert isinstance(stop, StopContainer) and stop.grace_s == 2
+
+
+def test_sidecars_stop_after_the_apps_and_in_reverse() -> None:
+    s1, s2 = container("s1", restartPolicy="Always"), container("s2", restartPolicy="Always")
+    obj = pod(A, init=[s1, s2])
+    drive = Drive(obj, record(ran(s1), ran(s2), ran(A)))
+    drive.send(PodUpdated(pod=deleted(obj, 30)))
+    [first] = drive.work()
+    assert isinstance(first, StopContainer) and first.record.name == "a"
+    drive.now_s += 10
+    drive.finish(first, record(ran(s1), ran(s2), ran(A, "EXITED")))
+    [second] = drive.work()
+    assert isinstance(second, StopContainer) and (second.record.name, second.grace_s) == ("s2", 20)
+    drive.finish(second, record(ran(s1), ran(s2, "EXITED"), ran(A, "EXITED")))
+    [third] = drive.work()
+    assert isinstance(third, StopContainer) and third.record.name == "s1"
+
+
+def test_sidecars_do_not_wait_beyond_the_grace_period() -> None:
+    side = container("s", restartPolicy="Always")
+    obj = pod(A, init=[side])
+    drive = Drive(obj, record(ran(side), ran(A)))
+    drive.send(PodUpdated(pod=deleted(obj, 30)))
+    drive.wait(30)
+    assert [work.record.name for work in drive.work() if isinstance(work, StopContainer)] == ["s"]
+
+
+def test_a_job_pod_succeeds_once_its_containers_have() -> None:
+    obj = pod(A, restartPolicy="Never")
+    drive = Drive(obj, record(ran(A)))
+    drive.send(RuntimeReported(record=record(ran(A, "EXITED"))))
+    assert drive.machine.state == "terminating"
+    assert drive.machine.status["phase"] == "Succeeded"
+    assert drive.conditions()["Ready"] == "False"
+    assert drive.work() == [StopSandbox(sandbox_id="box-0")]
+
+
+def test_sidecars_are_stopped_when_the_apps_are_done() -> None:
+    side = container("s", restartPolicy="Always")
+    obj = pod(A, init=[side], restartPolicy="Never")
+    drive = Drive(obj, record(ran(side), ran(A)))
+    drive.send(RuntimeReported(record=record(ran(side), ran(A, "EXITED"))))
+    [stop] = drive.work()
+    assert isinstance(stop, StopContainer) and stop.record.name == "s"
+    assert drive.machine.status["phase"] == "Running"
+    drive.finish(stop, record(ran(side, "EXITED", exit_code=143), ran(A, "EXITED")))
+    assert drive.machine.status["phase"] == "Succeeded"
+
+
+def test_a_pod_past_its_deadline_fails() -> None:
+    obj = pod(A, activeDeadlineSeconds=60)
+    drive = Drive(obj, record(ran(A)))
+    assert drive.machine.wake_at_s == NOW_S + 60
+    drive.wait(60)
+    assert drive.machine.status["phase"] == "Failed"
+    assert drive.machine.status["reason"] == "DeadlineExceeded"
+    assert isinstance(drive.work()[0], StopContainer)
+
+
+def test_an_evicted_pod_fails_with_the_reason() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    drive.send(Terminate(verdict=Verdict(reason="Evicted", message="low on memory"), grace_s=0))
+    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Failed", "Evicted")
+    [stop] = drive.work()
+    assert isinstance(stop, StopContainer) and stop.grace_s == 2
+
+
+def test_a_pod_gone_from_its_source_is_stopped_and_its_status_is_nobodys() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    drive.send(Terminate())
+    assert not [item for item in drive.said if isinstance(item, Publish)]
+    assert [type(item) for item in drive.work()] == [StopContainer]
+
+
+def test_a_dead_sandbox_is_replaced_after_its_containers_were_stopped() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    drive.send(RuntimeReported(record=record(ran(A), sandboxes=[GONE_BOX])))
+    assert [type(item) for item in drive.work()] == [StopContainer]
+    ended = record(ran(A, "EXITED", exit_code=137), sandboxes=[GONE_BOX])
+    drive.finish(drive.work()[0], ended)
+    assert drive.work() == [StopSandbox(sandbox_id="box-0")]
+    drive.finish(StopSandbox(sandbox_id="box-0"), ended)
+    assert drive.work() == [CreateSandbox(attempt=1)]
+    assert drive.events() == [("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")]
+
+
+def test_liveness_failure_kills_with_the_probes_grace_and_starts_again() -> None:
+    probed = container("a", livenessProbe={"exec": {"command": ["x"]}, "terminationGracePeriodSeconds": 5})
+    drive = Drive(pod(probed), record(ran(probed)))
+    drive.send(ProbesReported(results=ProbeResults({("a-0", "liveness"): False})))
+    assert drive.events() == [("Killing", "Container a failed liveness probe, will be restarted")]
+    [stop] = drive.work()
+    assert isinstance(stop, StopContainer) and stop.grace_s == 5
+    drive.finish(stop, record(ran(probed, "EXITED", exit_code=137)))
+    assert drive.started() == "a"
+
+
+def test_readiness_decides_ready_and_startup_decides_started() -> None:
+    probed = container("a", readinessProbe={"exec": {}}, startupProbe={"exec": {}})
+    drive = Drive(pod(probed), record(ran(probed)))
+    assert (drive.container()["started"], drive.container()["ready"]) == (False, False)
+    drive.send(ProbesReported(results=ProbeResults({("a-0", "startup"): True})))
+    assert (drive.container()["started"], drive.container()["ready"]) == (True, False)
+    drive.send(ProbesReported(results=ProbeResults({("a-0", "startup"): True, ("a-0", "readiness"): True})))
+    assert drive.container()["ready"] is True
+    assert drive.conditions()["Ready"] == "True"
+
+
+def test_transition_times_move_only_with_the_status() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    before = drive.machine.status["conditions"]
+    drive.now_s += 100
+    drive.send(RuntimeReported(record=record(ran(A, "EXITED", exit_code=1))))
+    after = {entry["type"]: entry["lastTransitionTime"] for entry in drive.machine.status["conditions"]}
+    assert after["PodScheduled"] == before[-1]["lastTransitionTime"]
+    assert after["Ready"] != before[2]["lastTransitionTime"]
+
+
+def test_go_duration() -> None:
+    assert [go_duration(s) for s in (10, 80, 300, 3661)] == ["10s", "1m20s", "5m0s", "1h1m1s"]
