@@ -19,17 +19,22 @@ _BINDING = Strategy(subresource="binding", prepare=lambda *_: None, errors=lambd
 
 async def bind_pod(api: API, served: Served, call: Call) -> Response:
     options = write_options(call, "CreateOptions")
-    sent = decode(call, expected_definition(api, "", "v1", "Binding", "io.k8s.api.core.v1.Binding"), "")
+    sent = decode(call, expected_definition(api, "", "v1", "Binding", "io.k8s.api.core.v1.Binding"), "Ignore")
 
     def bound(old: Object) -> Object:
         if old["spec"].get("nodeName"):
             raise Conflict.of(served.resource, call.info.name, f"pod {call.info.name} is already assigned to a node")
-        conditions = [entry for entry in old.get("status", {}).get("conditions") or [] if entry["type"] != "PodScheduled"]
+        conditions = [
+            entry for entry in old.get("status", {}).get("conditions") or [] if entry["type"] != "PodScheduled"
+        ]
         return {
             **old,
             "metadata": dict(old["metadata"]),
             "spec": {**old["spec"], "nodeName": sent["target"]["name"]},
-            "status": {**old.get("status", {}), "conditions": [*conditions, {"type": "PodScheduled", "status": "True"}]},
+            "status": {
+                **old.get("status", {}),
+                "conditions": [*conditions, {"type": "PodScheduled", "status": "True"}],
+            },
         }
 
     outcome = await update_object(api, served, call, bound, options, strategy=_BINDING)

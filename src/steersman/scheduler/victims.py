@@ -14,7 +14,7 @@ from steersman.meta.objects import Object
 from steersman.scheduler.affinity import selector_or_nothing
 from steersman.scheduler.pod_info import PodInfo, started_at
 
-_PRIORITY_OFFSET = 2**31
+PRIORITY_OFFSET = 2**31
 """Added to each victim's priority, so that fewer victims are better among equals also below zero."""
 
 
@@ -65,7 +65,7 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
         return (
             candidate.budget_violations,
             highest,
-            sum(pod.priority + _PRIORITY_OFFSET for pod in candidate.victims),
+            sum(pod.priority + PRIORITY_OFFSET for pod in candidate.victims),
             len(candidate.victims),
             -earliest_s if earliest_s < math.inf else -math.inf,
         )

@@ -23,19 +23,11 @@ from steersman.scheduler.diagnosis import PREEMPTION_UNHELPFUL, Diagnosis
 from steersman.scheduler.framework import Nomination, NoNomination, PostFilterPlugin, Search
 from steersman.scheduler.plugin_args import Args, ArgsError, integer, reject_unknown
 from steersman.scheduler.pod_info import PodInfo
+from steersman.scheduler.victim_columns import VictimColumns
 from steersman.scheduler.victims import Candidate, best, by_importance, split_by_budgets
 
 NO_VICTIMS = "No preemption victims found for incoming pod"
 Rows = NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RowPods:
-    """The pods of a node, the most important first."""
-
-    version: int
-    pods: tuple[PodInfo, ...]
-    priorities: NDArray[np.int64]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -44,7 +36,7 @@ class DefaultPreemption:
 
     min_candidate_percentage: int = 10
     min_candidates: int = 100
-    _rows: dict[int, RowPods] = field(default_factory=dict)
+    _columns: VictimColumns = field(default_factory=VictimColumns)
 
     @classmethod
     def from_args(cls, args: Args) -> DefaultPreemption:
@@ -89,8 +81,21 @@ class DefaultPreemption:
     def _candidates(self, pod: PodInfo, search: Search, rows: Rows, reasons: Counter[str]) -> list[Candidate]:
         budgets = list(search.cluster.lister(PODDISRUPTIONBUDGETS).all())
         wanted = search.lacking_resources()
-        if wanted is not None:
-            return self._candidates_by_resources(pod, search, rows, budgets, wanted, reasons)
+        if wanted is None:
+            return self._clear_nodes(pod, search, rows, budgets, reasons)
+        protected = self._protected(pod, search, rows, budgets)
+        found = self._clear_nodes(pod, search, rows[protected], budgets, reasons)
+        candidate = self._clear_at_once(pod, search, rows[~protected], wanted, reasons)
+        return [*found, candidate] if candidate else found
+
+    # -- node by node ------------------------------------------------------------------------------------------------
+
+    def _clear_nodes(
+        self, pod: PodInfo, search: Search, rows: Rows, budgets: Sequence[Object], reasons: Counter[str]
+    ) -> list[Candidate]:
+        """Some candidates: upstream's minimum number of them, beginning at a node that differs from pod to pod."""
+        if not len(rows):
+            return []
         limit = max(len(rows) * self.min_candidate_percentage // 100, self.min_candidates)
         offset = zlib.crc32(pod.uid.encode()) % len(rows)
         harmless: list[Candidate] = []
@@ -103,13 +108,11 @@ class DefaultPreemption:
                     break
         return [*harmless, *violating]
 
-    # -- node by node ------------------------------------------------------------------------------------------------
-
     def _clear_node(
         self, pod: PodInfo, search: Search, row: int, budgets: Sequence[Object], reasons: Counter[str]
     ) -> Candidate | None:
         table = search.cluster.nodes
-        lesser = [other for other in self._pods_on(search, row).pods if other.priority < pod.priority]
+        lesser = [other for other in self._columns.pods_on(table, row) if other.priority < pod.priority]
         if not lesser:
             reasons[NO_VICTIMS] += 1
             return None
@@ -142,88 +145,48 @@ class DefaultPreemption:
 
     # -- all nodes at once -------------------------------------------------------------------------------------------
 
-    def _candidates_by_resources(
+    def _protected(self, pod: PodInfo, search: Search, rows: Rows, budgets: Sequence[Object]) -> NDArray[np.bool_]:
+        """Nodes where the eviction of some pod would violate a budget; these are judged one by one."""
+        protected = np.zeros(len(rows), dtype=np.bool_)
+        for index, row in enumerate(rows) if budgets else ():
+            pods = self._columns.pods_on(search.cluster.nodes, int(row))
+            lesser = [other for other in pods if other.priority < pod.priority]
+            protected[index] = bool(split_by_budgets(lesser, budgets)[0])
+        return protected
+
+    def _clear_at_once(
         self,
         pod: PodInfo,
         search: Search,
         rows: Rows,
-        budgets: Sequence[Object],
         wanted: Sequence[tuple[str, int, int]],
         reasons: Counter[str],
-    ) -> list[Candidate]:
+    ) -> Candidate | None:
         table = search.cluster.nodes
-        queues = [self._reprieve_order(search, int(row), pod, budgets) for row in rows]
-        has_victims = np.array([bool(queue) for queue in queues], dtype=np.bool_)
-        if not has_victims.all():
-            reasons[NO_VICTIMS] += int(np.count_nonzero(~has_victims))
-            rows = rows[has_victims]
-            queues = [queue for queue in queues if queue]
-        if not queues:
-            return []
+        has_lower = self._columns.has_lower(table, rows, pod.priority)
+        if not has_lower.all():
+            reasons[NO_VICTIMS] += int(np.count_nonzero(~has_lower))
+            rows = rows[has_lower]
+        if not len(rows):
+            return None
         names = [name for name, _, _ in wanted]
-        room = np.stack([table.allowed_pods[rows] - table.pod_count[rows], *(
-            table.allocatable[index, rows] - table.requested[index, rows] for _, index, _ in wanted
-        )]) - _promised(pod, search, rows, names)  # fmt: skip
-        need = np.array([1, *(value for _, _, value in wanted)], dtype=np.int64)[:, None]
-        depth = max(len(queue) for queue in queues)
-        sizes = np.zeros((depth, len(need), len(rows)), dtype=np.int64)
-        is_there = np.zeros((depth, len(rows)), dtype=np.bool_)
-        for column, queue in enumerate(queues):
-            for place, (other, _) in enumerate(queue):
-                is_there[place, column] = True
-                sizes[place, :, column] = (1, *(other.requests.amounts.get(name, 0) for name in names))
-        room = room + sizes.sum(axis=0)
-        fits = (need <= room).all(axis=0)
-        is_victim = np.zeros_like(is_there)
-        for place in range(depth):
-            left = room - sizes[place]
-            stays = (need <= left).all(axis=0)
-            room = np.where(stays, left, room)
-            is_victim[place] = ~stays & is_there[place]
-        for column in (int(index) for index in np.flatnonzero(~fits)):
-            for name, lacking in zip(("", *names), (need[:, 0] > room[:, column]), strict=True):
-                if lacking:
-                    reasons[f"Insufficient {name}" if name else "Too many pods"] += 1
-        candidates = []
-        for column in (int(index) for index in np.flatnonzero(fits & is_victim.any(axis=0))):
-            chosen = [queues[column][place] for place in np.flatnonzero(is_victim[:, column])]
-            candidates.append(
-                Candidate(
-                    node_name=table.names[int(rows[column])],
-                    victims=tuple(by_importance(other for other, _ in chosen)),
-                    budget_violations=sum(violates for _, violates in chosen),
-                )
-            )
-        return candidates
-
-    def _reprieve_order(
-        self, search: Search, row: int, pod: PodInfo, budgets: Sequence[Object]
-    ) -> list[tuple[PodInfo, bool]]:
-        """Pods of lower priority in the order in which they are put back, and whether a budget protects them."""
-        here = self._pods_on(search, row)
-        lesser = here.pods[int(np.searchsorted(-here.priorities, -pod.priority, side="right")) :]
-        if not budgets:
-            return [(other, False) for other in lesser]
-        violating, others = split_by_budgets(lesser, budgets)
-        return [*((other, True) for other in violating), *((other, False) for other in others)]
-
-    def _pods_on(self, search: Search, row: int) -> RowPods:
-        table = search.cluster.nodes
-        version = int(table.pods_version[row])
-        known = self._rows.get(row)
-        if known is None or known.version != version:
-            pods = tuple(by_importance(table.pods_on(row).values()))
-            priorities = np.array([pod.priority for pod in pods], dtype=np.int64)
-            known = self._rows[row] = RowPods(version=version, pods=pods, priorities=priorities)
-        return known
+        promised = _promised(pod, search, rows, names)
+        candidate, shortage = self._columns.clear(table, rows, pod.priority, wanted, promised)
+        for name, lacking in zip(("", *names), shortage.lacking, strict=True):
+            if lacking.any():
+                reasons[f"Insufficient {name}" if name else "Too many pods"] += int(np.count_nonzero(lacking))
+        return candidate
 
 
 def _promised(pod: PodInfo, search: Search, rows: Rows, names: Sequence[str]) -> NDArray[np.int64]:
     """What nominated pods of at least this priority will take of each node: pods, then each resource."""
     taken = np.zeros((len(names) + 1, len(rows)), dtype=np.int64)
+    relevant = search.cluster.nominations.relevant_to(pod)
+    if not relevant:
+        return taken
     column_of = {int(row): column for column, row in enumerate(rows)}
     table = search.cluster.nodes
-    for other, node_name in search.cluster.nominations.relevant_to(pod):
+    for other, node_name in relevant:
         column = column_of.get(table.rows.get(node_name, -1))
         if column is not None and table.pod(other.uid) is None:
             taken[:, column] += np.array([1, *(other.requests.amounts.get(name, 0) for name in names)])
