@@ -5,7 +5,6 @@ The result is the caller's own: nothing else refers to it, so defaulting may cha
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from steersman.apiserver.negotiation import JSON, body_media_type
 from steersman.apiserver.options import FieldValidation
 from steersman.meta.errors import BadRequest
 from steersman.meta.objects import Object
-from steersman.schema.structural import Structure, cannot_be_handled, strict_decoding_error, strict_errors
+from steersman.schema import strictness
+from steersman.schema.structural import Structure, cannot_be_handled, strict_decoding_error
 
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _POSITION = re.compile(r"\(byte (\d+)\)")
@@ -44,10 +44,21 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A body as JSON values, with the strict errors that only its text shows."""
+    """A body as JSON values, with what strict validation needs of its text."""
 
     value: Any
+    suspect: bytes = b""
+    """The JSON text, where it may have a key twice."""
     duplicates: Sequence[str] = ()
+    """Keys that are twice in a YAML body."""
+
+    def strict_errors(self, unknown: list[str]) -> list[str]:
+        """All unknown and duplicate fields, in upstream's words."""
+        if self.suspect:
+            return strictness.strict_errors(self.suspect, unknown)
+        found = [f'unknown field "{path}"' for path in dict.fromkeys(unknown)]
+        found += [f'duplicate field "{name}"' for name in self.duplicates]
+        return found[: strictness.MAX_STRICT_ERRORS]
 
 
 def private_copy(value: Any) -> Any:
@@ -73,7 +84,7 @@ def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool)
             value, duplicates = yamlbody.load(body)
         except yamlbody.YAMLError as error:
             raise _unrecognized(what, f"couldn't get version/kind; json parse error: {error}", body) from error
-        return Parsed(value, duplicates if find_duplicates else ())
+        return Parsed(value, duplicates=duplicates if find_duplicates else ())
     try:
         value = _decoder.decode(body)
     except RecursionError as error:
@@ -81,9 +92,7 @@ def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         text = f"couldn't get version/kind; json parse error: {json_error(body, error)}"
         raise _unrecognized(what, text, body) from error
-    if find_duplicates and _may_have_duplicates(body, value):
-        return Parsed(value, duplicate_fields(body))
-    return Parsed(value)
+    return Parsed(value, body if find_duplicates and may_have_duplicates(body, value) else b"")
 
 
 def decode(call: Call, expected: Expected, validation: FieldValidation) -> Object:
@@ -109,8 +118,7 @@ def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValid
         decoded: Object = expected.structure().decode(value, unknown)
     except BadRequest as error:
         raise cannot_be_handled(expected.kind, expected.version, expected.kind, error.message) from error
-    strict = strict_errors(unknown) if unknown else []
-    strict += [f'duplicate field "{path}"' for path in parsed.duplicates]
+    strict = [] if unknown is None else parsed.strict_errors(unknown)
     if strict and validation == "Strict":
         raise cannot_be_handled(expected.kind, expected.version, expected.kind, strict_decoding_error(strict))
     for text in strict:
@@ -167,10 +175,7 @@ def _unrecognized(kind: str, why: str, body: bytes) -> BadRequest:
 def _summary(body: bytes, limit: int = 30) -> str:
     if not body:
         return "<empty>"
-    if body[:1] == b"{":
-        shown = body[:limit].decode(errors="replace")
-    else:
-        shown = body[:limit].hex()
+    shown = body[:limit].decode(errors="replace") if body[:1] == b"{" else body[:limit].hex()
     return f"{shown} ..." if len(body) > limit else shown
 
 
@@ -189,37 +194,6 @@ def json_error(body: bytes, error: Exception) -> str:
     return f"invalid character {chr(body[position])!r} looking for beginning of value"
 
 
-def _may_have_duplicates(body: bytes, value: Any) -> bool:
+def may_have_duplicates(body: bytes, value: Any) -> bool:
     """Compact JSON that is as long as its decoded value written anew has lost no member (5 µs against 100)."""
     return len(_encoder.encode(value)) != len(body.strip())
-
-
-def duplicate_fields(body: bytes) -> list[str]:
-    """Paths of members that occur more than once in an object of ``body``."""
-    marked = json.loads(body, object_pairs_hook=_Members)
-    found: list[str] = []
-    _collect(marked, "", found)
-    return found
-
-
-class _Members(dict[str, Any]):
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        self.repeated: list[str] = []
-        if len(self) != len(pairs):
-            seen: set[str] = set()
-            for name, _ in pairs:
-                if name in seen and name not in self.repeated:
-                    self.repeated.append(name)
-                seen.add(name)
-
-
-def _collect(value: Any, path: str, found: list[str]) -> None:
-    if isinstance(value, _Members):
-        found.extend(f"{path}.{name}" if path else name for name in value.repeated)
-        for name, child in value.items():
-            if isinstance(child, dict | list):
-                _collect(child, f"{path}.{name}" if path else name, found)
-    elif isinstance(value, list):
-        for position, child in enumerate(value):
-            _collect(child, f"{path}[{position}]", found)

@@ -13,6 +13,7 @@ from steersman.meta.selectors import FieldSelector
 from steersman.schema.kind import Kind
 from steersman.schema.structural import Structure, compiled
 
+
 class Entity(Protocol):
     """An object to be read or sent: a ``Stored``, or an ``Unstored`` for what was computed."""
 

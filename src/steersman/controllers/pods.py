@@ -144,13 +144,18 @@ class _Rank:
 
 
 def deletion_order(
-    candidates: Sequence[Object], *, ready_per_node: Mapping[str, int], now_s: float | None
+    candidates: Sequence[Object],
+    *,
+    ready_per_node: Mapping[str, int] | None = None,
+    now_s: float | None = None,
+    by_cost: bool = True,
 ) -> list[Object]:
     """``candidates`` with those to delete first in front.
 
     ``ready_per_node`` counts the active pods of related ReplicaSets on each node: of crowded nodes more are deleted. With
     ``now_s`` ages are compared on a logarithmic scale, so that among pods of similar age the choice is spread by uid.
     """
+    crowd = ready_per_node or {}
 
     def rank(pod: Object) -> _Rank:
         node, ready_s = node_name(pod), ready_since_s(pod)
@@ -158,8 +163,8 @@ def deletion_order(
             1 if node else 0,
             _PHASE_ORDER.get(phase(pod), 2),
             0 if ready_s is None else 1,
-            deletion_cost(pod),
-            -ready_per_node.get(node, 0),
+            deletion_cost(pod) if by_cost else 0,
+            -crowd.get(node, 0),
         )
         return _Rank(first, ready_s, restarts(pod), created_s(pod), objects.uid(pod))
 
@@ -193,3 +198,25 @@ def _younger_first(a_s: float, b_s: float, a_uid: str, b_uid: str, now_s: float 
 
 def _log_age(age_s: float) -> int:
     return int(math.log2(age_s * 1e9)) if age_s > 0 else -1
+
+
+def finished_s(pod: Mapping[str, Any]) -> float:
+    """When the pod ended, as near as its status tells: its last container, its readiness, its deletion, its creation."""
+    status, spec = pod.get("status") or {}, pod.get("spec") or {}
+    sidecars = {entry["name"] for entry in spec.get("initContainers") or () if entry.get("restartPolicy") == "Always"}
+    ended = [
+        ((entry.get("state") or {}).get("terminated") or {}).get("finishedAt")
+        for entry in [
+            *(status.get("containerStatuses") or ()),
+            *(entry for entry in status.get("initContainerStatuses") or () if entry["name"] in sidecars),
+        ]
+    ]
+    if ended and all(ended):
+        return max(times.parse_time(text) for text in ended if text)
+    ready = objects.condition(pod, "Ready")
+    if ready is not None and ready["status"] == "False" and ready.get("lastTransitionTime"):
+        return times.parse_time(ready["lastTransitionTime"])
+    metadata = objects.metadata(pod)
+    if metadata.get("deletionTimestamp"):
+        return times.parse_time(metadata["deletionTimestamp"]) - (metadata.get("deletionGracePeriodSeconds") or 0)
+    return created_s(pod)

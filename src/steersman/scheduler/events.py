@@ -106,9 +106,9 @@ def pod_events(old: Object | None, new: Object | None) -> list[ClusterEvent]:
         actions.append("UpdatePodSchedulingGatesEliminated")
     if len(old_spec.get("tolerations") or ()) != len(new_spec.get("tolerations") or ()):
         actions.append("UpdatePodToleration")
-    return [
-        ClusterEvent(resource=resource, action=action, old=old, new=new) for action in actions or ("Update",)
-    ]  # fmt: skip
+    if not actions:
+        actions.append("Update")
+    return [ClusterEvent(resource=resource, action=action, old=old, new=new) for action in actions]
 
 
 def _is_scaled_down(old: Object, new: Object) -> bool:

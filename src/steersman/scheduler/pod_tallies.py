@@ -135,7 +135,8 @@ class PodTallies:
 
     def grow(self, capacity: int) -> None:
         self._capacity = capacity
-        for holder in (*self._tallies.values(), *self._carried.values()):
+        holders: list[Tally | CarriedTerm] = [*self._tallies.values(), *self._carried.values()]
+        for holder in holders:
             grown = np.zeros(capacity, dtype=np.int32)
             grown[: len(holder.counts)] = holder.counts
             holder.counts = grown

@@ -146,7 +146,8 @@ def shape_of(points: Sequence[Mapping[str, Any]] | None, path: str) -> Shape:
     """Raises ``ArgsError``."""
     if not points:
         raise ArgsError(f"{path}: Required value: at least one point must be specified")
-    utilization, score = [], []
+    utilization: list[int] = []
+    score: list[int] = []
     for index, point in enumerate(points):
         reject_unknown(point, ("utilization", "score"), f"{path}[{index}]")
         at, value = int(point.get("utilization") or 0), int(point.get("score") or 0)

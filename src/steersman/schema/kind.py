@@ -93,6 +93,8 @@ class Kind:
     storage_group: str | None = None
     """Group of what is stored where it is another one (``events.k8s.io`` shares core's events); None: this one."""
     columns: Sequence[Column] = ()
+    row_conditions: Callable[[Object], list[Object]] | None = None
+    """Conditions of the object's row in a Table, e.g. Completed for finished pods, by which clients filter."""
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond ``metadata.name`` and ``metadata.namespace``."""
     name_errors: Callable[[str], list[str]] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from steersman.store.stored import Stored
 
@@ -22,7 +22,7 @@ class ObjectEvent:
     previous: Stored | None
     """The version before the change; None for ADDED."""
     revision: int
-    frames: dict[Hashable, bytes] = field(default_factory=dict)
+    frames: dict[Hashable, Any] = field(default_factory=dict)
     """Watch frames already built, by representation: whoever serves watches builds each once."""
 
     @property

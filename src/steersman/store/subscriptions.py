@@ -32,6 +32,7 @@ class Subscription:
         self._error: Exception | None = None
         self._live = False
         self._closed = False
+        self._poked = False
 
     def __aiter__(self) -> AsyncIterator[Events]:
         return self
@@ -47,6 +48,9 @@ class Subscription:
                 raise self._error
             if self._closed:
                 raise StopAsyncIteration
+            if self._poked:
+                self._poked = False
+                return []
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         events, self._buffer = self._buffer, []
@@ -58,6 +62,11 @@ class Subscription:
         if self._live and not self._buffer and self._error is None:
             return max(self._position, self._owner.revision)
         return self._position
+
+    def poke(self) -> None:
+        """Let the reader have its turn, with an empty list where nothing has come: something else is due."""
+        self._poked = True
+        self._wake()
 
     def close(self) -> None:
         """Stop receiving. What is buffered can still be read."""

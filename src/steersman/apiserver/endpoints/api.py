@@ -30,7 +30,11 @@ def expected_kind(api: API, served: Served) -> Expected:
 def expected_definition(api: API, group: str, version: str, kind: str, definition: str) -> Expected:
     """Bodies of another kind, by the name of its OpenAPI definition."""
     return Expected(
-        group=group, version=version, kind=kind, structure=lambda: compiled(definition), is_registered=_is_registered(api)
+        group=group,
+        version=version,
+        kind=kind,
+        structure=lambda: compiled(definition),
+        is_registered=_is_registered(api),
     )
 
 

@@ -6,6 +6,7 @@ Source: "Efficient detection of changes" and "Streaming lists" of the API concep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from steersman.apiserver import respond
 from steersman.apiserver.api import API
@@ -19,15 +20,17 @@ from steersman.apiserver.served import Served
 from steersman.apiserver.watching import FrameMaker, PlainFrames, ShapedFrames, Watch
 from steersman.meta.errors import NotAcceptable
 from steersman.meta.objects import Object
+from steersman.meta.selectors import FieldSelector
 from steersman.meta.wire import Response
-from steersman.store.objects import Stored
+from steersman.schema import tables
+from steersman.store.stored import Stored
 
 
 async def watch(api: API, served: Served, call: Call) -> Response:
     form = respond.wanted(call)
     if form.media_type != JSON:
         raise NotAcceptable(f"only the following media types are accepted: {JSON}, {JSON};stream=watch")
-    options = list_options(call, watch=True)
+    options = _of_one_object(call.info.name, list_options(call, watch=True))
     served.check_fields(options.fields)
     timeout_s = float(options.timeout_s or 0)
     if timeout_s <= 0:
@@ -46,6 +49,13 @@ async def watch(api: API, served: Served, call: Call) -> Response:
         bookmark_interval_s=api.config.watch_bookmark_interval_s,
     )
     return Response(headers=respond.headers(call, JSON), watch=changes)
+
+
+def _of_one_object(name: str, options: ListOptions) -> ListOptions:
+    """The deprecated ``/watch/…/<name>`` restricts a watch as a field selector does."""
+    if not name or options.fields.required_value("metadata.name") == name:
+        return options
+    return replace(options, fields=FieldSelector((*options.fields.terms, ("metadata.name", True, name))))
 
 
 def _prefix(served: Served, namespace: str, options: ListOptions) -> str:
@@ -77,11 +87,11 @@ def _frames(api: API, served: Served, call: Call, form: Representation) -> Frame
     if not form.shape:
         return PlainFrames(served, decoded=call.is_in_process)
     if form.shape != "Table":
-        return ShapedFrames(served, form, lambda obj, first: respond.partial(obj, form))
+        return ShapedFrames(served, form, lambda obj, first: tables.partial(obj, form.shape_version))
 
     def as_table(obj: Object, first: bool) -> Object:
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        return respond.table(call, served, [obj], metadata, now_s=api.clock.now(), with_columns=first)
+        return respond.table(call, served, [obj], metadata, now_s=api.clock.now(), headers=first)
 
     return ShapedFrames(served, form, as_table)
 

@@ -110,9 +110,9 @@ def plan(
     old = namespace.get("status") or {}
     conditions: list[Object] = old.get("conditions") or []
     for kind, (reason, message) in _OK.items():
-        status = "True" if kind in bad else "False"
+        verdict = "True" if kind in bad else "False"
         reason, message = bad.get(kind, (reason, message))
-        conditions = with_condition(conditions, kind, status, reason, message, now_s, keeps_message=False)
+        conditions = with_condition(conditions, kind, verdict, reason, message, now_s, keeps_message=False)
     status = {**old, "phase": "Terminating", "conditions": conditions}
     is_empty = not (left or failures or discovery_failures)
     wait_s = max(

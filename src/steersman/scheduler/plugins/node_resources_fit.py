@@ -39,6 +39,11 @@ from steersman.scheduler.resource_scoring import (
 )
 
 Strategy = Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"]
+_STRATEGIES: dict[str, Strategy] = {
+    "LeastAllocated": "LeastAllocated",
+    "MostAllocated": "MostAllocated",
+    "RequestedToCapacityRatio": "RequestedToCapacityRatio",
+}
 
 _PODS_BIT = 1
 _UNRESOLVABLE_BIT = 1 << 62
@@ -70,9 +75,9 @@ class NodeResourcesFit:
         reject_unknown(args, ("ignoredResources", "ignoredResourceGroups", "scoringStrategy"))
         chosen = args.get("scoringStrategy") or {}
         reject_unknown(chosen, ("type", "resources", "requestedToCapacityRatio"), "scoringStrategy")
-        strategy = chosen.get("type") or "LeastAllocated"
-        if strategy not in ("LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"):
-            raise ArgsError(f'scoringStrategy.type: Unsupported value: "{strategy}"')
+        strategy = _STRATEGIES.get(chosen.get("type") or "LeastAllocated")
+        if strategy is None:
+            raise ArgsError(f'scoringStrategy.type: Unsupported value: "{chosen["type"]}"')
         shape = None
         if strategy == "RequestedToCapacityRatio":
             ratio = chosen.get("requestedToCapacityRatio") or {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import MUTATINGADMISSIONPOLICIES
+from steersman.schema.columns import AGE, NAME, length
+from steersman.schema.groups.admissionregistration.parameters import PARAM_KIND
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
 
@@ -24,4 +26,14 @@ KIND = Kind(
     counts_generation=True,
     allows_unconditional_update=False,
     default=default,
+    columns=(
+        NAME,
+        length(
+            "Mutations",
+            ("spec", "mutations"),
+            description="Mutation indicates the number of mutations rules defined in this configuration",
+        ),
+        PARAM_KIND,
+        AGE,
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import MUTATINGWEBHOOKCONFIGURATIONS
+from steersman.schema.columns import AGE, NAME, length
 from steersman.schema.groups.admissionregistration.webhook import default_webhooks
 from steersman.schema.kind import Kind
 
@@ -24,4 +25,13 @@ KIND = Kind(
     counts_generation=True,
     allows_unconditional_update=False,
     default=default,
+    columns=(
+        NAME,
+        length(
+            "Webhooks",
+            ("webhooks",),
+            description="Webhooks indicates the number of webhooks registered in this configuration",
+        ),
+        AGE,
+    ),
 )

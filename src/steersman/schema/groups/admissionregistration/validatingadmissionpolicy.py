@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import VALIDATINGADMISSIONPOLICIES
+from steersman.schema.columns import AGE, NAME, length
+from steersman.schema.groups.admissionregistration.parameters import PARAM_KIND
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
@@ -27,4 +29,14 @@ KIND = Kind(
     counts_generation=True,
     allows_unconditional_update=False,
     default=default,
+    columns=(
+        NAME,
+        length(
+            "Validations",
+            ("spec", "validations"),
+            description="Validations indicates the number of validation rules defined in this configuration",
+        ),
+        PARAM_KIND,
+        AGE,
+    ),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import VALIDATINGADMISSIONPOLICYBINDINGS
+from steersman.schema.columns import AGE, NAME, text
+from steersman.schema.groups.admissionregistration.parameters import PARAM_REF
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
 
@@ -22,4 +24,15 @@ KIND = Kind(
     counts_generation=True,
     allows_unconditional_update=False,
     default=default,
+    columns=(
+        NAME,
+        text(
+            "PolicyName",
+            "spec",
+            "policyName",
+            description="PolicyName indicates the policy definition which the policy binding binded to",
+        ),
+        PARAM_REF,
+        AGE,
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.resources import VALIDATINGWEBHOOKCONFIGURATIONS
+from steersman.schema.columns import AGE, NAME, length
 from steersman.schema.groups.admissionregistration.webhook import default_webhooks
 from steersman.schema.kind import Kind
 
@@ -15,4 +16,13 @@ KIND = Kind(
     counts_generation=True,
     allows_unconditional_update=False,
     default=default_webhooks,
+    columns=(
+        NAME,
+        length(
+            "Webhooks",
+            ("webhooks",),
+            description="Webhooks indicates the number of webhooks registered in this configuration",
+        ),
+        AGE,
+    ),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import CUSTOMRESOURCEDEFINITIONS
+from steersman.schema.columns import CREATED_AT, NAME
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
 
@@ -52,4 +53,8 @@ KIND = Kind(
     counts_generation=True,
     allows_unconditional_update=False,
     default=default,
+    columns=(
+        NAME,
+        CREATED_AT,
+    ),
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from steersman.meta.objects import Object
+from steersman.meta.objects import Object, controller_of
 from steersman.meta.resources import CONTROLLERREVISIONS
+from steersman.schema.cells import NONE
+from steersman.schema.columns import AGE, NAME, computed, count
 from steersman.schema.kind import Kind
 
 
@@ -12,10 +14,25 @@ def default(obj: Object) -> None:
         obj["revision"] = 0
 
 
+def _controller(obj: Object, now: float) -> str:
+    owner = controller_of(obj)
+    if owner is None:
+        return NONE
+    group, slash, _ = str(owner.get("apiVersion") or "").partition("/")
+    kind = f"{owner.get('kind')}.{group}" if slash else str(owner.get("kind"))
+    return f"{kind.lower()}/{owner.get('name')}"
+
+
 KIND = Kind(
     resource=CONTROLLERREVISIONS,
     definition="io.k8s.api.apps.v1.ControllerRevision",
     singular="controllerrevision",
     storage_prefix="controllerrevisions",
     default=default,
+    columns=(
+        NAME,
+        computed("Controller", _controller, description="Controller of the object"),
+        count("Revision", "revision", type="string", documented_by="io.k8s.api.apps.v1.ControllerRevision/revision"),
+        AGE,
+    ),
 )

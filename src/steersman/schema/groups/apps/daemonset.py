@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import DAEMONSETS
+from steersman.schema.columns import AGE, NAME, computed, containers, count, format_labels, selector, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
@@ -30,8 +31,8 @@ def default(obj: Object) -> None:
     status = obj.get("status")
     if status is None:
         status = obj["status"] = {}
-    for count in ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"):
-        status.setdefault(count, 0)
+    for name in ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"):
+        status.setdefault(name, 0)
 
 
 KIND = Kind(
@@ -45,4 +46,37 @@ KIND = Kind(
     has_status=True,
     counts_generation=True,
     default=default,
+    columns=(
+        NAME,
+        count(
+            "Desired",
+            "status",
+            "desiredNumberScheduled",
+            documented_by="io.k8s.api.apps.v1.DaemonSetStatus/desiredNumberScheduled",
+        ),
+        count(
+            "Current",
+            "status",
+            "currentNumberScheduled",
+            documented_by="io.k8s.api.apps.v1.DaemonSetStatus/currentNumberScheduled",
+        ),
+        count("Ready", "status", "numberReady", documented_by="io.k8s.api.apps.v1.DaemonSetStatus/numberReady"),
+        count(
+            "Up-to-date",
+            "status",
+            "updatedNumberScheduled",
+            documented_by="io.k8s.api.apps.v1.DaemonSetStatus/updatedNumberScheduled",
+        ),
+        count(
+            "Available", "status", "numberAvailable", documented_by="io.k8s.api.apps.v1.DaemonSetStatus/numberAvailable"
+        ),
+        computed(
+            "Node Selector",
+            lambda obj, now: format_labels(value_at(obj, "spec", "template", "spec", "nodeSelector")),
+            documented_by="io.k8s.api.core.v1.PodSpec/nodeSelector",
+        ),
+        AGE,
+        *containers("spec", "template"),
+        selector("spec", "selector", documented_by="io.k8s.api.apps.v1.DaemonSetSpec/selector"),
+    ),
 )

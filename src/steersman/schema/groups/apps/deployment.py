@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import DEPLOYMENTS
+from steersman.schema.columns import AGE, NAME, computed, containers, count, selector, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import SCALE, STATUS
@@ -35,6 +36,10 @@ def default(obj: Object) -> None:
         obj["status"] = {}
 
 
+def _ready(obj: Object, now: float) -> str:
+    return f"{value_at(obj, 'status', 'readyReplicas') or 0}/{value_at(obj, 'spec', 'replicas') or 0}"
+
+
 KIND = Kind(
     resource=DEPLOYMENTS,
     definition="io.k8s.api.apps.v1.Deployment",
@@ -49,4 +54,25 @@ KIND = Kind(
     has_status=True,
     counts_generation=True,
     default=default,
+    columns=(
+        NAME,
+        computed("Ready", _ready, description="Number of the pod with ready state"),
+        count(
+            "Up-to-date",
+            "status",
+            "updatedReplicas",
+            type="string",
+            documented_by="io.k8s.api.apps.v1.DeploymentStatus/updatedReplicas",
+        ),
+        count(
+            "Available",
+            "status",
+            "availableReplicas",
+            type="string",
+            documented_by="io.k8s.api.apps.v1.DeploymentStatus/availableReplicas",
+        ),
+        AGE,
+        *containers("spec", "template"),
+        selector("spec", "selector", documented_by="io.k8s.api.apps.v1.DeploymentSpec/selector"),
+    ),
 )

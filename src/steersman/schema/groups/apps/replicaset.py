@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICASETS
+from steersman.schema.columns import AGE, NAME, containers, count, selector
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import SCALE, STATUS
@@ -32,4 +33,13 @@ KIND = Kind(
     has_status=True,
     counts_generation=True,
     default=default,
+    columns=(
+        NAME,
+        count("Desired", "spec", "replicas", documented_by="io.k8s.api.apps.v1.ReplicaSetSpec/replicas"),
+        count("Current", "status", "replicas", documented_by="io.k8s.api.apps.v1.ReplicaSetStatus/replicas"),
+        count("Ready", "status", "readyReplicas", documented_by="io.k8s.api.apps.v1.ReplicaSetStatus/readyReplicas"),
+        AGE,
+        *containers("spec", "template"),
+        selector("spec", "selector", documented_by="io.k8s.api.apps.v1.ReplicaSetSpec/selector"),
+    ),
 )

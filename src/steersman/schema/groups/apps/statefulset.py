@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import STATEFULSETS
+from steersman.schema.columns import AGE, NAME, computed, containers, value_at
 from steersman.schema.groups.core.claimspec import default_claim_template
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
@@ -47,6 +48,10 @@ def default(obj: Object) -> None:
     status.setdefault("availableReplicas", 0)
 
 
+def _ready(obj: Object, now: float) -> str:
+    return f"{value_at(obj, 'status', 'readyReplicas') or 0}/{value_at(obj, 'spec', 'replicas') or 0}"
+
+
 KIND = Kind(
     resource=STATEFULSETS,
     definition="io.k8s.api.apps.v1.StatefulSet",
@@ -61,4 +66,10 @@ KIND = Kind(
     has_status=True,
     counts_generation=True,
     default=default,
+    columns=(
+        NAME,
+        computed("Ready", _ready, description="Number of the pod with ready state"),
+        AGE,
+        *containers("spec", "template"),
+    ),
 )

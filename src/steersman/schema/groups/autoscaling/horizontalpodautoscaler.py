@@ -2,9 +2,86 @@
 
 from __future__ import annotations
 
+from steersman.meta.objects import Object
 from steersman.meta.resources import HORIZONTALPODAUTOSCALERS, HORIZONTALPODAUTOSCALERS_V1
+from steersman.schema.cells import UNSET
+from steersman.schema.columns import AGE, NAME, computed, count, value_at
+from steersman.schema.groups.autoscaling.conversion import DEFAULT_CPU_PERCENT, convert, cpu_metric
+from steersman.schema.groups.autoscaling.metrics import format_targets
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
+
+_DOC = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler"
+_SCALE_UP: Object = {
+    "stabilizationWindowSeconds": 0,
+    "selectPolicy": "Max",
+    "policies": [
+        {"type": "Pods", "value": 4, "periodSeconds": 15},
+        {"type": "Percent", "value": 100, "periodSeconds": 15},
+    ],
+}
+_SCALE_DOWN: Object = {
+    "selectPolicy": "Max",
+    "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+}
+
+
+def default_v1(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    if spec.get("minReplicas") is None:
+        spec["minReplicas"] = 1
+    _default_status(obj)
+
+
+def default_v2(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    if spec.get("minReplicas") is None:
+        spec["minReplicas"] = 1
+    if not spec.get("metrics"):
+        spec["metrics"] = [cpu_metric(DEFAULT_CPU_PERCENT)]
+    behavior = spec.get("behavior")
+    if behavior is not None:
+        behavior["scaleUp"] = _rules(behavior.get("scaleUp"), _SCALE_UP)
+        behavior["scaleDown"] = _rules(behavior.get("scaleDown"), _SCALE_DOWN)
+    _default_status(obj)
+
+
+def _rules(written: Object | None, defaults: Object) -> Object:
+    return {**defaults, **{name: value for name, value in (written or {}).items() if value is not None}}
+
+
+def _default_status(obj: Object) -> None:
+    status = obj.get("status")
+    if status is None:
+        status = obj["status"] = {}
+    status.setdefault("currentReplicas", 0)
+    status.setdefault("desiredReplicas", 0)
+
+
+def _reference(obj: Object, now: float) -> str:
+    target = value_at(obj, "spec", "scaleTargetRef") or {}
+    return f"{target.get('kind') or ''}/{target.get('name') or ''}"
+
+
+def _targets(obj: Object, now: float) -> str:
+    newest = convert(obj, "autoscaling/v2")
+    return format_targets(value_at(newest, "spec", "metrics") or (), value_at(newest, "status", "currentMetrics") or ())
+
+
+def _min_pods(obj: Object, now: float) -> str:
+    least = value_at(obj, "spec", "minReplicas")
+    return UNSET if least is None else str(least)
+
+
+COLUMNS = (
+    NAME,
+    computed("Reference", _reference, documented_by=f"{_DOC}Spec/scaleTargetRef"),
+    computed("Targets", _targets, documented_by=f"{_DOC}Spec/metrics"),
+    computed("MinPods", _min_pods, documented_by=f"{_DOC}Spec/minReplicas"),
+    count("MaxPods", "spec", "maxReplicas", type="string", documented_by=f"{_DOC}Spec/maxReplicas"),
+    count("Replicas", "status", "currentReplicas", type="string", documented_by=f"{_DOC}Status/currentReplicas"),
+    AGE,
+)
 
 V2 = Kind(
     resource=HORIZONTALPODAUTOSCALERS,
@@ -15,6 +92,9 @@ V2 = Kind(
     subresources=(STATUS,),
     storage_prefix="horizontalpodautoscalers",
     has_status=True,
+    default=default_v2,
+    columns=COLUMNS,
+    convert=convert,
 )
 
 V1 = Kind(
@@ -27,6 +107,9 @@ V1 = Kind(
     storage_prefix="horizontalpodautoscalers",
     storage_version="v2",
     has_status=True,
+    default=default_v1,
+    columns=COLUMNS,
+    convert=convert,
 )
 
 KINDS = (V2, V1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.resources import Resource
+from steersman.schema.columns import AGE, NAME, count
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -12,4 +13,10 @@ KIND = Kind(
     verbs=(),
     storage_prefix="",
     is_stored=False,
+    columns=(
+        NAME,
+        count("Desired", "spec", "replicas", documented_by="io.k8s.api.autoscaling.v1.ScaleSpec/replicas"),
+        count("Available", "status", "replicas", documented_by="io.k8s.api.autoscaling.v1.ScaleStatus/replicas"),
+        AGE,
+    ),
 )

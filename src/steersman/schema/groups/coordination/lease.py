@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.resources import LEASES
+from steersman.schema.columns import AGE, NAME, text
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -12,4 +13,9 @@ KIND = Kind(
     storage_prefix="leases",
     allows_create_on_update=True,
     allows_unconditional_update=False,
+    columns=(
+        NAME,
+        text("Holder", "spec", "holderIdentity", documented_by="io.k8s.api.coordination.v1.LeaseSpec/holderIdentity"),
+        AGE,
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.resources import CONFIGMAPS
+from steersman.schema.columns import AGE, NAME, length
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -11,4 +12,9 @@ KIND = Kind(
     singular="configmap",
     short_names=("cm",),
     storage_prefix="configmaps",
+    columns=(
+        NAME,
+        length("Data", ("data",), ("binaryData",), type="string", documented_by="io.k8s.api.core.v1.ConfigMap/data"),
+        AGE,
+    ),
 )

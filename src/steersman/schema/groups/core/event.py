@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import EVENTS
+from steersman.schema.groups.core.eventtable import COLUMNS
+from steersman.schema.groups.events.conversion import convert
 from steersman.schema.kind import Kind
 from steersman.schema.selectable import text_at
 
@@ -30,6 +32,19 @@ def source_component(obj: Object) -> str:
 
 REFERENCE_FIELDS = ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
 
+
+def default(obj: Object) -> None:
+    """What upstream always writes, present or not."""
+    for name in ("involvedObject", "source"):
+        if obj.get(name) is None:
+            obj[name] = {}
+    for name in ("reportingComponent", "reportingInstance"):
+        if obj.get(name) is None:
+            obj[name] = ""
+    for name in ("firstTimestamp", "lastTimestamp", "eventTime"):
+        obj.setdefault(name, None)
+
+
 KIND = Kind(
     resource=EVENTS,
     definition="io.k8s.api.core.v1.Event",
@@ -44,4 +59,7 @@ KIND = Kind(
         "type": text_at("type"),
     },
     allows_create_on_update=True,
+    columns=COLUMNS,
+    default=default,
+    convert=convert,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import LIMITRANGES
+from steersman.schema.columns import CREATED_AT, NAME
 from steersman.schema.groups.core.resourcelist import default_amounts
 from steersman.schema.kind import Kind
 
@@ -27,4 +28,8 @@ KIND = Kind(
     storage_prefix="limitranges",
     allows_create_on_update=True,
     default=default,
+    columns=(
+        NAME,
+        CREATED_AT,
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from steersman.meta.names import label_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import NAMESPACES
+from steersman.schema.columns import AGE, NAME, text
 from steersman.schema.kind import Kind, Subresource
 from steersman.schema.selectable import text_at
 from steersman.schema.subresources import STATUS
@@ -40,4 +41,9 @@ KIND = Kind(
     has_status=True,
     delete_returns_object=True,
     default=default,
+    columns=(
+        NAME,
+        text("Status", "status", "phase", description="The status of the namespace"),
+        AGE,
+    ),
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from steersman.meta.objects import Object
+from steersman.meta.objects import Object, is_deleting
 from steersman.meta.resources import PERSISTENTVOLUMES
+from steersman.schema.cells import UNSET
+from steersman.schema.columns import AGE, NAME, computed, text, value_at
+from steersman.schema.groups.core.accessmodes import short_access_modes, storage_class_of
 from steersman.schema.groups.core.podspec.defaults import VOLUME_SOURCE_DEFAULTS
 from steersman.schema.groups.core.resourcelist import default_amounts
 from steersman.schema.kind import Kind
@@ -29,6 +32,15 @@ def default(obj: Object) -> None:
         status["phase"] = "Pending"
 
 
+def _status(obj: Object, now: float) -> str:
+    return "Terminating" if is_deleting(obj) else str(value_at(obj, "status", "phase") or "")
+
+
+def _claim(obj: Object, now: float) -> str:
+    claim = value_at(obj, "spec", "claimRef")
+    return f"{claim.get('namespace') or ''}/{claim.get('name') or ''}" if claim else ""
+
+
 KIND = Kind(
     resource=PERSISTENTVOLUMES,
     definition="io.k8s.api.core.v1.PersistentVolume",
@@ -39,4 +51,46 @@ KIND = Kind(
     has_status=True,
     delete_returns_object=True,
     default=default,
+    columns=(
+        NAME,
+        text(
+            "Capacity",
+            "spec",
+            "capacity",
+            "storage",
+            empty="0",
+            documented_by="io.k8s.api.core.v1.PersistentVolumeSpec/capacity",
+        ),
+        computed(
+            "Access Modes",
+            lambda obj, now: short_access_modes(value_at(obj, "spec", "accessModes")),
+            documented_by="io.k8s.api.core.v1.PersistentVolumeSpec/accessModes",
+        ),
+        text(
+            "Reclaim Policy",
+            "spec",
+            "persistentVolumeReclaimPolicy",
+            documented_by="io.k8s.api.core.v1.PersistentVolumeSpec/persistentVolumeReclaimPolicy",
+        ),
+        computed("Status", _status, documented_by="io.k8s.api.core.v1.PersistentVolumeStatus/phase"),
+        computed("Claim", _claim, documented_by="io.k8s.api.core.v1.PersistentVolumeSpec/claimRef"),
+        computed("StorageClass", lambda obj, now: storage_class_of(obj), description="StorageClass of the pv"),
+        text(
+            "VolumeAttributesClass",
+            "spec",
+            "volumeAttributesClassName",
+            empty=UNSET,
+            description="VolumeAttributesClass of the pv",
+        ),
+        text("Reason", "status", "reason", documented_by="io.k8s.api.core.v1.PersistentVolumeStatus/reason"),
+        AGE,
+        text(
+            "VolumeMode",
+            "spec",
+            "volumeMode",
+            empty=UNSET,
+            priority=1,
+            documented_by="io.k8s.api.core.v1.PersistentVolumeSpec/volumeMode",
+        ),
+    ),
 )

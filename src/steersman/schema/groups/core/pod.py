@@ -5,6 +5,7 @@ from __future__ import annotations
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS
 from steersman.schema.groups.core.podspec.defaults import default_pod
+from steersman.schema.groups.core.podtable import COLUMNS
 from steersman.schema.kind import Kind, Subresource
 from steersman.schema.selectable import flag_at, text_at
 from steersman.schema.subresources import STATUS, proxy, upgrade
@@ -48,4 +49,5 @@ KIND = Kind(
     has_status=True,
     delete_returns_object=True,
     default=default_pod,
+    columns=COLUMNS,
 )

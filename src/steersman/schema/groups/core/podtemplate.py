@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODTEMPLATES
+from steersman.schema.columns import NAME, computed, containers, format_labels, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
 
@@ -20,4 +21,13 @@ KIND = Kind(
     counts_generation=True,
     delete_returns_object=True,
     default=default,
+    columns=(
+        NAME,
+        *containers("template", priority=0),
+        computed(
+            "Pod Labels",
+            lambda obj, now: format_labels(value_at(obj, "template", "metadata", "labels")),
+            description="The labels for the pod template.",
+        ),
+    ),
 )

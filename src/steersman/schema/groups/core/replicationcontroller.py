@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICATIONCONTROLLERS
+from steersman.schema.columns import AGE, NAME, computed, containers, count, format_labels, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.kind import Kind
 from steersman.schema.selectable import count_at
@@ -43,4 +44,23 @@ KIND = Kind(
     has_status=True,
     counts_generation=True,
     default=default,
+    columns=(
+        NAME,
+        count("Desired", "spec", "replicas", documented_by="io.k8s.api.core.v1.ReplicationControllerSpec/replicas"),
+        count("Current", "status", "replicas", documented_by="io.k8s.api.core.v1.ReplicationControllerStatus/replicas"),
+        count(
+            "Ready",
+            "status",
+            "readyReplicas",
+            documented_by="io.k8s.api.core.v1.ReplicationControllerStatus/readyReplicas",
+        ),
+        AGE,
+        *containers("spec", "template"),
+        computed(
+            "Selector",
+            lambda obj, now: format_labels(value_at(obj, "spec", "selector")),
+            priority=1,
+            documented_by="io.k8s.api.core.v1.ReplicationControllerSpec/selector",
+        ),
+    ),
 )

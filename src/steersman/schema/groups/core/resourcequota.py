@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import RESOURCEQUOTAS
+from steersman.schema.columns import AGE, NAME, computed, value_at
 from steersman.schema.groups.core.resourcelist import default_amounts
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
@@ -21,6 +22,13 @@ def default(obj: Object) -> None:
             default_amounts(status[part])
 
 
+def _used(obj: Object, *, limits: bool) -> str:
+    """``pods: 1/10, requests.cpu: 0/4``: what is used of each resource and what may be."""
+    hard, used = value_at(obj, "status", "hard") or {}, value_at(obj, "status", "used") or {}
+    names = sorted(name for name in hard if name.startswith("limits.") == limits)
+    return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in names)
+
+
 KIND = Kind(
     resource=RESOURCEQUOTAS,
     definition="io.k8s.api.core.v1.ResourceQuota",
@@ -31,4 +39,18 @@ KIND = Kind(
     has_status=True,
     delete_returns_object=True,
     default=default,
+    columns=(
+        NAME,
+        computed(
+            "Request",
+            lambda obj, now: _used(obj, limits=False),
+            description="Request represents a minimum amount of cpu/memory that a container may consume.",
+        ),
+        computed(
+            "Limit",
+            lambda obj, now: _used(obj, limits=True),
+            description="Limits control the maximum amount of cpu/memory that a container may use independent of contention on the node.",
+        ),
+        AGE,
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import SECRETS
+from steersman.schema.columns import AGE, NAME, length, text
 from steersman.schema.kind import Kind
 from steersman.schema.selectable import text_at
 
@@ -20,4 +21,10 @@ KIND = Kind(
     storage_prefix="secrets",
     selectable_fields={"type": text_at("type")},
     default=default,
+    columns=(
+        NAME,
+        text("Type", "type", documented_by="io.k8s.api.core.v1.Secret/type"),
+        length("Data", ("data",), type="string", documented_by="io.k8s.api.core.v1.Secret/data"),
+        AGE,
+    ),
 )

@@ -8,6 +8,8 @@ from typing import Any
 from steersman.meta.names import label_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import SERVICES
+from steersman.schema.cells import NONE, UNKNOWN
+from steersman.schema.columns import AGE, NAME, computed, format_labels, text, value_at
 from steersman.schema.kind import Kind
 from steersman.schema.selectable import text_at
 from steersman.schema.subresources import STATUS, proxy
@@ -59,6 +61,41 @@ def is_externally_accessible(spec: Mapping[str, Any]) -> bool:
     return kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
 
 
+def _cluster_address(obj: Object, now: float) -> str:
+    addresses = value_at(obj, "spec", "clusterIPs") or ()
+    return str(addresses[0]) if addresses else NONE
+
+
+def _external_address(obj: Object, now: float) -> str:
+    spec = obj.get("spec") or {}
+    external = spec.get("externalIPs") or []
+    match spec.get("type"):
+        case "ClusterIP" | "NodePort":
+            return ",".join(external) or NONE
+        case "LoadBalancer":
+            return ",".join([*load_balancer_addresses(obj), *external]) or "<pending>"
+        case "ExternalName":
+            return str(spec.get("externalName") or "")
+        case _:
+            return UNKNOWN
+
+
+def load_balancer_addresses(obj: Object) -> list[str]:
+    """Addresses and names under which a load balancer is reached."""
+    entries = value_at(obj, "status", "loadBalancer", "ingress") or ()
+    return sorted({str(entry.get("ip") or entry.get("hostname") or "") for entry in entries} - {""})
+
+
+def _ports(obj: Object, now: float) -> str:
+    ports = value_at(obj, "spec", "ports") or ()
+    return ",".join(_port(port) for port in ports) or NONE
+
+
+def _port(port: Mapping[str, Any]) -> str:
+    node_port = f":{port['nodePort']}" if port.get("nodePort") else ""
+    return f"{port.get('port')}{node_port}/{port.get('protocol') or 'TCP'}"
+
+
 KIND = Kind(
     resource=SERVICES,
     definition="io.k8s.api.core.v1.Service",
@@ -76,4 +113,18 @@ KIND = Kind(
     has_status=True,
     delete_returns_object=True,
     default=default,
+    columns=(
+        NAME,
+        text("Type", "spec", "type", documented_by="io.k8s.api.core.v1.ServiceSpec/type"),
+        computed("Cluster-IP", _cluster_address, documented_by="io.k8s.api.core.v1.ServiceSpec/clusterIP"),
+        computed("External-IP", _external_address, documented_by="io.k8s.api.core.v1.ServiceSpec/externalIPs"),
+        computed("Port(s)", _ports, documented_by="io.k8s.api.core.v1.ServiceSpec/ports"),
+        AGE,
+        computed(
+            "Selector",
+            lambda obj, now: format_labels(value_at(obj, "spec", "selector")),
+            priority=1,
+            documented_by="io.k8s.api.core.v1.ServiceSpec/selector",
+        ),
+    ),
 )

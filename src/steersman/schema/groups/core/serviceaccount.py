@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.resources import SERVICEACCOUNTS
+from steersman.schema.columns import AGE, NAME
 from steersman.schema.kind import Kind, Subresource
 
 KIND = Kind(
@@ -15,4 +16,8 @@ KIND = Kind(
     ),
     storage_prefix="serviceaccounts",
     delete_returns_object=True,
+    columns=(
+        NAME,
+        AGE,
+    ),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from steersman.meta.resources import NEW_EVENTS
 from steersman.schema.groups.core.event import REFERENCE_FIELDS, involved, reporting_component
+from steersman.schema.groups.core.eventtable import COLUMNS
+from steersman.schema.groups.events.conversion import convert
 from steersman.schema.kind import Kind
 from steersman.schema.selectable import text_at
 
@@ -22,4 +24,6 @@ KIND = Kind(
         "type": text_at("type"),
     },
     allows_create_on_update=True,
+    columns=COLUMNS,
+    convert=convert,
 )

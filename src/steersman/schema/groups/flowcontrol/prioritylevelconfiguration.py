@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from steersman.meta.objects import Object
 from steersman.meta.resources import PRIORITYLEVELCONFIGURATIONS
+from steersman.schema.cells import NONE
+from steersman.schema.columns import AGE, NAME, computed, text, value_at
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
 
@@ -31,6 +35,11 @@ def _set_absent(level: Object, **values: int) -> None:
             level[name] = value
 
 
+def _limit(obj: Object, *path: str) -> Any:
+    value = value_at(obj, "spec", "limited", *path)
+    return NONE if value is None else value
+
+
 KIND = Kind(
     resource=PRIORITYLEVELCONFIGURATIONS,
     definition="io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration",
@@ -40,4 +49,29 @@ KIND = Kind(
     has_status=True,
     counts_generation=True,
     default=default,
+    columns=(
+        NAME,
+        text("Type", "spec", "type", documented_by="io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationSpec/type"),
+        computed(
+            "NominalConcurrencyShares",
+            lambda obj, now: _limit(obj, "nominalConcurrencyShares"),
+            documented_by="io.k8s.api.flowcontrol.v1.LimitedPriorityLevelConfiguration/nominalConcurrencyShares",
+        ),
+        computed(
+            "Queues",
+            lambda obj, now: _limit(obj, "limitResponse", "queuing", "queues"),
+            documented_by="io.k8s.api.flowcontrol.v1.QueuingConfiguration/queues",
+        ),
+        computed(
+            "HandSize",
+            lambda obj, now: _limit(obj, "limitResponse", "queuing", "handSize"),
+            documented_by="io.k8s.api.flowcontrol.v1.QueuingConfiguration/handSize",
+        ),
+        computed(
+            "QueueLengthLimit",
+            lambda obj, now: _limit(obj, "limitResponse", "queuing", "queueLengthLimit"),
+            documented_by="io.k8s.api.flowcontrol.v1.QueuingConfiguration/queueLengthLimit",
+        ),
+        AGE,
+    ),
 )

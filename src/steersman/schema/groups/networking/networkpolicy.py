@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import NETWORKPOLICIES
+from steersman.schema.columns import AGE, NAME, computed, format_selector, value_at
 from steersman.schema.kind import Kind
 
 
@@ -27,4 +28,13 @@ KIND = Kind(
     storage_prefix="networkpolicies",
     counts_generation=True,
     default=default,
+    columns=(
+        NAME,
+        computed(
+            "Pod-Selector",
+            lambda obj, now: format_selector(value_at(obj, "spec", "podSelector") or {}),
+            documented_by="io.k8s.api.networking.v1.NetworkPolicySpec/podSelector",
+        ),
+        AGE,
+    ),
 )

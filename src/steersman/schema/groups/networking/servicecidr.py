@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import SERVICECIDRS
+from steersman.schema.columns import AGE, NAME, computed, value_at
 from steersman.schema.kind import Kind
 from steersman.schema.subresources import STATUS
 
@@ -21,4 +22,13 @@ KIND = Kind(
     storage_prefix="servicecidrs",
     has_status=True,
     default=default,
+    columns=(
+        NAME,
+        computed(
+            "CIDRs",
+            lambda obj, now: ",".join(value_at(obj, "spec", "cidrs") or ()),
+            documented_by="io.k8s.api.networking.v1.ServiceCIDRSpec/cidrs",
+        ),
+        AGE,
+    ),
 )

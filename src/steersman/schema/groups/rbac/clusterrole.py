@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.names import path_segment_errors
 from steersman.meta.resources import CLUSTERROLES
+from steersman.schema.columns import CREATED_AT, NAME
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -13,4 +14,8 @@ KIND = Kind(
     storage_prefix="clusterroles",
     name_errors=path_segment_errors,
     allows_create_on_update=True,
+    columns=(
+        NAME,
+        CREATED_AT,
+    ),
 )

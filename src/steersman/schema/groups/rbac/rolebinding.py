@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.names import path_segment_errors
 from steersman.meta.resources import ROLEBINDINGS
-from steersman.schema.groups.rbac.subjects import default_binding
+from steersman.schema.groups.rbac.subjects import binding_columns, default_binding
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -15,4 +15,5 @@ KIND = Kind(
     name_errors=path_segment_errors,
     allows_create_on_update=True,
     default=default_binding,
+    columns=binding_columns("RoleBinding"),
 )

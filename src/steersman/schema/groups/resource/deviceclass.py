@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.resources import DEVICECLASSES
+from steersman.schema.columns import AGE, NAME
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -12,4 +13,8 @@ KIND = Kind(
     storage_prefix="deviceclasses",
     counts_generation=True,
     delete_returns_object=True,
+    columns=(
+        NAME,
+        AGE,
+    ),
 )

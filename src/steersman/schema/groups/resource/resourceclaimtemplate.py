@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import RESOURCECLAIMTEMPLATES
+from steersman.schema.columns import AGE, NAME
 from steersman.schema.groups.resource.claimspec import default_device_claim
 from steersman.schema.kind import Kind
 
@@ -20,4 +21,8 @@ KIND = Kind(
     storage_prefix="resourceclaimtemplates",
     delete_returns_object=True,
     default=default,
+    columns=(
+        NAME,
+        AGE,
+    ),
 )

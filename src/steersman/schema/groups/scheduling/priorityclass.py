@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import PRIORITYCLASSES
+from steersman.schema.columns import AGE, NAME, count, flag, text
 from steersman.schema.kind import Kind
 
 
@@ -25,4 +26,15 @@ KIND = Kind(
     storage_prefix="priorityclasses",
     default=default,
     prepare_create=prepare_create,
+    columns=(
+        NAME,
+        count("Value", "value", documented_by="io.k8s.api.scheduling.v1.PriorityClass/value"),
+        flag("Global-Default", "globalDefault", documented_by="io.k8s.api.scheduling.v1.PriorityClass/globalDefault"),
+        AGE,
+        text(
+            "PreemptionPolicy",
+            "preemptionPolicy",
+            documented_by="io.k8s.api.scheduling.v1.PriorityClass/preemptionPolicy",
+        ),
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.resources import CSINODES
+from steersman.schema.columns import AGE, NAME, length
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -12,4 +13,13 @@ KIND = Kind(
     storage_prefix="csinodes",
     allows_unconditional_update=False,
     delete_returns_object=True,
+    columns=(
+        NAME,
+        length(
+            "Drivers",
+            ("spec", "drivers"),
+            description="Drivers indicates the number of CSI drivers registered on the node",
+        ),
+        AGE,
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.resources import VOLUMEATTRIBUTESCLASSES
+from steersman.schema.columns import AGE, NAME, text
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -12,4 +13,9 @@ KIND = Kind(
     short_names=("vac",),
     storage_prefix="volumeattributesclasses",
     delete_returns_object=True,
+    columns=(
+        NAME,
+        text("DriverName", "driverName", documented_by="io.k8s.api.storage.v1.VolumeAttributesClass/driverName"),
+        AGE,
+    ),
 )

@@ -1,0 +1,128 @@
+"""PATCH of an object or of its status: JSON patch, JSON merge patch, strategic merge patch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from steersman.apiserver import objectmeta, respond
+from steersman.apiserver.api import API
+from steersman.apiserver.call import Call
+from steersman.apiserver.decoding import Parsed, json_error, may_have_duplicates, private_copy
+from steersman.apiserver.endpoints.api import Endpoint
+from steersman.apiserver.negotiation import unsupported
+from steersman.apiserver.options import WriteOptions, write_options
+from steersman.apiserver.served import Served
+from steersman.apiserver.updating import MAIN, STATUS, Strategy, update_object
+from steersman.meta.errors import BadRequest, Invalid, invalid
+from steersman.meta.objects import Object
+from steersman.meta.patches import json_patch, json_patch_strict_errors, merge_patch
+from steersman.meta.wire import Response
+from steersman.schema.strategic import strategic_merge
+from steersman.schema.structural import strict_decoding_error
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+Patch = Callable[[Object], Object]
+_decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+
+
+def accepted(served: Served) -> tuple[str, ...]:
+    """Patch types the kind takes; custom kinds have no strategic merge patch."""
+    if served.kind.definition:
+        return (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
+    return (JSON_PATCH, MERGE_PATCH)
+
+
+def patching(strategy: Strategy) -> Endpoint:
+    """The endpoint that patches what ``strategy`` allows."""
+
+    async def patch(api: API, served: Served, call: Call) -> Response:
+        respond.wanted(call)
+        media_type = call.header("content-type").partition(";")[0].strip().lower()
+        if media_type not in accepted(served):
+            raise unsupported(accepted(served))
+        options = write_options(call, "PatchOptions")
+        apply = _mechanism(served, call, media_type, options)
+        transform = patched(served, call, apply, options)
+        outcome = await update_object(api, served, call, transform, options, strategy=strategy)
+        return respond.entity(call, served, outcome.entity, now_s=api.clock.now())
+
+    return patch
+
+
+def patched(served: Served, call: Call, apply: Patch, options: WriteOptions) -> Patch:
+    """Apply a patch and bring the outcome into the kind's structure, as a copy of its own."""
+
+    def transform(old: Object) -> Object:
+        result = apply(old)
+        if result.get("apiVersion") != old["apiVersion"] or result.get("kind") != old["kind"]:
+            raise BadRequest(
+                f"the API version in the data ({result.get('apiVersion')}) does not match the expected API version "
+                f"({served.resource.api_version})"
+            )
+        unknown: list[str] = []
+        try:
+            new: Object = private_copy(served.structure.decode(result, unknown))
+        except BadRequest as error:
+            raise _invalid_patch(result, error.message) from error
+        if unknown:
+            texts = Parsed(result).strict_errors(unknown)
+            if options.field_validation == "Strict":
+                raise _invalid_patch(result, strict_decoding_error(texts))
+            if options.field_validation == "Warn":
+                for text in texts:
+                    call.warn(text)
+        metadata = new.setdefault("metadata", {})
+        objectmeta.match_namespace(metadata, call.info.namespace, served.kind)
+        objectmeta.match_name(metadata, call.info.name)
+        return new
+
+    return transform
+
+
+def _invalid_patch(result: Object, why: str) -> Invalid:
+    return Invalid.of("", "", "", [invalid("patch", _encoder.encode(result).decode(), why)])
+
+
+def _mechanism(served: Served, call: Call, media_type: str, options: WriteOptions) -> Patch:
+    parsed = _document(call)
+    document = parsed.value
+    strict = parsed.strict_errors([]) if options.field_validation != "Ignore" else []
+    if media_type == JSON_PATCH:
+        strict = [f"json patch {text}" for text in strict]
+        if options.field_validation != "Ignore":
+            strict += json_patch_strict_errors(document)
+    if strict and options.field_validation == "Strict":
+        raise _invalid_patch(document, strict_decoding_error(strict))
+    for text in strict:
+        call.warn(text)
+    if media_type == JSON_PATCH:
+        return lambda old: json_patch(old, document)
+    if media_type == MERGE_PATCH:
+        return lambda old: merge_patch(old, document)
+    return lambda old: strategic_merge(old, document, served.kind.definition)
+
+
+def _document(call: Call) -> Parsed:
+    """The patch; it is the server's own or in no danger of being changed."""
+    request = call.request
+    if request.content is not None:
+        return Parsed(request.content)
+    body = request.body
+    try:
+        document = _decoder.decode(body)
+        return Parsed(document, body if may_have_duplicates(body, document) else b"")
+    except RecursionError as error:
+        raise BadRequest("error decoding patch: exceeded max depth") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"error decoding patch: {json_error(body, error)}") from error
+
+
+patch = patching(MAIN)
+patch_status = patching(STATUS)

@@ -1,0 +1,54 @@
+"""PUT of an object or of its status."""
+
+from __future__ import annotations
+
+from steersman.apiserver import objectmeta, respond
+from steersman.apiserver.api import API
+from steersman.apiserver.call import Call
+from steersman.apiserver.creation import create_object
+from steersman.apiserver.decoding import decode, private_copy
+from steersman.apiserver.endpoints.api import Endpoint, expected_kind
+from steersman.apiserver.options import write_options
+from steersman.apiserver.served import Entity, Served
+from steersman.apiserver.updating import MAIN, STATUS, Strategy, update_object
+from steersman.meta.errors import Conflict
+from steersman.meta.objects import Object
+from steersman.meta.wire import Response
+
+
+def updating(strategy: Strategy) -> Endpoint:
+    """The endpoint that replaces what ``strategy`` allows."""
+
+    async def update(api: API, served: Served, call: Call) -> Response:
+        respond.wanted(call)
+        options = write_options(call, "UpdateOptions")
+        sent = decode(call, expected_kind(api, served), options.field_validation)
+        metadata = sent.setdefault("metadata", {})
+        objectmeta.match_namespace(metadata, call.info.namespace, served.kind)
+        objectmeta.match_name(metadata, call.info.name)
+        objectmeta.deduplicate_owner_references(metadata, call)
+        attempts = 0
+
+        def replacement(old: Object) -> Object:
+            nonlocal attempts
+            attempts += 1
+            return sent if attempts == 1 and served.kind.allows_unconditional_update else private_copy(sent)
+
+        async def create() -> Entity:
+            if metadata.get("uid"):
+                why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: "
+                raise Conflict.of(served.resource, call.info.name, why)
+            return await create_object(api, served, call, private_copy(sent), options, name=call.info.name)
+
+        may_create = served.kind.allows_create_on_update and not strategy.subresource
+        outcome = await update_object(
+            api, served, call, replacement, options, strategy=strategy, create=create if may_create else None
+        )
+        status = 201 if outcome.change == "created" else 200
+        return respond.entity(call, served, outcome.entity, now_s=api.clock.now(), status=status)
+
+    return update
+
+
+update = updating(MAIN)
+update_status = updating(STATUS)

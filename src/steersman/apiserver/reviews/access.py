@@ -1,0 +1,128 @@
+"""SubjectAccessReview and its relatives: may this user do that, and what may I do at all.
+
+Source: "Authorization" in the Kubernetes documentation, and the API reference of authorization.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+from steersman.apiserver.authn.api import User
+from steersman.apiserver.authz.api import Attributes, Authorizer
+from steersman.apiserver.authz.rbac import RBACAuthorizer, non_resource_rules, resource_rules
+from steersman.meta.errors import BadRequest, FieldError, Invalid, invalid, required
+from steersman.meta.objects import Object
+
+GROUP = "authorization.k8s.io"
+
+
+async def review_access(review: Object, authorizer: Authorizer, *, namespace: str = "") -> Object:
+    """A (Local)SubjectAccessReview with its status. ``namespace`` is the URL's, for the local kind.
+
+    Raises ``Invalid`` and ``BadRequest``.
+    """
+    spec = review.get("spec") or {}
+    errors = _attribute_errors(spec)
+    if not spec.get("user") and not spec.get("groups"):
+        errors.append(invalid("spec.user", "", "at least one of user or group must be specified"))
+    kind = str(review.get("kind"))
+    if namespace:
+        wanted = (spec.get("resourceAttributes") or {}).get("namespace") or ""
+        if not spec.get("resourceAttributes"):
+            errors.append(
+                invalid(
+                    "spec.nonResourceAttributes",
+                    spec.get("nonResourceAttributes"),
+                    "disallowed on this kind of request",
+                )
+            )
+        elif wanted != namespace:
+            raise BadRequest(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
+    if errors:
+        raise Invalid.of(kind, GROUP, "", errors)
+    user = User(
+        name=spec.get("user") or "",
+        uid=spec.get("uid") or "",
+        groups=tuple(spec.get("groups") or ()),
+        extra={key: tuple(values or ()) for key, values in (spec.get("extra") or {}).items()},
+    )
+    return {**review, "status": await _status(spec, user, authorizer)}
+
+
+async def review_own_access(review: Object, user: User, authorizer: Authorizer) -> Object:
+    """A SelfSubjectAccessReview with its status. Raises ``Invalid``."""
+    spec = review.get("spec") or {}
+    errors = _attribute_errors(spec)
+    if errors:
+        raise Invalid.of("SelfSubjectAccessReview", GROUP, "", errors)
+    return {**review, "status": await _status(spec, user, authorizer)}
+
+
+def review_own_rules(review: Object, user: User, resolver: RBACAuthorizer | None) -> Object:
+    """A SelfSubjectRulesReview with its status. Raises ``BadRequest``.
+
+    Without RBAC the list is incomplete, and says so.
+    """
+    namespace = (review.get("spec") or {}).get("namespace") or ""
+    if not namespace:
+        raise BadRequest("no namespace on request")
+    if resolver is None:
+        status: Object = {
+            "resourceRules": [],
+            "nonResourceRules": [],
+            "incomplete": True,
+            "evaluationError": "the authorizers in use cannot list rules",
+        }
+        return {**review, "status": status}
+    rules, problem = resolver.rules_for(user, namespace)
+    status = {
+        "resourceRules": resource_rules(rules),
+        "nonResourceRules": non_resource_rules(rules),
+        "incomplete": bool(problem),
+    }
+    if problem:
+        status["evaluationError"] = problem
+    return {**review, "status": status}
+
+
+async def _status(spec: Object, user: User, authorizer: Authorizer) -> Object:
+    decision = await authorizer.authorize(_attributes(spec, user))
+    status: Object = {"allowed": decision.allowed}
+    if decision.denied:
+        status["denied"] = True
+    if decision.reason:
+        status["reason"] = decision.reason
+    return status
+
+
+def _attributes(spec: Object, user: User) -> Attributes:
+    path = spec.get("nonResourceAttributes")
+    if path:
+        return Attributes(user=user, verb=path.get("verb") or "", path=path.get("path") or "", is_resource=False)
+    of = spec.get("resourceAttributes") or {}
+    return Attributes(
+        user=user,
+        verb=of.get("verb") or "",
+        namespace=of.get("namespace") or "",
+        group=of.get("group") or "",
+        version=of.get("version") or "*",
+        resource=of.get("resource") or "",
+        subresource=of.get("subresource") or "",
+        name=of.get("name") or "",
+    )
+
+
+def _attribute_errors(spec: Object) -> list[FieldError]:
+    has_resource, has_path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if has_resource and has_path:
+        return [
+            invalid(
+                "spec.nonResourceAttributes", has_path, "cannot be specified in combination with resourceAttributes"
+            )
+        ]
+    if not has_resource and not has_path:
+        return [
+            required(
+                "spec.resourceAttributes",
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+            )
+        ]
+    return []

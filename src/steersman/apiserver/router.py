@@ -1,0 +1,109 @@
+"""From a call to the endpoint that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from steersman.apiserver import respond
+from steersman.apiserver.api import API
+from steersman.apiserver.call import Call
+from steersman.apiserver.endpoints.api import Endpoint
+from steersman.apiserver.endpoints.routes import ANY
+from steersman.apiserver.served import Served
+from steersman.meta.errors import MethodNotAllowed
+from steersman.meta.wire import Response
+from steersman.schema.registry import subresource
+
+PathHandler = Callable[[Call], Awaitable[Response]]
+"""Answers a path that names no resource."""
+
+_WITHOUT_NAME = frozenset({"create", "deletecollection", "list", "watch"})
+
+
+class Router:
+    """Endpoints by verb and resource, handlers by path. ``fallback`` gets what neither knows (custom resources,
+    aggregated APIs) and answers None for what it does not know either."""
+
+    def __init__(
+        self,
+        api: API,
+        *,
+        verbs: Mapping[str, Endpoint],
+        subresources: Mapping[tuple[str, str, str], Mapping[str, Endpoint]],
+        paths: Mapping[str, PathHandler],
+        prefixes: Mapping[str, PathHandler],
+    ) -> None:
+        self._api = api
+        self._verbs = verbs
+        self._subresources = subresources
+        self._paths = paths
+        self._prefixes = prefixes
+
+    async def __call__(self, call: Call) -> Response:
+        info = call.info
+        if not info.is_resource:
+            return await self._path(call)
+        served = self._api.kinds.lookup(info.group, info.version, info.resource)
+        if served is None:
+            return await self._path(call)
+        if info.subresource:
+            endpoint = self._subresource(served, call)
+        elif (bool(info.name) or info.verb in _WITHOUT_NAME) and self._has_right_scope(served, call):
+            endpoint = self._verbs.get(info.verb) if info.verb in served.kind.verbs else None
+            if endpoint is None:
+                raise _not_allowed()
+        else:
+            endpoint = None
+        if endpoint is None:
+            return not_found(call)
+        return await endpoint(self._api, served, call)
+
+    def _has_right_scope(self, served: Served, call: Call) -> bool:
+        """Objects are addressed in their namespace, and objects of the cluster in none. Raises ``MethodNotAllowed``."""
+        info = call.info
+        is_namespace = info.resource == "namespaces" and not info.group
+        if not served.resource.namespaced:
+            return not info.namespace or is_namespace
+        if info.namespace or info.verb in ("list", "watch", "deletecollection"):
+            if info.verb == "deletecollection" and not info.namespace:
+                raise _not_allowed()
+            return True
+        if info.verb == "create" and not info.name and served.kind.is_stored:
+            raise _not_allowed()
+        return False
+
+    def _subresource(self, served: Served, call: Call) -> Endpoint | None:
+        info = call.info
+        declared = subresource(served.kind, info.subresource)
+        if declared is None or not info.name or not self._has_right_scope(served, call):
+            return None
+        if info.remainder and info.subresource != "proxy":
+            return None
+        rows = self._subresources
+        row = rows.get((info.group, info.resource, info.subresource)) or rows.get((ANY, ANY, info.subresource)) or {}
+        endpoint = row.get(info.verb)
+        if endpoint is None:
+            raise _not_allowed()
+        return endpoint
+
+    async def _path(self, call: Call) -> Response:
+        path = call.info.path
+        handler = self._paths.get(path)
+        if handler is None and path.endswith("/"):
+            handler = self._paths.get(path.rstrip("/"))
+        if handler is None:
+            handler = next((handler for prefix, handler in self._prefixes.items() if path.startswith(prefix)), None)
+        if handler is None:
+            return not_found(call)
+        if call.request.method not in ("GET", "HEAD") and not call.info.is_resource:
+            raise _not_allowed()
+        return await handler(call)
+
+
+def not_found(call: Call) -> Response:
+    """No such path is served, in the words of Go's HTTP library."""
+    return respond.text(call, "404 page not found\n", status=404)
+
+
+def _not_allowed() -> MethodNotAllowed:
+    return MethodNotAllowed("the server does not allow this method on the requested resource")

@@ -1,0 +1,111 @@
+"""``steersman scheduler``: kube-scheduler's flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from steersman.cli.program import Environment, Serving, run_component
+
+if TYPE_CHECKING:
+    from steersman.scheduler.component import Scheduler, SchedulerConfig
+
+DEFAULT_PORT = 10259
+
+
+@click.command("scheduler", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", "config_file", default="", help="A KubeSchedulerConfiguration (v1); other flags add to it.")
+@click.option("--kubeconfig", default="", help="How to reach the API server; without it, the cluster this runs in.")
+@click.option("--master", default="", help="Address of the API server; overrides the kubeconfig's.")
+@click.option(
+    "--leader-elect", type=bool, default=None, help="Place pods only while holding the Lease. [default: true]"
+)
+@click.option("--leader-elect-lease-duration", default=None, help="How long others wait for a silent leader. [15s]")
+@click.option("--leader-elect-renew-deadline", default=None, help="How long a leader tries to renew. [10s]")
+@click.option("--leader-elect-retry-period", default=None, help="Time between tries. [2s]")
+@click.option("--leader-elect-resource-lock", default=None, help="Only 'leases'.")
+@click.option("--leader-elect-resource-name", default=None, help="Name of the Lease. [kube-scheduler]")
+@click.option("--leader-elect-resource-namespace", default=None, help="Namespace of the Lease. [kube-system]")
+@click.option("--pod-max-in-unschedulable-pods-duration", default="5m", show_default=True,
+              help="After this long an unschedulable pod is tried again whatever happened.")  # fmt: skip
+@click.option("--bind-address", default="0.0.0.0", show_default=True, help="Where health and metrics are served.")
+@click.option("--secure-port", type=int, default=None,
+              help=f"Port of health and metrics; 0: nowhere. [default: {DEFAULT_PORT} with a certificate, else 0]")  # fmt: skip
+@click.option("--tls-cert-file", default="", help="Certificate for --secure-port.")
+@click.option("--tls-private-key-file", default="", help="Its private key.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice among equally good nodes.")
+@click.option("--v", "verbosity", type=int, default=0, help="Log level.")
+def command(
+    *,
+    kubeconfig: str,
+    master: str,
+    bind_address: str,
+    secure_port: int | None,
+    tls_cert_file: str,
+    tls_private_key_file: str,
+    verbosity: int,
+    **flags: Any,
+) -> None:
+    """Give pods their nodes."""
+    if bool(tls_cert_file) != bool(tls_private_key_file):
+        raise click.UsageError("--tls-cert-file and --tls-private-key-file belong together")
+    config, configured_kubeconfig = read_flags(**flags)
+
+    async def build(environment: Environment) -> Scheduler:
+        from steersman.scheduler.component import Scheduler
+
+        client = environment.client(kubeconfig or configured_kubeconfig, user_agent="kube-scheduler", master=master)
+        return Scheduler(
+            client=client, clock=environment.clock, config=config, rng=environment.rng, registry=environment.registry
+        )
+
+    port = secure_port if secure_port is not None else (DEFAULT_PORT if tls_cert_file else 0)
+    serving = Serving(
+        bind_address=bind_address,
+        port=port,
+        tls_cert_file=tls_cert_file,
+        tls_private_key_file=tls_private_key_file,
+    )
+    run_component("scheduler", build, serving=serving, verbosity=verbosity)
+
+
+def read_flags(
+    *, config_file: str, seed: int, pod_max_in_unschedulable_pods_duration: str, **leader_flags: Any
+) -> tuple[SchedulerConfig, str]:
+    """The component's configuration and the kubeconfig that the file names. Raises ``click.UsageError``."""
+    import os
+    import socket
+
+    from steersman.scheduler.component import SchedulerConfig, load_configuration
+    from steersman.scheduler.configuration import ConfigurationError, duration_s
+    from steersman.scheduler.plugin_args import ArgsError
+
+    try:
+        configuration = load_configuration(config_file, leader_election(leader_flags))
+        patience_s = duration_s(pod_max_in_unschedulable_pods_duration, "--pod-max-in-unschedulable-pods-duration")
+    except (ConfigurationError, ArgsError) as error:
+        raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.UsageError(f"--config: {error}") from error
+    config = SchedulerConfig(
+        configuration=configuration,
+        identity=f"{socket.gethostname()}_{os.getpid()}",
+        seed=seed,
+        max_unschedulable_s=patience_s,
+    )
+    return config, configuration.kubeconfig
+
+
+def leader_election(flags: dict[str, Any]) -> dict[str, Any]:
+    """``--leader-elect-*`` flags that were given, as fields of ``leaderElection``."""
+    names = {
+        "leader_elect": "leaderElect",
+        "leader_elect_lease_duration": "leaseDuration",
+        "leader_elect_renew_deadline": "renewDeadline",
+        "leader_elect_retry_period": "retryPeriod",
+        "leader_elect_resource_lock": "resourceLock",
+        "leader_elect_resource_name": "resourceName",
+        "leader_elect_resource_namespace": "resourceNamespace",
+    }
+    return {names[flag]: value for flag, value in flags.items() if value is not None}

@@ -1,0 +1,382 @@
+"""A private containerd for one node: its own root, state, socket and configuration, so that nothing else on the machine
+sees it and it sees nothing else.
+
+It is started apart from whoever starts it. A supervisor that is killed leaves it and the containers running, and the
+next one adopts it: by the process id it wrote down, checked against the process's start time, or where that file is
+lost by the command line that only this instance has. ``stop`` ends the daemon only; ``reset`` ends every pod and
+leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from steersman.aio.clock import Clock
+from steersman.cluster import mounts
+from steersman.cluster.machines import HostError
+from steersman.cluster.pause import IMAGE as PAUSE_IMAGE
+
+CAP_SYS_RESOURCE: Final = 24
+NAMESPACE: Final = "k8s.io"
+"""containerd's namespace for what CRI makes."""
+CNI_BIN_DIRS: Final = (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni"))
+SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+POLL_S: Final = 0.02
+STOP_S: Final = 10.0
+LOG_TAIL_BYTES: Final = 2000
+RESET_PARALLEL: Final = 8
+
+_UNUSED_PLUGINS: Final = (
+    "io.containerd.internal.v1.restart",
+    "io.containerd.nri.v1.nri",
+    "io.containerd.snapshotter.v1.aufs",
+    "io.containerd.snapshotter.v1.blockfile",
+    "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.snapshotter.v1.zfs",
+)
+
+
+class ContainerdError(HostError):
+    """containerd could not be started, stopped or cleaned up; the message says what it said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerdConfig:
+    """One instance."""
+
+    root: Path
+    """Images and snapshots: survives a reboot."""
+    state: Path
+    """Sockets, running containers, network namespaces: a tmpfs that a reboot empties. Short, for sockets' sake."""
+    socket: Path
+    cni_conf_dir: Path
+    log: Path
+    cni_bin_dir: Path | None = None
+    """None: the first of ``CNI_BIN_DIRS`` that has plugins."""
+    registry_config_dir: Path | None = None
+    """containerd's ``certs.d``: a directory for each registry with ``hosts.toml``. None: below ``root``."""
+    sandbox_image: str = PAUSE_IMAGE
+    max_concurrent_downloads: int = 3
+    enter: tuple[str, ...] = ()
+    """Put before the command: ``nsenter --net=…`` for a node with a network namespace of its own."""
+
+    @property
+    def file(self) -> Path:
+        return self.state / "config.toml"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.state / "containerd.pid"
+
+    @property
+    def registries(self) -> Path:
+        return self.registry_config_dir or self.root / "certs.d"
+
+
+def configuration(config: ContainerdConfig, *, restrict_oom_score_adj: bool) -> str:
+    """The instance's ``config.toml``, version 2: containerd 1.6 reads it and later ones migrate it by themselves."""
+    cri = 'plugins."io.containerd.grpc.v1.cri"'
+    return f"""\
+version = 2
+root = {_toml(config.root)}
+state = {_toml(config.state)}
+temp = {_toml(config.root / "tmp")}
+disabled_plugins = [{", ".join(_toml(name) for name in _UNUSED_PLUGINS)}]
+
+[grpc]
+  address = {_toml(config.socket)}
+  max_recv_message_size = 67108864
+  max_send_message_size = 67108864
+
+[plugins."io.containerd.internal.v1.opt"]
+  path = {_toml(config.root / "opt")}
+
+[{cri}]
+  sandbox_image = {_toml(config.sandbox_image)}
+  max_concurrent_downloads = {config.max_concurrent_downloads}
+  restrict_oom_score_adj = {_toml(restrict_oom_score_adj)}
+  netns_mounts_under_state_dir = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  systemd_cgroup = false
+  tolerate_missing_hugetlb_controller = true
+  enable_unprivileged_ports = true
+  enable_unprivileged_icmp = true
+
+[{cri}.cni]
+  bin_dir = {_toml(config.cni_bin_dir or _cni_bin_dir())}
+  conf_dir = {_toml(config.cni_conf_dir)}
+  max_conf_num = 1
+
+[{cri}.containerd]
+  snapshotter = "overlayfs"
+  default_runtime_name = "runc"
+
+[{cri}.containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+
+[{cri}.containerd.runtimes.runc.options]
+  BinaryName = {_toml(_runc())}
+  Root = {_toml(config.state / "runc")}
+  SystemdCgroup = false
+
+[{cri}.registry]
+  config_path = {_toml(config.registries)}
+"""
+
+
+class Containerd:
+    """The instance that ``config`` describes, running or not."""
+
+    def __init__(self, config: ContainerdConfig, *, clock: Clock) -> None:
+        self.config = config
+        self._clock = clock
+
+    @property
+    def endpoint(self) -> str:
+        """What the kubelet's ``--container-runtime-endpoint`` is."""
+        return f"unix://{self.config.socket}"
+
+    def pid(self) -> int:
+        """Of the running daemon; 0 when there is none."""
+        try:
+            written = json.loads(self.config.pid_file.read_text())
+            pid = int(written["pid"])
+            if _start_ticks(pid) == written["start_ticks"]:
+                return pid
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        return next(_processes_with("--config", str(self.config.file)), 0)
+
+    async def start(self, *, timeout_s: float = 30.0) -> bool:
+        """Have the instance running and answering; False when it ran already and was adopted.
+
+        A running one whose configuration is not this one's is restarted; its containers do not notice. Raises
+        ``ContainerdError`` with the end of its log when it does not come up.
+        """
+        if shutil.which("containerd", path=_path()) is None:
+            raise ContainerdError("containerd is not installed (Debian: apt install containerd)")
+        text = configuration(self.config, restrict_oom_score_adj=not may_lower_oom_score())
+        pid = self.pid()
+        adopted = bool(pid) and _read(self.config.file) == text
+        if pid and not adopted:
+            await self.stop()
+        if not adopted:
+            pid = await self._launch(text)
+        self._write_pid(pid)
+        await self._wait_until_it_answers(pid, timeout_s)
+        return not adopted
+
+    async def stop(self) -> None:
+        """End the daemon. Containers and their shims go on, and a later ``start`` finds them."""
+        pid = self.pid()
+        if pid:
+            await _end(pid, self._clock)
+        self.config.pid_file.unlink(missing_ok=True)
+
+    async def stop_pods(self) -> list[str]:
+        """End every pod, giving addresses back, and then the daemon; images stay. The answer lists what went wrong."""
+        problems: list[str] = []
+        if self.pid():
+            problems += await self._remove_pods()
+        await self.stop()
+        problems += await self._end_shims()
+        return problems
+
+    async def reset(self) -> list[str]:
+        """End every pod as Kubernetes would, giving addresses back, then the daemon, and remove all it had on this
+        machine. The answer lists what did not go as it should and was removed by force. Doing it twice is fine."""
+        problems: list[str] = []
+        if self.config.root.exists() or self.config.state.exists():
+            try:
+                await self.start()
+                problems += await self._remove_pods()
+            except HostError as error:
+                problems.append(str(error))
+        await self.stop()
+        problems += await self._end_shims()
+        for directory in (self.config.state, self.config.root):
+            if directory.exists():
+                mounts.unmount_below(directory)
+                await asyncio.to_thread(shutil.rmtree, directory)
+        self.config.socket.unlink(missing_ok=True)
+        return problems
+
+    async def _launch(self, text: str) -> int:
+        config = self.config
+        for directory in (
+            config.root / "tmp",
+            config.state,
+            config.socket.parent,
+            config.registries,
+            config.log.parent,
+        ):
+            directory.mkdir(parents=True, exist_ok=True)
+        config.cni_conf_dir.mkdir(parents=True, exist_ok=True)
+        config.file.write_text(text)
+        # The shell starts it in a session of its own and ends, so that it is nobody's child and nothing waits for it.
+        script = 'log=$1; shift; setsid "$@" </dev/null >>"$log" 2>&1 & echo $!'
+        words = (*config.enter, "containerd", "--config", str(config.file))
+        process = await asyncio.create_subprocess_exec(
+            "sh", "-c", script, "sh", str(config.log), *words,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PATH": _path()},
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return int(output)
+
+    def _write_pid(self, pid: int) -> None:
+        ticks = _start_ticks(pid)
+        self.config.pid_file.write_text(json.dumps({"pid": pid, "start_ticks": ticks}))
+
+    async def _wait_until_it_answers(self, pid: int, timeout_s: float) -> None:
+        deadline_s = self._clock.monotonic() + timeout_s
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_unix_connection(str(self.config.socket))
+                writer.close()
+                return
+            if not _start_ticks(pid):
+                raise ContainerdError(f"containerd ended:\n{self._log_tail()}")
+            if self._clock.monotonic() >= deadline_s:
+                raise ContainerdError(f"containerd does not answer after {timeout_s:.0f} s:\n{self._log_tail()}")
+            await self._clock.sleep(POLL_S)
+
+    def _log_tail(self) -> str:
+        return _read(self.config.log)[-LOG_TAIL_BYTES:]
+
+    async def _remove_pods(self) -> list[str]:
+        from steersman.kubelet.runtimes.api import RuntimeServiceError
+        from steersman.kubelet.runtimes.cri import CRIRuntime
+
+        runtime = CRIRuntime(self.endpoint, clock=self._clock, request_timeout_s=30.0)
+        problems: list[str] = []
+        limit = asyncio.Semaphore(RESET_PARALLEL)
+
+        async def remove(sandbox_id: str) -> None:
+            async with limit:
+                try:
+                    await runtime.stop_pod_sandbox(sandbox_id)
+                    await runtime.remove_pod_sandbox(sandbox_id)
+                except RuntimeServiceError as error:
+                    problems.append(f"sandbox {sandbox_id}: {error}")
+
+        try:
+            await runtime.wait_ready(10.0)
+            await asyncio.gather(*(remove(sandbox.id) for sandbox in await runtime.list_pod_sandboxes()))
+        except RuntimeServiceError as error:
+            problems.append(str(error))
+        finally:
+            await runtime.close()
+        return problems
+
+    async def _end_shims(self) -> list[str]:
+        """What is left when pods could not be removed: shims, their containers' processes, and their sockets."""
+        problems: list[str] = []
+        tasks = self.config.state / "io.containerd.runtime.v2.task" / NAMESPACE
+        shims = list(_processes_with("-address", str(self.config.socket)))
+        runc_root = self.config.state / "runc" / NAMESPACE
+        for container in sorted(runc_root.iterdir()) if runc_root.exists() else ():
+            problems.append(f"container {container.name} was still there")
+            runc = await asyncio.create_subprocess_exec(
+                _runc(), "--root", str(runc_root), "delete", "--force", container.name,
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            await runc.wait()
+        for pid in shims:
+            problems.append(f"shim {pid} was still there")
+            await _end(pid, self._clock)
+        _remove_shim_sockets(tasks)
+        return problems
+
+
+def _remove_shim_sockets(tasks: Path) -> None:
+    """Shims listen outside their instance's state directory; an ended one that was killed leaves its socket."""
+    for address in tasks.glob("*/address") if tasks.exists() else ():
+        socket = _read(address).strip().removeprefix("unix://")
+        if socket.startswith("/"):
+            Path(socket).unlink(missing_ok=True)
+
+
+def may_lower_oom_score() -> bool:
+    """False where CAP_SYS_RESOURCE is not to be had (nested sandboxes, some CI): runc then fails to start a sandbox
+    whose score is below its own unless containerd is told to raise it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapBnd:"):
+            return bool(int(line.split()[1], 16) >> CAP_SYS_RESOURCE & 1)
+    return True
+
+
+async def _end(pid: int, clock: Clock) -> None:
+    """SIGTERM, and SIGKILL after ``STOP_S``. Returns when the process is gone."""
+    ticks = _start_ticks(pid)
+    deadline_s = clock.monotonic() + STOP_S
+    signals = iter((signal.SIGTERM, signal.SIGKILL))
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, next(signals))
+    while ticks and _start_ticks(pid) == ticks:
+        if clock.monotonic() >= deadline_s:
+            deadline_s = clock.monotonic() + STOP_S
+            number = next(signals, None)
+            if number is None:
+                raise ContainerdError(f"process {pid} does not end")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        await clock.sleep(POLL_S)
+
+
+def _start_ticks(pid: int) -> int:
+    """When the process started, in ticks since boot; 0 when it is gone or only waits to be reaped."""
+    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    if len(fields) < 20 or fields[0] in ("Z", "X"):
+        return 0
+    return int(fields[19])
+
+
+def _processes_with(flag: str, value: str) -> Iterator[int]:
+    """Processes whose command line has ``flag value``."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            words = _read(entry / "cmdline").split("\0")
+            if any(pair == (flag, value) for pair in itertools.pairwise(words)):
+                yield int(entry.name)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+
+
+def _runc() -> str:
+    found = shutil.which("runc", path=_path())
+    if found is None:
+        raise ContainerdError("runc is not installed (Debian: apt install runc)")
+    return found
+
+
+def _cni_bin_dir() -> Path:
+    for directory in CNI_BIN_DIRS:
+        if (directory / "loopback").exists():
+            return directory
+    raise ContainerdError("no CNI plugins are installed (Debian: apt install containernetworking-plugins)")
+
+
+def _toml(value: Path | str | bool) -> str:
+    """TOML's basic strings are JSON's."""
+    return json.dumps(str(value) if isinstance(value, Path) else value)

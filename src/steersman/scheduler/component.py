@@ -1,0 +1,149 @@
+"""The scheduler as a component: configuration, leader election and what it says of itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client import CollectorRegistry
+
+from steersman.aio.clock import Clock
+from steersman.aio.tasks import TaskGroup
+from steersman.client.api import Client
+from steersman.client.events import EventRecorder
+from steersman.client.leaderelection import LeaderElectionConfig, LeaderElector
+from steersman.scheduler.configuration import (
+    API_VERSION,
+    KIND,
+    ConfigurationError,
+    PluginSpec,
+    SchedulerConfiguration,
+    read_configuration,
+)
+from steersman.scheduler.metrics import SchedulerMetrics
+from steersman.scheduler.plugins import REGISTRY
+from steersman.scheduler.pod_info import DEFAULT_SCHEDULER_NAME
+from steersman.scheduler.shell import Shell, ShellConfig
+
+DEFAULT_PLUGINS: tuple[PluginSpec, ...] = tuple(
+    PluginSpec(name=plugin.NAME, make=plugin.from_args, weight=weight) for plugin, weight in REGISTRY
+)
+
+
+def default_configuration() -> SchedulerConfiguration:
+    return read_configuration({}, DEFAULT_PLUGINS)
+
+
+def load_configuration(path: str, leader_election: Mapping[str, Any] | None = None) -> SchedulerConfiguration:
+    """The configuration in a YAML file (the default one without a path). ``leader_election`` has fields that flags give;
+    as with kube-scheduler the file wins where it says something itself. Raises ``OSError``, ``ConfigurationError``."""
+    document: Any = {}
+    if path:
+        try:
+            document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+        if not isinstance(document, dict):
+            raise ConfigurationError(f"{path}: not a {KIND}")
+    else:
+        document = {"apiVersion": API_VERSION, "kind": KIND}
+    stated = {**(leader_election or {}), **(document.get("leaderElection") or {})}
+    return read_configuration({**document, "leaderElection": stated}, DEFAULT_PLUGINS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerConfig:
+    """How one scheduler runs."""
+
+    configuration: SchedulerConfiguration = field(default_factory=default_configuration)
+    identity: str = "steersman-scheduler"
+    """Who it is in leader election; unique among its replicas."""
+    seed: int = 0
+    """Of the generator that breaks ties between equally good nodes."""
+    runners_up: int = 3
+    """How many other nodes explanations name."""
+    max_unschedulable_s: float = 300.0
+
+
+class Scheduler:
+    """Places pods while it leads (or at once, without leader election)."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        clock: Clock,
+        config: SchedulerConfig | None = None,
+        rng: random.Random | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._config = config or SchedulerConfig()
+        self._rng = rng or random.Random(self._config.seed)
+        self._metrics = SchedulerMetrics(registry or CollectorRegistry())
+        names = self._config.configuration.frameworks
+        source = DEFAULT_SCHEDULER_NAME if DEFAULT_SCHEDULER_NAME in names else next(iter(names))
+        self._recorder = EventRecorder(client, component=source, clock=clock)
+        self._shell = self._new_shell()
+        self._metrics.watch_queue(lambda: self._shell.queue)
+        self._stands_by = False
+
+    @property
+    def shell(self) -> Shell:
+        """What is at work, for explanations and tests."""
+        return self._shell
+
+    def ready(self) -> bool:
+        """Informers are synced, or another replica leads."""
+        return self._shell.synced or self._stands_by
+
+    async def run(self) -> None:
+        """Until cancelled. Raises ``LostLeadership`` when another replica took over."""
+        async with TaskGroup("scheduler-component") as group:
+            group.supervise(self._recorder.run, name="events", clock=self._clock)
+            election = self._config.configuration.leader_election
+            if not election.leader_elect:
+                group.spawn(self._shell.run(), name="shell")
+            else:
+                elector = LeaderElector(
+                    self._client,
+                    LeaderElectionConfig(
+                        name=election.resource_name,
+                        namespace=election.resource_namespace,
+                        identity=self._config.identity,
+                        lease_duration_s=election.lease_duration_s,
+                        renew_deadline_s=election.renew_deadline_s,
+                        retry_period_s=election.retry_period_s,
+                    ),
+                    clock=self._clock,
+                    rng=self._rng,
+                )
+                self._stands_by = True
+                group.spawn(elector.run(self._lead), name="leader-election")
+            await group.wait()
+
+    async def _lead(self) -> None:
+        self._stands_by = False
+        await self._shell.run()
+
+    def _new_shell(self) -> Shell:
+        configuration = self._config.configuration
+        return Shell(
+            self._client,
+            configuration.frameworks,
+            clock=self._clock,
+            recorder=self._recorder,
+            metrics=self._metrics,
+            config=ShellConfig(
+                initial_backoff_s=configuration.initial_backoff_s,
+                max_backoff_s=configuration.max_backoff_s,
+                max_unschedulable_s=self._config.max_unschedulable_s,
+                runners_up=self._config.runners_up,
+                seed=self._config.seed,
+            ),
+        )

@@ -1,0 +1,89 @@
+"""Client certificates make users; the front proxy's make none, but may speak for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from steersman.aio.clock import FakeClock
+from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig
+from steersman.apiserver.authn.x509 import X509Authenticator, load_authorities
+from steersman.cluster.pki import ClusterPKI, ServingHosts
+from steersman.meta.errors import Unauthorized
+from steersman.meta.wire import Peer, Request
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def pki(tmp_path: Path, clock: FakeClock) -> ClusterPKI:
+    pki = ClusterPKI(tmp_path, clock=clock)
+    pki.ensure_api_server(ServingHosts(["10.96.0.1"], "cluster.local"))
+    pki.ensure_client("jane", "jane", ("dev", "ops"))
+    return pki
+
+
+def request(pki: ClusterPKI, name: str, **headers: str) -> Request:
+    certificate = x509.load_pem_x509_certificate(pki.pair(name).certificate.read_bytes())
+    return Request(
+        method="GET",
+        path="/",
+        headers={key.replace("_", "-"): value for key, value in headers.items()},
+        peer=Peer(certificate_der=certificate.public_bytes(Encoding.DER)),
+    )
+
+
+def authorities(pki: ClusterPKI, name: str) -> list[x509.Certificate]:
+    return load_authorities(pki.pair(name).certificate.read_bytes())
+
+
+async def test_common_name_and_organizations(pki: ClusterPKI, clock: FakeClock) -> None:
+    user = await X509Authenticator(authorities(pki, "ca"), clock=clock).authenticate(request(pki, "jane"))
+    assert user is not None
+    assert user.name == "jane"
+    assert user.groups == ("dev", "ops", "system:authenticated")
+
+
+async def test_a_certificate_of_another_authority_is_nobody(pki: ClusterPKI, clock: FakeClock) -> None:
+    authenticator = X509Authenticator(authorities(pki, "front-proxy-ca"), clock=clock)
+    assert await authenticator.authenticate(request(pki, "jane")) is None
+
+
+async def test_a_certificate_ends_also_on_an_open_connection(pki: ClusterPKI, clock: FakeClock) -> None:
+    authenticator = X509Authenticator(authorities(pki, "ca"), clock=clock)
+    await authenticator.authenticate(request(pki, "jane"))
+    await clock.advance(400 * 24 * 3600)
+    with pytest.raises(Unauthorized):
+        await authenticator.authenticate(request(pki, "jane"))
+
+
+async def test_the_front_proxy_speaks_for_its_users(pki: ClusterPKI) -> None:
+    config = RequestHeaderConfig(authorities=authorities(pki, "front-proxy-ca"), allowed_names=["front-proxy-client"])
+    authenticator = RequestHeaderAuthenticator(config)
+    speaks = {"x_remote_user": "eve", "x_remote_group": "a, b", "x_remote_extra_scopes%2fone": "x"}
+    user = await authenticator.authenticate(request(pki, "front-proxy-client", **speaks))
+    assert user is not None
+    assert user.name == "eve"
+    assert user.groups == ("a", "b", "system:authenticated")
+    assert user.extra == {"scopes/one": ("x",)}
+    assert await authenticator.authenticate(request(pki, "jane", **speaks)) is None
+    assert await authenticator.authenticate(request(pki, "front-proxy-client")) is None
+
+
+def test_certificates_are_kept_until_they_must_change(tmp_path: Path, clock: FakeClock, pki: ClusterPKI) -> None:
+    before = pki.pair("apiserver").certificate.read_bytes()
+    again = ClusterPKI(tmp_path, clock=clock)
+    assert not again.ensure_api_server(ServingHosts(["10.96.0.1"], "cluster.local"))
+    assert pki.pair("apiserver").certificate.read_bytes() == before
+    assert again.ensure_api_server(ServingHosts(["10.96.0.1", "192.168.7.7"], "cluster.local"))
+
+
+async def test_certificates_are_renewed_before_they_end(tmp_path: Path, clock: FakeClock, pki: ClusterPKI) -> None:
+    await clock.advance(340 * 24 * 3600)
+    assert ClusterPKI(tmp_path, clock=clock).ensure_api_server(ServingHosts(["10.96.0.1"], "cluster.local"))
