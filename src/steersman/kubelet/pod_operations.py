@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,7 +53,7 @@ class NodeSettings:
     allocatable: Mapping[str, Any]
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
-    resolv_conf: DNSConfig = DNSConfig()
+    resolv_conf: DNSConfig = field(default_factory=DNSConfig)
     policy: ResourcePolicy
     seccomp_default: bool = False
     allowed_unsafe_sysctls: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ from steersman.kubelet.instructions import (
     ProbesReported,
     Publish,
     Record,
+    ReferenceChanged,
     RemoveContainer,
     RunPreStop,
     RuntimeReported,
@@ -91,6 +92,7 @@ class PodWorker:
         self._tools = tools
         self.machine = PodMachine(pod, tools.node, crash_backoff=tools.crash_backoff())
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._carrying_out: set[str] = set()
         self._cancelled: set[str] = set()
         self._reported_finished = False
         self._adopt: Mapping[str, Any] | None = pod.get("status")
@@ -128,8 +130,11 @@ class PodWorker:
         self._feed(event)
 
     def wake(self) -> None:
-        """Something the pod waits for may be there now."""
+        """Time has passed that the machine asked for."""
         self._feed(TimePassed())
+
+    def reference_changed(self) -> None:
+        self._feed(ReferenceChanged())
 
     async def close(self) -> None:
         """Let go of the pod as it is; containers go on."""
@@ -188,13 +193,15 @@ class PodWorker:
         self._tasks[work.key] = self._tools.spawn(self._run(work), name=name)
 
     def _cancel(self, key: str) -> None:
+        """Only while it is being carried out: finding out what came of it is never cut short."""
         task = self._tasks.get(key)
-        if task is not None:
+        if task is not None and key in self._carrying_out:
             self._cancelled.add(key)
             task.cancel()
 
     async def _run(self, work: Work) -> None:
         failure: StartFailure | None = None
+        self._carrying_out.add(work.key)
         try:
             await self._carry_out(work)
         except CannotStart as error:
@@ -205,11 +212,13 @@ class PodWorker:
         except asyncio.CancelledError:
             if work.key not in self._cancelled:
                 raise
-            self._cancelled.discard(work.key)
             failure = StartFailure(reason="Cancelled", message="the pod is being terminated")
         except Exception as error:
             log.exception("%s of %s failed", work.key, podspec.full_name(self.pod))
             failure = StartFailure(reason="InternalError", message=f"{type(error).__name__}: {error}")
+        finally:
+            self._carrying_out.discard(work.key)
+            self._cancelled.discard(work.key)
         record = await self._inspect()
         self._tasks.pop(work.key, None)
         self._feed(Finished(work=work, record=record, failure=failure))
