@@ -25,6 +25,7 @@ from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.core import Core
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.routes import SUBRESOURCES, VERBS
+from steersman.apiserver.filters.api import Filter
 from steersman.apiserver.filters.audit import AuditFilter, AuditSink
 from steersman.apiserver.filters.authentication import AuthenticationFilter
 from steersman.apiserver.filters.authorization import AuthorizationFilter
@@ -99,7 +100,7 @@ class APIServer:
             (InProcessAuthenticator(), *plugins.authenticators),
             last=AnonymousAuthenticator() if config.anonymous_auth else None,
         )
-        filters = [
+        filters: list[Filter] = [
             self._deadlines,
             AuthenticationFilter(authenticator),
             *([AuditFilter(plugins.audit)] if plugins.audit is not None else []),

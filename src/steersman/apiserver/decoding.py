@@ -175,10 +175,7 @@ def _unrecognized(kind: str, why: str, body: bytes) -> BadRequest:
 def _summary(body: bytes, limit: int = 30) -> str:
     if not body:
         return "<empty>"
-    if body[:1] == b"{":
-        shown = body[:limit].decode(errors="replace")
-    else:
-        shown = body[:limit].hex()
+    shown = body[:limit].decode(errors="replace") if body[:1] == b"{" else body[:limit].hex()
     return f"{shown} ..." if len(body) > limit else shown
 
 

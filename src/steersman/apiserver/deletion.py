@@ -22,7 +22,8 @@ from steersman.meta import times
 from steersman.meta.errors import Conflict, NotFound
 from steersman.meta.objects import Object, with_metadata
 from steersman.meta.resources import Resource
-from steersman.store.objects import Modified, Stored
+from steersman.store.objects import Modified
+from steersman.store.stored import Stored
 
 _GarbagePolicy = Literal["delete", "orphan", "unsupported"]
 _DEFAULT_POLICY: Mapping[tuple[str, str], _GarbagePolicy] = {

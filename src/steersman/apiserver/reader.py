@@ -27,6 +27,9 @@ class CacheReader:
         served = self._kinds.of(resource)
         return [served.obj(stored) for stored in self._objects.cached_list(served.collection(namespace)).items]
 
+    def revision(self, resource: Resource) -> int:
+        return self._objects.changed_at(self._kinds.of(resource).prefix)
+
 
 def _conforms(objects: ObjectStore, kinds: ServedKinds) -> Reader:
     return CacheReader(objects, kinds)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from isal import igzip
+from isal import isal_zlib
 
 from steersman.apiserver import yamlbody
 from steersman.apiserver.call import Call
@@ -20,12 +20,12 @@ from steersman.apiserver.served import Entity, Served
 from steersman.meta.errors import APIError, BadRequest
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
+from steersman.schema import tables
 
 SLICE_BYTES = 64 * 1024
 GZIP_FROM_BYTES = 128 * 1024
 """Smaller bodies are not worth it; upstream's threshold."""
 _GZIP_LEVEL = 1
-_TABLE_OBJECTS = ("", "None", "Metadata", "Object")
 _encoder = msgspec.json.Encoder()
 
 
@@ -91,7 +91,7 @@ def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: i
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
         obj = table(call, served, [obj], metadata, now_s=now_s)
     elif form.shape == "PartialObjectMetadata":
-        obj = partial(obj, form)
+        obj = tables.partial(obj, form.shape_version)
     elif form.shape:
         raise BadRequest(f"object is not a list and cannot be sent as {form.shape}")
     return value(call, obj, status=status, form=form)
@@ -121,34 +121,24 @@ def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListM
         return value(call, table(call, served, objects, metadata.as_object(), now_s=now_s), form=form)
     if form.shape:
         head["kind"], head["apiVersion"] = "PartialObjectMetadataList", f"meta.k8s.io/{form.shape_version}"
-        objects = [partial(obj, form) for obj in objects]
+        objects = [tables.partial(obj, form.shape_version) for obj in objects]
     return value(call, {**head, "items": objects}, form=form)
-
-
-def partial(obj: Object, form: Representation) -> Object:
-    """Metadata only."""
-    return {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": f"meta.k8s.io/{form.shape_version}",
-        "metadata": obj["metadata"],
-    }
 
 
 def table(
     call: Call, served: Served, objects: Iterable[Object], metadata: Mapping[str, Any], *, now_s: float,
-    with_columns: bool = True,
+    headers: bool = True,
 ) -> Object:  # fmt: skip
     """A ``meta.k8s.io`` Table. Raises ``BadRequest`` for an unknown ``includeObject``."""
-    include = call.query("includeObject")
-    if include not in _TABLE_OBJECTS:
-        raise BadRequest(f'unrecognized includeObject value: "{include}"')
-    version = wanted(call).shape_version
-    from steersman.schema import tables
-
     return tables.table(
-        served.kind, objects, now_s=now_s, metadata=metadata, include=include or "Metadata", version=version,
-        with_columns=with_columns,
-    )  # fmt: skip
+        served.kind,
+        objects,
+        now=now_s,
+        list_metadata=metadata,
+        include=tables.include_object(call.query("includeObject")),
+        version=wanted(call).shape_version,
+        headers=headers,
+    )
 
 
 def failure(call: Call, error: APIError) -> Response:
@@ -224,7 +214,7 @@ async def _as_stream(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _gzipped(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
-    compressor = igzip.compressobj(_GZIP_LEVEL, wbits=31)
+    compressor = isal_zlib.compressobj(_GZIP_LEVEL, wbits=31)
     for piece in pieces:
         compressed = compressor.compress(piece)
         if compressed:

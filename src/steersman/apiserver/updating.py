@@ -17,7 +17,8 @@ from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served
 from steersman.meta.errors import Conflict, FieldError, NotFound, invalid
 from steersman.meta.objects import Object
-from steersman.store.objects import Modified, Stored
+from steersman.store.objects import Modified
+from steersman.store.stored import Stored
 
 MAX_ATTEMPTS = 100
 """Lost races before an update gives up; each lost race means that somebody else made progress."""

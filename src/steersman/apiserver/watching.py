@@ -21,7 +21,7 @@ from steersman.meta.objects import Object
 from steersman.meta.wire import WatchFrame
 from steersman.store.api import CompactedError, StoreUnavailable
 from steersman.store.events import ObjectEvent
-from steersman.store.objects import Stored
+from steersman.store.stored import Stored
 from steersman.store.subscriptions import Subscription
 
 TICK_S = 1.0

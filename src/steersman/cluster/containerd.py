@@ -185,6 +185,15 @@ class Containerd:
             await _end(pid, self._clock)
         self.config.pid_file.unlink(missing_ok=True)
 
+    async def stop_pods(self) -> list[str]:
+        """End every pod, giving addresses back, and then the daemon; images stay. The answer lists what went wrong."""
+        problems: list[str] = []
+        if self.pid():
+            problems += await self._remove_pods()
+        await self.stop()
+        problems += await self._end_shims()
+        return problems
+
     async def reset(self) -> list[str]:
         """End every pod as Kubernetes would, giving addresses back, then the daemon, and remove all it had on this
         machine. The answer lists what did not go as it should and was removed by force. Doing it twice is fine."""

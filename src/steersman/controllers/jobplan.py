@@ -55,7 +55,7 @@ class Plan:
     events: Sequence[Event] = ()
     finished: Sequence[Event] = ()
     """Recorded once ``counted`` is stored."""
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
     requeue_after_s: float | None = None
 
 
@@ -79,8 +79,8 @@ class _Planner:
     active: list[Object] = field(default_factory=list)
     succeeded: int = 0
     failed: int = 0
-    succeeded_before: Indexes = Indexes()
-    succeeded_indexes: Indexes = Indexes()
+    succeeded_before: Indexes = field(default_factory=Indexes)
+    succeeded_indexes: Indexes = field(default_factory=Indexes)
     failed_indexes: Indexes | None = None
     delayed: dict[int, Object] = field(default_factory=dict)
     """Per index the failed pod that stays tracked until it is replaced: its annotations count the index's failures."""

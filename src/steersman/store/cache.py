@@ -51,12 +51,18 @@ class WatchCache:
         self.revision = 0
         self._objects: SortedMap[Stored] = SortedMap()
         self._own: dict[str, list[OwnWrite]] = {}
+        self._changed: dict[str, int] = {}
+        self._reset_at = 0
 
     def __len__(self) -> int:
         return len(self._objects)
 
     def get(self, key: str) -> Stored | None:
         return self._objects.get(key)
+
+    def changed_at(self, prefix: str) -> int:
+        """A revision that rises with every change below ``prefix`` (and, seldom, with changes beside it)."""
+        return self._changed.get(_top(prefix), self._reset_at)
 
     def list(self, prefix: str, *, start: str = "", limit: int = 0) -> Listing:
         items = self._objects.range_values(prefix, start=start, limit=limit)
@@ -84,6 +90,8 @@ class WatchCache:
     ) -> None:
         """Begin anew from everything the Store has at ``revision`` and its ``history`` from after ``history_start`` on."""
         self._objects.clear()
+        self._changed.clear()
+        self._reset_at = revision
         for item in items:
             stored = self.read(item)
             if stored is not None:
@@ -139,6 +147,7 @@ class WatchCache:
             if event.key.startswith(ROOT):
                 made = self._apply(event)
                 if made is not None:
+                    self._changed[_top(event.key)] = event.revision
                     self.window.append(made)
                     self.subscriptions.publish(made)
         self.revision = self.subscriptions.revision = batch.revision
@@ -179,3 +188,8 @@ class WatchCache:
 
     def _decode(self, key: str, revision: int, value: bytes) -> Stored | None:
         return self.read(KeyValue(key=key, value=value, create_revision=0, mod_revision=revision, version=0))
+
+
+def _top(key: str) -> str:
+    """The first folder below ``ROOT``: a kind's, or that of a few kinds of one group."""
+    return key[: key.find("/", len(ROOT)) + 1] or key

@@ -117,6 +117,10 @@ class ObjectStore:
         """``list`` as the cache has it, without asking a remote store whether that is the latest."""
         return self._cache.list(prefix, start=start, limit=limit)
 
+    def changed_at(self, prefix: str) -> int:
+        """A revision that rises with every change below ``prefix``."""
+        return self._cache.changed_at(prefix)
+
     async def get(self, key: str, *, revision: int | None = None) -> Stored | None:
         """``key`` now (after every acknowledged write), or as of ``revision``.
 

@@ -15,7 +15,7 @@ from steersman.apiserver.respond import ListMeta
 from steersman.apiserver.served import Served
 from steersman.meta.errors import NotFound
 from steersman.meta.wire import Response
-from steersman.store.objects import Stored
+from steersman.store.stored import Stored
 
 WORKERS = 16
 """Objects that are being deleted at once: enough to share a commit."""

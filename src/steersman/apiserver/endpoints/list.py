@@ -20,7 +20,7 @@ from steersman.apiserver.served import Served
 from steersman.meta.errors import APIError, BadRequest, Expired
 from steersman.meta.wire import Response
 from steersman.store.api import CompactedError, FutureRevisionError
-from steersman.store.objects import Stored
+from steersman.store.stored import Stored
 
 SELECT_CHUNK = 500
 """Objects that are looked at before other requests get a turn."""

@@ -22,7 +22,8 @@ from steersman.meta.errors import NotAcceptable
 from steersman.meta.objects import Object
 from steersman.meta.selectors import FieldSelector
 from steersman.meta.wire import Response
-from steersman.store.objects import Stored
+from steersman.schema import tables
+from steersman.store.stored import Stored
 
 
 async def watch(api: API, served: Served, call: Call) -> Response:
@@ -86,11 +87,11 @@ def _frames(api: API, served: Served, call: Call, form: Representation) -> Frame
     if not form.shape:
         return PlainFrames(served, decoded=call.is_in_process)
     if form.shape != "Table":
-        return ShapedFrames(served, form, lambda obj, first: respond.partial(obj, form))
+        return ShapedFrames(served, form, lambda obj, first: tables.partial(obj, form.shape_version))
 
     def as_table(obj: Object, first: bool) -> Object:
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        return respond.table(call, served, [obj], metadata, now_s=api.clock.now(), with_columns=first)
+        return respond.table(call, served, [obj], metadata, now_s=api.clock.now(), headers=first)
 
     return ShapedFrames(served, form, as_table)
 

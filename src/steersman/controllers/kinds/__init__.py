@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from steersman.controllers.kinds import (
     deployment,
+    endpoints,
+    endpointslice,
     job,
     namespace,
     replicaset,
@@ -26,6 +28,20 @@ REGISTRY: Sequence[Registration] = (
         workers=lambda config: config.concurrent_serviceaccount_token_syncs,
         enabled=lambda config: bool(config.service_account_key_pem),
         service_account="",
+    ),
+    Registration(
+        module=endpoints,
+        start=endpoints.EndpointsController,
+        workers=lambda config: config.concurrent_endpoint_syncs,
+        keys=(endpoints.LEFTOVERS,),
+        service_account="endpoint-controller",
+        event_source="endpoint-controller",
+    ),
+    Registration(
+        module=endpointslice,
+        start=endpointslice.EndpointSliceController,
+        workers=lambda config: config.concurrent_service_endpoint_syncs,
+        event_source="endpoint-slice-controller",
     ),
     Registration(
         module=namespace,
