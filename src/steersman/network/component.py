@@ -97,7 +97,7 @@ class PodNetwork:
             cni_configuration(
                 bridge=config.bridge,
                 ranges=wanted.own_ranges,
-                mtu=host.uplink_mtu(),
+                mtu=await host.uplink_mtu(),
                 data_dir=str(config.ipam_data_dir),
             ),
         )

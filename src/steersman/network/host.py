@@ -103,14 +103,21 @@ async def remove_traces(bridge: str) -> None:
     """Take away what this component made in this network namespace."""
     await run("nft", "-f", "-", stdin=f"add table inet {TABLE}\ndelete table inet {TABLE}\n")
     await apply_routes(())
-    if Path("/sys/class/net", bridge).exists():
+    if await _link_exists(bridge):
         await run("ip", "link", "delete", bridge)
 
 
-def uplink_mtu() -> int:
-    """The smallest MTU of the interfaces that lead out of this machine; pods get the same."""
-    sizes = []
-    for path in Path("/sys/class/net").glob("*/mtu"):
-        if path.parent.name != "lo" and (path.parent / "device").exists() | path.parent.name.startswith("eth"):
-            sizes.append(int(path.read_text()))
-    return min(sizes, default=1500)
+async def uplink_mtu() -> int:
+    """The MTU of the interface that leads out of this machine; pods get the same.
+
+    Asked of ``ip``, not of /sys: that shows another namespace's links after ``nsenter --net``.
+    """
+    routes = json.loads(await run("ip", "-json", "route", "show", "default") or "[]")
+    if not routes:
+        return 1500
+    links = json.loads(await run("ip", "-json", "link", "show", "dev", routes[0]["dev"]))
+    return int(links[0]["mtu"])
+
+
+async def _link_exists(name: str) -> bool:
+    return any(link.get("ifname") == name for link in json.loads(await run("ip", "-json", "link", "show") or "[]"))

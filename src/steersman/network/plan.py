@@ -106,9 +106,7 @@ def firewall(*, own_ranges: Iterable[str], cluster_ranges: Iterable[str]) -> str
     for own in own_ranges:
         family = "ip6" if ":" in own else "ip"
         same = [text for text in inside if (":" in text) == (":" in own)] or [own]
-        lines.append(
-            f"    {family} saddr {own} {family} daddr != {{ {', '.join(same)} }} fib daddr type != local masquerade"
-        )
+        lines.append(f"    {family} saddr {own} {family} daddr != {{ {', '.join(same)} }} masquerade")
     lines += ["  }", "}", ""]
     return "\n".join(lines)
 
