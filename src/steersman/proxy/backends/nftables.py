@@ -6,7 +6,7 @@ For each IP version one table ``steersman-proxy``:
   endpoints it has and whether clients are masqueraded, e.g. ``outside-3``;
 - such a chain looks the endpoint up under (frontend . random number below 3) in ``endpoints`` or ``nodeport-endpoints``;
 - with session affinity, ``affinity`` remembers the slot (a number that belongs to an endpoint whatever its position) that a
-  client was given, and ``slots`` turns a random position into a slot;
+  client was given, ``slots`` turns a random position into a slot, ``slot-endpoints`` a slot into an endpoint;
 - ``refused`` and ``refused-nodeports`` hold frontends without endpoints, ``firewalled`` and ``allowed`` source ranges;
 - ``hairpins`` holds endpoints of this table as pairs with themselves: a pod that reaches itself through a Service must be
   masqueraded.
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -115,6 +115,7 @@ class NftablesBackend:
         family = _family(version)
         key = f"{family} daddr . meta l4proto . th dport"
         ranges = [text for text in self._cluster_ranges if (":" in text) == (version == 6)]
+        number = "numgen random mod 65536"
         loopback = "::1/128" if version == 6 else "127.0.0.0/8"
         node_port = f"fib daddr type local {family} daddr != {loopback}"
         text = f"""
@@ -123,12 +124,16 @@ delete table {family} {TABLE}
 table {family} {TABLE} {{
   map services {{ typeof {key} : verdict; }}
   map nodeports {{ typeof meta l4proto . th dport : verdict; }}
-  map endpoints {{ typeof {key} . meta mark : {family} daddr . th dport; }}
-  map nodeport-endpoints {{ typeof meta l4proto . th dport . meta mark : {family} daddr . th dport; }}
-  map slots {{ typeof {key} . meta mark : meta mark; }}
-  map nodeport-slots {{ typeof meta l4proto . th dport . meta mark : meta mark; }}
-  map affinity {{ typeof {family} saddr . {key} : meta mark; flags dynamic,timeout; size 262144; }}
-  map nodeport-affinity {{ typeof {family} saddr . meta l4proto . th dport : meta mark; flags dynamic,timeout; size 262144; }}
+  map endpoints {{ typeof {key} . {number} : {family} daddr . th dport; }}
+  map nodeport-endpoints {{ typeof meta l4proto . th dport . {number} : {family} daddr . th dport; }}
+  map slots {{ typeof {key} . {number} : meta mark; }}
+  map nodeport-slots {{ typeof meta l4proto . th dport . {number} : meta mark; }}
+  map slot-endpoints {{ typeof {key} . meta mark : {family} daddr . th dport; }}
+  map nodeport-slot-endpoints {{ typeof meta l4proto . th dport . meta mark : {family} daddr . th dport; }}
+  map affinity {{ typeof {_client(version, key)} : meta mark; flags dynamic,timeout; size 262144; }}
+  map nodeport-affinity {{
+    typeof {_client(version, "meta l4proto . th dport")} : meta mark; flags dynamic,timeout; size 262144;
+  }}
   map refused {{ typeof {key} : verdict; }}
   map refused-nodeports {{ typeof meta l4proto . th dport : verdict; }}
   set firewalled {{ typeof {key}; }}
@@ -146,7 +151,7 @@ table {family} {TABLE} {{
     {node_port} meta l4proto . th dport vmap @nodeports
   }}
   chain prerouting {{ type nat hook prerouting priority dstnat; policy accept; jump dispatch; }}
-  chain output {{ type nat hook output priority dstnat; policy accept; jump dispatch; }}
+  chain output {{ type nat hook output priority -100; policy accept; jump dispatch; }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
     ct mark & {MASQUERADE_BIT:#x} != 0 masquerade fully-random
@@ -181,8 +186,8 @@ table {family} {TABLE} {{
         pick = f"numgen random mod {len(target.endpoints)}"
         rules = [f"jump mark-{target.masquerade}"]
         if target.affinity_s:
-            client = f"{family} saddr . {key}"
-            translate = f"dnat {family} to {key} . meta mark map @{prefix}endpoints"
+            client = _client(version, key)
+            translate = f"dnat {family} to {key} . meta mark map @{prefix}slot-endpoints"
             remember = f"update @{prefix}affinity {{ {client} timeout {target.affinity_s}s : meta mark }}"
             rules += [
                 "meta mark set 0",
@@ -222,13 +227,13 @@ def _describe(elements: _Elements, frontend: Frontend, target: Target) -> None:
         elements.put("refused-nodeports" if is_port else "refused", key, verdict)
         return
     elements.put("nodeports" if is_port else "services", key, f"goto {_chain_name(frontend, target)}")
-    numbers: Iterable[int] = range(len(target.endpoints))
-    if target.affinity_s:
-        numbers = slots(target.endpoints)
-        for position, slot in enumerate(numbers):
-            elements.put(f"{prefix}slots", f"{key} . {position:#010x}", f"{slot:#010x}")
-    for number, endpoint in zip(numbers, target.endpoints, strict=True):
-        elements.put(f"{prefix}endpoints", f"{key} . {number:#010x}", f"{endpoint.address} . {endpoint.port}")
+    if not target.affinity_s:
+        for position, endpoint in enumerate(target.endpoints):
+            elements.put(f"{prefix}endpoints", f"{key} . {position}", f"{endpoint.address} . {endpoint.port}")
+        return
+    for position, (slot, endpoint) in enumerate(zip(slots(target.endpoints), target.endpoints, strict=True)):
+        elements.put(f"{prefix}slots", f"{key} . {position}", f"{slot:#010x}")
+        elements.put(f"{prefix}slot-endpoints", f"{key} . {slot:#010x}", f"{endpoint.address} . {endpoint.port}")
 
 
 def slots(endpoints: Sequence[Endpoint]) -> list[int]:
@@ -265,6 +270,15 @@ def _batches(verb: str, family: str, name: str, elements: Sequence[str]) -> list
         f"{verb} element {family} {TABLE} {name} {{ {', '.join(elements[start : start + ELEMENTS_PER_LINE])} }}"
         for start in range(0, len(elements), ELEMENTS_PER_LINE)
     ]
+
+
+def _client(version: Version, key: str) -> str:
+    """What tells one client of one frontend from others.
+
+    nft 1.0 runs out of registers where such a key of IPv6 has a value beside it, so there it is a hash; of two that
+    collide, one finds a slot that is not its frontend's and is given a new one.
+    """
+    return f"ip saddr . {key}" if version == 4 else f"jhash ip6 saddr . {key} mod 4294967295 seed 0x5eed"
 
 
 def _chain_name(frontend: Frontend, target: Target) -> str:
