@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from steersman.apiserver import respond
 from steersman.apiserver.api import ServedKinds
@@ -11,8 +12,10 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.router import PathHandler, not_found
 from steersman.apiserver.version import GIT_VERSION
 from steersman.meta.wire import Response
-from steersman.schema.openapi import Encoded, OpenAPI
 from steersman.schema.registry import Registry
+
+if TYPE_CHECKING:
+    from steersman.schema.openapi import Encoded, OpenAPI
 
 _PROTOBUF_TYPES = (
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
@@ -36,6 +39,8 @@ class OpenAPIPaths:
 
     def documents(self) -> OpenAPI:
         """Those of the kinds that are served now."""
+        from steersman.schema.openapi import OpenAPI  # only a server that is asked for documents needs it
+
         registry = self._kinds.registry
         if self._documents is None or registry is not self._registry:
             self._registry = registry
