@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from steersman.meta import objects, times
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
 from steersman.meta.resources import NAMESPACES, NODES, PODS, Resource
-from steersman.meta.wire import Request, Response
+from steersman.meta.wire import Handler, Request, Response
 from steersman.store.drivers.memory import MemoryStore
 
 DEADLINE_ROUNDS = 400
@@ -33,12 +33,11 @@ class WriteLog:
 
     writes: list[str] = field(default_factory=list)
 
-    def wrap(self, handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    def wrap(self, handler: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             if request.method != "GET" and "/events" not in request.path:
                 self.writes.append(f"{request.method} {request.path}")
-            response: Response = await handler(request)
-            return response
+            return await handler(request)
 
         return handle
 

@@ -147,8 +147,9 @@ class Registration:
     """Keys to reconcile once at the start, for controllers that have work of their own."""
     event_source: str = ""
     """Component that its events name, where that is not its own name."""
-    service_account: str = ""
-    """Where the controller's identity has not its own name: upstream's bootstrap roles name some differently."""
+    service_account: str | None = None
+    """Where the controller's identity has not its own name: upstream's bootstrap roles name some differently. Empty: it
+    works as the manager itself."""
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from steersman.controllers.kinds import (
     deployment,
     endpoints,
     endpointslice,
+    garbagecollector,
     job,
     namespace,
     nodeipam,
@@ -106,5 +107,12 @@ REGISTRY: Sequence[Registration] = (
         start=tainteviction.TaintEvictionController,
         workers=lambda config: 8,
         service_account="node-controller",
+    ),
+    Registration(
+        module=garbagecollector,
+        start=garbagecollector.GarbageCollector,
+        workers=lambda config: config.concurrent_gc_syncs,
+        enabled=lambda config: config.enable_garbage_collector,
+        service_account="generic-garbage-collector",
     ),
 )
