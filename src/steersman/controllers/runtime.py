@@ -61,6 +61,8 @@ class Watch:
 
     resource: Resource
     indexers: Mapping[str, IndexFunction] = field(default_factory=dict)
+    namespace: str = ""
+    """Only this one; empty: all."""
     field_selector: str = ""
     label_selector: str = ""
     optional: bool = False
@@ -94,7 +96,10 @@ class Context:
     def informer(self, watch: Watch) -> Informer:
         """The shared cache of what ``watch`` names, with its indexes."""
         informer = self.informers.of(
-            watch.resource, field_selector=watch.field_selector, label_selector=watch.label_selector
+            watch.resource,
+            namespace=watch.namespace,
+            field_selector=watch.field_selector,
+            label_selector=watch.label_selector,
         )
         for name, function in watch.indexers.items():
             if not informer.has_indexer(name):

@@ -96,9 +96,8 @@ class StoreSuite:
     async def store(self, driver: Driver) -> AsyncIterator[Store]:
         store = driver.open()
         await store.start()
-        left = await store.range(ROOT)
-        if left.items:
-            await store.transact([], [Delete(key=item.key) for item in left.items])
+        for item in (await store.range(ROOT)).items:
+            await store.transact([], [Delete(key=item.key)])
         yield store
         await store.close()
 
