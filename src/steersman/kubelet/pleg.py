@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from steersman.aio.clock import Clock
 from steersman.kubelet import records
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 
 class Pleg:
-    """Calls ``changed`` with the uid of each pod to which something happened."""
+    """Calls ``changed`` with the uid of each pod to which something happened, and what it is made of now where that is
+    known."""
 
     def __init__(
         self,
@@ -31,7 +32,7 @@ class Pleg:
         inspector: Inspector,
         *,
         clock: Clock,
-        changed: Callable[[str], Awaitable[None]],
+        changed: Callable[[str, Fingerprint | None], None],
         relist_s: float = RELIST_S,
     ) -> None:
         self._runtime = runtime
@@ -67,7 +68,7 @@ class Pleg:
         ]
         self._seen = {uid: brief.fingerprint for uid, brief in briefs.items()}
         for uid in changed:
-            await self._changed(uid)
+            self._changed(uid, self._seen.get(uid, frozenset()))
         return briefs
 
     async def relist(self) -> None:
@@ -88,7 +89,7 @@ class Pleg:
                 if not uid and event.containers:
                     uid = event.containers[0].labels.get(records.POD_UID, "")
                 if uid:
-                    await self._changed(uid)
+                    self._changed(uid, None)
         except Unimplemented:
             self._has_events = False
             log.info("the runtime has no container events; listing every %g s", self._relist_s)

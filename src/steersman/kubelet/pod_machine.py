@@ -103,6 +103,11 @@ class PodMachine:
         return min(moments, default=None)
 
     @property
+    def mounted(self) -> bool:
+        """The pod's volumes are ready."""
+        return self._mounted and self.state == "syncing"
+
+    @property
     def is_gone(self) -> bool:
         """The pod is no longer at its source: nobody wants its status."""
         return self._gone

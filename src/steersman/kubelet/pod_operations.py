@@ -25,7 +25,7 @@ from steersman.kubelet.pod_dns import pod_dns
 from steersman.kubelet.pod_hostname import hosts_file, pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.podspec import PodContainer
-from steersman.kubelet.records import PodRecord
+from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.runtimes.containers import ContainerConfig, Mount
 from steersman.kubelet.runtimes.sandboxes import DNSConfig, PodSandboxConfig
@@ -33,6 +33,7 @@ from steersman.kubelet.sandbox_config import forbidden_sysctls, sandbox_config
 from steersman.kubelet.security_context import SecurityContextError
 from steersman.kubelet.volume_manager import MountFailed, PodVolumes
 from steersman.kubelet.volumes.api import MountedVolume, VolumeError
+from steersman.kubelet.volumes.mounts import remove_tree
 from steersman.meta import objects
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
@@ -240,10 +241,6 @@ class PodOperations:
                     target_id=self._target(record, container),
                 )
             )
-        except MountFailed as error:
-            for message in error.messages:
-                say("Warning", "FailedMount", message)
-            raise self._refused(say, "CreateContainerConfigError", error) from error
         except (
             APIError, Unreachable, EnvironmentFailed, SecurityContextError, VolumeError, ValueError, OSError
         ) as error:  # fmt: skip
@@ -288,7 +285,7 @@ class PodOperations:
         if not self._has_files:
             return []
         node = self._node()
-        volumes = await self._volumes.mount(pod, record.ips)
+        volumes = self._volumes.mounted(objects.uid(pod))
         mounts = []
         for index, entry in enumerate(container.spec.get("volumeMounts") or ()):
             volume = volumes.get(entry["name"])
@@ -399,10 +396,29 @@ class PodOperations:
         await self._volumes.unmount(uid)
         await asyncio.to_thread(self._cgroups.remove, uid)
 
-    async def remove(self, record: PodRecord) -> None:
+    async def remove_dead_container(self, pod: Object, record: ContainerRecord) -> None:
+        """One dead run of a container, and its log."""
+        await self._runtime.remove_container(record.id)
+        if self._has_files:
+            await asyncio.to_thread(self._remove_log, pod, record)
+
+    def _remove_log(self, pod: Object, record: ContainerRecord) -> None:
+        folder = self._paths.container_logs_of(pod, record.name)
+        for path in folder.glob(f"{record.restart_count}.log*"):
+            path.unlink(missing_ok=True)
+        self._paths.log_link(pod, record.name, record.id).unlink(missing_ok=True)
+
+    async def remove(self, pod: Object, record: PodRecord) -> None:
         """The last of a pod that is gone from the API: its sandboxes, its containers and its logs."""
         for item in record.containers:
             await self._runtime.remove_container(item.id)
         for box in record.sandboxes:
             await self._runtime.stop_pod_sandbox(box.id)
             await self._runtime.remove_pod_sandbox(box.id)
+        if self._has_files:
+            await asyncio.to_thread(self._remove_logs, pod, record)
+
+    def _remove_logs(self, pod: Object, record: PodRecord) -> None:
+        for item in record.containers:
+            self._paths.log_link(pod, item.name, item.id).unlink(missing_ok=True)
+        remove_tree(self._paths.pod_logs(pod))

@@ -95,6 +95,8 @@ class PodWorker:
         self._carrying_out: set[str] = set()
         self._cancelled: set[str] = set()
         self._reported_finished = False
+        self.volumes_lock = asyncio.Lock()
+        """Held while the pod's volumes are being made, brought up to date or removed."""
         self._adopt: Mapping[str, Any] | None = pod.get("status")
         self._probes = PodProbes(
             handlers=tools.handlers,
@@ -235,7 +237,8 @@ class PodWorker:
         operations, pod, record = self._tools.operations, self.pod, self.machine.record
         match work:
             case MountVolumes():
-                await operations.mount_volumes(pod, record, self._announce)
+                async with self.volumes_lock:
+                    await operations.mount_volumes(pod, record, self._announce)
             case CreateSandbox():
                 await operations.create_sandbox(pod, work.attempt, self._announce)
             case StartContainer():
@@ -249,7 +252,8 @@ class PodWorker:
             case StopSandbox():
                 await operations.stop_sandbox(work.sandbox_id)
             case TearDown():
-                await operations.tear_down(self.uid)
+                async with self.volumes_lock:
+                    await operations.tear_down(self.uid)
 
     def _announce(self, record: Record) -> None:
         self._tools.listener.announced(self.pod, record)
