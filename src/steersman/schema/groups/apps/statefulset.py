@@ -26,11 +26,8 @@ def default(obj: Object) -> None:
         if strategy.get("rollingUpdate") is None:
             strategy["rollingUpdate"] = {}
     rolling = strategy.get("rollingUpdate")
-    if strategy["type"] == "RollingUpdate" and rolling is not None:
-        if rolling.get("partition") is None:
-            rolling["partition"] = 0
-        if rolling.get("maxUnavailable") is None:
-            rolling["maxUnavailable"] = 1
+    if strategy["type"] == "RollingUpdate" and rolling is not None and rolling.get("partition") is None:
+        rolling["partition"] = 0
     retention = spec.get("persistentVolumeClaimRetentionPolicy")
     if retention is None:
         retention = spec["persistentVolumeClaimRetentionPolicy"] = {}
