@@ -20,7 +20,7 @@ from steersman.apiserver.authn.union import UnionAuthenticator
 from steersman.apiserver.bootstrap.cluster import bootstrap
 from steersman.apiserver.call import Call
 from steersman.apiserver.certificates import CertificateRequester
-from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.config import APIServerConfig, extension_authentication
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
@@ -45,6 +45,7 @@ from steersman.apiserver.services.kubernetesservice import KubernetesService
 from steersman.apiserver.services.networks import first_address
 from steersman.apiserver.services.nodeports import NodePorts
 from steersman.apiserver.services.repair import repair
+from steersman.apiserver.tls import server_context
 from steersman.apiserver.version import serve_version
 from steersman.apiserver.watching import WatchTimer
 from steersman.client.api import Client
@@ -143,12 +144,28 @@ class APIServer:
         self._tasks.spawn(self._watches.run(), name="watch-timer")
         await repair(self.reader, self._clusterips, self._nodeports)
         await bootstrap(
-            self.client, service_cidrs=self._config.services.cidrs, with_rbac="RBAC" in self._config.authorization_modes
+            self.client,
+            service_cidrs=self._config.services.cidrs,
+            with_rbac="RBAC" in self._config.authorization_modes,
+            authentication=extension_authentication(self._config),
         )
         if self._config.reconcile_endpoints:
             await self._kubernetes.reconcile()
             self._tasks.spawn(self._kubernetes.run(), name="kubernetes-service")
         self._bootstrapped = True
+
+    async def run(self) -> None:
+        """Start, serve where the configuration says, and close when cancelled."""
+        try:
+            await self.start()
+            listener = self._config.listener
+            if listener is not None:
+                context = server_context(listener, self._config)
+                await self.serve(listener.bind_address, listener.port, tls=context)
+                log.info("serving on %s:%d", listener.bind_address, listener.port)
+            await self._tasks.wait()
+        finally:
+            await self.close()
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; never raises but for cancellation."""
