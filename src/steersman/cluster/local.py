@@ -265,7 +265,9 @@ class LocalCluster:
         if config.simulated_nodes:
             clients.append(("simulated-nodes", "steersman:simulated-nodes", ("system:masters",), config.server))
         for identity, user, groups, server in clients:
-            pair = pki.ensure_client(identity if not identity.startswith("kubelet-") else f"{identity}-client", user, groups)
+            pair = pki.ensure_client(
+                identity if not identity.startswith("kubelet-") else f"{identity}-client", user, groups
+            )
             document = kubeconfigs.document(
                 server=server,
                 authority=pki.authority.pair.certificate,

@@ -87,9 +87,7 @@ async def test_a_dry_run_creates_nothing(client: Client) -> None:
 
 
 async def test_unknown_dry_run_values_are_invalid(client: Client) -> None:
-    answer = await client.request(
-        "POST", "/api/v1/namespaces/default/configmaps", query={"dryRun": "Some"}, body=b"{}"
-    )
+    answer = await client.request("POST", "/api/v1/namespaces/default/configmaps", query={"dryRun": "Some"}, body=b"{}")
     assert answer.status == 422
     assert answer.content["message"] == (
         'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All"'
@@ -129,7 +127,9 @@ async def test_another_version_is_refused(client: Client) -> None:
 
 
 async def test_wrong_types_are_refused_by_name(client: Client) -> None:
-    with pytest.raises(BadRequest, match='ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmar'):
+    with pytest.raises(
+        BadRequest, match='ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmar'
+    ):
         await client.create(CONFIGMAPS, {**config_map(), "data": {"a": 5}})
 
 
