@@ -48,6 +48,7 @@ KIND = Kind(
     short_names=("pv",),
     subresources=(STATUS,),
     storage_prefix="persistentvolumes",
+    returns_deleted_object=True,
     has_status=True,
     delete_returns_object=True,
     default=default,

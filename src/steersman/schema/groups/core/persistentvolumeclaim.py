@@ -44,6 +44,7 @@ KIND = Kind(
     short_names=("pvc",),
     subresources=(STATUS,),
     storage_prefix="persistentvolumeclaims",
+    returns_deleted_object=True,
     has_status=True,
     delete_returns_object=True,
     default=default,

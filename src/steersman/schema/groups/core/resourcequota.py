@@ -36,6 +36,7 @@ KIND = Kind(
     short_names=("quota",),
     subresources=(STATUS,),
     storage_prefix="resourcequotas",
+    returns_deleted_object=True,
     has_status=True,
     delete_returns_object=True,
     default=default,

@@ -107,6 +107,7 @@ KIND = Kind(
         STATUS,
     ),
     storage_prefix="services/specs",
+    returns_deleted_object=True,
     selectable_fields={"spec.clusterIP": text_at("spec", "clusterIP"), "spec.type": text_at("spec", "type")},
     name_errors=label_errors,
     allows_create_on_update=True,
