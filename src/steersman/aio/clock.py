@@ -15,7 +15,9 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 SETTLE_ROUNDS = 200
-"""How many turns of the event loop ``FakeClock`` gives other tasks after each step of time."""
+"""How many turns of the event loop ``FakeClock`` gives other tasks after each step of time, at most."""
+QUIET_ROUNDS = 5
+"""After so many turns in which nothing was runnable the others are not needed (asyncio's own loop tells; others do not)."""
 
 
 class Clock(Protocol):
@@ -113,8 +115,13 @@ class FakeClock:
 
     async def settle(self) -> None:
         """Give runnable tasks their turns without moving time."""
+        ready = getattr(asyncio.get_running_loop(), "_ready", None)
+        quiet_rounds = 0
         for _ in range(SETTLE_ROUNDS):
             await asyncio.sleep(0)
+            quiet_rounds = quiet_rounds + 1 if ready is not None and not ready else 0
+            if quiet_rounds == QUIET_ROUNDS:
+                return
 
 
 def _conforms() -> list[Clock]:
