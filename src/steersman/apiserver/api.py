@@ -16,6 +16,7 @@ from steersman.apiserver.served import Served
 from steersman.apiserver.watching import WatchTimer
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
+from steersman.schema.definitions import Definition
 from steersman.schema.registry import Registry
 from steersman.store.objects import ObjectStore
 
@@ -50,10 +51,13 @@ class ServedKinds:
     def __init__(self, registry: Registry) -> None:
         self._served: dict[tuple[str, str, str], Served] = {}
         self.registry = registry
+        self.custom_definitions: Mapping[str, Definition] = {}
+        """OpenAPI definitions of kinds that are not built in."""
         self.replace(registry)
 
-    def replace(self, registry: Registry) -> None:
+    def replace(self, registry: Registry, custom_definitions: Mapping[str, Definition] | None = None) -> None:
         """Serve the kinds of ``registry`` from now on."""
+        self.custom_definitions = custom_definitions or {}
         known = {id(served.kind): served for served in self._served.values()}
         self._served = {
             (kind.resource.group, kind.resource.version, kind.resource.plural): known.get(id(kind)) or Served(kind)

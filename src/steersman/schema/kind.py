@@ -119,6 +119,8 @@ class Kind:
     prepare_status_update: Callable[[Object, Object], None] = _no_preparation
     validate: Callable[[Object], list[FieldError]] = _no_errors
     """Semantic rules of a created or updated object; its structure is known to be right."""
+    validate_create: Callable[[Object], list[FieldError]] = _no_errors
+    """Rules of new objects only, on top of ``validate``."""
     validate_update: Callable[[Object, Object], list[FieldError]] = _no_update_errors
     """(new, old): immutable fields and transitions, on top of ``validate(new)``."""
     validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_errors

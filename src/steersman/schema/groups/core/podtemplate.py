@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODTEMPLATES
 from steersman.schema.columns import NAME, computed, containers, format_labels, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
+from steersman.schema.groups.core.podspec.specification import check_pod_template
 from steersman.schema.kind import Kind
 
 
 def default(obj: Object) -> None:
     default_pod_template(obj.get("template"))
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_pod_template(errors, obj.get("template"), "template")
+    return errors
 
 
 KIND = Kind(
@@ -31,4 +39,5 @@ KIND = Kind(
             description="The labels for the pod template.",
         ),
     ),
+    validate=validate,
 )
