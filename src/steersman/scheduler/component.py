@@ -40,7 +40,7 @@ def default_configuration() -> SchedulerConfiguration:
 
 def load_configuration(path: str, leader_election: Mapping[str, Any] | None = None) -> SchedulerConfiguration:
     """The configuration in a YAML file (the default one without a path). ``leader_election`` has fields that flags give;
-    as with kube-scheduler the file wins where it says something itself. Raises ``OSError``, ``ConfigurationError``."""
+    as with kube-scheduler they win over what the file says. Raises ``OSError``, ``ConfigurationError``."""
     document: Any = {}
     if path:
         try:
@@ -51,7 +51,7 @@ def load_configuration(path: str, leader_election: Mapping[str, Any] | None = No
             raise ConfigurationError(f"{path}: not a {KIND}")
     else:
         document = {"apiVersion": API_VERSION, "kind": KIND}
-    stated = {**(leader_election or {}), **(document.get("leaderElection") or {})}
+    stated = {**(document.get("leaderElection") or {}), **(leader_election or {})}
     return read_configuration({**document, "leaderElection": stated}, DEFAULT_PLUGINS)
 
 

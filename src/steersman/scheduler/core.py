@@ -61,7 +61,8 @@ class Decision:
 
 
 class SchedulerCore:
-    """Decides for the pods of all profiles over one cluster."""
+    """Decides for the pods of all profiles over one cluster. The frameworks' plugins belong to this cluster from then on:
+    they remember things about it."""
 
     def __init__(self, frameworks: Mapping[str, Framework], cluster: Cluster, *, seed: int = 0) -> None:
         self.cluster = cluster

@@ -222,9 +222,12 @@ class Search(Protocol):
     def fits(self, rows: NDArray[np.intp]) -> Mask:
         """Whether the pod fits now, by every filter, on each of ``rows``; nominated pods are counted in."""
 
-    @property
-    def only_local_filters(self) -> bool:
-        """No filter that looks beyond a node's own row takes part, so nodes can be judged together."""
+    def why_not(self, row: int) -> tuple[str, ...]:
+        """The reasons of the first filter that rejects ``row`` now; empty where the pod fits."""
+
+    def lacking_resources(self) -> tuple[tuple[str, int, int], ...] | None:
+        """The resources that the pod wants as (name, row of the columns, amount), where resources and the number of pods
+        are all that keeps it from every node of ``resolvable_rows``; None where other filters matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,8 @@ class NodeTable:
         self.unschedulable: Mask = np.zeros(INITIAL_CAPACITY, dtype=np.bool_)
         self.taint_set: NDArray[np.int32] = np.zeros(INITIAL_CAPACITY, dtype=np.int32)
         self.taint_sets: list[Taints] = [()]
+        self.pods_version: NDArray[np.int64] = np.zeros(INITIAL_CAPACITY, dtype=np.int64)
+        """Rises for a row whenever its pods change."""
         self.images: dict[str, Image] = {}
         self.tallies = PodTallies(INITIAL_CAPACITY)
         self._columns: dict[str, LabelColumn] = {}
@@ -207,6 +209,7 @@ class NodeTable:
 
     def _touch(self, row: int) -> None:
         self._journal.append(row)
+        self.pods_version[row] += 1
         if len(self._journal) > JOURNAL_LIMIT:
             half = JOURNAL_LIMIT // 2
             del self._journal[:half]
@@ -241,7 +244,7 @@ class NodeTable:
         self.non_zero_requested = grown(self.non_zero_requested)
         self.allowed_pods, self.pod_count = grown(self.allowed_pods), grown(self.pod_count)
         self.unschedulable, self.taint_set = grown(self.unschedulable), grown(self.taint_set)
-        self.alive = grown(self.alive)
+        self.alive, self.pods_version = grown(self.alive), grown(self.pods_version)
         self._ports = {port: grown(column) for port, column in self._ports.items()}
         for column in self._columns.values():
             column.grow(capacity)

@@ -61,10 +61,6 @@ class PodSearch:
     def is_successful(self) -> bool:
         return self.rejection is None and bool(self.feasible.any())
 
-    @property
-    def only_local_filters(self) -> bool:
-        return all(self.framework.filter[position].LOCAL for position in self.states)
-
     def rows(self) -> Rows:
         """The feasible rows: a slice where it is all of them."""
         if self.feasible.all():
@@ -83,6 +79,25 @@ class PodSearch:
         """Whether the pod fits now on each of ``rows``, from fresh states; promised places are counted in."""
         mask = _fits_now(self.framework, self.pod, self.cluster, rows)
         return _with_nominated(self.framework, self.pod, self.cluster, rows, mask)
+
+    def why_not(self, row: int) -> tuple[str, ...]:
+        rows = np.array([row], dtype=np.intp)
+        reasons = _reasons_now(self.framework, self.pod, self.cluster, rows)
+        if reasons or not self.cluster.nominations.relevant_to(self.pod):
+            return reasons
+        with _Nominated(self.pod, self.cluster):
+            return _reasons_now(self.framework, self.pod, self.cluster, rows)
+
+    def lacking_resources(self) -> tuple[tuple[str, int, int], ...] | None:
+        """Judged by which plugins take part: NodeResourcesFit as the last, and none other that reads pods."""
+        active = sorted(self.states)
+        if self.rejection is not None or self.extender_reasons or not active:
+            return None
+        *others, last = (self.framework.filter[position] for position in active)
+        if last.NAME != "NodeResourcesFit" or any(plugin.READS_PODS or not plugin.LOCAL for plugin in others):
+            return None
+        resources: tuple[tuple[str, int, int], ...] = self.states[active[-1]].resources
+        return resources
 
     def diagnose(self) -> Diagnosis:
         node_count = self.cluster.nodes.node_count
@@ -281,6 +296,23 @@ def _fits_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArra
             state = state.state
         mask &= np.asarray(plugin.filter(state, cluster.nodes, rows)) == 0
     return mask
+
+
+def _reasons_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> tuple[str, ...]:
+    """Why the one row of ``rows`` does not fit, by the first filter that rejects it."""
+    for plugin in framework.filter:
+        state = plugin.pre_filter(pod, cluster) if isinstance(plugin, PreFilterPlugin) else pod
+        if state is SKIP:
+            continue
+        if isinstance(state, Rejection):
+            return state.reasons
+        if isinstance(state, OnlyNodes):
+            state = state.state
+        code = int(np.asarray(plugin.filter(state, cluster.nodes, rows))[0])
+        if code:
+            reasons: tuple[str, ...] = plugin.rejection(state, code).reasons
+            return reasons
+    return ()
 
 
 def _with_nominated(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp], mask: Mask) -> Mask:

@@ -6,12 +6,15 @@ from typing import Any
 
 from steersman.scheduler.plugins.balanced_allocation import NodeResourcesBalancedAllocation
 from steersman.scheduler.plugins.default_binder import DefaultBinder
+from steersman.scheduler.plugins.default_preemption import DefaultPreemption
 from steersman.scheduler.plugins.image_locality import ImageLocality
+from steersman.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from steersman.scheduler.plugins.node_affinity import NodeAffinity
 from steersman.scheduler.plugins.node_name import NodeName
 from steersman.scheduler.plugins.node_ports import NodePorts
 from steersman.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from steersman.scheduler.plugins.node_unschedulable import NodeUnschedulable
+from steersman.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from steersman.scheduler.plugins.priority_sort import PrioritySort
 from steersman.scheduler.plugins.scheduling_gates import SchedulingGates
 from steersman.scheduler.plugins.taint_toleration import TaintToleration
@@ -25,6 +28,9 @@ REGISTRY: tuple[tuple[type[Any], int], ...] = (
     (NodeAffinity, 2),
     (NodePorts, 0),
     (NodeResourcesFit, 1),
+    (PodTopologySpread, 2),
+    (InterPodAffinity, 2),
+    (DefaultPreemption, 0),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),
     (DefaultBinder, 0),

@@ -1,0 +1,92 @@
+"""An API server in this process and a scheduler beside it, on a clock that the test owns."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from steersman.aio.clock import FakeClock
+from steersman.apiserver.component import APIServer, Plugins
+from steersman.apiserver.config import APIServerConfig
+from steersman.client.api import Client
+from steersman.client.inprocess import InProcessTransport
+from steersman.scheduler.component import Scheduler, SchedulerConfig, default_configuration
+from steersman.scheduler.configuration import LeaderElection, SchedulerConfiguration
+from steersman.store.drivers.memory import MemoryStore
+from tests.scheduler.binding import bind_pod
+
+Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
+StartScheduler = Callable[..., Awaitable[Scheduler]]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def server(clock: FakeClock) -> AsyncIterator[APIServer]:
+    server = APIServer(
+        store=MemoryStore(clock=clock),
+        clock=clock,
+        config=APIServerConfig(),
+        rng=random.Random(7),
+        plugins=Plugins(subresources={("", "pods", "binding"): {"create": bind_pod}}),
+    )
+    await server.start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+def client(server: APIServer) -> Client:
+    return Client(InProcessTransport(server.handle))
+
+
+@pytest.fixture
+async def start_scheduler(client: Client, clock: FakeClock) -> AsyncIterator[StartScheduler]:
+    """Starts schedulers that are stopped with the test; without leader election unless the configuration has it."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start(configuration: SchedulerConfiguration | None = None, **config: object) -> Scheduler:
+        scheduler = Scheduler(
+            client=client,
+            clock=clock,
+            config=SchedulerConfig(configuration=configuration or without_election(), **config),  # type: ignore[arg-type]
+        )
+        tasks.append(asyncio.create_task(scheduler.run()))
+        for _ in range(50):
+            if scheduler.ready():
+                break
+            await clock.settle()
+        assert scheduler.ready()
+        return scheduler
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def without_election() -> SchedulerConfiguration:
+    configuration = default_configuration()
+    return SchedulerConfiguration(
+        frameworks=configuration.frameworks, leader_election=LeaderElection(leader_elect=False)
+    )
+
+
+@pytest.fixture
+def eventually(clock: FakeClock) -> Eventually:
+    """Waits for a predicate without letting time pass; fails after a bounded number of turns of the event loop."""
+
+    async def wait(predicate: Callable[[], Awaitable[bool]]) -> None:
+        for _ in range(100):
+            if await predicate():
+                return
+            await clock.settle()
+        raise AssertionError("it did not come true")
+
+    return wait
