@@ -36,6 +36,8 @@ from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.metrics import MetricsPath, RequestMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
 from steersman.apiserver.plugins import Plugins, Surroundings, assemble
+from steersman.apiserver.proxying.backend import Backends
+from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.reader import CacheReader
 from steersman.apiserver.requestinfo import request_info
 from steersman.apiserver.router import PathHandler, Router
@@ -104,6 +106,7 @@ class APIServer:
         )
         first, last = config.services.node_ports
         self._nodeports = NodePorts(self.objects, first=first, last=last, rng=rng)
+        self._backends = Backends()
         chosen = plugins(Surroundings(config=config, reader=self.reader, clock=clock, rng=rng))
         self.api = API(
             objects=self.objects,
@@ -114,6 +117,8 @@ class APIServer:
             rng=rng,
             config=config,
             watches=self._watches,
+            locations=Locations(self.reader, config.kubelets, rng=rng),
+            backends=self._backends,
             hooks=self._hooks(),
         )
         self._core = Core(
@@ -196,6 +201,7 @@ class APIServer:
         self._watches.close()
         if self._server is not None:
             await self._server.close()
+        await self._backends.close()
         await self._tasks.close()
         await self.objects.close()
         await self._store.close()
