@@ -16,7 +16,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote
 
 from aiohttp import web
@@ -143,8 +143,8 @@ class HTTPServer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._server.shutdown(timeout=grace_s), grace_s + 1.0)
             for transport in transports:
-                if isinstance(transport, asyncio.Transport):
-                    transport.abort()
+                if transport is not None:
+                    cast("asyncio.Transport", transport).abort()
         self._listeners.clear()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
