@@ -98,7 +98,9 @@ class World:
     async def list(self, resource: Resource, namespace: str = "default") -> Sequence[Object]:
         return (await self.client.list(resource, namespace=namespace if resource.namespaced else "")).items
 
-    async def patch(self, resource: Resource, name: str, patch: Object, namespace: str = "default", **how: Any) -> Object:
+    async def patch(
+        self, resource: Resource, name: str, patch: Object, namespace: str = "default", **how: Any
+    ) -> Object:
         patched = await self.client.patch(
             resource, name, patch, namespace=namespace if resource.namespaced else "", **how
         )
@@ -159,18 +161,14 @@ class World:
         """Do what a kubelet does with pods that are being deleted: stop them and let them go."""
         for pod in await self.list(PODS, ""):
             if objects.is_deleting(pod):
-                await self.client.delete(
-                    PODS, objects.name(pod), namespace=objects.namespace(pod), grace_period_s=0
-                )
+                await self.client.delete(PODS, objects.name(pod), namespace=objects.namespace(pod), grace_period_s=0)
         await self.settle()
 
 
 async def start_world(group: TaskGroup, *controllers: str, **config: Any) -> World:
     """Boot a world that runs only the named controllers. It ends with ``group``."""
     clock = FakeClock()
-    server = APIServer(
-        store=MemoryStore(clock=clock), clock=clock, config=APIServerConfig(), rng=random.Random(1)
-    )
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=APIServerConfig(), rng=random.Random(1))
     await server.start()
     log = WriteLog()
     manager = ControllerManager(
@@ -181,11 +179,14 @@ async def start_world(group: TaskGroup, *controllers: str, **config: Any) -> Wor
         controllers=REGISTRY,
     )
     world = World(
-        clock=clock, client=Client(InProcessTransport(server.handle)), server=server, log=log, manager=manager, group=group
+        clock=clock,
+        client=Client(InProcessTransport(server.handle)),
+        server=server,
+        log=log,
+        manager=manager,
+        group=group,
     )
-    await world.client.create(
-        NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
-    )
+    await world.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
     group.spawn(manager.run(), name="controllers")
     await asyncio.sleep(0)
     await world.settle()
