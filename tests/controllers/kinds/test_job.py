@@ -110,12 +110,12 @@ async def test_gives_each_index_one_pod_that_succeeds(world_of: StartWorld) -> N
 
 async def test_counts_failures_for_each_index(world_of: StartWorld) -> None:
     world = await world_of(NAME)
-    await world.create(
-        JOBS, job(completions=2, parallelism=2, completionMode="Indexed", backoffLimitPerIndex=1)
-    )
+    await world.create(JOBS, job(completions=2, parallelism=2, completionMode="Indexed", backoffLimitPerIndex=1))
     for _ in range(2):
         pods = await live(world)
-        await world.finish_pods("Failed", [p for p in pods if objects.annotations(p)[COMPLETION_INDEX] == "0"], exit_code=1)
+        await world.finish_pods(
+            "Failed", [p for p in pods if objects.annotations(p)[COMPLETION_INDEX] == "0"], exit_code=1
+        )
         await world.advance(12)
     assert (await status(world))["failedIndexes"] == "0"
     await world.finish_pods("Succeeded", await live(world))
