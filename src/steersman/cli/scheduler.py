@@ -35,6 +35,8 @@ DEFAULT_PORT = 10259
 @click.option("--tls-cert-file", default="", help="Certificate for --secure-port.")
 @click.option("--tls-private-key-file", default="", help="Its private key.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice among equally good nodes.")
+@click.option("--plugin-file", "plugin_files", multiple=True,
+              help="A Python file with plugins that profiles may name; can be given several times.")  # fmt: skip
 @click.option("--v", "verbosity", type=int, default=0, help="Log level.")
 def command(
     *,
@@ -71,7 +73,12 @@ def command(
 
 
 def read_flags(
-    *, config_file: str, seed: int, pod_max_in_unschedulable_pods_duration: str, **leader_flags: Any
+    *,
+    config_file: str,
+    seed: int,
+    plugin_files: tuple[str, ...],
+    pod_max_in_unschedulable_pods_duration: str,
+    **leader_flags: Any,
 ) -> tuple[SchedulerConfig, str]:
     """The component's configuration and the kubeconfig that the file names. Raises ``click.UsageError``."""
     import os
@@ -82,7 +89,7 @@ def read_flags(
     from steersman.scheduler.plugin_args import ArgsError
 
     try:
-        configuration = load_configuration(config_file, leader_election(leader_flags))
+        configuration = load_configuration(config_file, leader_election(leader_flags), plugin_files)
         patience_s = duration_s(pod_max_in_unschedulable_pods_duration, "--pod-max-in-unschedulable-pods-duration")
     except (ConfigurationError, ArgsError) as error:
         raise click.UsageError(str(error)) from error
