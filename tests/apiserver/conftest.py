@@ -14,6 +14,9 @@ from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.store.drivers.memory import MemoryStore
 
+CONFIG = APIServerConfig(disabled_admission_plugins=("ServiceAccount",))
+"""Without a controller manager there are no service accounts for pods to run as."""
+
 
 @pytest.fixture
 def clock() -> FakeClock:
@@ -22,7 +25,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def server(clock: FakeClock) -> AsyncIterator[APIServer]:
-    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=APIServerConfig(), rng=random.Random(7))
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=CONFIG, rng=random.Random(7))
     await server.start()
     yield server
     await server.close()

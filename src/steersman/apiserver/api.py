@@ -12,10 +12,13 @@ from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.authz.api import Authorizer
 from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.proxying.backend import Backends
+from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.served import Served
 from steersman.apiserver.watching import WatchTimer
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
+from steersman.schema.definitions import Definition
 from steersman.schema.registry import Registry
 from steersman.store.objects import ObjectStore
 
@@ -50,10 +53,13 @@ class ServedKinds:
     def __init__(self, registry: Registry) -> None:
         self._served: dict[tuple[str, str, str], Served] = {}
         self.registry = registry
+        self.custom_definitions: Mapping[str, Definition] = {}
+        """OpenAPI definitions of kinds that are not built in."""
         self.replace(registry)
 
-    def replace(self, registry: Registry) -> None:
+    def replace(self, registry: Registry, custom_definitions: Mapping[str, Definition] | None = None) -> None:
         """Serve the kinds of ``registry`` from now on."""
+        self.custom_definitions = custom_definitions or {}
         known = {id(served.kind): served for served in self._served.values()}
         self._served = {
             (kind.resource.group, kind.resource.version, kind.resource.plural): known.get(id(kind)) or Served(kind)
@@ -84,6 +90,8 @@ class API:
     rng: random.Random
     config: APIServerConfig
     watches: WatchTimer
+    locations: Locations
+    backends: Backends
     hooks: Mapping[tuple[str, str], StorageHook] = field(default_factory=dict)
     """By group and plural."""
 

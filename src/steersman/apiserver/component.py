@@ -1,61 +1,78 @@
-"""One API server: its parts put together, started and stopped."""
+"""One API server: its parts put together, started, served and stopped."""
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
-from steersman.apiserver.admission.api import AdmissionPlugin
+from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
-from steersman.apiserver.api import API, ServedKinds
+from steersman.apiserver.api import API, ServedKinds, StorageHook
 from steersman.apiserver.authn.anonymous import AnonymousAuthenticator
-from steersman.apiserver.authn.api import Authenticator
 from steersman.apiserver.authn.inprocess import InProcessAuthenticator
 from steersman.apiserver.authn.union import UnionAuthenticator
-from steersman.apiserver.authz.alwaysallow import AlwaysAllowAuthorizer
-from steersman.apiserver.authz.api import Authorizer
-from steersman.apiserver.authz.masters import SystemMastersAuthorizer
-from steersman.apiserver.authz.union import UnionAuthorizer
-from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.bootstrap.cluster import bootstrap
+from steersman.apiserver.call import Call
+from steersman.apiserver.certificates import CertificateRequester
+from steersman.apiserver.config import APIServerConfig, extension_authentication
 from steersman.apiserver.core import Core
-from steersman.apiserver.endpoints.api import Endpoint
-from steersman.apiserver.endpoints.routes import SUBRESOURCES, VERBS
+from steersman.apiserver.discovery.handlers import Discovery
+from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
 from steersman.apiserver.filters.api import Filter
-from steersman.apiserver.filters.audit import AuditFilter, AuditSink
+from steersman.apiserver.filters.audit import AuditFilter
 from steersman.apiserver.filters.authentication import AuthenticationFilter
 from steersman.apiserver.filters.authorization import AuthorizationFilter
 from steersman.apiserver.filters.chain import chain
 from steersman.apiserver.filters.deadline import DeadlineFilter
-from steersman.apiserver.filters.flowcontrol import FlowControlFilter, FlowController, MaxInFlight
+from steersman.apiserver.filters.flowcontrol import FlowControlFilter, MaxInFlight
 from steersman.apiserver.filters.impersonation import ImpersonationFilter
-from steersman.apiserver.metrics import RequestMetrics
+from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
+from steersman.apiserver.metrics import MetricsPath, RequestMetrics
+from steersman.apiserver.openapi.handlers import OpenAPIPaths
+from steersman.apiserver.plugins import Plugins, Surroundings, assemble
+from steersman.apiserver.proxying.backend import Backends
+from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.reader import CacheReader
-from steersman.apiserver.router import Router
+from steersman.apiserver.requestinfo import request_info
+from steersman.apiserver.router import PathHandler, Router
+from steersman.apiserver.services.allocation import ServiceAllocation
+from steersman.apiserver.services.clusterips import ClusterIPs
+from steersman.apiserver.services.kubernetesservice import KubernetesService
+from steersman.apiserver.services.networks import first_address
+from steersman.apiserver.services.nodeports import NodePorts
+from steersman.apiserver.services.repair import repair
+from steersman.apiserver.tls import server_context
+from steersman.apiserver.version import serve_version
 from steersman.apiserver.watching import WatchTimer
+from steersman.client.api import Client
+from steersman.client.inprocess import InProcessTransport
+from steersman.meta.errors import APIError
+from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, SERVICES
 from steersman.meta.wire import Request, Response
 from steersman.schema.groups import REGISTRY
 from steersman.schema.registry import Registry
-from steersman.store.api import Store
+from steersman.store.api import Store, StoreUnavailable
 from steersman.store.objects import ObjectStore
 
+if TYPE_CHECKING:
+    import ssl
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugins:
-    """What is plugged into a server: authenticators, authorizers, admission, and endpoints of other packages."""
+    from steersman.apiserver.http import HTTPServer
 
-    authenticators: Sequence[Authenticator] = ()
-    authorizers: Sequence[Authorizer] = (AlwaysAllowAuthorizer(),)
-    admission: Sequence[AdmissionPlugin] = ()
-    verbs: Mapping[tuple[str, str, str], Endpoint] = field(default_factory=dict)
-    """(group, plural, verb) -> endpoint of kinds that are not stored, e.g. reviews."""
-    subresources: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = field(default_factory=dict)
-    audit: AuditSink | None = None
-    flow_controller: FlowController | None = None
+log = logging.getLogger(__name__)
+
+OWN_USER = "system:apiserver"
+
+
+def is_proxied(method: str, path: str) -> bool:
+    """The request's body is for somebody else: it is passed on as it comes."""
+    return "/proxy" in path and request_info(Request(method=method, path=path)).subresource == "proxy"
 
 
 class APIServer:
@@ -68,64 +85,194 @@ class APIServer:
         clock: Clock,
         config: APIServerConfig,
         rng: random.Random,
-        plugins: Plugins | None = None,
+        plugins: Callable[[Surroundings], Plugins] = assemble,
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._config = config
+        self._tasks = TaskGroup("apiserver")
+        self._bootstrapped = False
+        self._stopping = False
+        self._server: HTTPServer | None = None
         self.metrics = RequestMetrics(registry or CollectorRegistry())
         self.objects = ObjectStore(store, clock=clock)
         self.kinds = ServedKinds(Registry(REGISTRY))
         self.reader = CacheReader(self.objects, self.kinds)
-        self._tasks = TaskGroup("apiserver")
         self._watches = WatchTimer(clock)
         self._deadlines = DeadlineFilter(clock, limit_s=config.request_timeout_s)
-        plugins = plugins or Plugins()
-        authorizer = UnionAuthorizer((SystemMastersAuthorizer(), *plugins.authorizers))
+        self._clusterips = ClusterIPs(
+            self.objects, self.kinds, self.reader, cidrs=config.services.cidrs, clock=clock, rng=rng
+        )
+        first, last = config.services.node_ports
+        self._nodeports = NodePorts(self.objects, first=first, last=last, rng=rng)
+        self._backends = Backends()
+        chosen = plugins(Surroundings(config=config, reader=self.reader, clock=clock, rng=rng))
         self.api = API(
             objects=self.objects,
             kinds=self.kinds,
-            admission=AdmissionChain(plugins.admission),
-            authorizer=authorizer,
+            admission=AdmissionChain(chosen.admission),
+            authorizer=chosen.authorizer,
             clock=clock,
             rng=rng,
             config=config,
             watches=self._watches,
+            locations=Locations(self.reader, config.kubelets, rng=rng),
+            backends=self._backends,
+            hooks=self._hooks(),
         )
-        router = Router(
-            self.api, verbs=VERBS, subresources={**SUBRESOURCES, **plugins.subresources}, paths={}, prefixes={}
-        )
-        authenticator = UnionAuthenticator(
-            (InProcessAuthenticator(), *plugins.authenticators),
-            last=AnonymousAuthenticator() if config.anonymous_auth else None,
-        )
-        filters: list[Filter] = [
-            self._deadlines,
-            AuthenticationFilter(authenticator),
-            *([AuditFilter(plugins.audit)] if plugins.audit is not None else []),
-            ImpersonationFilter(authorizer),
-            FlowControlFilter(plugins.flow_controller or MaxInFlight(config.max_in_flight)),
-            AuthorizationFilter(authorizer),
-        ]
         self._core = Core(
-            chain(filters, router), clock=clock, rng=rng, metrics=self.metrics, max_body_bytes=config.max_body_bytes
+            chain(self._filters(chosen), self._router(chosen)),
+            clock=clock,
+            rng=rng,
+            metrics=self.metrics,
+            max_body_bytes=config.max_body_bytes,
+        )
+        self.client = Client(InProcessTransport(self.handle, user=OWN_USER), user_agent="steersman-apiserver/v1.36.0")
+        """Acts as the server itself."""
+        self._kubernetes = KubernetesService(
+            self.client,
+            store,
+            clock=clock,
+            address=config.advertise_address,
+            port=config.secure_port,
+            cluster_ip=first_address(config.services.cidrs),
         )
 
+    # -- life
+
     async def start(self) -> None:
-        """Open the store and fill the cache. Raises ``StoreUnavailable``."""
+        """Open the store, fill the cache, make what every cluster has. Raises ``StoreUnavailable`` and ``APIError``."""
         await self._store.start()
         await self.objects.start()
         self._tasks.spawn(self._deadlines.run(), name="deadlines")
         self._tasks.spawn(self._watches.run(), name="watch-timer")
+        await repair(self.reader, self._clusterips, self._nodeports)
+        await bootstrap(
+            self.client,
+            service_cidrs=self._config.services.cidrs,
+            with_rbac="RBAC" in self._config.authorization_modes,
+            authentication=extension_authentication(self._config),
+        )
+        if self._config.reconcile_endpoints:
+            await self._kubernetes.reconcile()
+            self._tasks.spawn(self._kubernetes.run(), name="kubernetes-service")
+        self._bootstrapped = True
+
+    async def run(self) -> None:
+        """Start, serve where the configuration says, and close when cancelled."""
+        try:
+            await self.start()
+            listener = self._config.listener
+            if listener is not None:
+                context = server_context(listener, self._config)
+                await self.serve(listener.bind_address, listener.port, tls=context)
+                log.info("serving on %s:%d", listener.bind_address, listener.port)
+            await self._tasks.wait()
+        finally:
+            await self.close()
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; never raises but for cancellation."""
         return await self._core(request)
 
+    async def serve(self, host: str, port: int, *, tls: ssl.SSLContext | None) -> int:
+        """Serve HTTP(S); returns the port. May be called for several addresses."""
+        if self._server is None:
+            from steersman.apiserver.http import HTTPServer  # an embedded server does without aiohttp
+
+            self._server = HTTPServer(self.handle, max_body_bytes=self._config.max_body_bytes, streams_body=is_proxied)
+        return await self._server.listen(host, port, tls=tls)
+
+    def ready(self) -> bool:
+        """What /readyz answers."""
+        return not self._readyz.failing()
+
     async def close(self) -> None:
-        """End the watches, then everything else."""
+        """Fail /readyz, finish what was accepted, end the watches cleanly, then stop everything else."""
+        self._stopping = True
+        if self._server is not None and self._config.shutdown_delay_s:
+            await self._clock.sleep(self._config.shutdown_delay_s)
+        if self._bootstrapped and self._config.reconcile_endpoints:
+            try:
+                await self._kubernetes.withdraw()
+            except (APIError, StoreUnavailable) as error:
+                log.warning("this server could not be taken out of the kubernetes Service: %s", error)
         self._watches.close()
+        if self._server is not None:
+            await self._server.close()
+        await self._backends.close()
         await self._tasks.close()
         await self.objects.close()
         await self._store.close()
+
+    # -- parts
+
+    def _hooks(self) -> Mapping[tuple[str, str], StorageHook]:
+        services, requests = SERVICES, CERTIFICATESIGNINGREQUESTS
+        return {
+            (services.group, services.plural): ServiceAllocation(self._clusterips, self._nodeports, self._tasks),
+            (requests.group, requests.plural): CertificateRequester(),
+        }
+
+    def _filters(self, chosen: Plugins) -> list[Filter]:
+        authenticator = UnionAuthenticator(
+            (InProcessAuthenticator(), *chosen.authenticators),
+            last=AnonymousAuthenticator() if self._config.anonymous_auth else None,
+        )
+        return [
+            self._deadlines,
+            AuthenticationFilter(authenticator),
+            *([AuditFilter(chosen.audit)] if chosen.audit is not None else []),
+            ImpersonationFilter(chosen.authorizer),
+            FlowControlFilter(chosen.flow_controller or MaxInFlight(self._config.max_in_flight)),
+            AuthorizationFilter(chosen.authorizer),
+        ]
+
+    def _router(self, chosen: Plugins) -> Router:
+        address = f"{self._config.advertise_address}:{self._config.secure_port}"
+        store = HealthCheck(name="etcd", failure=self._store_failure)
+        hook = HealthCheck(name="poststarthook/start-bootstrap", failure=self._bootstrap_failure)
+        shutdown = HealthCheck(name="shutdown", failure=lambda: "process is shutting down" if self._stopping else "")
+        sync = HealthCheck(name="informer-sync", failure=self._bootstrap_failure)
+        log_check = HealthCheck(name="log", failure=lambda: "")
+        self._readyz = HealthEndpoint("readyz", (PING, log_check, store, sync, hook, shutdown))
+        endpoints = (
+            HealthEndpoint("healthz", (PING, log_check, store, hook)),
+            HealthEndpoint("livez", (PING, log_check, store, hook)),
+            self._readyz,
+            Discovery(self.kinds, server_address=address),
+            OpenAPIPaths(self.kinds),
+            MetricsPath(self.metrics.registry),
+        )
+        paths: dict[str, PathHandler] = {"/version": serve_version}
+        prefixes: dict[str, PathHandler] = {}
+        for endpoint in endpoints:
+            paths |= endpoint.paths
+            prefixes |= endpoint.prefixes
+        listed = sorted({*paths, *self._group_paths()})
+
+        async def root(call: Call) -> Response:
+            return respond.value(call, {"paths": listed})
+
+        paths["/"] = root
+        return Router(
+            self.api,
+            verbs=VERBS,
+            own_verbs={**OWN_VERBS, **chosen.verbs},
+            subresources={**SUBRESOURCES, **chosen.subresources},
+            paths=paths,
+            prefixes=prefixes,
+        )
+
+    def _group_paths(self) -> list[str]:
+        registry = self.kinds.registry
+        groups = [group for group in registry.groups if group]
+        versions = [f"/apis/{group}/{version}" for group in groups for version in registry.versions(group)]
+        return ["/api/v1", *(f"/apis/{group}" for group in groups), *versions]
+
+    def _store_failure(self) -> str:
+        return "" if self.objects.revision else "the store has not been read"
+
+    def _bootstrap_failure(self) -> str:
+        return "" if self._bootstrapped else "not finished"

@@ -190,7 +190,7 @@ async def delete_object(
 
 async def _attempt(api: API, served: Served, call: Call, stored: Stored, options: DeleteOptions) -> Deleted:
     obj = served.obj(stored)
-    _check_preconditions(served, obj, options)
+    check_preconditions(served, obj, options)
     request = AdmissionRequest(
         operation="DELETE",
         kind=served.kind,
@@ -226,7 +226,8 @@ async def _attempt(api: API, served: Served, call: Call, stored: Stored, options
     return Deleted(entity=deleted, is_gone=True)
 
 
-def _check_preconditions(served: Served, obj: Object, options: DeleteOptions) -> None:
+def check_preconditions(served: Served, obj: Object, options: DeleteOptions) -> None:
+    """Raises ``Conflict`` where the object is not the one that the options mean."""
     metadata = obj["metadata"]
     why = ""
     if options.uid is not None and options.uid != metadata.get("uid"):

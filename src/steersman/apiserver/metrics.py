@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from steersman.apiserver import respond
 from steersman.apiserver.call import Call
+from steersman.apiserver.router import PathHandler
+from steersman.meta.wire import Response
 
 _DURATION_BUCKETS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
@@ -73,3 +77,21 @@ def _scope(call: Call) -> str:
     if info.name and info.verb not in ("list", "watch", "deletecollection"):
         return "resource"
     return "namespace" if info.namespace else "cluster"
+
+
+class MetricsPath:
+    """``/metrics`` in Prometheus' text format."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    @property
+    def paths(self) -> Mapping[str, PathHandler]:
+        return {"/metrics": self.serve}
+
+    @property
+    def prefixes(self) -> Mapping[str, PathHandler]:
+        return {}
+
+    async def serve(self, call: Call) -> Response:
+        return Response(headers=respond.headers(call, CONTENT_TYPE_LATEST), body=generate_latest(self._registry))

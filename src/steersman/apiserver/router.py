@@ -21,20 +21,21 @@ _WITHOUT_NAME = frozenset({"create", "deletecollection", "list", "watch"})
 
 
 class Router:
-    """Endpoints by verb and resource, handlers by path. ``fallback`` gets what neither knows (custom resources,
-    aggregated APIs) and answers None for what it does not know either."""
+    """Endpoints by verb and resource, handlers by path. ``own_verbs`` are those of single kinds: (group, plural, verb)."""
 
     def __init__(
         self,
         api: API,
         *,
         verbs: Mapping[str, Endpoint],
+        own_verbs: Mapping[tuple[str, str, str], Endpoint],
         subresources: Mapping[tuple[str, str, str], Mapping[str, Endpoint]],
         paths: Mapping[str, PathHandler],
         prefixes: Mapping[str, PathHandler],
     ) -> None:
         self._api = api
         self._verbs = verbs
+        self._own_verbs = own_verbs
         self._subresources = subresources
         self._paths = paths
         self._prefixes = prefixes
@@ -49,14 +50,22 @@ class Router:
         if info.subresource:
             endpoint = self._subresource(served, call)
         elif (bool(info.name) or info.verb in _WITHOUT_NAME) and self._has_right_scope(served, call):
-            endpoint = self._verbs.get(info.verb) if info.verb in served.kind.verbs else None
-            if endpoint is None:
-                raise _not_allowed()
+            endpoint = self._verb(served, info.verb)
         else:
             endpoint = None
         if endpoint is None:
             return not_found(call)
         return await endpoint(self._api, served, call)
+
+    def _verb(self, served: Served, verb: str) -> Endpoint:
+        """The kind's own endpoint for the verb, or the generic one of stored kinds. Raises ``MethodNotAllowed``."""
+        resource = served.resource
+        endpoint = self._own_verbs.get((resource.group, resource.plural, verb))
+        if endpoint is None and served.kind.is_stored:
+            endpoint = self._verbs.get(verb)
+        if endpoint is None or verb not in served.kind.verbs:
+            raise _not_allowed()
+        return endpoint
 
     def _has_right_scope(self, served: Served, call: Call) -> bool:
         """Objects are addressed in their namespace, and objects of the cluster in none. Raises ``MethodNotAllowed``."""

@@ -48,6 +48,11 @@ class Served:
     def __repr__(self) -> str:
         return f"Served({self.resource.api_version} {self.resource.plural})"
 
+    @property
+    def has_strategic_merge(self) -> bool:
+        """Built-in kinds have; custom ones do not."""
+        return True
+
     def key(self, namespace: str, name: str) -> str:
         """The store's key of an object."""
         return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else f"{self.prefix}{name}"

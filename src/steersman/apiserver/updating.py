@@ -54,7 +54,12 @@ def _prepare_main(served: Served, new: Object, old: Object) -> None:
         else:
             new.pop("status", None)
     kind.prepare_update(new, old)
-    if kind.counts_generation and _spec_differs(new, old):
+    raise_generation(served, new, old)
+
+
+def raise_generation(served: Served, new: Object, old: Object) -> None:
+    """Count the change, where the kind counts and something but metadata and status has changed."""
+    if served.kind.counts_generation and _spec_differs(new, old):
         new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
 
 

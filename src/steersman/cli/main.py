@@ -20,11 +20,13 @@ REGISTRY: Mapping[str, tuple[str, str]] = {
     "scheduler": ("scheduler", "Run the scheduler"),
     "controller-manager": ("controller_manager", "Run the controllers"),
     "kubelet": ("kubelet", "Run a node's agent"),
+    "simulated-nodes": ("simulated_nodes", "Run any number of nodes without containers"),
     "proxy": ("proxy", "Run a node's service proxy"),
     "dns": ("dns", "Run the cluster's DNS server"),
     "network": ("network", "Run a node's pod network agent"),
     "run": ("run", "Run several components in one process"),
     "simulate": ("simulate", "Schedule a scenario without a cluster"),
+    "supervise": ("supervise", ""),
     "version": ("version", "Print which Kubernetes this is"),
 }
 """Command -> (module of this package with a click command named ``command``, one line of help)."""
@@ -45,7 +47,7 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in REGISTRY.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in REGISTRY.items() if text])
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

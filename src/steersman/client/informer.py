@@ -277,6 +277,7 @@ class Informers:
         self._clock = clock
         self._informers: dict[tuple[Resource, str, str, str], Informer] = {}
         self._group: TaskGroup | None = None
+        self._tasks: dict[Informer, asyncio.Task[None]] = {}
         self._name = name
 
     def of(
@@ -299,6 +300,15 @@ class Informers:
                 self._spawn(self._group, informer)
         return informer
 
+    def drop(self, resource: Resource) -> None:
+        """Stop every informer of ``resource``: the server serves it no more. One asked for later starts anew."""
+        for identity, informer in [*self._informers.items()]:
+            if identity[0] == resource:
+                del self._informers[identity]
+                task = self._tasks.pop(informer, None)
+                if task is not None:
+                    task.cancel()
+
     async def run(self) -> None:
         """Run every informer, also those that are made later, until cancelled."""
         async with TaskGroup(self._name) as group:
@@ -320,7 +330,7 @@ class Informers:
         return all(informer.synced for informer in self._informers.values())
 
     def _spawn(self, group: TaskGroup, informer: Informer) -> None:
-        group.supervise(informer.run, name=informer.resource.group_resource, clock=self._clock)
+        self._tasks[informer] = group.supervise(informer.run, name=informer.resource.group_resource, clock=self._clock)
 
 
 def _by_namespace(obj: Object) -> Iterable[str]:

@@ -100,13 +100,14 @@ class LocalCluster:
                 machines.ensure_network(config)
                 for node in config.nodes:
                     machines.ensure_machine(config, node)
-        await self._start_supervisor()
+        self._start_supervisor()
         preparing = asyncio.gather(
             *(nodes.ensure_node(config, self.layout, node, clock=self._clock) for node in config.nodes)
         )
         try:
             async with self._progress.step("API server"):
                 await self._wait_for_api(config)
+            kubeconfigs.merge(kubeconfigs.user_file(self._environment), self.admin_kubeconfig(config))
             async with self._progress.step("DNS service and roles"):
                 await self._ensure_addons(config)
             if config.nodes:
@@ -117,7 +118,6 @@ class LocalCluster:
                 preparing.cancel()
         async with self._progress.step(f"{_plural('node', self._node_count(config))} Ready"):
             await self._wait_for_nodes(config)
-        kubeconfigs.merge(kubeconfigs.user_file(self._environment), self.admin_kubeconfig(config))
         return config
 
     async def down(self) -> list[str]:
@@ -259,13 +259,15 @@ class LocalCluster:
             ("network", NETWORK_USER, (), config.server_for_nodes),
         ]
         for node in config.nodes:
-            user, groups = f"system:node:{node.name}", ("system:nodes",)
-            clients.append((f"kubelet-{node.name}", user, groups, config.server_for_nodes))
+            user = f"system:node:{node.name}"
+            clients.append((f"kubelet-{node.name}", user, ("system:nodes",), config.server_for_nodes))
             pki.ensure_kubelet_server(node.name, [node.address])
         if config.simulated_nodes:
             clients.append(("simulated-nodes", "steersman:simulated-nodes", ("system:masters",), config.server))
         for identity, user, groups, server in clients:
-            pair = pki.ensure_client(identity if not identity.startswith("kubelet-") else f"{identity}-client", user, groups)
+            pair = pki.ensure_client(
+                identity if not identity.startswith("kubelet-") else f"{identity}-client", user, groups
+            )
             document = kubeconfigs.document(
                 server=server,
                 authority=pki.authority.pair.certificate,
@@ -275,7 +277,7 @@ class LocalCluster:
             )
             kubeconfigs.write(self.layout.kubeconfig(identity), document)
 
-    async def _start_supervisor(self) -> None:
+    def _start_supervisor(self) -> None:
         pid = self.supervisor_pid()
         if pid:
             os.kill(pid, signal.SIGHUP)
@@ -300,8 +302,7 @@ class LocalCluster:
         while self.supervisor_pid() == pid:
             if self._clock.monotonic() > deadline_s:
                 os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+            _reap(pid)
             await self._clock.sleep(POLL_S)
         self.layout.supervisor_pid.unlink(missing_ok=True)
 
@@ -359,6 +360,12 @@ class LocalCluster:
 
     def _node_count(self, config: ClusterConfig) -> int:
         return len(config.nodes) + config.simulated_nodes
+
+
+def _reap(pid: int) -> None:
+    """Where the supervisor is our own child, let it go; it is somebody else's as a rule."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _plural(noun: str, count: int) -> str:

@@ -116,6 +116,7 @@ def network_flags(config: ClusterConfig, layout: Layout, node: NodeConfig) -> li
         f"--hostname-override={node.name}",
         f"--cluster-cidr={config.pod_cidr}",
         f"--cni-conf-dir={layout.node(node.name)}/cni",
+        f"--ipam-data-dir={layout.node(node.name)}/addresses",
     ]
 
 
@@ -131,6 +132,11 @@ def _control(config: ClusterConfig, layout: Layout) -> ProgramSpec:
     ]
     if config.nodes:
         parts.append(("dns", dns_flags(config, layout, config.machine_address)))
+        if all(node.kind == "namespace" for node in config.nodes):
+            # The API server reaches pods (proxies, webhooks) from the machine itself, which is no node then.
+            parts.append(
+                ("network", [f"--kubeconfig={layout.kubeconfig('network')}", "--routes-only"]),
+            )
     return ProgramSpec(name="control", argv=_together(config, parts), log=layout.logs / "control.log", order=1)
 
 

@@ -103,8 +103,8 @@ class ControllerManager:
             self.runners = []
 
     def _runner(self, registration: Registration, informers: Informers) -> Runner:
-        account = registration.service_account or registration.name
-        client = self._client_of(account) if self._client_of is not None else self._client
+        account = registration.name if registration.service_account is None else registration.service_account
+        client = self._client_of(account) if self._client_of is not None and account else self._client
         return Runner(
             registration,
             client=client.with_user_agent(f"steersman-controller-manager/{registration.name}"),

@@ -27,6 +27,8 @@ class ServedResource:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
     resources: Sequence[ServedResource]
+    by_kind: Mapping[tuple[str, str], Resource] = field(default_factory=dict)
+    """(apiVersion, kind) -> the resource, in every version that is served."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """group/version -> why it could not be asked."""
 
@@ -52,6 +54,7 @@ async def discover(client: Client) -> Discovery:
         versions += [(group["name"], version) for version in ([preferred] if preferred else []) + others]
     answers = await asyncio.gather(*(_resources(client, group, version) for group, version in versions))
     found: dict[tuple[str, str], ServedResource] = {}
+    by_kind: dict[tuple[str, str], Resource] = {}
     failures: dict[str, str] = {}
     for (group, version), answer in zip(versions, answers, strict=True):
         if isinstance(answer, str):
@@ -59,7 +62,8 @@ async def discover(client: Client) -> Discovery:
             continue
         for entry in answer:
             found.setdefault((entry.resource.group, entry.resource.plural), entry)
-    return Discovery(resources=[*found.values()], failures=failures)
+            by_kind.setdefault((entry.resource.api_version, entry.resource.kind), entry.resource)
+    return Discovery(resources=[*found.values()], by_kind=by_kind, failures=failures)
 
 
 async def _resources(client: Client, group: str, version: str) -> list[ServedResource] | str:

@@ -61,6 +61,8 @@ class Watch:
 
     resource: Resource
     indexers: Mapping[str, IndexFunction] = field(default_factory=dict)
+    namespace: str = ""
+    """Only this one; empty: all."""
     field_selector: str = ""
     label_selector: str = ""
     optional: bool = False
@@ -94,7 +96,10 @@ class Context:
     def informer(self, watch: Watch) -> Informer:
         """The shared cache of what ``watch`` names, with its indexes."""
         informer = self.informers.of(
-            watch.resource, field_selector=watch.field_selector, label_selector=watch.label_selector
+            watch.resource,
+            namespace=watch.namespace,
+            field_selector=watch.field_selector,
+            label_selector=watch.label_selector,
         )
         for name, function in watch.indexers.items():
             if not informer.has_indexer(name):
@@ -142,8 +147,9 @@ class Registration:
     """Keys to reconcile once at the start, for controllers that have work of their own."""
     event_source: str = ""
     """Component that its events name, where that is not its own name."""
-    service_account: str = ""
-    """Where the controller's identity has not its own name: upstream's bootstrap roles name some differently."""
+    service_account: str | None = None
+    """Where the controller's identity has not its own name: upstream's bootstrap roles name some differently. Empty: it
+    works as the manager itself."""
 
     @property
     def name(self) -> str:

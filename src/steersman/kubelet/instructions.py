@@ -167,7 +167,12 @@ class TimePassed:
     """Something the machine asked to be woken for may be due."""
 
 
-Event = PodUpdated | RuntimeReported | ProbesReported | Finished | Terminate | TimePassed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceChanged:
+    """An object that the pod refers to appeared or changed: what failed for want of it is tried again at once."""
+
+
+Event = PodUpdated | RuntimeReported | ProbesReported | Finished | Terminate | TimePassed | ReferenceChanged
 
 
 def pre_stop_hook(container: PodContainer | None) -> Mapping[str, Any] | None:

@@ -27,6 +27,7 @@ from steersman.kubelet.instructions import (
     ProbesReported,
     Publish,
     Record,
+    ReferenceChanged,
     RemoveContainer,
     RunPreStop,
     RuntimeReported,
@@ -102,6 +103,11 @@ class PodMachine:
         return min(moments, default=None)
 
     @property
+    def mounted(self) -> bool:
+        """The pod's volumes are ready."""
+        return self._mounted and self.state == "syncing"
+
+    @property
     def is_gone(self) -> bool:
         """The pod is no longer at its source: nobody wants its status."""
         return self._gone
@@ -156,6 +162,8 @@ class PodMachine:
                     self.verdict = self.verdict or event.verdict
                 if event.grace_s is not None:
                     self._grace_s = event.grace_s if self._grace_s is None else min(self._grace_s, event.grace_s)
+            case ReferenceChanged():
+                self._forgive()
             case TimePassed():
                 pass
 
@@ -205,6 +213,13 @@ class PodMachine:
         delay_s = self._retry_delay_s.get(key, limits[0])
         self._retry_at_s[key] = now_s + delay_s
         self._retry_delay_s[key] = min(delay_s * 2, limits[1])
+
+    def _forgive(self) -> None:
+        """Try again at once what failed for want of an object: mounts and container configurations."""
+        self._retry_at_s.pop(MountVolumes.key, None)
+        for name, failure in self._failures.items():
+            if failure.reason == "CreateContainerConfigError":
+                self._retry_at_s.pop(f"start/{name}", None)
 
     # -- states
 

@@ -91,6 +91,13 @@ class PodRecord:
         """Every container of that name, newest first."""
         return (record for record in self.containers if record.name == name)
 
+    @property
+    def fingerprint(self) -> frozenset[tuple[str, str]]:
+        """Ids and states of everything: the same as long as nothing happens."""
+        return frozenset(
+            {*((box.id, box.state) for box in self.sandboxes), *((item.id, item.state) for item in self.containers)}
+        )
+
     def running(self) -> Iterator[ContainerRecord]:
         """What has to be stopped before the pod is: running, or in a state the runtime does not know."""
         return (record for record in self.containers if record.state in ("RUNNING", "UNKNOWN"))

@@ -46,6 +46,9 @@ class PodVolumes(Protocol):
     async def mount(self, pod: Object, pod_ips: tuple[str, ...] = ()) -> Mapping[str, MountedVolume]:
         """Every volume of ``pod``, ready. Raises ``MountFailed``."""
 
+    def mounted(self, uid: str) -> Mapping[str, MountedVolume]:
+        """What ``mount`` made ready last."""
+
     def refreshes(self, pod: Object) -> bool:
         """Some volume's content follows the API, so that ``mount`` should be repeated while the pod runs."""
 
@@ -64,6 +67,9 @@ class NoVolumes:
             volume["name"]: MountedVolume(name=volume["name"], path=Path("/"))
             for volume in pod["spec"].get("volumes") or ()
         }
+
+    def mounted(self, uid: str) -> Mapping[str, MountedVolume]:
+        return {}
 
     def refreshes(self, pod: Object) -> bool:
         return False
@@ -92,6 +98,10 @@ class VolumeManager:
         self._source = source
         self._tokens = tokens
         self._node = node
+        self._mounted: dict[str, Mapping[str, MountedVolume]] = {}
+
+    def mounted(self, uid: str) -> Mapping[str, MountedVolume]:
+        return self._mounted.get(uid, {})
 
     async def mount(self, pod: Object, pod_ips: tuple[str, ...] = ()) -> Mapping[str, MountedVolume]:
         mounted: dict[str, MountedVolume] = {}
@@ -113,6 +123,7 @@ class VolumeManager:
                 failures.append(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}')
         if failures:
             raise MountFailed(failures)
+        self._mounted[objects.uid(pod)] = mounted
         return mounted
 
     def refreshes(self, pod: Object) -> bool:
@@ -134,6 +145,7 @@ class VolumeManager:
         return target
 
     async def unmount(self, uid: str) -> None:
+        self._mounted.pop(uid, None)
         await asyncio.to_thread(self._unmount, uid)
 
     def _unmount(self, uid: str) -> None:

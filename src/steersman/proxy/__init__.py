@@ -1,0 +1,1 @@
+"""kube-proxy: Services and EndpointSlices become rules of this node's kernel."""

@@ -82,6 +82,22 @@ def definition(name: str) -> Definition:
     return schema
 
 
+@cache
+def _by_kind() -> Mapping[tuple[str, str, str], str]:
+    found: dict[tuple[str, str, str], str] = {}
+    for name in names():
+        kinds = definition(name).get("x-kubernetes-group-version-kind", ())
+        if len(kinds) == 1:
+            kind = kinds[0]
+            found[kind["group"], kind["version"], kind["kind"]] = name
+    return found
+
+
+def by_kind(group: str, version: str, kind: str) -> str:
+    """The name of a kind's definition; empty where there is none. Reads every definition once, about 10 ms."""
+    return _by_kind().get((group, version, kind), "")
+
+
 def _undo(schema: Any) -> Any:
     """``schema`` without what the extract added; references in upstream's form."""
     changed: Definition = {}

@@ -103,6 +103,8 @@ class Kind:
     """PUT of an absent object creates it."""
     allows_unconditional_update: bool = True
     """PUT without a resourceVersion overwrites."""
+    returns_deleted_object: bool = False
+    """DELETE answers with the object rather than with a Status, also when it is gone at once."""
     has_status: bool = False
     """Has a status subresource: ``status`` is dropped on create and kept from the old object on a main update."""
     keeps_status_on_create: bool = False
@@ -117,6 +119,8 @@ class Kind:
     prepare_status_update: Callable[[Object, Object], None] = _no_preparation
     validate: Callable[[Object], list[FieldError]] = _no_errors
     """Semantic rules of a created or updated object; its structure is known to be right."""
+    validate_create: Callable[[Object], list[FieldError]] = _no_errors
+    """Rules of new objects only, on top of ``validate``."""
     validate_update: Callable[[Object, Object], list[FieldError]] = _no_update_errors
     """(new, old): immutable fields and transitions, on top of ``validate(new)``."""
     validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_errors

@@ -29,7 +29,9 @@ class UndecodableValue(Exception):
 
 def encode(obj: Object) -> bytes:
     """The stored form of ``obj``. Raises ``UndecodableValue`` where its metadata is no object."""
-    metadata = obj.get("metadata") or {}
+    metadata = obj.get("metadata")
+    if metadata is None:
+        metadata = {}
     if not isinstance(metadata, dict):
         raise UndecodableValue("metadata is not an object")
     if "resourceVersion" in metadata:

@@ -96,9 +96,8 @@ class StoreSuite:
     async def store(self, driver: Driver) -> AsyncIterator[Store]:
         store = driver.open()
         await store.start()
-        left = await store.range(ROOT)
-        if left.items:
-            await store.transact([], [Delete(key=item.key) for item in left.items])
+        for item in (await store.range(ROOT)).items:
+            await store.transact([], [Delete(key=item.key)])
         yield store
         await store.close()
 
@@ -257,6 +256,20 @@ class StoreSuite:
         last = await put(store, "b/y")
         async with aclosing(store.watch(a("b/"), start_revision=start)) as watch:
             assert summary(await take(watch, 2)) == [("put", "b/x", start), ("put", "b/y", last)]
+
+    async def test_a_watch_without_changes_says_how_far_it_is(self, driver: Driver, store: Store) -> None:
+        if driver.clock is None:
+            pytest.skip("a server in real time reports progress after minutes only")
+        start = await put(store, "x")
+        async with aclosing(store.watch(a("elsewhere/"), start_revision=start)) as watch:
+            waiting = asyncio.ensure_future(anext(watch))
+            last = await put(store, "x")
+
+            async def reported() -> bool:
+                return waiting.done()
+
+            await eventually(driver, reported)
+            assert waiting.result() == WatchBatch(revision=last)
 
     async def test_all_changes_of_a_transaction_come_in_one_batch(self, store: Store) -> None:
         revision = await put(store, "gone")

@@ -23,13 +23,13 @@ async def test_the_server_sets_identity_and_times(client: Client, clock: FakeClo
 async def test_the_namespace_comes_from_the_url(client: Client) -> None:
     sent = config_map()
     del sent["metadata"]["namespace"]
-    created = await client.create(CONFIGMAPS, sent, namespace="other")
-    assert created["metadata"]["namespace"] == "other"
+    created = await client.create(CONFIGMAPS, sent, namespace="kube-public")
+    assert created["metadata"]["namespace"] == "kube-public"
 
 
 async def test_another_namespace_than_the_urls_is_refused(client: Client) -> None:
     with pytest.raises(BadRequest, match="the namespace of the provided object does not match the namespace sent"):
-        await client.create(CONFIGMAPS, config_map(namespace="default"), namespace="other")
+        await client.create(CONFIGMAPS, config_map(namespace="default"), namespace="kube-public")
 
 
 async def test_a_taken_name_is_refused(client: Client) -> None:
@@ -83,13 +83,11 @@ async def test_a_dry_run_creates_nothing(client: Client) -> None:
     )
     assert answer.status == 201
     assert answer.content["metadata"]["uid"]
-    assert not (await client.list(CONFIGMAPS)).items
+    assert not (await client.list(CONFIGMAPS, namespace="default")).items
 
 
 async def test_unknown_dry_run_values_are_invalid(client: Client) -> None:
-    answer = await client.request(
-        "POST", "/api/v1/namespaces/default/configmaps", query={"dryRun": "Some"}, body=b"{}"
-    )
+    answer = await client.request("POST", "/api/v1/namespaces/default/configmaps", query={"dryRun": "Some"}, body=b"{}")
     assert answer.status == 422
     assert answer.content["message"] == (
         'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All"'
@@ -129,7 +127,9 @@ async def test_another_version_is_refused(client: Client) -> None:
 
 
 async def test_wrong_types_are_refused_by_name(client: Client) -> None:
-    with pytest.raises(BadRequest, match='ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmar'):
+    with pytest.raises(
+        BadRequest, match='ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmar'
+    ):
         await client.create(CONFIGMAPS, {**config_map(), "data": {"a": 5}})
 
 

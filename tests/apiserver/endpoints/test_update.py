@@ -54,9 +54,7 @@ async def test_absent_objects_are_not_created_unless_the_kind_allows_it(client: 
 
 async def test_the_name_must_be_that_of_the_url(client: Client) -> None:
     await client.create(CONFIGMAPS, config_map())
-    answer = await client.request(
-        "PUT", "/api/v1/namespaces/default/configmaps/a", body=b'{"metadata":{"name":"b"}}'
-    )
+    answer = await client.request("PUT", "/api/v1/namespaces/default/configmaps/a", body=b'{"metadata":{"name":"b"}}')
     assert answer.status == 400
     assert answer.content["message"] == "the name of the object (b) does not match the name on the URL (a)"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.apiserver.authn.api import ANONYMOUS, UNAUTHENTICATED_GROUP, Authenticator, User
+from steersman.meta.errors import Unauthorized
 from steersman.meta.wire import Request
 
 NAME = "Anonymous"
@@ -11,9 +12,11 @@ _USER = User(name=ANONYMOUS, groups=(UNAUTHENTICATED_GROUP,))
 
 
 class AnonymousAuthenticator:
-    """Everyone. Comes last, after the authenticators that look at credentials."""
+    """Everyone without a bearer token. Comes last: a token that no other authenticator knew is wrong, not absent."""
 
     async def authenticate(self, request: Request) -> User | None:
+        if request.headers.get("authorization", "").lower().startswith("bearer "):
+            raise Unauthorized
         return _USER
 
 

@@ -32,23 +32,13 @@ _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
 
-def accepted(served: Served) -> tuple[str, ...]:
-    """Patch types the kind takes; custom kinds have no strategic merge patch."""
-    if served.kind.definition:
-        return (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
-    return (JSON_PATCH, MERGE_PATCH)
-
-
 def patching(strategy: Strategy) -> Endpoint:
     """The endpoint that patches what ``strategy`` allows."""
 
     async def patch(api: API, served: Served, call: Call) -> Response:
         respond.wanted(call)
-        media_type = call.header("content-type").partition(";")[0].strip().lower()
-        if media_type not in accepted(served):
-            raise unsupported(accepted(served))
         options = write_options(call, "PatchOptions")
-        apply = _mechanism(served, call, media_type, options)
+        apply = mechanism(call, options, served.kind.definition if served.has_strategic_merge else "")
         transform = patched(served, call, apply, options)
         outcome = await update_object(api, served, call, transform, options, strategy=strategy)
         return respond.entity(call, served, outcome.entity, now_s=api.clock.now())
@@ -90,7 +80,15 @@ def _invalid_patch(result: Object, why: str) -> Invalid:
     return Invalid.of("", "", "", [invalid("patch", _encoder.encode(result).decode(), why)])
 
 
-def _mechanism(served: Served, call: Call, media_type: str, options: WriteOptions) -> Patch:
+def mechanism(call: Call, options: WriteOptions, definition: str) -> Patch:
+    """What the body does to an object. ``definition`` directs strategic merge patches; empty where there are none.
+
+    Raises ``UnsupportedMediaType``, ``BadRequest`` and ``Invalid``.
+    """
+    media_type = call.header("content-type").partition(";")[0].strip().lower()
+    accepted = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH) if definition else (JSON_PATCH, MERGE_PATCH)
+    if media_type not in accepted:
+        raise unsupported(accepted)
     parsed = _document(call)
     document = parsed.value
     strict = parsed.strict_errors([]) if options.field_validation != "Ignore" else []
@@ -106,7 +104,7 @@ def _mechanism(served: Served, call: Call, media_type: str, options: WriteOption
         return lambda old: json_patch(old, document)
     if media_type == MERGE_PATCH:
         return lambda old: merge_patch(old, document)
-    return lambda old: strategic_merge(old, document, served.kind.definition)
+    return lambda old: strategic_merge(old, document, definition)
 
 
 def _document(call: Call) -> Parsed:

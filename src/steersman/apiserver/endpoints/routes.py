@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from steersman.apiserver.endpoints import approval, ephemeralcontainers, proxy, resize, scale, streaming
 from steersman.apiserver.endpoints.api import Endpoint
+from steersman.apiserver.endpoints.binding import bind, create_binding
+from steersman.apiserver.endpoints.componentstatuses import get_component_status, list_component_statuses
 from steersman.apiserver.endpoints.create import create
 from steersman.apiserver.endpoints.delete import delete
 from steersman.apiserver.endpoints.deletecollection import deletecollection
+from steersman.apiserver.endpoints.eviction import evict
+from steersman.apiserver.endpoints.finalize import finalize
 from steersman.apiserver.endpoints.get import get
 from steersman.apiserver.endpoints.list import list_
+from steersman.apiserver.endpoints.log import log
 from steersman.apiserver.endpoints.patch import patch, patch_status
 from steersman.apiserver.endpoints.update import update, update_status
 from steersman.apiserver.endpoints.watch import watch
@@ -29,10 +35,27 @@ VERBS: Mapping[str, Endpoint] = {
     "watch": watch,
 }
 
+OWN_VERBS: Mapping[tuple[str, str, str], Endpoint] = {
+    ("", "bindings", "create"): create_binding,
+    ("", "componentstatuses", "get"): get_component_status,
+    ("", "componentstatuses", "list"): list_component_statuses,
+}
+"""(group, plural, verb) of kinds that are not stored as others are."""
+
 ANY = "*"
 """In a row's place of group and plural: of every kind that has the subresource."""
 
 SUBRESOURCES: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = {
     (ANY, ANY, "status"): {"get": get, "patch": patch_status, "update": update_status},
+    ("", "namespaces", "finalize"): {"update": finalize},
+    ("", "pods", "binding"): {"create": bind},
+    ("", "pods", "ephemeralcontainers"): ephemeralcontainers.VERBS,
+    ("", "pods", "eviction"): {"create": evict},
+    ("", "pods", "resize"): resize.VERBS,
+    ("certificates.k8s.io", "certificatesigningrequests", "approval"): approval.VERBS,
+    ("", "pods", "log"): {"get": log},
+    **proxy.ROWS,
+    **scale.ROWS,
+    **streaming.ROWS,
 }
 """(group, plural, subresource) -> verb -> endpoint."""

@@ -11,13 +11,18 @@ from steersman.controllers.kinds import (
     deployment,
     endpoints,
     endpointslice,
+    garbagecollector,
     job,
     namespace,
+    nodeipam,
+    nodelifecycle,
+    podgc,
     replicaset,
     replicationcontroller,
     rootca,
     serviceaccount,
     serviceaccounttoken,
+    tainteviction,
 )
 from steersman.controllers.runtime import Registration
 
@@ -76,5 +81,38 @@ REGISTRY: Sequence[Registration] = (
         workers=lambda config: config.concurrent_rc_syncs,
         service_account="replication-controller",
         event_source="replication-controller",
+    ),
+    Registration(
+        module=podgc,
+        start=podgc.PodGarbageCollector,
+        keys=(podgc.PASS,),
+        service_account="pod-garbage-collector",
+    ),
+    Registration(
+        module=nodeipam,
+        start=nodeipam.NodeIPAMController,
+        enabled=lambda config: config.allocate_node_cidrs,
+        service_account="node-controller",
+        event_source="cidrAllocator",
+    ),
+    Registration(
+        module=nodelifecycle,
+        start=nodelifecycle.NodeLifecycleController,
+        workers=lambda config: 8,
+        service_account="node-controller",
+        event_source="node-controller",
+    ),
+    Registration(
+        module=tainteviction,
+        start=tainteviction.TaintEvictionController,
+        workers=lambda config: 8,
+        service_account="node-controller",
+    ),
+    Registration(
+        module=garbagecollector,
+        start=garbagecollector.GarbageCollector,
+        workers=lambda config: config.concurrent_gc_syncs,
+        enabled=lambda config: config.enable_garbage_collector,
+        service_account="generic-garbage-collector",
     ),
 )

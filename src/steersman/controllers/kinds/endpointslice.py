@@ -65,12 +65,15 @@ def plan(
     """``existing`` are the slices of ours for ``service``; ``nodes`` those of its pods at least."""
     families = serviceendpoints.families_of(service)
     reference = objects.controller_reference(service, SERVICES)
-    create, update, events = [], [], []
+    create: list[Object] = []
+    update: list[Object] = []
+    events: list[topologyhints.Event] = []
     delete = [entry for entry in existing if entry["addressType"] not in families]
     unknown: list[str] = []
     candidates = [pod for pod in pods if serviceendpoints.may_be_endpoint(pod, terminating_too=True)]
     for family in families:
-        ours, foreign = [], []
+        ours: list[Object] = []
+        foreign: list[Object] = []
         for entry in existing:
             if entry["addressType"] == family:
                 is_owned = any(owner["uid"] == objects.uid(service) for owner in objects.owner_references(entry))

@@ -209,9 +209,15 @@ class SQLiteStore:
                 swept.set_result(None)
 
 
+def _create_private(path: Path) -> None:
+    """Secrets are in the file: only its owner reads it. SQLite gives the files beside it the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 def _lock(path: Path) -> int:
-    """The open lock file of ``path``. Raises ``StoreUnavailable`` while another process (or store) has it."""
+    """The open lock file of ``path``, which exists then. Raises ``StoreUnavailable`` while another store has it."""
     try:
+        _create_private(path)
         lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
@@ -227,6 +233,7 @@ def _backup(connection: sqlite3.Connection, path: Path) -> None:
     """All pages in one step: a stepped backup starts anew with each write and may never end."""
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
+    _create_private(partial)
     with contextlib.closing(sqlite3.connect(partial)) as copy:
         connection.backup(copy, pages=-1)
     with partial.open("rb") as file:

@@ -29,9 +29,12 @@ Never splits a revision. Raises ``CompactedError``.
 class _Watcher:
     """The buffer of one watch that has caught up."""
 
-    def __init__(self, prefix: str, position: int) -> None:
+    def __init__(self, prefix: str, position: int, told: int) -> None:
         self.prefix = prefix
         self.position = position
+        """The revision it wants next."""
+        self.told = told
+        """The revision of the last batch that its reader got."""
         self.behind = False
         self.error: Exception | None = None
         self._buffer: deque[WatchBatch] = deque()
@@ -53,7 +56,7 @@ class _Watcher:
         self._wake()
 
     def offer_progress(self, revision: int) -> None:
-        if not self._buffer and revision >= self.position:
+        if not self._buffer and revision > self.told:
             self._buffer.append(WatchBatch(revision=revision))
             self._wake()
 
@@ -71,7 +74,7 @@ class _Watcher:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         batch = self._buffer.popleft()
-        self.position = batch.revision + 1
+        self.position, self.told = batch.revision + 1, batch.revision
         return batch
 
     def _wake(self) -> None:
@@ -99,7 +102,7 @@ class WatchHub:
     def publish(self, batch: WatchBatch) -> None:
         """``batch`` is committed. Batches are published in order of their revisions."""
         self.revision = batch.revision
-        for observer in self._observers:
+        for observer in tuple(self._observers):
             observer(batch)
         for watcher in self._watchers:
             watcher.offer(batch)
@@ -107,21 +110,22 @@ class WatchHub:
     async def watch(self, prefix: str, start_revision: int) -> AsyncGenerator[WatchBatch, None]:
         if start_revision < 1:
             raise ValueError("a watch starts at revision 1 or later")
-        position = start_revision
+        position, told = start_revision, start_revision - 1
         while True:
             while position <= self.revision:
                 page = await self._read_history(prefix, position, PAGE)
                 position = page.revision + 1
                 if page.events:
+                    told = page.revision
                     yield page
-            watcher = _Watcher(prefix, position)
+            watcher = _Watcher(prefix, position, told)
             self._add(watcher)
             try:
                 while (batch := await watcher.take()) is not None:
                     yield batch
             finally:
                 self._watchers.discard(watcher)
-            position = watcher.position
+            position, told = watcher.position, watcher.told
 
     def fail(self, error: Exception) -> None:
         """The store goes away: every watch ends with ``error`` after what it has buffered."""

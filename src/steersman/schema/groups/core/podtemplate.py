@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODTEMPLATES
 from steersman.schema.columns import NAME, computed, containers, format_labels, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
+from steersman.schema.groups.core.podspec.specification import check_pod_template
 from steersman.schema.kind import Kind
 
 
@@ -13,11 +15,18 @@ def default(obj: Object) -> None:
     default_pod_template(obj.get("template"))
 
 
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_pod_template(errors, obj.get("template"), "template")
+    return errors
+
+
 KIND = Kind(
     resource=PODTEMPLATES,
     definition="io.k8s.api.core.v1.PodTemplate",
     singular="podtemplate",
     storage_prefix="podtemplates",
+    returns_deleted_object=True,
     counts_generation=True,
     delete_returns_object=True,
     default=default,
@@ -30,4 +39,5 @@ KIND = Kind(
             description="The labels for the pod template.",
         ),
     ),
+    validate=validate,
 )

@@ -15,6 +15,7 @@ KIND = Kind(
         Subresource(name="token", verbs=("create",), kind="TokenRequest", group="authentication.k8s.io", version="v1"),
     ),
     storage_prefix="serviceaccounts",
+    returns_deleted_object=True,
     delete_returns_object=True,
     columns=(
         NAME,

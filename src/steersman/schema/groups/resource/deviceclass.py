@@ -11,6 +11,7 @@ KIND = Kind(
     definition="io.k8s.api.resource.v1.DeviceClass",
     singular="deviceclass",
     storage_prefix="deviceclasses",
+    returns_deleted_object=True,
     counts_generation=True,
     delete_returns_object=True,
     columns=(

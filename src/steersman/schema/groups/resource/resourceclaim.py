@@ -32,6 +32,7 @@ KIND = Kind(
     singular="resourceclaim",
     subresources=(STATUS,),
     storage_prefix="resourceclaims",
+    returns_deleted_object=True,
     has_status=True,
     delete_returns_object=True,
     default=default,

@@ -19,6 +19,7 @@ KIND = Kind(
     definition="io.k8s.api.resource.v1.ResourceClaimTemplate",
     singular="resourceclaimtemplate",
     storage_prefix="resourceclaimtemplates",
+    returns_deleted_object=True,
     delete_returns_object=True,
     default=default,
     columns=(

@@ -12,6 +12,7 @@ KIND = Kind(
     definition="io.k8s.api.resource.v1.ResourceSlice",
     singular="resourceslice",
     storage_prefix="resourceslices",
+    returns_deleted_object=True,
     selectable_fields={"spec.driver": text_at("spec", "driver"), "spec.nodeName": text_at("spec", "nodeName")},
     counts_generation=True,
     delete_returns_object=True,

@@ -37,6 +37,7 @@ KIND = Kind(
     definition="io.k8s.api.storage.v1.CSIDriver",
     singular="csidriver",
     storage_prefix="csidrivers",
+    returns_deleted_object=True,
     allows_unconditional_update=False,
     delete_returns_object=True,
     default=default,

@@ -11,6 +11,7 @@ KIND = Kind(
     definition="io.k8s.api.storage.v1.CSINode",
     singular="csinode",
     storage_prefix="csinodes",
+    returns_deleted_object=True,
     allows_unconditional_update=False,
     delete_returns_object=True,
     columns=(

@@ -28,6 +28,7 @@ KIND = Kind(
     singular="storageclass",
     short_names=("sc",),
     storage_prefix="storageclasses",
+    returns_deleted_object=True,
     delete_returns_object=True,
     default=default,
     columns=(

@@ -23,6 +23,7 @@ KIND = Kind(
     singular="volumeattachment",
     subresources=(STATUS,),
     storage_prefix="volumeattachments",
+    returns_deleted_object=True,
     has_status=True,
     allows_unconditional_update=False,
     delete_returns_object=True,

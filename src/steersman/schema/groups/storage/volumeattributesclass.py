@@ -12,6 +12,7 @@ KIND = Kind(
     singular="volumeattributesclass",
     short_names=("vac",),
     storage_prefix="volumeattributesclasses",
+    returns_deleted_object=True,
     delete_returns_object=True,
     columns=(
         NAME,

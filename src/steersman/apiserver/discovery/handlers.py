@@ -1,0 +1,94 @@
+"""The discovery paths. The aggregated documents are kept encoded until the served kinds change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from steersman.apiserver import respond
+from steersman.apiserver.api import ServedKinds
+from steersman.apiserver.call import Call
+from steersman.apiserver.router import PathHandler, not_found
+from steersman.meta.wire import Response
+from steersman.schema import discovery
+from steersman.schema.discovery import AggregatedVersion
+from steersman.schema.registry import Registry
+
+_AGGREGATED = "apidiscovery.k8s.io"
+_AGGREGATED_KIND = "APIGroupDiscoveryList"
+
+
+class Discovery:
+    """Answers ``/api``, ``/apis`` and what is below them that is no resource."""
+
+    def __init__(self, kinds: ServedKinds, *, server_address: str) -> None:
+        self._kinds = kinds
+        self._server_address = server_address
+        self._registry: Registry | None = None
+        self._encoded: dict[tuple[bool, str], tuple[bytes, str]] = {}
+
+    @property
+    def paths(self) -> Mapping[str, PathHandler]:
+        return {"/api": self.core_group, "/apis": self.groups}
+
+    @property
+    def prefixes(self) -> Mapping[str, PathHandler]:
+        return {"/api/": self.below, "/apis/": self.below}
+
+    async def core_group(self, call: Call) -> Response:
+        version = _wants_aggregated(call)
+        if version is not None:
+            return self._aggregated(call, version, core=True)
+        return respond.value(call, discovery.api_versions(self._kinds.registry, self._server_address))
+
+    async def groups(self, call: Call) -> Response:
+        version = _wants_aggregated(call)
+        if version is not None:
+            return self._aggregated(call, version, core=False)
+        return respond.value(call, discovery.api_group_list(self._kinds.registry))
+
+    async def below(self, call: Call) -> Response:
+        """``/api/v1``, ``/apis/<group>``, ``/apis/<group>/<version>``."""
+        registry = self._kinds.registry
+        root, *parts = call.info.path.strip("/").split("/")
+        group = "" if root == "api" else parts.pop(0)
+        found = None
+        if not parts:
+            found = discovery.api_group(registry, group)
+        elif len(parts) == 1:
+            found = discovery.api_resource_list(registry, group, parts[0])
+        return not_found(call) if found is None else respond.value(call, found)
+
+    def _aggregated(self, call: Call, version: AggregatedVersion, *, core: bool) -> Response:
+        registry = self._kinds.registry
+        if registry is not self._registry:
+            self._registry = registry
+            self._encoded.clear()
+        known = self._encoded.get((core, version))
+        if known is None:
+            body = msgspec.json.encode(discovery.aggregated(registry, core=core, version=version))
+            known = self._encoded[core, version] = (body, f'"{hashlib.sha512(body).hexdigest().upper()}"')
+        body, etag = known
+        headers = respond.headers(call, discovery.aggregated_media_type(version))
+        headers |= {"etag": etag, "vary": "Accept", "cache-control": "public"}
+        if etag in call.header("if-none-match"):
+            return Response(status=304, headers=headers)
+        return Response(headers=headers, body=body)
+
+
+def _wants_aggregated(call: Call) -> AggregatedVersion | None:
+    """The version of the aggregated document that the client prefers to the older form, if it does."""
+    for clause in call.header("accept").split(","):
+        media_type, *parameters = (part.strip() for part in clause.split(";"))
+        wanted = dict(part.partition("=")[::2] for part in parameters)
+        if media_type == "application/json" and not wanted.get("as"):
+            return None
+        is_aggregated = wanted.get("g") == _AGGREGATED and wanted.get("as") == _AGGREGATED_KIND
+        if is_aggregated and media_type == "application/json":
+            if wanted.get("v") == "v2":
+                return "v2"
+            if wanted.get("v") == "v2beta1":
+                return "v2beta1"
+    return None

@@ -1,0 +1,211 @@
+"""POST of an Eviction: delete a pod if its disruption budget allows it.
+
+Source: "API-initiated Eviction" in the Kubernetes documentation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from steersman.apiserver import deletion, respond
+from steersman.apiserver.admission.api import AdmissionRequest
+from steersman.apiserver.api import API
+from steersman.apiserver.call import Call
+from steersman.apiserver.decoding import decode
+from steersman.apiserver.endpoints.api import Endpoint, expected_definition
+from steersman.apiserver.options import DeleteOptions, delete_options, write_options
+from steersman.apiserver.served import Served
+from steersman.apiserver.updating import MAX_ATTEMPTS
+from steersman.meta import times
+from steersman.meta.errors import APIError, BadRequest, Conflict, Forbidden, NotFound, Timeout, TooManyRequests
+from steersman.meta.objects import Object, condition, is_true
+from steersman.meta.resources import PODDISRUPTIONBUDGETS, PODS
+from steersman.meta.selectors import SelectorError, label_selector_of
+from steersman.meta.wire import Response
+from steersman.store.objects import Modified
+from steersman.store.stored import Stored
+
+MAX_DISRUPTED_PODS = 2000
+RETRY_AFTER_S = 10
+_DEFINITION = "io.k8s.api.policy.v1.Eviction"
+
+
+class SeveralBudgets(APIError):
+    """500 without a reason, as upstream answers."""
+
+    code, reason = 500, ""
+
+
+async def evict(api: API, served: Served, call: Call) -> Response:
+    """``pods/<name>/eviction``."""
+    options = write_options(call, "CreateOptions")
+    expected = expected_definition(api, "policy", "v1", "Eviction", _DEFINITION)
+    eviction = decode(call, expected, options.field_validation)
+    if (eviction.get("metadata") or {}).get("name") != call.info.name:
+        raise BadRequest("name in URL does not match name in Eviction object")
+    wanted = delete_options(call, eviction.get("deleteOptions") or {})
+    wanted = replace(wanted, dry_run=wanted.dry_run or options.dry_run)
+    request = AdmissionRequest(
+        operation="CREATE", kind=served.kind, namespace=call.info.namespace, name=call.info.name, subresource="eviction",
+        obj=eviction, old=None, user=call.user, dry_run=wanted.dry_run, options=options.as_object("CreateOptions"),
+        warnings=call.warnings, annotations=call.annotations,
+    )  # fmt: skip
+    await api.admission.mutate(request)
+    await api.admission.validate(request)
+    await _evict(api, served, call, wanted)
+    success: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    return respond.value(call, success, status=201)
+
+
+async def _evict(api: API, served: Served, call: Call, options: DeleteOptions) -> None:
+    stored = await api.objects.get(served.key(call.info.namespace, call.info.name))
+    if stored is None:
+        raise NotFound.of(PODS, call.info.name)
+    pod = stored.obj
+    phase = (pod.get("status") or {}).get("phase")
+    if phase in ("Succeeded", "Failed", "Pending") or pod["metadata"].get("deletionTimestamp"):
+        if phase == "Pending" and options.resource_version is None:
+            options = replace(options, resource_version=pod["metadata"]["resourceVersion"])
+        await _delete(api, served, call, options)
+        return
+    budgets = _budgets(api, pod)
+    if len(budgets) > 1:
+        raise SeveralBudgets(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        )
+    if budgets:
+        if _needs_no_budget(pod, budgets[0].obj):
+            options = replace(options, resource_version=pod["metadata"]["resourceVersion"])
+        else:
+            await _take_from(api, budgets[0], pod["metadata"]["name"], dry_run=options.dry_run)
+    await _delete(api, served, call, options)
+
+
+def _budgets(api: API, pod: Object) -> list[Stored]:
+    """The disruption budgets that select the pod."""
+    served = api.kinds.of(PODDISRUPTIONBUDGETS)
+    labels = pod["metadata"].get("labels") or {}
+    found = []
+    for stored in api.objects.cached_list(served.collection(pod["metadata"]["namespace"])).items:
+        try:
+            selector = label_selector_of((stored.obj.get("spec") or {}).get("selector"))
+        except SelectorError:
+            continue
+        if selector.matches(labels):
+            found.append(stored)
+    return found
+
+
+def _needs_no_budget(pod: Object, budget: Object) -> bool:
+    """A pod that does no work can go without taking from the budget, where the rest is healthy or the policy says so."""
+    if is_true(pod, "Ready"):
+        return False
+    if (budget.get("spec") or {}).get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    status = budget.get("status") or {}
+    desired: int = status.get("desiredHealthy") or 0
+    return desired > 0 and (status.get("currentHealthy") or 0) >= desired
+
+
+async def _take_from(api: API, stored: Stored, pod: str, *, dry_run: bool) -> None:
+    """One disruption less. Raises ``TooManyRequests`` where none is left."""
+    current: Stored | None = stored
+    for _ in range(MAX_ATTEMPTS):
+        if current is None:
+            return
+        reduced = _reduced(current.obj, pod, times.format_time(api.clock.now()))
+        if dry_run:
+            return
+        try:
+            await api.objects.update(current.key, reduced, expected_revision=current.revision)
+        except Modified as lost:
+            current = lost.current
+        else:
+            return
+    name = stored.obj["metadata"]["name"]
+    raise Timeout(f'couldn\'t update PodDisruptionBudget "{name}" due to conflicts', retry_after_s=RETRY_AFTER_S)
+
+
+def _reduced(budget: Object, pod: str, now: str) -> Object:
+    name, status = budget["metadata"]["name"], dict(budget.get("status") or {})
+    if (status.get("observedGeneration") or 0) < (budget["metadata"].get("generation") or 0):
+        raise _too_many(f"The disruption budget {name} is still being processed by the server.")
+    allowed = status.get("disruptionsAllowed") or 0
+    if allowed < 0:
+        raise Forbidden.of(PODDISRUPTIONBUDGETS, name, "pdb disruptions allowed is negative")
+    disrupted = status.get("disruptedPods") or {}
+    if len(disrupted) > MAX_DISRUPTED_PODS:
+        raise Forbidden.of(
+            PODDISRUPTIONBUDGETS, name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+        )
+    if allowed == 0:
+        reason = (condition(budget, "DisruptionAllowed") or {}).get("reason")
+        if reason == "SyncFailed":
+            raise _too_many(
+                f"The disruption budget {name} does not allow evicting pods currently because it failed sync"
+            )
+        raise _too_many(
+            f"The disruption budget {name} needs {status.get('desiredHealthy') or 0} healthy pods and has "
+            f"{status.get('currentHealthy') or 0} currently"
+        )
+    status["disruptionsAllowed"] = allowed - 1
+    status["disruptedPods"] = {**disrupted, pod: now}
+    if allowed == 1:
+        others = [entry for entry in status.get("conditions") or () if entry.get("type") != "DisruptionAllowed"]
+        exhausted = {
+            "type": "DisruptionAllowed",
+            "status": "False",
+            "reason": "InsufficientPods",
+            "message": "",
+            "lastTransitionTime": now,
+            "observedGeneration": status.get("observedGeneration") or 0,
+        }
+        status["conditions"] = [*others, exhausted]
+    return {**budget, "status": status}
+
+
+def _too_many(why: str) -> TooManyRequests:
+    return TooManyRequests(
+        "Cannot evict pod as it would violate the pod's disruption budget.",
+        details={"causes": [{"reason": "DisruptionBudget", "message": why}]},
+        retry_after_s=RETRY_AFTER_S,
+    )
+
+
+async def _delete(api: API, served: Served, call: Call, options: DeleteOptions) -> None:
+    """Say in the pod's status why it goes, then delete it."""
+    if not options.dry_run:
+        revised = await _mark(api, served, call, options)
+        if options.resource_version is not None:
+            options = replace(options, resource_version=str(revised))
+    await deletion.delete_object(api, served, call, call.info.namespace, call.info.name, options)
+
+
+async def _mark(api: API, served: Served, call: Call, options: DeleteOptions) -> int:
+    key = served.key(call.info.namespace, call.info.name)
+    stored = await api.objects.get(key)
+    for _ in range(MAX_ATTEMPTS):
+        if stored is None:
+            raise NotFound.of(PODS, call.info.name)
+        deletion.check_preconditions(served, stored.obj, options)
+        status = stored.obj.get("status") or {}
+        target = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+            "lastProbeTime": None,
+            "lastTransitionTime": times.format_time(api.clock.now()),
+        }
+        if is_true(stored.obj, "DisruptionTarget"):
+            return stored.revision
+        others = [entry for entry in status.get("conditions") or () if entry.get("type") != "DisruptionTarget"]
+        marked = {**stored.obj, "status": {**status, "conditions": [*others, target]}}
+        try:
+            return (await api.objects.update(key, marked, expected_revision=stored.revision)).revision
+        except Modified as lost:
+            stored = lost.current
+    raise Conflict.modified(PODS, call.info.name)
+
+
+_conforms: Endpoint = evict

@@ -1,0 +1,397 @@
+"""HTTP/1.1 for a request core: bytes on sockets to ``Request`` values and ``Response`` values to bytes.
+
+aiohttp parses requests and keeps connections; responses are written to the transport here, because that is half of the
+cost of a request, and because watches and large lists need their own pace (docs/architecture.md has the numbers).
+
+Bounds: header size and count, body size (the core refuses what is larger), the time a body may take, what may wait in a
+connection's write buffer, the time a client may take to empty it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion10
+from aiohttp.web_protocol import RequestHandler
+
+from steersman.apiserver.relay import TransportConnection
+from steersman.meta.wire import Handler, Peer, Request, Response, WatchFrame
+
+log = logging.getLogger(__name__)
+
+HEADER_FIELD_LIMIT_BYTES = 64 * 1024
+HEADER_COUNT_LIMIT = 512
+IDLE_TIMEOUT_S = 90
+"""Of a connection without a request, and of a request whose header does not come to an end."""
+BODY_TIMEOUT_S = 30.0
+"""A body has to come within this time, plus what 64 KiB/s would take."""
+DRAIN_TIMEOUT_S = 60.0
+"""A client that takes nothing for so long while something waits for it is cut."""
+WRITE_BUFFER_BYTES = 256 * 1024
+"""What may wait in a connection's buffer before its response is held up."""
+_SLICE_BYTES = 64 * 1024
+_CHUNKED_END = b"0\r\n\r\n"
+_UNSAFE = ("\r", "\n", "\0")
+
+_PHRASES: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
+
+
+class _Written(web.StreamResponse):
+    """Tells aiohttp that the response is written already."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._reusable = keep_alive
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._reusable
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+_KEEP = _Written(keep_alive=True)
+_CLOSE = _Written(keep_alive=False)
+
+
+class _Server(web.Server):
+    """Remembers who is at the other end of each connection."""
+
+    peers: dict[RequestHandler, Peer]
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self.peers[handler] = _peer(transport)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        self.peers.pop(handler, None)
+        super().connection_lost(handler, exc)
+
+
+def _peer(transport: asyncio.Transport) -> Peer:
+    name = transport.get_extra_info("peername")
+    address = str(name[0]) if isinstance(name, tuple) and name else ""
+    secured = transport.get_extra_info("ssl_object")
+    certificate = secured.getpeercert(binary_form=True) if secured is not None else None
+    return Peer(address=address, certificate_der=certificate)
+
+
+@lru_cache(maxsize=4096)
+def _parsed_query(text: str) -> Mapping[str, list[str]]:
+    return parse_qs(text, keep_blank_values=True)
+
+
+class HTTPServer:
+    """Serves ``handler`` on any number of addresses until it is closed."""
+
+    def __init__(self, handler: Handler, *, max_body_bytes: int, streams_body: Any = None) -> None:
+        self._handler = handler
+        self._max_body_bytes = max_body_bytes
+        self._streams_body = streams_body or (lambda method, path: False)
+        self._server: _Server | None = None
+        self._listeners: list[asyncio.Server] = []
+        self._taken_over: set[TransportConnection] = set()
+        self.is_stopping = False
+
+    async def listen(self, host: str, port: int, *, tls: ssl.SSLContext | None = None, backlog: int = 1024) -> int:
+        """Start to accept connections; returns the port (of interest where 0 was asked for)."""
+        if self._server is None:
+            self._server = _Server(
+                self._serve,
+                handler_cancellation=True,
+                access_log=None,
+                keepalive_timeout=IDLE_TIMEOUT_S,
+                max_line_size=HEADER_FIELD_LIMIT_BYTES,
+                max_field_size=HEADER_FIELD_LIMIT_BYTES,
+                max_headers=HEADER_COUNT_LIMIT,
+                auto_decompress=False,
+                lingering_time=0.0,
+            )
+            self._server.peers = {}
+        options: dict[str, Any] = {"ssl": tls, "ssl_handshake_timeout": 15.0} if tls is not None else {}
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(self._server, host, port, backlog=backlog, **options)
+        self._listeners.append(listener)
+        found: int = listener.sockets[0].getsockname()[1]
+        return found
+
+    async def close(self, *, grace_s: float = 10.0) -> None:
+        """Accept nothing more, let what is in work finish for ``grace_s``, then cut the rest."""
+        self.is_stopping = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in tuple(self._taken_over):
+            await connection.close()
+        if self._server is not None:
+            self._server.pre_shutdown()
+            transports = [handler.transport for handler in self._server.connections]
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._server.shutdown(timeout=grace_s), grace_s + 1.0)
+            for transport in transports:
+                if isinstance(transport, asyncio.Transport):
+                    transport.abort()
+        self._listeners.clear()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            return _CLOSE
+        keep_alive = bool(request.keep_alive) and not self.is_stopping
+        wanted, is_whole = await self._request(request)
+        if wanted is None:
+            _write_head(transport, 408, {"content-length": "0", "connection": "close"})
+            return _CLOSE
+        response = await self._handler(wanted)
+        if response.upgrade is not None:
+            return await self._upgrade(request, transport, response)
+        if not is_whole or not request.content.is_eof():
+            keep_alive = False
+        writer = _Writer(request, transport, keep_alive=keep_alive)
+        try:
+            return await writer.write(response)
+        except ConnectionError:
+            return _CLOSE
+        except TimeoutError:
+            transport.abort()
+            return _CLOSE
+
+    async def _request(self, request: web.BaseRequest) -> tuple[Request | None, bool]:
+        """The request, and whether all of its body was read. None where the body did not come in time."""
+        raw_path, _, query = request.raw_path.partition("?")
+        if not raw_path.startswith("/"):
+            raw_path = "/" + raw_path.partition("://")[2].partition("/")[2]
+        path = unquote(raw_path) if "%" in raw_path else raw_path
+        headers: dict[str, str] = {}
+        for name, value in request.headers.items():
+            name = name.lower()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        body, is_whole, stream = b"", True, None
+        if request.can_read_body:
+            if headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+                request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self._streams_body(request.method, path):
+                stream, is_whole = _body_stream(request), False
+            else:
+                try:
+                    body = await self._body(request)
+                except TimeoutError:
+                    return None, False
+                is_whole = len(body) <= self._max_body_bytes
+        server = self._server
+        peer = server.peers.get(request.protocol) if server is not None else None
+        wanted = Request(
+            method=request.method,
+            path=path,
+            raw_path=raw_path if raw_path != path else "",
+            query=_parsed_query(query) if query else {},
+            headers=headers,
+            body=body,
+            peer=peer or Peer(),
+            body_stream=stream,
+        )
+        return wanted, is_whole
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """At most one byte more than is allowed. Raises ``TimeoutError``."""
+        content = request.content
+        limit = self._max_body_bytes + 1
+        if content.is_eof() and not content._buffer:
+            return b""
+        chunks: list[bytes] = []
+        size_bytes = 0
+        timeout_s = BODY_TIMEOUT_S + self._max_body_bytes / 65536
+        async with asyncio.timeout(timeout_s):
+            while size_bytes < limit:
+                chunk = await asyncio.wait_for(content.readany(), BODY_TIMEOUT_S) if not content.is_eof() else content.read_nowait()  # fmt: skip
+                if not chunk:
+                    break
+                chunks.append(chunk)
+                size_bytes += len(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)[:limit]
+
+    async def _upgrade(
+        self, request: web.BaseRequest, transport: asyncio.Transport, response: Response
+    ) -> web.StreamResponse:
+        """Write the head and hand the connection over until the response is done with it."""
+        if response.upgrade is None:
+            return _CLOSE
+        connection = TransportConnection(transport, on_lost=request.protocol.connection_lost)
+        self._taken_over.add(connection)
+        connection.take_over()
+        _write_head(transport, response.status, response.headers)
+        try:
+            await response.upgrade(connection)
+        except ConnectionError as error:
+            log.debug("upgraded connection ended: %s", error)
+        finally:
+            self._taken_over.discard(connection)
+            await connection.close()
+        return _CLOSE
+
+
+async def _body_stream(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    async for chunk in request.content.iter_any():
+        yield chunk
+
+
+def _write_head(transport: asyncio.WriteTransport, status: int, headers: Mapping[str, str]) -> None:
+    transport.write(_head(status, headers, ""))
+
+
+def _head(status: int, headers: Mapping[str, str], more: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} {_PHRASES.get(status, 'Unknown')}"]
+    for name, value in headers.items():
+        if "\n" in value or "\r" in value or "\0" in value:
+            for character in _UNSAFE:
+                value = value.replace(character, " ")
+        lines.append(f"{name}: {value}")
+    lines.append(f"{more}\r\n")
+    return "\r\n".join(lines).encode("utf-8", errors="replace")
+
+
+class _Writer:
+    """Writes one response."""
+
+    def __init__(self, request: web.BaseRequest, transport: asyncio.Transport, *, keep_alive: bool) -> None:
+        self._transport = transport
+        self._drain = request.writer.drain
+        self._is_head = request.method == "HEAD"
+        self._can_chunk = request.version > HttpVersion10
+        self._keep_alive = keep_alive
+
+    async def write(self, response: Response) -> web.StreamResponse:
+        transport = self._transport
+        if transport.is_closing():
+            await _close_source(response)
+            return _CLOSE
+        if response.watch is not None:
+            return await self._write_watch(response)
+        if response.stream is not None:
+            return await self._write_stream(response)
+        body = response.body or b"".join(response.slices)
+        has_body = response.status != 204 and response.status != 304
+        more = f"content-length: {len(body)}\r\n" if has_body else ""
+        head = _head(response.status, response.headers, more + self._connection())
+        if self._is_head or not body:
+            transport.write(head)
+        elif len(body) <= _SLICE_BYTES:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            for start in range(0, len(body), _SLICE_BYTES):
+                transport.write(body[start : start + _SLICE_BYTES])
+                await self._flow()
+        return self._outcome()
+
+    def _connection(self) -> str:
+        if self._keep_alive:
+            return "" if self._can_chunk else "connection: keep-alive\r\n"
+        return "connection: close\r\n"
+
+    def _outcome(self) -> web.StreamResponse:
+        return _KEEP if self._keep_alive else _CLOSE
+
+    async def _flow(self) -> None:
+        """Wait while the client is slow. Raises ``TimeoutError`` when it is too slow, ``ConnectionError`` when it is gone."""
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        if self._transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                await self._drain()
+        else:
+            await asyncio.sleep(0)
+
+    async def _write_stream(self, response: Response) -> web.StreamResponse:
+        transport, stream = self._transport, response.stream
+        if stream is None:
+            return _CLOSE
+        chunked = "content-length" not in response.headers and self._can_chunk
+        if "content-length" not in response.headers and not self._can_chunk:
+            self._keep_alive = False
+        more = "transfer-encoding: chunked\r\n" if chunked else ""
+        transport.write(_head(response.status, response.headers, more + self._connection()))
+        try:
+            if not self._is_head:
+                async for data in stream:
+                    if data:
+                        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+                        await self._flow()
+                if chunked:
+                    transport.write(_CHUNKED_END)
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception:
+            log.exception("a streamed response broke off")
+            transport.abort()
+            return _CLOSE
+        finally:
+            await _close(stream)
+        return self._outcome()
+
+    async def _write_watch(self, response: Response) -> web.StreamResponse:
+        transport, watch = self._transport, response.watch
+        if watch is None:
+            return _CLOSE
+        chunked = self._can_chunk
+        if not chunked:
+            self._keep_alive = False
+        more = "transfer-encoding: chunked\r\n" if chunked else ""
+        transport.write(_head(response.status, response.headers, more + self._connection()))
+        try:
+            async for frames in watch:
+                for data in _joined(frames):
+                    transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+                    if transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
+                        await self._flow()
+                if transport.is_closing():
+                    return _CLOSE
+            if chunked:
+                transport.write(_CHUNKED_END)
+        finally:
+            await _close(watch)
+        return self._outcome()
+
+
+def _joined(frames: list[WatchFrame]) -> list[bytes]:
+    """The frames' bytes in pieces that are worth a chunk each."""
+    if len(frames) == 1:
+        return [frames[0].data]
+    pieces: list[bytes] = []
+    group: list[bytes] = []
+    size_bytes = 0
+    for frame in frames:
+        group.append(frame.data)
+        size_bytes += len(frame.data)
+        if size_bytes >= _SLICE_BYTES:
+            pieces.append(b"".join(group))
+            group, size_bytes = [], 0
+    if group:
+        pieces.append(b"".join(group))
+    return pieces
+
+
+async def _close_source(response: Response) -> None:
+    for source in (response.stream, response.watch):
+        if source is not None:
+            await _close(source)
+
+
+async def _close(source: Any) -> None:
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()

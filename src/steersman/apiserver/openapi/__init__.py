@@ -1,0 +1,1 @@
+"""``/openapi``: what clients know of the kinds' structure."""

@@ -1,0 +1,238 @@
+"""Which plugins an API server has: authenticators, authorizers, admission, answers to reviews; chosen by configuration.
+
+To add an admission plugin: write its file in ``admission/`` and add its row to ``ADMISSION``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from steersman.aio.clock import Clock
+from steersman.apiserver.admission.api import AdmissionPlugin, Reader
+from steersman.apiserver.admission.defaultingressclass import DefaultIngressClass
+from steersman.apiserver.admission.defaultstorageclass import DefaultStorageClass
+from steersman.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
+from steersman.apiserver.admission.limitranger import LimitRanger
+from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from steersman.apiserver.admission.noderestriction import NodeRestriction
+from steersman.apiserver.admission.priority import Priority
+from steersman.apiserver.admission.rbacescalation import RBACEscalation
+from steersman.apiserver.admission.runtimeclass import RuntimeClass
+from steersman.apiserver.admission.serviceaccount import ServiceAccount
+from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
+from steersman.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
+from steersman.apiserver.authn.api import Authenticator
+from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig
+from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
+from steersman.apiserver.authn.tokens import TokenIssuer, TokenVerifier, load_keys
+from steersman.apiserver.authn.x509 import X509Authenticator, load_authorities
+from steersman.apiserver.authz.alwaysallow import AlwaysAllowAuthorizer
+from steersman.apiserver.authz.alwaysdeny import AlwaysDenyAuthorizer
+from steersman.apiserver.authz.api import Authorizer
+from steersman.apiserver.authz.masters import SystemMastersAuthorizer
+from steersman.apiserver.authz.node import NodeAuthorizer
+from steersman.apiserver.authz.rbac import RBACAuthorizer
+from steersman.apiserver.authz.union import UnionAuthorizer
+from steersman.apiserver.call import Call
+from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.endpoints.api import Endpoint
+from steersman.apiserver.endpoints.reviews import reviewing, token_requesting
+from steersman.apiserver.filters.audit import AuditSink
+from steersman.apiserver.filters.flowcontrol import FlowController
+from steersman.apiserver.reviews.access import review_access, review_own_access, review_own_rules
+from steersman.apiserver.reviews.identity import review_self, review_token
+from steersman.apiserver.reviews.token_request import TokenRequests
+from steersman.meta.errors import ServiceUnavailable
+from steersman.meta.objects import Object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugins:
+    """What is plugged into a server."""
+
+    authenticators: Sequence[Authenticator] = ()
+    authorizer: Authorizer
+    admission: Sequence[AdmissionPlugin] = ()
+    verbs: Mapping[tuple[str, str, str], Endpoint] = field(default_factory=dict)
+    """(group, plural, verb) -> endpoint of kinds that are not stored, e.g. reviews."""
+    subresources: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = field(default_factory=dict)
+    audit: AuditSink | None = None
+    flow_controller: FlowController | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What plugins are made from."""
+
+    config: APIServerConfig
+    reader: Reader
+    clock: Clock
+    rng: random.Random
+
+
+class UnknownPlugin(ValueError):
+    """A name in the configuration that no plugin has."""
+
+
+_AdmissionFactory = Callable[[Surroundings], AdmissionPlugin]
+
+ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
+    NamespaceLifecycle.NAME: (lambda of: NamespaceLifecycle(of.reader), True),
+    LimitRanger.NAME: (lambda of: LimitRanger(of.reader), True),
+    ServiceAccount.NAME: (lambda of: ServiceAccount(of.reader, rng=of.rng), True),
+    NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader), False),
+    TaintNodesByCondition.NAME: (lambda of: TaintNodesByCondition(), True),
+    Priority.NAME: (lambda of: Priority(of.reader), True),
+    DefaultTolerationSeconds.NAME: (lambda of: DefaultTolerationSeconds(), True),
+    DefaultStorageClass.NAME: (lambda of: DefaultStorageClass(of.reader), True),
+    StorageObjectInUseProtection.NAME: (lambda of: StorageObjectInUseProtection(), True),
+    RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
+    DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
+}
+"""Name -> (how it is made, whether it is on unless switched off), in upstream's order."""
+
+
+def admission(of: Surroundings) -> list[AdmissionPlugin]:
+    """The plugins that ``--enable-admission-plugins`` and ``--disable-admission-plugins`` leave. Raises ``UnknownPlugin``."""
+    enabled, disabled = set(of.config.enabled_admission_plugins), set(of.config.disabled_admission_plugins)
+    unknown = (enabled | disabled) - set(ADMISSION)
+    if unknown:
+        raise UnknownPlugin(
+            f"admission plugins {', '.join(sorted(unknown))} are unknown; known are {', '.join(ADMISSION)}"
+        )
+    if enabled & disabled:
+        raise UnknownPlugin(
+            f"{', '.join(sorted(enabled & disabled))} in both enable-admission-plugins and disable-admission-plugins"
+        )
+    return [
+        make(of)
+        for name, (make, is_default) in ADMISSION.items()
+        if name not in disabled and (is_default or name in enabled)
+    ]
+
+
+def assemble(of: Surroundings) -> Plugins:
+    """Everything that the configuration asks for. Raises ``ValueError`` for what it asks for in vain."""
+    config = of.config
+    rbac = RBACAuthorizer(of.reader) if "RBAC" in config.authorization_modes else None
+    authorizer = UnionAuthorizer(
+        (SystemMastersAuthorizer(), *(_authorizer(of, mode, rbac) for mode in config.authorization_modes))
+    )
+    tokens = _service_accounts(of)
+    plugins = admission(of)
+    if rbac is not None:
+        plugins.append(RBACEscalation(of.reader, authorizer, rbac))
+    return Plugins(
+        authenticators=_authenticators(of, tokens),
+        authorizer=authorizer,
+        admission=plugins,
+        verbs=_reviews(of, authorizer, rbac, tokens),
+        subresources={("", "serviceaccounts", "token"): {"create": _token_endpoint(of)}},
+    )
+
+
+def _authorizer(of: Surroundings, mode: str, rbac: RBACAuthorizer | None) -> Authorizer:
+    match mode:
+        case "RBAC" if rbac is not None:
+            return rbac
+        case "Node":
+            return NodeAuthorizer(of.reader)
+        case "AlwaysAllow":
+            return AlwaysAllowAuthorizer()
+        case "AlwaysDeny":
+            return AlwaysDenyAuthorizer()
+        case _:
+            raise UnknownPlugin(f'"{mode}" is not a supported authorization mode')
+
+
+def _service_accounts(of: Surroundings) -> ServiceAccountAuthenticator | None:
+    config = of.config
+    pems = list(config.service_account_keys)
+    if not pems and config.service_account_signing_key:
+        pems = [config.service_account_signing_key]
+    keys = [key for pem in pems for key in load_keys(pem)]
+    if not keys:
+        return None
+    audiences = config.api_audiences or (config.service_account_issuer,)
+    verifier = TokenVerifier(issuers=(config.service_account_issuer,), keys=keys, audiences=audiences, clock=of.clock)
+    return ServiceAccountAuthenticator(verifier, of.reader, clock=of.clock)
+
+
+def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None) -> list[Authenticator]:
+    config = of.config
+    found: list[Authenticator] = []
+    if config.request_header_client_ca:
+        headers = config.request_header
+        found.append(
+            RequestHeaderAuthenticator(
+                RequestHeaderConfig(
+                    authorities=load_authorities(config.request_header_client_ca),
+                    allowed_names=headers.get("allowed_names", ()),
+                    username_headers=headers.get("username_headers", ("x-remote-user",)),
+                    group_headers=headers.get("group_headers", ("x-remote-group",)),
+                    extra_prefixes=headers.get("extra_headers_prefixes", ("x-remote-extra-",)),
+                )
+            )
+        )
+    if config.client_ca:
+        found.append(X509Authenticator(load_authorities(config.client_ca), clock=of.clock))
+    if tokens is not None:
+        found.append(tokens)
+    return found
+
+
+def _reviews(
+    of: Surroundings,
+    authorizer: Authorizer,
+    rbac: RBACAuthorizer | None,
+    tokens: ServiceAccountAuthenticator | None,
+) -> Mapping[tuple[str, str, str], Endpoint]:
+    async def access(review: Object, call: Call) -> Object:
+        return await review_access(review, authorizer, namespace=call.info.namespace)
+
+    async def own_access(review: Object, call: Call) -> Object:
+        return await review_own_access(review, call.user, authorizer)
+
+    async def own_rules(review: Object, call: Call) -> Object:
+        return review_own_rules(review, call.user, rbac)
+
+    async def token(review: Object, call: Call) -> Object:
+        if tokens is None:
+            raise ServiceUnavailable("no key is configured that verifies tokens")
+        return review_token(review, tokens)
+
+    async def self_(review: Object, call: Call) -> Object:
+        return review_self(review, call.user, now_s=of.clock.now())
+
+    authentication, authorization = "authentication.k8s.io", "authorization.k8s.io"
+    return {
+        (authentication, "tokenreviews", "create"): reviewing(token),
+        (authentication, "selfsubjectreviews", "create"): reviewing(self_),
+        (authorization, "subjectaccessreviews", "create"): reviewing(access),
+        (authorization, "localsubjectaccessreviews", "create"): reviewing(access),
+        (authorization, "selfsubjectaccessreviews", "create"): reviewing(own_access),
+        (authorization, "selfsubjectrulesreviews", "create"): reviewing(own_rules),
+    }
+
+
+def _token_endpoint(of: Surroundings) -> Endpoint:
+    config = of.config
+    requests: TokenRequests | None = None
+    if config.service_account_signing_key:
+        issuer = TokenIssuer(
+            issuer=config.service_account_issuer,
+            private_key_pem=config.service_account_signing_key,
+            clock=of.clock,
+            rng=of.rng,
+        )
+        audiences = config.api_audiences or (config.service_account_issuer,)
+        requests = TokenRequests(issuer, of.reader, audiences=audiences)
+
+    async def answer(request: Object, call: Call) -> Object:
+        if requests is None:
+            raise ServiceUnavailable("no key is configured that signs tokens")
+        return requests.answer(request, namespace=call.info.namespace, name=call.info.name, now_s=of.clock.now())
+
+    return token_requesting(answer)

@@ -1,0 +1,38 @@
+"""``/version``."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from steersman.apiserver import respond
+from steersman.apiserver.call import Call
+from steersman.meta.objects import Object
+from steersman.meta.wire import Response
+
+GIT_VERSION = "v1.36.0"
+"""The version of Kubernetes that is served."""
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def version_info() -> Object:
+    machine = platform.machine()
+    return {
+        "major": "1",
+        "minor": "36",
+        "emulationMajor": "1",
+        "emulationMinor": "36",
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "35",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": f"steersman-{metadata.version('steersman')}",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": platform.python_implementation().lower(),
+        "platform": f"{platform.system().lower()}/{_MACHINES.get(machine, machine)}",
+    }
+
+
+async def serve_version(call: Call) -> Response:
+    return respond.value(call, version_info())

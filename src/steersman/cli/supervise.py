@@ -1,0 +1,64 @@
+"""``steersman supervise``: the process behind ``up``. Not for people, but harmless: it runs what the cluster's file says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+import click
+
+
+@click.command(hidden=True)
+@click.option("--data-dir", required=True, type=click.Path(path_type=Path))
+def command(data_dir: Path) -> None:
+    """Keep the programs of a local cluster running until SIGTERM; read its configuration again on SIGHUP."""
+    from steersman.cluster.configuration import Layout
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    asyncio.run(_run(Layout.of(data_dir, is_root=os.geteuid() == 0)))
+
+
+async def _run(layout: object) -> None:
+    from steersman.aio.clock import SystemClock
+    from steersman.cluster import configuration, nodes
+    from steersman.cluster.configuration import Layout
+    from steersman.cluster.containerd import ContainerdError
+    from steersman.cluster.programs import programs
+    from steersman.cluster.supervisor import ProgramSpec, Supervisor
+
+    assert isinstance(layout, Layout)
+    clock = SystemClock()
+
+    def read_programs() -> list[ProgramSpec]:
+        config = configuration.load(layout)
+        return programs(config, layout) if config is not None else []
+
+    async def keep_containerd() -> None:
+        """containerd is nobody's child, so it is looked after by looking."""
+        while True:
+            await clock.sleep(2.0)
+            config = configuration.load(layout)
+            if config is None:
+                continue
+            for node in config.nodes:
+                instance = nodes.containerd_of(config, layout, node, clock=clock)
+                if layout.containerd_socket(node.name).exists() and not instance.pid():
+                    logging.error("containerd of %s ended; starting it again", node.name)
+                    try:
+                        await instance.start()
+                    except ContainerdError as error:
+                        logging.error("%s", error)
+
+    supervisor = Supervisor(read_programs, state_file=layout.state, clock=clock)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
+    keeping = asyncio.ensure_future(keep_containerd())
+    try:
+        await supervisor.run()
+    finally:
+        keeping.cancel()

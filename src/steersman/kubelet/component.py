@@ -1,0 +1,463 @@
+"""The kubelet: runs the pods that are bound to its node and reports what becomes of them.
+
+One ``PodWorker`` per pod does the work; this class brings pods to workers (from the API and from manifests), news from
+the runtime to workers (``Pleg``), and what workers say to the API (``StatusManager``, events). Started anew it takes
+over what runs: nothing is stopped because the kubelet was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping, Sequence
+
+from steersman.aio.clock import Clock
+from steersman.aio.tasks import TaskGroup
+from steersman.client.api import Client
+from steersman.client.informer import Change
+from steersman.kubelet import admission, orphans, podspec
+from steersman.kubelet.configuration import KubeletConfig
+from steersman.kubelet.crash_backoff import CrashBackoff
+from steersman.kubelet.environment import EnvironmentFailed, service_variables
+from steersman.kubelet.feeds import Feeds
+from steersman.kubelet.images import ImageManager
+from steersman.kubelet.inspector import Fingerprint, Inspector
+from steersman.kubelet.instructions import Record, Terminate
+from steersman.kubelet.mirror_pods import sync_mirrors
+from steersman.kubelet.node import NodeAgent
+from steersman.kubelet.platform import Platform
+from steersman.kubelet.pleg import Pleg
+from steersman.kubelet.pod_lookup import PodLookupTable
+from steersman.kubelet.pod_operations import PodOperations
+from steersman.kubelet.pod_worker import PodWorker, WorkerTools
+from steersman.kubelet.records import PodRecord
+from steersman.kubelet.references import References
+from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
+from steersman.kubelet.shared import Shared
+from steersman.kubelet.static_pods import StaticPods
+from steersman.kubelet.status import TERMINAL, NodeFacts
+from steersman.kubelet.volume_manager import MountFailed
+from steersman.meta import objects
+from steersman.meta.objects import Object
+from steersman.meta.resources import PODS
+
+INSPECT_AFTER_S = 0.05
+"""How long news of a pod wait for more before the pod is inspected."""
+RUNTIME_RETRY_S = 0.5
+HOUSEKEEPING_S = 30.0
+REMOVE_RETRY_S = 5.0
+log = logging.getLogger(__name__)
+
+
+class Kubelet:
+    """One node's agent. ``run`` it; it owns everything it starts."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        clock: Clock,
+        config: KubeletConfig,
+        runtime: Runtime,
+        platform: Platform,
+        rng: random.Random,
+        shared: Shared | None = None,
+    ) -> None:
+        """``shared``: run by the caller, for several kubelets; without it this one has its own."""
+        self._client = client
+        self._clock = clock
+        self._config = config
+        self._runtime = runtime
+        self._platform = platform
+        self._rng = rng
+        self._owns_shared = shared is None
+        self._shared = shared or Shared(
+            client,
+            clock=clock,
+            feeds=Feeds(client, clock=clock, node_name=config.node_name),
+            host=config.node_name,
+        )
+        self._group = TaskGroup(f"kubelet/{config.node_name}")
+        self._inspector = Inspector(runtime, clock=clock)
+        self._pleg = Pleg(runtime, self._inspector, clock=clock, changed=self._on_runtime_change)
+        self._references = References(client, clock=clock, changed=self._on_reference_change)
+        self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls)
+        self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
+        self._settings = platform.settings(config, recursive_read_only=False)
+        self._operations = PodOperations(
+            runtime=runtime,
+            volumes=self._volumes,
+            images=self._images,
+            handlers=platform.handlers,
+            cgroups=platform.cgroups,
+            paths=platform.paths,
+            source=self._references,
+            services=self._service_variables,
+            node=lambda: self._settings,
+            clock=clock,
+        )
+        self._agent = NodeAgent(
+            client=client,
+            clock=clock,
+            config=config,
+            facts=platform.facts,
+            addresses=platform.addresses,
+            runtime=runtime,
+            pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
+            registered=self._on_node,
+        )
+        self._tools: WorkerTools | None = None
+        self._workers: dict[str, PodWorker] = {}
+        self._in_runtime: set[str] = set()
+        self._static: Mapping[str, Object] = {}
+        self._mirrors: dict[str, Object] = {}
+        self._registered = asyncio.Event()
+        self._sync_mirrors = asyncio.Event()
+        self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
+
+    @property
+    def node(self) -> Object | None:
+        """The Node as last read or written."""
+        return self._agent.node
+
+    @property
+    def workers(self) -> Mapping[str, PodWorker]:
+        """By pod uid."""
+        return self._workers
+
+    def ready(self) -> bool:
+        """Registered, the runtime answers, and the pods of this node are known."""
+        return self._registered.is_set() and self._pleg.healthy and self._shared.feeds.pods.synced
+
+    async def run(self) -> None:
+        """Until cancelled. Containers keep running afterwards."""
+        async with self._group as group:
+            if self._owns_shared:
+                group.supervise(self._shared.run, name="shared", clock=self._clock)
+            group.supervise(self._agent.run, name="node", clock=self._clock)
+            await self._connect()
+            group.supervise(self._pleg.relist, name="relist", clock=self._clock)
+            group.supervise(self._pleg.follow, name="events", clock=self._clock)
+            if self._config.static_pod_path is not None:
+                static = StaticPods(
+                    self._config.static_pod_path,
+                    node_name=self._config.node_name,
+                    clock=self._clock,
+                    check_s=self._config.static_pod_check_s,
+                    changed=self._on_static,
+                )
+                group.supervise(static.run, name="static pods", clock=self._clock)
+                group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
+            group.supervise(self._follow_api, name="pods", clock=self._clock)
+            try:
+                await group.wait()
+            finally:
+                self._shared.feeds.detach(self._config.node_name)
+                for worker in self._workers.values():
+                    await worker.close()
+                await self._references.close()
+
+    async def _connect(self) -> None:
+        """Wait for the runtime, and learn what it runs already."""
+        while True:
+            try:
+                version = await self._runtime.version()
+                status = await self._runtime.status()
+                self._in_runtime = set(await self._pleg.list_once())
+                break
+            except RuntimeServiceError as error:
+                log.warning("the container runtime does not answer: %s", error)
+                await self._clock.sleep(RUNTIME_RETRY_S)
+        recursive = any(item.recursive_read_only_mounts for item in status.handlers if not item.name)
+        self._settings = self._platform.settings(self._config, recursive_read_only=recursive)
+        await asyncio.to_thread(self._platform.cgroups.prepare)
+        self._tools = WorkerTools(
+            operations=self._operations,
+            inspector=self._inspector,
+            handlers=self._platform.handlers,
+            clock=self._clock,
+            timers=self._shared.timers,
+            rng=self._rng,
+            spawn=self._group.spawn,
+            listener=self,
+            node=NodeFacts(
+                host_ips=self._platform.addresses,
+                runtime_name=self._config.runtime_name or version.runtime_name,
+                recursive_read_only=recursive,
+            ),
+            crash_backoff=lambda: CrashBackoff(cap_s=self._config.max_container_restart_s),
+        )
+
+    # -- pods from the API
+
+    async def _follow_api(self) -> None:
+        await self._shared.feeds.pods.wait_synced()
+        if self._config.register_node:
+            await self._registered.wait()
+        self._shared.feeds.attach(self._config.node_name, self._on_api_pod)
+        await self._adopt_orphans()
+        while True:
+            await self._clock.sleep(HOUSEKEEPING_S)
+            await self._keep_house()
+
+    def _on_api_pod(self, change: Change) -> None:
+        pod = change.object
+        if podspec.is_mirror(pod):
+            self._on_mirror(change)
+            return
+        uid = objects.uid(pod)
+        worker = self._workers.get(uid)
+        if change.type == "deleted":
+            if worker is not None:
+                self._let_go(worker)
+        elif worker is None:
+            self._add(pod)
+        else:
+            if self._tokens is not None:
+                self._references.hold(pod)
+            worker.update(pod)
+            self._shared.statuses.look_again(uid)
+
+    def _add(self, pod: Object) -> None:
+        assert self._tools is not None
+        uid = objects.uid(pod)
+        worker = self._workers[uid] = PodWorker(pod, self._tools)
+        if (pod.get("status") or {}).get("phase") not in TERMINAL:
+            if self._platform.paths is not None:
+                self._references.hold(pod)
+            if uid not in self._in_runtime and not objects.is_deleting(pod):
+                verdict = admission.admit(
+                    pod,
+                    others=[self._with_status(other) for other in self._workers.values() if other is not worker],
+                    node=self._agent.node,
+                    allocatable=self._settings.allocatable,
+                )
+                if verdict is not None:
+                    self.announced(pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
+                    worker.terminate(Terminate(verdict=verdict))
+        self._begin(worker)
+
+    def _begin(self, worker: PodWorker) -> None:
+        """Give the worker its first record: an empty one where the runtime has nothing of the pod."""
+        if worker.uid in self._in_runtime:
+            self._inspect_soon(worker.uid, 0.0)
+        else:
+            pod = worker.pod
+            worker.reported(
+                PodRecord(
+                    uid=worker.uid,
+                    name=objects.name(pod),
+                    namespace=objects.namespace(pod),
+                    taken_at_s=self._clock.monotonic(),
+                )
+            )
+
+    def _let_go(self, worker: PodWorker) -> None:
+        worker.terminate(Terminate())
+        if worker.is_finished:
+            self._remove(worker)
+
+    @staticmethod
+    def _with_status(worker: PodWorker) -> Object:
+        return {**worker.pod, "status": worker.machine.status}
+
+    # -- static pods and their mirrors
+
+    def _on_static(self, pods: Mapping[str, Object]) -> None:
+        before, self._static = self._static, pods
+        for uid in before:
+            worker = self._workers.get(uid)
+            if uid not in pods and worker is not None:
+                self._let_go(worker)
+        for uid, pod in pods.items():
+            if uid not in self._workers:
+                self._add(pod)
+        self._sync_mirrors.set()
+
+    def _on_mirror(self, change: Change) -> None:
+        key = change.key
+        if change.type == "deleted":
+            self._mirrors.pop(key, None)
+        else:
+            self._mirrors[key] = change.object
+        for uid, pod in self._static.items():
+            if objects.key_of(pod) == key:
+                self._shared.statuses.look_again(uid)
+        self._sync_mirrors.set()
+
+    async def _keep_mirrors(self) -> None:
+        await self._shared.feeds.pods.wait_synced()
+        await self._registered.wait()
+        while True:
+            await self._sync_mirrors.wait()
+            self._sync_mirrors.clear()
+            await sync_mirrors(
+                self._client,
+                static=list(self._static.values()),
+                mirrors=list(self._mirrors.values()),
+                node=self._agent.node,
+            )
+
+    # -- news from the runtime
+
+    def _on_runtime_change(self, uid: str, fingerprint: Fingerprint | None) -> None:
+        worker = self._workers.get(uid)
+        if worker is None:
+            self._in_runtime.add(uid)
+        elif fingerprint is None or fingerprint != worker.machine.record.fingerprint:
+            self._inspect_soon(uid, INSPECT_AFTER_S)
+
+    def _inspect_soon(self, uid: str, delay_s: float) -> None:
+        asked_s = self._clock.monotonic()
+
+        def inspect() -> None:
+            worker = self._workers.get(uid)
+            if worker is not None and (delay_s == 0 or worker.machine.record.taken_at_s <= asked_s):
+                self._group.spawn(self._inspect(uid), name=f"inspect/{uid}")
+
+        self._shared.timers.after(("inspect", uid), delay_s, inspect)
+
+    async def _inspect(self, uid: str) -> None:
+        try:
+            record = await self._inspector.inspect(uid)
+        except RuntimeServiceError as error:
+            log.warning("cannot inspect pod %s: %s", uid, error)
+            self._inspect_soon(uid, RUNTIME_RETRY_S)
+            return
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.reported(record)
+
+    # -- what workers say (Listener)
+
+    def status_changed(self, pod: Object, status: Object) -> None:
+        self._shared.statuses.set(objects.uid(pod), status, self)
+
+    def announced(self, pod: Object, record: Record) -> None:
+        path = ""
+        if record.container:
+            container = podspec.find_container(pod, record.container)
+            kind = container.kind if container is not None else "app"
+            field = {"app": "containers", "ephemeral": "ephemeralContainers"}.get(kind, "initContainers")
+            path = f"spec.{field}{{{record.container}}}"
+        self._shared.recorder.event(
+            pod, PODS, type=record.type, reason=record.reason, message=record.message, field_path=path
+        )
+
+    def finished(self, uid: str) -> None:
+        worker = self._workers[uid]
+        self._references.release(uid)
+        self._images.forget(uid)
+        if self._tokens is not None:
+            self._tokens.forget(uid)
+        if worker.machine.is_gone:
+            self._remove(worker)
+        else:
+            self._shared.statuses.look_again(uid)
+
+    def _remove(self, worker: PodWorker) -> None:
+        self._group.spawn(self._remove_until_gone(worker), name=f"remove/{objects.key_of(worker.pod)}")
+
+    async def _remove_until_gone(self, worker: PodWorker) -> None:
+        while True:
+            try:
+                await self._operations.remove(worker.pod, await self._inspector.inspect(worker.uid))
+                break
+            except (RuntimeServiceError, OSError) as error:
+                log.warning("cannot remove what is left of %s: %s", podspec.full_name(worker.pod), error)
+                await self._clock.sleep(REMOVE_RETRY_S)
+        uid = worker.uid
+        await worker.close()
+        self._workers.pop(uid, None)
+        self._in_runtime.discard(uid)
+        self._shared.statuses.forget(uid)
+        if uid in self._static:
+            self._add(self._static[uid])
+
+    # -- for the status manager (PodOwner)
+
+    def stored(self, uid: str) -> Object | None:
+        worker = self._workers.get(uid)
+        if worker is None:
+            return None
+        pod = worker.pod
+        if podspec.is_static(pod):
+            return self._mirrors.get(objects.key_of(pod))
+        return self._shared.feeds.pod(objects.namespace(pod), objects.name(pod), uid)
+
+    def is_over(self, uid: str) -> bool:
+        worker = self._workers.get(uid)
+        return worker is None or worker.is_finished
+
+    # -- the rest
+
+    def _on_node(self, node: Object) -> None:
+        self._registered.set()
+
+    def _service_variables(self, namespace: str, links: bool) -> Mapping[str, str]:
+        services = self._shared.feeds.services
+        if not services.synced:
+            raise EnvironmentFailed("services have not yet been read at least once, cannot construct envvars")
+        return service_variables(services.list(), namespace, links=links)
+
+    def _on_reference_change(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is None or worker.machine.state != "syncing":
+            return
+        worker.reference_changed()
+        self._shared.timers.after(("refresh", uid), INSPECT_AFTER_S, lambda: self._refresh_soon(uid))
+
+    def _refresh_soon(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None and worker.machine.mounted and self._volumes.refreshes(worker.pod):
+            self._group.spawn(self._refresh(worker), name=f"refresh/{objects.key_of(worker.pod)}")
+
+    async def _refresh(self, worker: PodWorker) -> None:
+        """Bring the pod's volumes up to date; what they show of a missing object stays as it is."""
+        try:
+            async with worker.volumes_lock:
+                if worker.machine.mounted:
+                    await self._volumes.mount(worker.pod, worker.machine.record.ips)
+        except MountFailed as error:
+            for message in error.messages:
+                self.announced(worker.pod, Record(type="Warning", reason="FailedMount", message=message))
+
+    async def _adopt_orphans(self) -> None:
+        """Stop and remove what the runtime has of pods that no longer exist, and their folders and cgroups."""
+        try:
+            briefs = await self._pleg.list_once()
+        except RuntimeServiceError as error:
+            log.warning("cannot look for orphaned pods: %s", error)
+            return
+        assert self._tools is not None
+        for uid, brief in briefs.items():
+            if uid in self._workers:
+                continue
+            pod = orphans.restored_pod(brief)
+            log.info("stopping orphaned pod %s", podspec.full_name(pod))
+            worker = self._workers[uid] = PodWorker(pod, self._tools)
+            worker.terminate(Terminate())
+            self._in_runtime.add(uid)
+            self._begin(worker)
+        known = {*briefs, *self._workers}
+        for uid in await asyncio.to_thread(orphans.left_over, self._platform.paths, self._platform.cgroups):
+            if uid not in known:
+                try:
+                    await self._operations.tear_down(uid)
+                except OSError as error:
+                    log.warning("cannot remove what is left of pod %s: %s", uid, error)
+
+    async def _keep_house(self) -> None:
+        await self._adopt_orphans()
+        for worker in list(self._workers.values()):
+            for record in orphans.superfluous(worker.machine.record):
+                try:
+                    await self._operations.remove_dead_container(worker.pod, record)
+                except RuntimeServiceError as error:
+                    log.warning("cannot remove a dead container of %s: %s", podspec.full_name(worker.pod), error)
+            if worker.machine.state == "syncing" and self._volumes.refreshes(worker.pod):
+                self._refresh_soon(worker.uid)
+
+    def pods(self) -> Sequence[Object]:
+        return self.lookup.pods()

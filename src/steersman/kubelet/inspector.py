@@ -1,0 +1,115 @@
+"""Asks the runtime about pods: one of them in full, or all of them in brief."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from steersman.aio.clock import Clock
+from steersman.kubelet import records
+from steersman.kubelet.records import ContainerRecord, PodRecord, pod_record
+from steersman.kubelet.runtimes.api import NotFound, RuntimeService
+from steersman.kubelet.runtimes.containers import Container, ContainerFilter, ContainerStatus
+from steersman.kubelet.runtimes.sandboxes import PodSandbox, PodSandboxFilter, PodSandboxStatus
+from steersman.kubelet.termination_message import termination_message
+
+Fingerprint = frozenset[tuple[str, str]]
+"""Ids and states of a pod's sandboxes and containers: differs when something happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodBrief:
+    """One pod in a listing of everything."""
+
+    uid: str
+    name: str
+    namespace: str
+    fingerprint: Fingerprint
+    sandboxes: tuple[PodSandbox, ...]
+    containers: tuple[Container, ...]
+
+
+class Inspector:
+    """Reads a runtime; changes nothing."""
+
+    def __init__(self, runtime: RuntimeService, *, clock: Clock) -> None:
+        self._runtime = runtime
+        self._clock = clock
+
+    async def inspect(self, uid: str) -> PodRecord:
+        """Everything the runtime has of the pod. Raises ``RuntimeServiceError``."""
+        taken_at_s = self._clock.monotonic()
+        labels = {records.POD_UID: uid}
+        sandboxes = await self._runtime.list_pod_sandboxes(PodSandboxFilter(labels=labels))
+        containers = await self._runtime.list_containers(ContainerFilter(labels=labels))
+        statuses = [status for box in sandboxes if (status := await self._sandbox(box.id)) is not None]
+        found = [item for row in containers if (item := await self._container(row)) is not None]
+        return pod_record(uid, statuses, found, taken_at_s=taken_at_s)
+
+    async def list_all(self) -> Mapping[str, PodBrief]:
+        """Every pod in the runtime, by uid. Raises ``RuntimeServiceError``."""
+        boxes: dict[str, list[PodSandbox]] = defaultdict(list)
+        rows: dict[str, list[Container]] = defaultdict(list)
+        for box in await self._runtime.list_pod_sandboxes():
+            boxes[box.labels.get(records.POD_UID) or box.metadata.uid].append(box)
+        for row in await self._runtime.list_containers():
+            uid = row.labels.get(records.POD_UID)
+            if uid:
+                rows[uid].append(row)
+        return {uid: _brief(uid, boxes.get(uid, ()), rows.get(uid, ())) for uid in {*boxes, *rows}}
+
+    async def _sandbox(self, sandbox_id: str) -> PodSandboxStatus | None:
+        try:
+            return await self._runtime.pod_sandbox_status(sandbox_id)
+        except NotFound:
+            return None
+
+    async def _container(self, row: Container) -> ContainerRecord | None:
+        try:
+            status = await self._runtime.container_status(row.id)
+        except NotFound:
+            return None
+        return ContainerRecord(sandbox_id=row.sandbox_id, status=await with_termination_message(status))
+
+
+async def with_termination_message(status: ContainerStatus) -> ContainerStatus:
+    """``status`` with what the container left behind as its last words, where it has ended."""
+    if status.state != "EXITED":
+        return status
+    path = status.annotations.get(records.TERMINATION_MESSAGE_PATH)
+    host = next((mount.host_path for mount in status.mounts if mount.container_path == path), "")
+    if not host and not status.log_path:
+        return status
+    policy = status.annotations.get(records.TERMINATION_MESSAGE_POLICY) or "File"
+    message = await asyncio.to_thread(
+        termination_message,
+        Path(host) if host else None,
+        Path(status.log_path) if status.log_path else None,
+        from_logs=policy == "FallbackToLogsOnError" and status.exit_code != 0,
+    )
+    if not message:
+        return status
+    return replace(status, message=f"{status.message}: {message}" if status.message else message)
+
+
+def _brief(uid: str, boxes: Iterable[PodSandbox], rows: Iterable[Container]) -> PodBrief:
+    sandboxes, containers = tuple(boxes), tuple(rows)
+    name = namespace = ""
+    if sandboxes:
+        name, namespace = sandboxes[0].metadata.name, sandboxes[0].metadata.namespace
+    elif containers:
+        labels = containers[0].labels
+        name, namespace = labels.get(records.POD_NAME, ""), labels.get(records.POD_NAMESPACE, "")
+    return PodBrief(
+        uid=uid,
+        name=name,
+        namespace=namespace,
+        fingerprint=frozenset(
+            {*((box.id, box.state) for box in sandboxes), *((row.id, row.state) for row in containers)}
+        ),
+        sandboxes=sandboxes,
+        containers=containers,
+    )

@@ -1,0 +1,104 @@
+"""What the node itself uses, from the kernel's files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from steersman.kubelet.runtimes.stats import InterfaceUsage
+
+CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_VIRTUAL: Final = ("veth", "cni", "docker", "lo", "virbr", "br-", "cali")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeMemory:
+    capacity_bytes: int
+    available_bytes: int
+    usage_bytes: int
+    working_set_bytes: int
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskUsage:
+    capacity_bytes: int
+    available_bytes: int
+    used_bytes: int
+    inodes: int
+    inodes_free: int
+
+
+class NodeUsage:
+    """Reads below ``proc``; a test gives a directory of its own."""
+
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
+
+    def boot_time_s(self) -> float:
+        return float(self._stat_line("btime")[0])
+
+    def cpu_core_nano_seconds(self) -> int:
+        """Time that all cores were busy since boot: neither idle nor waiting for I/O."""
+        user, nice, system, _, _, irq, softirq, steal, *_ = (int(text) for text in self._stat_line("cpu"))
+        return (user + nice + system + irq + softirq + steal) * (1_000_000_000 // CLOCK_TICKS)
+
+    def cores(self) -> int:
+        lines = (self._proc / "stat").read_text().splitlines()
+        return sum(1 for line in lines if line.startswith("cpu") and line[3:4].isdigit())
+
+    def memory(self) -> NodeMemory:
+        """As the root cgroup has it: the working set is what is used without inactive file pages."""
+        fields = {}
+        for line in (self._proc / "meminfo").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            fields[name] = int(rest.split()[0]) * 1024
+        capacity = fields["MemTotal"]
+        usage = capacity - fields["MemFree"]
+        working_set = max(0, usage - fields.get("Inactive(file)", 0))
+        return NodeMemory(
+            capacity_bytes=capacity,
+            available_bytes=capacity - working_set,
+            usage_bytes=usage,
+            working_set_bytes=working_set,
+            rss_bytes=fields.get("AnonPages", 0),
+        )
+
+    def interfaces(self) -> list[InterfaceUsage]:
+        """The node's own interfaces, without those that lead to pods."""
+        found = []
+        for line in (self._proc / "net" / "dev").read_text().splitlines()[2:]:
+            name, _, counters = line.partition(":")
+            name = name.strip()
+            if not name.startswith(_VIRTUAL):
+                numbers = [int(text) for text in counters.split()]
+                found.append(
+                    InterfaceUsage(
+                        name=name, rx_bytes=numbers[0], rx_errors=numbers[2], tx_bytes=numbers[8], tx_errors=numbers[10]
+                    )
+                )
+        return found
+
+    def processes(self) -> tuple[int, int]:
+        """How many there are, and how many there may be."""
+        running = int((self._proc / "loadavg").read_text().split()[3].partition("/")[2])
+        return running, int((self._proc / "sys/kernel/pid_max").read_text())
+
+    def disk(self, path: Path) -> DiskUsage:
+        usage = os.statvfs(path)
+        return DiskUsage(
+            capacity_bytes=usage.f_blocks * usage.f_frsize,
+            available_bytes=usage.f_bavail * usage.f_frsize,
+            used_bytes=(usage.f_blocks - usage.f_bfree) * usage.f_frsize,
+            inodes=usage.f_files,
+            inodes_free=usage.f_ffree,
+        )
+
+    def _stat_line(self, name: str) -> list[str]:
+        for line in (self._proc / "stat").read_text().splitlines():
+            fields = line.split()
+            if fields and fields[0] == name:
+                return fields[1:]
+        raise LookupError(f"{self._proc / 'stat'} has no line {name}")

@@ -1,0 +1,122 @@
+"""What a kubelet stands on: this machine with its files, cgroups and volumes, or nothing at all (simulated)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from steersman.aio.clock import Clock
+from steersman.client.api import Client
+from steersman.kubelet import node_object
+from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups
+from steersman.kubelet.configuration import KubeletConfig
+from steersman.kubelet.environment import ObjectSource
+from steersman.kubelet.handlers import Handlers, RuntimeHandlers
+from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
+from steersman.kubelet.pod_dns import parse_resolv_conf
+from steersman.kubelet.pod_operations import NodeSettings
+from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.runtimes.api import Runtime
+from steersman.kubelet.runtimes.sandboxes import DNSConfig
+from steersman.kubelet.runtimes.simulated import SimulatedRuntime
+from steersman.kubelet.service_account_tokens import ServiceAccountTokens
+from steersman.kubelet.simulated_handlers import SimulatedHandlers
+from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, VolumeManager
+from steersman.kubelet.volumes.registry import registry
+from steersman.meta.quantities import to_int
+
+SIMULATED = MachineFacts(
+    cpus=32,
+    memory_bytes=256 * 1024**3,
+    disk_bytes=1024 * 1024**3,
+    machine_id="simulated",
+    system_uuid="simulated",
+    boot_id="simulated",
+    kernel="simulated",
+    os_image="simulated",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """One node's means."""
+
+    facts: MachineFacts
+    addresses: tuple[str, ...]
+    handlers: Handlers
+    cgroups: Cgroups
+    paths: PodPaths | None
+    """None: there are no files."""
+    is_cgroup_v2: bool = False
+    resolv_conf: DNSConfig = field(default_factory=DNSConfig)
+
+    def volumes(
+        self, client: Client, source: ObjectSource, config: KubeletConfig, *, clock: Clock, rng: random.Random
+    ) -> tuple[PodVolumes, ServiceAccountTokens | None]:
+        """The volumes of this node's pods, and the tokens that some of them hold."""
+        if self.paths is None:
+            return NoVolumes(), None
+        tokens = ServiceAccountTokens(client, clock=clock, rng=rng)
+        manager = VolumeManager(
+            plugins=registry(clock),
+            paths=self.paths,
+            source=source,
+            tokens=tokens,
+            node=NodeValues(host_ips=self.addresses, allocatable=self.allocatable(config)),
+        )
+        return manager, tokens
+
+    def allocatable(self, config: KubeletConfig) -> Mapping[str, Any]:
+        return node_object.allocatable(config, node_object.capacity(config, self.facts))
+
+    def settings(self, config: KubeletConfig, *, recursive_read_only: bool) -> NodeSettings:
+        total = node_object.capacity(config, self.facts)
+        kill_one = config.single_process_oom_kill
+        return NodeSettings(
+            host_ips=self.addresses,
+            allocatable=node_object.allocatable(config, total),
+            cluster_dns=config.cluster_dns,
+            cluster_domain=config.cluster_domain,
+            resolv_conf=self.resolv_conf,
+            policy=ResourcePolicy(
+                memory_capacity_bytes=max(to_int(total["memory"]), 1),
+                cpu_quota=config.cpu_cfs_quota,
+                cgroup_v2=self.is_cgroup_v2,
+                single_process_oom_kill=kill_one if kill_one is not None else not self.is_cgroup_v2,
+            ),
+            seccomp_default=config.seccomp_default,
+            allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
+            recursive_read_only=recursive_read_only,
+        )
+
+
+def machine_platform(config: KubeletConfig, runtime: Runtime, *, clock: Clock) -> Platform:
+    """This machine. Reads /proc, /sys and the node's resolv.conf once; raises ``OSError`` where they cannot be read."""
+    cgroups = CgroupFS(root=config.cgroup_root)
+    resolv_conf = DNSConfig()
+    if config.resolv_conf is not None and config.resolv_conf.exists():
+        resolv_conf = parse_resolv_conf(config.resolv_conf.read_text())
+    return Platform(
+        facts=machine_facts(config.root_dir),
+        addresses=config.node_ips or (primary_address(),),
+        handlers=RuntimeHandlers(runtime, clock=clock),
+        cgroups=cgroups,
+        paths=PodPaths(root=Path(config.root_dir), logs=config.pod_logs_dir, container_logs=config.container_logs_dir),
+        is_cgroup_v2=cgroups.is_v2,
+        resolv_conf=resolv_conf,
+    )
+
+
+def simulated_platform(config: KubeletConfig, runtime: SimulatedRuntime, *, clock: Clock) -> Platform:
+    """No machine: nothing is read or written."""
+    return Platform(
+        facts=SIMULATED,
+        addresses=config.node_ips or ("192.0.2.1",),
+        handlers=SimulatedHandlers(runtime, clock=clock),
+        cgroups=NoCgroups(),
+        paths=None,
+    )

@@ -1,0 +1,424 @@
+"""Carries out a pod machine's instructions against the runtime, the file system and the cgroups."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from steersman.aio.clock import Clock
+from steersman.client.transport import Unreachable
+from steersman.kubelet import podspec
+from steersman.kubelet.cgroups import Cgroups
+from steersman.kubelet.container_config import ContainerInputs, container_config, mount_of, wants_mount_at
+from steersman.kubelet.environment import EnvironmentContext, EnvironmentFailed, ObjectSource, environment
+from steersman.kubelet.expansion import expand_strictly
+from steersman.kubelet.handlers import Handlers, HookFailed, Target
+from steersman.kubelet.images import CannotStart, ImageManager, LocalImage
+from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
+from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.pod_dns import pod_dns
+from steersman.kubelet.pod_hostname import hosts_file, pod_hostname
+from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.podspec import PodContainer
+from steersman.kubelet.records import ContainerRecord, PodRecord
+from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
+from steersman.kubelet.runtimes.containers import ContainerConfig, Mount
+from steersman.kubelet.runtimes.sandboxes import DNSConfig, PodSandboxConfig
+from steersman.kubelet.sandbox_config import forbidden_sysctls, sandbox_config
+from steersman.kubelet.security_context import SecurityContextError
+from steersman.kubelet.volume_manager import MountFailed, PodVolumes
+from steersman.kubelet.volumes.api import MountedVolume, VolumeError
+from steersman.kubelet.volumes.mounts import remove_tree
+from steersman.meta import objects
+from steersman.meta.errors import APIError
+from steersman.meta.objects import Object
+from steersman.meta.resources import RUNTIMECLASSES, SECRETS
+
+ETC_HOSTS = "/etc/hosts"
+HOOK_FAILED_GRACE_S = float(podspec.MINIMUM_GRACE_S)
+log = logging.getLogger(__name__)
+
+Announce = Callable[[Record], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What of the node goes into every pod's containers."""
+
+    host_ips: tuple[str, ...]
+    allocatable: Mapping[str, Any]
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    resolv_conf: DNSConfig = field(default_factory=DNSConfig)
+    policy: ResourcePolicy
+    seccomp_default: bool = False
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    recursive_read_only: bool = False
+
+
+class PodOperations:
+    """One for all pods of a kubelet; keeps nothing about any of them."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        volumes: PodVolumes,
+        images: ImageManager,
+        handlers: Handlers,
+        cgroups: Cgroups,
+        paths: PodPaths | None,
+        source: ObjectSource,
+        services: Callable[[str, bool], Mapping[str, str]],
+        node: Callable[[], NodeSettings],
+        clock: Clock,
+    ) -> None:
+        """``paths``: None where the runtime has no files. ``services(namespace, links)`` gives service variables."""
+        self._runtime = runtime
+        self._volumes = volumes
+        self._images = images
+        self._handlers = handlers
+        self._cgroups = cgroups
+        self._paths = paths or PodPaths(root=Path("/nonexistent"))
+        self._has_files = paths is not None
+        self._source = source
+        self._services = services
+        self._node = node
+        self._clock = clock
+
+    async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
+        """Raises ``CannotStart``."""
+        if self._has_files:
+            await asyncio.to_thread(self._make_folders, pod)
+        try:
+            await self._volumes.mount(pod, record.ips)
+        except MountFailed as error:
+            for message in error.messages:
+                announce(Record(type="Warning", reason="FailedMount", message=message))
+            raise CannotStart("FailedMount", str(error)) from error
+
+    def _make_folders(self, pod: Object) -> None:
+        uid = objects.uid(pod)
+        for folder in (self._paths.pod(uid), self._paths.volumes(uid), self._paths.containers(uid)):
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._paths.pod_logs(pod).mkdir(mode=0o755, parents=True, exist_ok=True)
+
+    async def create_sandbox(self, pod: Object, attempt: int, announce: Announce) -> None:
+        """Raises ``CannotStart``."""
+        try:
+            node = self._node()
+            forbidden = forbidden_sysctls(pod, node.allowed_unsafe_sysctls)
+            if forbidden:
+                raise SecurityContextError(f'forbidden sysctl: "{forbidden[0]}" not allowlisted')
+            handler = await self._runtime_handler(pod)
+            config = self._sandbox_config(pod, attempt, announce)
+            await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
+        except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
+            message = f"Failed to create pod sandbox: {error}"
+            announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
+            raise CannotStart("FailedCreatePodSandBox", message) from error
+
+    def _sandbox_config(self, pod: Object, attempt: int, announce: Announce | None = None) -> PodSandboxConfig:
+        node = self._node()
+        dns = pod_dns(pod, node=node.resolv_conf, cluster_servers=node.cluster_dns, cluster_domain=node.cluster_domain)
+        if announce is not None:
+            for reason, message in dns.warnings:
+                announce(Record(type="Warning", reason=reason, message=message))
+        return sandbox_config(
+            pod,
+            attempt=attempt,
+            hostname=pod_hostname(pod, node.cluster_domain),
+            dns=dns.config,
+            cgroup_parent=self._cgroups.create(pod, node.policy),
+            paths=self._paths,
+            policy=node.policy,
+        )
+
+    async def _runtime_handler(self, pod: Object) -> str:
+        name = pod["spec"].get("runtimeClassName")
+        if not name:
+            return ""
+        return str((await self._source.get(RUNTIMECLASSES, "", name))["handler"])
+
+    async def start_container(self, pod: Object, record: PodRecord, work: StartContainer, announce: Announce) -> None:
+        """Raises ``CannotStart`` with the Waiting state that upstream shows for what went wrong."""
+        container = work.container
+
+        def say(type: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+            announce(Record(type=type, reason=reason, message=message, container=container.name))
+
+        sandbox = record.sandbox
+        assert sandbox is not None
+        try:
+            sandbox_settings = self._sandbox_config(pod, sandbox.metadata.attempt)
+            handler = await self._runtime_handler(pod)
+            image = await self._images.ensure(
+                pod,
+                container,
+                secrets=await self._pull_secrets(pod),
+                sandbox=sandbox_settings,
+                runtime_handler=handler,
+                announce=say,
+            )
+        except CannotStart as error:
+            say("Warning", "Failed", f"Error: {error.failure.reason}")
+            raise
+        except (APIError, Unreachable, ValueError, OSError, SecurityContextError) as error:
+            raise self._refused(say, "CreateContainerConfigError", error) from error
+        config = await self._container_config(pod, record, work, image, say)
+        try:
+            container_id = await self._runtime.create_container(sandbox.id, config, sandbox_settings)
+        except RuntimeServiceError as error:
+            raise self._refused(say, "CreateContainerError", error) from error
+        say("Normal", "Created", "Container created")
+        try:
+            await self._runtime.start_container(container_id)
+        except RuntimeServiceError as error:
+            raise self._refused(say, "RunContainerError", error) from error
+        say("Normal", "Started", "Container started")
+        if self._has_files:
+            await asyncio.to_thread(self._link_log, pod, container.name, container_id, config.log_path)
+        await self._post_start(pod, record, container, container_id, say)
+
+    def _refused(
+        self, say: Callable[[Literal["Normal", "Warning"], str, str], None], reason: str, error: Exception
+    ) -> CannotStart:
+        say("Warning", "Failed", f"Error: {error}")
+        return CannotStart(reason, str(error))
+
+    async def _pull_secrets(self, pod: Object) -> list[Object]:
+        """Those that exist: a missing pull secret is not an error, the pull without it may be."""
+        secrets = []
+        for entry in pod["spec"].get("imagePullSecrets") or ():
+            try:
+                secrets.append(await self._source.get(SECRETS, objects.namespace(pod), entry.get("name") or ""))
+            except (APIError, Unreachable) as error:
+                log.warning("pull secret of %s: %s", podspec.full_name(pod), error)
+        return secrets
+
+    async def _container_config(
+        self,
+        pod: Object,
+        record: PodRecord,
+        work: StartContainer,
+        image: LocalImage,
+        say: Callable[[Literal["Normal", "Warning"], str, str], None],
+    ) -> ContainerConfig:
+        container = work.container
+        node = self._node()
+        try:
+            variables = await environment(
+                EnvironmentContext(
+                    pod=pod,
+                    source=self._source,
+                    services=self._services(objects.namespace(pod), pod["spec"].get("enableServiceLinks") is not False),
+                    host_ips=node.host_ips,
+                    pod_ips=node.host_ips if podspec.is_host_network(pod) else record.ips,
+                    allocatable=node.allocatable,
+                ),
+                container.spec,
+            )
+            mounts = await self._mounts(pod, record, container, variables)
+            restart_count = self._restart_count(pod, work)
+            return container_config(
+                ContainerInputs(
+                    pod=pod,
+                    container=container,
+                    restart_count=restart_count,
+                    image_ref=image.ref,
+                    image=image.image,
+                    environment=variables,
+                    mounts=mounts,
+                    termination_message_path=self._termination_message(pod, container.name, restart_count),
+                    policy=node.policy,
+                    seccomp_root=str(self._paths.seccomp),
+                    seccomp_default=node.seccomp_default,
+                    target_id=self._target(record, container),
+                )
+            )
+        except (
+            APIError, Unreachable, EnvironmentFailed, SecurityContextError, VolumeError, ValueError, OSError
+        ) as error:  # fmt: skip
+            raise self._refused(say, "CreateContainerConfigError", error) from error
+
+    def _target(self, record: PodRecord, container: PodContainer) -> str:
+        """The running container whose processes an ephemeral container wants to see."""
+        name = container.spec.get("targetContainerName")
+        if not name:
+            return ""
+        found = record.latest(name)
+        if found is None or found.state != "RUNNING":
+            raise ValueError(f'unable to find target container "{name}"')
+        return found.id
+
+    def _restart_count(self, pod: Object, work: StartContainer) -> int:
+        """One more than the runtime remembers; where it has forgotten, one more than the log files say."""
+        if work.restart_count is not None:
+            return work.restart_count
+        if not self._has_files:
+            return 0
+        folder = self._paths.container_logs_of(pod, work.container.name)
+        try:
+            counts = [int(entry.partition(".")[0]) for entry in os.listdir(folder) if entry.partition(".")[0].isdigit()]
+        except FileNotFoundError:
+            return 0
+        return max(counts, default=-1) + 1
+
+    def _termination_message(self, pod: Object, container: str, restart_count: int) -> str:
+        if not self._has_files:
+            return ""
+        path = self._paths.termination_message(objects.uid(pod), container, f"{restart_count:08x}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.touch()
+        path.chmod(0o666)
+        return str(path)
+
+    async def _mounts(
+        self, pod: Object, record: PodRecord, container: PodContainer, variables: Mapping[str, str]
+    ) -> list[Mount]:
+        if not self._has_files:
+            return []
+        node = self._node()
+        volumes = self._volumes.mounted(objects.uid(pod))
+        mounts = []
+        for index, entry in enumerate(container.spec.get("volumeMounts") or ()):
+            volume = volumes.get(entry["name"])
+            if volume is None:
+                raise VolumeError(f'cannot find volume "{entry["name"]}" to mount into container "{container.name}"')
+            path = await self._mount_path(pod, container, index, entry, volume, variables)
+            mounts.append(
+                mount_of(
+                    entry,
+                    str(path),
+                    volume_read_only=volume.read_only,
+                    recursive_read_only=node.recursive_read_only,
+                )
+            )
+        if (record.ips or podspec.is_host_network(pod)) and not wants_mount_at(container.spec, ETC_HOSTS):
+            path = await asyncio.to_thread(self._write_hosts, pod, record, node)
+            mounts.append(Mount(container_path=ETC_HOSTS, host_path=str(path)))
+        return mounts
+
+    async def _mount_path(
+        self,
+        pod: Object,
+        container: PodContainer,
+        index: int,
+        entry: Mapping[str, Any],
+        volume: MountedVolume,
+        variables: Mapping[str, str],
+    ) -> Path:
+        subpath = entry.get("subPath") or ""
+        if entry.get("subPathExpr"):
+            subpath = expand_strictly(entry["subPathExpr"], variables)
+        if not subpath:
+            return volume.path
+        return await self._volumes.subpath(pod, container.name, index, volume, subpath)
+
+    def _write_hosts(self, pod: Object, record: PodRecord, node: NodeSettings) -> Path:
+        path = self._paths.hosts_file(objects.uid(pod))
+        node_hosts = Path(ETC_HOSTS).read_text() if podspec.is_host_network(pod) else ""
+        path.write_text(hosts_file(pod, pod_hostname(pod, node.cluster_domain), record.ips, node_hosts))
+        path.chmod(0o644)
+        return path
+
+    def _link_log(self, pod: Object, container: str, container_id: str, log_path: str) -> None:
+        """For log collectors that look in one folder for the logs of all containers."""
+        link = self._paths.log_link(pod, container, container_id)
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(self._paths.pod_logs(pod) / log_path)
+        except OSError as error:
+            log.warning("cannot link the log of %s: %s", container, error)
+
+    async def _post_start(
+        self,
+        pod: Object,
+        record: PodRecord,
+        container: PodContainer,
+        container_id: str,
+        say: Callable[[Literal["Normal", "Warning"], str, str], None],
+    ) -> None:
+        hook = (container.spec.get("lifecycle") or {}).get("postStart")
+        if not hook:
+            return
+        target = self.target(pod, record, container, container_id)
+        try:
+            await self._handlers.run_hook(target, hook)
+        except HookFailed as error:
+            say("Warning", "FailedPostStartHook", "PostStartHook failed")
+            say("Normal", "Killing", "FailedPostStartHook")
+            grace_s = podspec.grace_period_s(pod, container.spec)
+            await self._runtime.stop_container(container_id, timeout_s=max(grace_s, HOOK_FAILED_GRACE_S))
+            raise CannotStart("PostStartHookError", str(error)) from error
+
+    async def run_pre_stop(self, pod: Object, record: PodRecord, work: RunPreStop, announce: Announce) -> None:
+        """Within the time that is left; a hook that fails or takes longer does not keep the container."""
+        container = podspec.find_container(pod, work.record.name)
+        hook = pre_stop_hook(container)
+        if container is None or hook is None:
+            return
+        target = self.target(pod, record, container, work.record.id)
+        try:
+            await self._clock.wait_for(self._handlers.run_hook(target, hook), work.timeout_s)
+        except TimeoutError:
+            log.info("preStop hook of %s in %s outlived the grace period", container.name, podspec.full_name(pod))
+        except HookFailed as error:
+            log.info("preStop hook in %s: %s", podspec.full_name(pod), error)
+            announce(
+                Record(
+                    type="Warning", reason="FailedPreStopHook", message="PreStopHook failed", container=container.name
+                )
+            )
+
+    def target(self, pod: Object, record: PodRecord, container: PodContainer, container_id: str) -> Target:
+        ips = self._node().host_ips if podspec.is_host_network(pod) else record.ips
+        return Target(pod=pod, container=container, container_id=container_id, pod_ip=ips[0] if ips else "")
+
+    async def stop_container(self, container_id: str, grace_s: float) -> None:
+        await self._runtime.stop_container(container_id, timeout_s=grace_s)
+
+    async def remove_container(self, container_id: str) -> None:
+        await self._runtime.remove_container(container_id)
+
+    async def stop_sandbox(self, sandbox_id: str) -> None:
+        await self._runtime.stop_pod_sandbox(sandbox_id)
+
+    async def tear_down(self, uid: str) -> None:
+        """Volumes, folders and cgroup. Raises ``OSError``; repeat it then."""
+        await self._volumes.unmount(uid)
+        await asyncio.to_thread(self._cgroups.remove, uid)
+
+    async def remove_dead_container(self, pod: Object, record: ContainerRecord) -> None:
+        """One dead run of a container, and its log."""
+        await self._runtime.remove_container(record.id)
+        if self._has_files:
+            await asyncio.to_thread(self._remove_log, pod, record)
+
+    def _remove_log(self, pod: Object, record: ContainerRecord) -> None:
+        folder = self._paths.container_logs_of(pod, record.name)
+        for path in folder.glob(f"{record.restart_count}.log*"):
+            path.unlink(missing_ok=True)
+        self._paths.log_link(pod, record.name, record.id).unlink(missing_ok=True)
+
+    async def remove(self, pod: Object, record: PodRecord) -> None:
+        """The last of a pod that is gone from the API: its sandboxes, its containers and its logs."""
+        for item in record.containers:
+            await self._runtime.remove_container(item.id)
+        for box in record.sandboxes:
+            await self._runtime.stop_pod_sandbox(box.id)
+            await self._runtime.remove_pod_sandbox(box.id)
+        if self._has_files:
+            await asyncio.to_thread(self._remove_logs, pod, record)
+
+    def _remove_logs(self, pod: Object, record: PodRecord) -> None:
+        for item in record.containers:
+            self._paths.log_link(pod, item.name, item.id).unlink(missing_ok=True)
+        remove_tree(self._paths.pod_logs(pod))

@@ -1,0 +1,259 @@
+"""One pod at work: feeds its machine with what happens and carries out what the machine asks for.
+
+A worker has no task of its own. Every event goes through ``PodMachine.handle`` at once; work that takes time runs as a
+task, and its end is the next event, together with what the runtime reports after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from steersman.aio.clock import Clock
+from steersman.aio.timers import Timers
+from steersman.kubelet import podspec
+from steersman.kubelet.container_status import StartFailure
+from steersman.kubelet.crash_backoff import CrashBackoff
+from steersman.kubelet.handlers import Handlers
+from steersman.kubelet.images import CannotStart
+from steersman.kubelet.inspector import Inspector
+from steersman.kubelet.instructions import (
+    Cancel,
+    CreateSandbox,
+    Event,
+    Finished,
+    MountVolumes,
+    PodUpdated,
+    ProbesReported,
+    Publish,
+    Record,
+    ReferenceChanged,
+    RemoveContainer,
+    RunPreStop,
+    RuntimeReported,
+    StartContainer,
+    StopContainer,
+    StopSandbox,
+    TearDown,
+    Terminate,
+    TimePassed,
+    Work,
+)
+from steersman.kubelet.pod_machine import PodMachine
+from steersman.kubelet.pod_operations import PodOperations
+from steersman.kubelet.probe_results import ProbeResults
+from steersman.kubelet.probes import PodProbes, Spawn
+from steersman.kubelet.records import PodRecord
+from steersman.kubelet.runtimes.api import RuntimeServiceError
+from steersman.kubelet.status import NodeFacts
+from steersman.meta import objects
+from steersman.meta.objects import Object
+
+ASK_AGAIN_S = 1.0
+"""Between tries to inspect a pod after work on it, while the runtime does not answer."""
+log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who wants to know what becomes of a pod."""
+
+    def status_changed(self, pod: Object, status: Object) -> None: ...
+
+    def announced(self, pod: Object, record: Record) -> None: ...
+
+    def finished(self, uid: str) -> None:
+        """Nothing of the pod runs any more and its volumes are gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerTools:
+    """What the workers of one kubelet share."""
+
+    operations: PodOperations
+    inspector: Inspector
+    handlers: Handlers
+    clock: Clock
+    timers: Timers
+    rng: random.Random
+    spawn: Spawn
+    listener: Listener
+    node: NodeFacts
+    crash_backoff: Callable[[], CrashBackoff] = CrashBackoff
+
+
+class PodWorker:
+    """Drives one pod from its first sight to its end."""
+
+    def __init__(self, pod: Object, tools: WorkerTools) -> None:
+        self._tools = tools
+        self.machine = PodMachine(pod, tools.node, crash_backoff=tools.crash_backoff())
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._carrying_out: set[str] = set()
+        self._cancelled: set[str] = set()
+        self._reported_finished = False
+        self.volumes_lock = asyncio.Lock()
+        """Held while the pod's volumes are being made, brought up to date or removed."""
+        self._adopt: Mapping[str, Any] | None = pod.get("status")
+        self._probes = PodProbes(
+            handlers=tools.handlers,
+            clock=tools.clock,
+            timers=tools.timers,
+            rng=tools.rng,
+            spawn=tools.spawn,
+            changed=self._on_probes,
+            announce=lambda name, reason, message: tools.listener.announced(
+                self.pod, Record(type="Warning", reason=reason, message=message, container=name)
+            ),
+        )
+
+    @property
+    def pod(self) -> Object:
+        return self.machine.pod
+
+    @property
+    def uid(self) -> str:
+        return objects.uid(self.machine.pod)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.machine.state == "finished"
+
+    def update(self, pod: Object) -> None:
+        self._feed(PodUpdated(pod=pod))
+
+    def reported(self, record: PodRecord) -> None:
+        self._feed(RuntimeReported(record=record))
+
+    def terminate(self, event: Terminate) -> None:
+        self._feed(event)
+
+    def wake(self) -> None:
+        """Time has passed that the machine asked for."""
+        self._feed(TimePassed())
+
+    def reference_changed(self) -> None:
+        self._feed(ReferenceChanged())
+
+    async def close(self) -> None:
+        """Let go of the pod as it is; containers go on."""
+        self._tools.timers.cancel(("pod", self.uid))
+        self._probes.stop()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _on_probes(self, results: ProbeResults) -> None:
+        self._feed(ProbesReported(results=results))
+
+    def _feed(self, event: Event) -> None:
+        tools, machine = self._tools, self.machine
+        for instruction in machine.handle(event, tools.clock.now()):
+            match instruction:
+                case Publish():
+                    tools.listener.status_changed(machine.pod, instruction.status)
+                case Record():
+                    tools.listener.announced(machine.pod, instruction)
+                case Cancel():
+                    self._cancel(instruction.key)
+                case _:
+                    self._begin(instruction)
+        self._follow_probes(event)
+        self._set_timer()
+        if self.is_finished and not self._reported_finished:
+            self._reported_finished = True
+            self._probes.stop()
+            tools.listener.finished(self.uid)
+
+    def _follow_probes(self, event: Event) -> None:
+        if isinstance(event, (ProbesReported, TimePassed)) or self.is_finished:
+            return
+        machine = self.machine
+        ips = machine.node.host_ips if podspec.is_host_network(machine.pod) else machine.record.ips
+        before = self._probes.results()
+        self._probes.follow(machine.pod, machine.record, pod_ip=ips[0] if ips else "", adopt=self._adopt)
+        if isinstance(event, RuntimeReported):
+            self._adopt = None
+        after = self._probes.results()
+        if after != before:
+            self._feed(ProbesReported(results=after))
+
+    def _set_timer(self) -> None:
+        wake_at_s = self.machine.wake_at_s
+        key = ("pod", self.uid)
+        if wake_at_s is None:
+            self._tools.timers.cancel(key)
+        else:
+            self._tools.timers.after(key, wake_at_s - self._tools.clock.now(), self.wake)
+
+    def _begin(self, work: Work) -> None:
+        name = f"{objects.key_of(self.pod)}/{work.key}"
+        self._tasks[work.key] = self._tools.spawn(self._run(work), name=name)
+
+    def _cancel(self, key: str) -> None:
+        """Only while it is being carried out: finding out what came of it is never cut short."""
+        task = self._tasks.get(key)
+        if task is not None and key in self._carrying_out:
+            self._cancelled.add(key)
+            task.cancel()
+
+    async def _run(self, work: Work) -> None:
+        failure: StartFailure | None = None
+        self._carrying_out.add(work.key)
+        try:
+            await self._carry_out(work)
+        except CannotStart as error:
+            failure = error.failure
+        except (RuntimeServiceError, OSError) as error:
+            log.warning("%s of %s failed: %s", work.key, podspec.full_name(self.pod), error)
+            failure = StartFailure(reason="RuntimeError", message=str(error))
+        except asyncio.CancelledError:
+            if work.key not in self._cancelled:
+                raise
+            failure = StartFailure(reason="Cancelled", message="the pod is being terminated")
+        except Exception as error:
+            log.exception("%s of %s failed", work.key, podspec.full_name(self.pod))
+            failure = StartFailure(reason="InternalError", message=f"{type(error).__name__}: {error}")
+        finally:
+            self._carrying_out.discard(work.key)
+            self._cancelled.discard(work.key)
+        record = await self._inspect()
+        self._tasks.pop(work.key, None)
+        self._feed(Finished(work=work, record=record, failure=failure))
+
+    async def _inspect(self) -> PodRecord:
+        while True:
+            try:
+                return await self._tools.inspector.inspect(self.uid)
+            except RuntimeServiceError as error:
+                log.warning("cannot inspect %s: %s", podspec.full_name(self.pod), error)
+                await self._tools.clock.sleep(ASK_AGAIN_S)
+
+    async def _carry_out(self, work: Work) -> None:
+        operations, pod, record = self._tools.operations, self.pod, self.machine.record
+        match work:
+            case MountVolumes():
+                async with self.volumes_lock:
+                    await operations.mount_volumes(pod, record, self._announce)
+            case CreateSandbox():
+                await operations.create_sandbox(pod, work.attempt, self._announce)
+            case StartContainer():
+                await operations.start_container(pod, record, work, self._announce)
+            case RunPreStop():
+                await operations.run_pre_stop(pod, record, work, self._announce)
+            case StopContainer():
+                await operations.stop_container(work.record.id, work.grace_s)
+            case RemoveContainer():
+                await operations.remove_container(work.record.id)
+            case StopSandbox():
+                await operations.stop_sandbox(work.sandbox_id)
+            case TearDown():
+                async with self.volumes_lock:
+                    await operations.tear_down(self.uid)
+
+    def _announce(self, record: Record) -> None:
+        self._tools.listener.announced(self.pod, record)

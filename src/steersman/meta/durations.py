@@ -1,0 +1,25 @@
+"""Durations as Go writes them on command lines and in configuration files: ``1h30m``, ``500ms``, ``0``."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds. Raises ``ValueError`` for what Go's ``time.ParseDuration`` refuses."""
+    sign, rest = (-1.0, text[1:]) if text.startswith("-") else (1.0, text.removeprefix("+"))
+    if rest == "0":
+        return 0.0
+    position, total_s = 0, 0.0
+    while position < len(rest):
+        part = _PART.match(rest, position)
+        if part is None:
+            break
+        total_s += float(part.group(1)) * _UNITS_S[part.group(2)]
+        position = part.end()
+    if not rest or position != len(rest):
+        raise ValueError(f"invalid duration {text!r}; write it like 30s, 5m or 1h30m")
+    return sign * total_s

@@ -1,0 +1,104 @@
+"""The OpenAPI v2 document: every served operation and every definition, in one piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from steersman.schema import definitions
+from steersman.schema.definitions import DEFINITION_PREFIX, Definition
+from steersman.schema.openapi_parameters import QUERY, path_description
+from steersman.schema.openapi_paths import PATCH, PATCH_MEDIA_TYPES, Operation, Produces
+
+OBJECTS = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+STREAMS = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
+SUCCESS: Mapping[int, str] = {200: "OK", 201: "Created", 202: "Accepted"}
+SECURITY = {"BearerToken": {"description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header"}}  # fmt: skip
+
+
+def media_types(produces: Produces) -> list[str]:
+    """The media types of a successful answer."""
+    if produces == "any":
+        return ["*/*"]
+    if produces == "text":
+        return ["text/plain", *OBJECTS]
+    return [*OBJECTS, *STREAMS] if produces == "list" else [*OBJECTS]
+
+
+def document(operations: Iterable[Operation], schemas: Mapping[str, Definition]) -> dict[str, Any]:
+    """``/openapi/v2`` of ``operations``; ``schemas`` are all definitions, by name."""
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        path = paths.setdefault(operation.path, {})
+        path[operation.method] = _operation(operation)
+        if "parameters" not in path:
+            shared = [_path_parameter(name, operation) for name in operation.path_parameters]
+            if operation.group_version_kind is not None and operation.produces != "any":
+                shared.append({"$ref": "#/parameters/pretty"})
+            if shared:
+                path["parameters"] = shared
+    return {
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": "unversioned"},
+        "paths": dict(sorted(paths.items())),
+        "definitions": dict(sorted(schemas.items())),
+        "parameters": {
+            name: {
+                "uniqueItems": True,
+                "type": parameter.type,
+                "description": parameter.description,
+                "name": name,
+                "in": "query",
+            }
+            for name, parameter in QUERY.items()
+        },
+        "securityDefinitions": SECURITY,
+        "security": [{"BearerToken": []}],
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    schema = {"$ref": DEFINITION_PREFIX + operation.answers} if operation.answers else {"type": "string"}
+    rendered: dict[str, Any] = {
+        "description": operation.description,
+        "consumes": list(PATCH_MEDIA_TYPES) if operation.body == PATCH else ["*/*"],
+        "produces": media_types(operation.produces),
+        "schemes": ["https"],
+        "tags": [operation.tag],
+        "operationId": operation.id,
+        "responses": {
+            **{str(code): {"description": SUCCESS[code], "schema": schema} for code in operation.codes},
+            "401": {"description": "Unauthorized"},
+        },
+    }
+    parameters: list[dict[str, Any]] = [{"$ref": f"#/parameters/{name}"} for name in operation.query]
+    if operation.body:
+        body: dict[str, Any] = {"name": "body", "in": "body", "schema": {"$ref": DEFINITION_PREFIX + operation.body}}
+        if operation.method != "delete":
+            body["required"] = True
+        parameters.insert(0, body)
+    if parameters:
+        rendered["parameters"] = parameters
+    if operation.action:
+        rendered["x-kubernetes-action"] = operation.action
+    if operation.group_version_kind is not None:
+        group, version, kind = operation.group_version_kind
+        rendered["x-kubernetes-group-version-kind"] = {"group": group, "version": version, "kind": kind}
+    return rendered
+
+
+def _path_parameter(name: str, operation: Operation) -> dict[str, Any]:
+    noun = operation.group_version_kind[2] if operation.group_version_kind else ""
+    return {
+        "uniqueItems": True,
+        "type": "string",
+        "description": path_description(name, noun),
+        "name": name,
+        "in": "path",
+        "required": True,
+    }
+
+
+def all_definitions() -> dict[str, Definition]:
+    """Every definition of v1.36, for a document that serves them all."""
+    return {name: definitions.definition(name) for name in definitions.names()}

@@ -1,0 +1,220 @@
+"""OpenAPI documents describe what is served, under upstream's names."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from steersman.schema.groups import REGISTRY
+from steersman.schema.openapi import OpenAPI
+from steersman.schema.openapi_parameters import QUERY
+from steersman.schema.openapi_paths import operations
+from steersman.schema.registry import Registry
+
+SERVED = Registry(REGISTRY)
+POD = "io.k8s.api.core.v1.Pod"
+
+
+@pytest.fixture(scope="module")
+def openapi() -> OpenAPI:
+    return OpenAPI(SERVED, release="v1.36.0")
+
+
+@pytest.fixture(scope="module")
+def v2(openapi: OpenAPI) -> Any:
+    return msgspec.json.decode(openapi.v2.body)
+
+
+@pytest.fixture(scope="module")
+def core(openapi: OpenAPI) -> Any:
+    found = openapi.v3("api/v1")
+    assert found is not None
+    return msgspec.json.decode(found.body)
+
+
+def test_operations_have_upstreams_ids_and_actions() -> None:
+    found = {
+        (operation.method, operation.path): (operation.id, operation.action)
+        for group in SERVED.groups
+        for version in SERVED.versions(group)
+        for operation in operations(SERVED, group, version)
+    }
+    pods = "/api/v1/namespaces/{namespace}/pods"
+    expected = {
+        ("get", pods): ("listCoreV1NamespacedPod", "list"),
+        ("post", pods): ("createCoreV1NamespacedPod", "post"),
+        ("delete", pods): ("deleteCoreV1CollectionNamespacedPod", "deletecollection"),
+        ("get", "/api/v1/pods"): ("listCoreV1PodForAllNamespaces", "list"),
+        ("get", f"{pods}/{{name}}"): ("readCoreV1NamespacedPod", "get"),
+        ("put", f"{pods}/{{name}}/status"): ("replaceCoreV1NamespacedPodStatus", "put"),
+        ("post", f"{pods}/{{name}}/exec"): ("connectCoreV1PostNamespacedPodExec", "connect"),
+        ("get", f"{pods}/{{name}}/log"): ("readCoreV1NamespacedPodLog", "get"),
+        ("options", f"{pods}/{{name}}/proxy/{{path}}"): ("connectCoreV1OptionsNamespacedPodProxyWithPath", "connect"),
+        ("get", "/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}"): (
+            "readRbacAuthorizationV1ClusterRole",
+            "get",
+        ),
+        ("get", "/api/v1/watch/nodes/{name}"): ("watchCoreV1Node", "watch"),
+    }
+    assert {key: found.get(key) for key in expected} == expected
+    assert len({name for name, _ in found.values()}) == len(found)
+
+
+def test_subresources_name_the_kind_that_they_take(core: Any) -> None:
+    eviction = core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/eviction"]["post"]
+    assert eviction["x-kubernetes-group-version-kind"] == {"group": "policy", "version": "v1", "kind": "Eviction"}
+    assert eviction["requestBody"]["content"]["*/*"]["schema"] == {
+        "$ref": "#/components/schemas/io.k8s.api.policy.v1.Eviction"
+    }
+
+
+def test_v3_documents_are_closed(openapi: OpenAPI) -> None:
+    index = msgspec.json.decode(openapi.v3_index.body)["paths"]
+    assert "apis/apps/v1" in index
+    for path in index:
+        found = openapi.v3(path)
+        assert found is not None
+        document = msgspec.json.decode(found.body)
+        wanted = {
+            reference.removeprefix("#/components/schemas/")
+            for reference in references(document)
+            if reference.startswith("#/components/schemas/")
+        }
+        assert wanted == set(document["components"]["schemas"])
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for child in value.values():
+            yield from references(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from references(child)
+
+
+def test_v3_schemas_carry_defaults_and_wrap_references_that_have_siblings(core: Any) -> None:
+    schemas = core["components"]["schemas"]
+    assert schemas["io.k8s.api.core.v1.ContainerPort"]["properties"]["protocol"]["default"] == "TCP"
+    spec = schemas[POD]["properties"]["spec"]
+    assert spec["allOf"] == [{"$ref": "#/components/schemas/io.k8s.api.core.v1.PodSpec"}]
+    assert spec["default"] == {}
+    containers = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"]
+    assert containers["items"] == {"$ref": "#/components/schemas/io.k8s.api.core.v1.Container"}
+    assert containers["x-kubernetes-list-map-keys"] == ["name"]
+    assert schemas["io.k8s.apimachinery.pkg.util.intstr.IntOrString"]["oneOf"] == [
+        {"type": "integer"},
+        {"type": "string"},
+    ]
+
+
+def test_patches_can_be_asked_to_validate_and_to_run_dry(core: Any) -> None:
+    patch = core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"]
+    assert {"dryRun", "fieldValidation", "fieldManager", "force"} <= {entry["name"] for entry in patch["parameters"]}
+    assert "application/apply-patch+yaml" in patch["requestBody"]["content"]
+
+
+def test_hashes_depend_on_what_is_served(openapi: OpenAPI) -> None:
+    index = msgspec.json.decode(openapi.v3_index.body)["paths"]
+    url = index["apis/apps/v1"]["serverRelativeURL"]
+    assert url == f"/openapi/v3/apis/apps/v1?hash={openapi.v3_hash('apis/apps/v1')}"
+    fewer = OpenAPI(Registry([kind for kind in REGISTRY if kind.resource.plural != "daemonsets"]), release="v1.36.0")
+    assert fewer.v3_hash("apis/apps/v1") != openapi.v3_hash("apis/apps/v1")
+    assert fewer.v3_hash("api/v1") == openapi.v3_hash("api/v1")
+    assert openapi.v3_hash("apis/example.com/v1") == ""
+    assert openapi.v3("apis/example.com/v1") is None
+
+
+def test_v2_holds_all_definitions_and_resolves(v2: Any) -> None:
+    assert len(v2["definitions"]) == 771
+    for reference in references(v2):
+        section, name = reference.removeprefix("#/").split("/", 1)
+        assert name in v2[section]
+    assert v2["definitions"][POD]["x-kubernetes-group-version-kind"] == [{"group": "", "version": "v1", "kind": "Pod"}]
+    assert set(v2["parameters"]) == set(QUERY)
+
+
+def test_bodies_are_kept_and_compressed_once(openapi: OpenAPI) -> None:
+    assert openapi.v3("api/v1") is openapi.v3("api/v1")
+    assert gzip.decompress(openapi.v2.gzip) == openapi.v2.body
+
+
+def test_definitions_of_custom_kinds_are_served_like_built_in_ones() -> None:
+    from dataclasses import replace
+
+    from steersman.meta.resources import Resource
+
+    known = SERVED.lookup("", "v1", "configmaps")
+    assert known is not None
+    resource = Resource(group="example.com", version="v1", plural="whales", kind="Whale", namespaced=True)
+    whale = replace(known, resource=resource, definition="com.example.v1.Whale", singular="whale")
+    meta = {"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+    custom: dict[str, Any] = {
+        "com.example.v1.Whale": {"type": "object", "properties": {"metadata": meta, "teeth": {"type": "integer"}}},
+        "com.example.v1.WhaleList": {
+            "type": "object",
+            "properties": {"items": {"type": "array", "items": {"$ref": "#/definitions/com.example.v1.Whale"}}},
+        },
+    }
+    documents = OpenAPI(Registry([whale]), custom=custom)
+    found = documents.v3("apis/example.com/v1")
+    assert found is not None
+    schemas = msgspec.json.decode(found.body)["components"]["schemas"]
+    assert schemas["com.example.v1.Whale"]["properties"]["teeth"] == {"type": "integer"}
+    assert "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" in schemas
+    assert "com.example.v1.Whale" in msgspec.json.decode(documents.v2.body)["definitions"]
+
+
+def fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """(field number, value) of a protobuf message: bytes of length-delimited fields, integers of varints."""
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            byte = message[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while position < len(message):
+        key = varint()
+        if key & 7 == 0:
+            yield key >> 3, varint()
+        else:
+            assert key & 7 == 2
+            size = varint()
+            yield key >> 3, message[position : position + size]
+            position += size
+
+
+def named(message: bytes, number: int) -> dict[str, bytes]:
+    entries = (dict(fields(value)) for key, value in fields(message) if key == number)
+    return {entry[1].decode(): entry.get(2, b"") for entry in entries}
+
+
+def test_the_protobuf_form_says_what_the_json_form_says(openapi: OpenAPI, v2: Any) -> None:
+    document = dict(fields(openapi.v2_protobuf.body))
+    assert document[1] == b"2.0"
+    definitions = named(document[9], 1)
+    assert list(definitions) == list(v2["definitions"])
+    pod = dict(fields(definitions[POD]))
+    assert pod[4].decode() == v2["definitions"][POD]["description"]
+    assert list(named(pod[25], 1)) == list(v2["definitions"][POD]["properties"])
+    extensions = named(definitions[POD], 31)
+    assert (
+        msgspec.json.decode(dict(fields(extensions["x-kubernetes-group-version-kind"]))[2])
+        == (v2["definitions"][POD]["x-kubernetes-group-version-kind"])
+    )
+    paths = named(document[8], 2)
+    assert list(paths) == list(v2["paths"])
+    post = dict(fields(paths["/api/v1/namespaces/{namespace}/pods"]))[4]
+    assert dict(fields(post))[5] == b"createCoreV1NamespacedPod"
