@@ -23,7 +23,7 @@ reset: .make/run ## Stop the cluster and remove everything it made
 images: .make/run ## Build the example images from Debian's busybox-static, into build/images
 	@tools/host-tools test
 	@echo "images: building into build/images"
-	@$(BIN)/python -m examples.images build/images
+	@$(BIN)/python examples/images/build.py build/images
 
 lint: .make/dev ## Format check, lint, types, import contracts
 	@echo "lint: ruff format, ruff check, mypy --strict, import-linter"

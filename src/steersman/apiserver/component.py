@@ -20,7 +20,7 @@ from steersman.apiserver.authn.union import UnionAuthenticator
 from steersman.apiserver.bootstrap.cluster import bootstrap
 from steersman.apiserver.call import Call
 from steersman.apiserver.certificates import CertificateRequester
-from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.config import APIServerConfig, extension_authentication
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
@@ -36,6 +36,8 @@ from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.metrics import MetricsPath, RequestMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
 from steersman.apiserver.plugins import Plugins, Surroundings, assemble
+from steersman.apiserver.proxying.backend import Backends
+from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.reader import CacheReader
 from steersman.apiserver.requestinfo import request_info
 from steersman.apiserver.router import PathHandler, Router
@@ -45,6 +47,7 @@ from steersman.apiserver.services.kubernetesservice import KubernetesService
 from steersman.apiserver.services.networks import first_address
 from steersman.apiserver.services.nodeports import NodePorts
 from steersman.apiserver.services.repair import repair
+from steersman.apiserver.tls import server_context
 from steersman.apiserver.version import serve_version
 from steersman.apiserver.watching import WatchTimer
 from steersman.client.api import Client
@@ -103,6 +106,7 @@ class APIServer:
         )
         first, last = config.services.node_ports
         self._nodeports = NodePorts(self.objects, first=first, last=last, rng=rng)
+        self._backends = Backends()
         chosen = plugins(Surroundings(config=config, reader=self.reader, clock=clock, rng=rng))
         self.api = API(
             objects=self.objects,
@@ -113,6 +117,8 @@ class APIServer:
             rng=rng,
             config=config,
             watches=self._watches,
+            locations=Locations(self.reader, config.kubelets, rng=rng),
+            backends=self._backends,
             hooks=self._hooks(),
         )
         self._core = Core(
@@ -143,12 +149,28 @@ class APIServer:
         self._tasks.spawn(self._watches.run(), name="watch-timer")
         await repair(self.reader, self._clusterips, self._nodeports)
         await bootstrap(
-            self.client, service_cidrs=self._config.services.cidrs, with_rbac="RBAC" in self._config.authorization_modes
+            self.client,
+            service_cidrs=self._config.services.cidrs,
+            with_rbac="RBAC" in self._config.authorization_modes,
+            authentication=extension_authentication(self._config),
         )
         if self._config.reconcile_endpoints:
             await self._kubernetes.reconcile()
             self._tasks.spawn(self._kubernetes.run(), name="kubernetes-service")
         self._bootstrapped = True
+
+    async def run(self) -> None:
+        """Start, serve where the configuration says, and close when cancelled."""
+        try:
+            await self.start()
+            listener = self._config.listener
+            if listener is not None:
+                context = server_context(listener, self._config)
+                await self.serve(listener.bind_address, listener.port, tls=context)
+                log.info("serving on %s:%d", listener.bind_address, listener.port)
+            await self._tasks.wait()
+        finally:
+            await self.close()
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; never raises but for cancellation."""
@@ -167,7 +189,9 @@ class APIServer:
         return not self._readyz.failing()
 
     async def close(self) -> None:
-        """Fail /readyz, finish what was accepted, end the watches cleanly, then stop everything else."""
+        """Fail /readyz, finish what was accepted, end the watches cleanly, then stop everything else. Once."""
+        if self._stopping:
+            return
         self._stopping = True
         if self._server is not None and self._config.shutdown_delay_s:
             await self._clock.sleep(self._config.shutdown_delay_s)
@@ -179,6 +203,7 @@ class APIServer:
         self._watches.close()
         if self._server is not None:
             await self._server.close()
+        await self._backends.close()
         await self._tasks.close()
         await self.objects.close()
         await self._store.close()

@@ -6,6 +6,8 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceNetwork:
@@ -32,10 +34,20 @@ class KubeletAccess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """An address that is served over TLS."""
+
+    bind_address: str = "0.0.0.0"
+    port: int = 6443
+    certificate_file: str
+    key_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class APIServerConfig:
     """Everything an API server can be told. The defaults make a server for tests."""
 
-    advertise_address: str = "127.0.0.1"
+    advertise_address: str = "192.0.2.1"
     """Address in the ``kubernetes`` Service's endpoints: where pods reach this server."""
     secure_port: int = 6443
     services: ServiceNetwork = field(default_factory=ServiceNetwork)
@@ -65,5 +77,23 @@ class APIServerConfig:
     request_header: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """``--requestheader-*``: allowed_names, username_headers, group_headers, extra_headers_prefixes."""
     request_header_client_ca: bytes = b""
+    front_proxy_certificate_file: str = ""
+    """``--proxy-client-cert-file``: how this server proves itself to aggregated API servers."""
+    front_proxy_key_file: str = ""
+    listener: Listener | None = None
+    """Where ``run`` serves; None: nowhere but in this process."""
     shutdown_delay_s: float = 0.0
     """How long /readyz fails before the server stops accepting connections."""
+
+
+def extension_authentication(config: APIServerConfig) -> Mapping[str, str]:
+    """What extension API servers are told, so that they authenticate clients as this server does."""
+    data: dict[str, str] = {}
+    if config.client_ca:
+        data["client-ca-file"] = config.client_ca.decode()
+    if config.request_header_client_ca:
+        data["requestheader-client-ca-file"] = config.request_header_client_ca.decode()
+        for name in ("allowed_names", "extra_headers_prefixes", "group_headers", "username_headers"):
+            label = {"extra_headers_prefixes": "extra-headers-prefix"}.get(name, name.replace("_", "-"))
+            data[f"requestheader-{label}"] = msgspec.json.encode(list(config.request_header.get(name, ()))).decode()
+    return data

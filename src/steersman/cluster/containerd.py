@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,9 +32,11 @@ NAMESPACE: Final = "k8s.io"
 CNI_BIN_DIRS: Final = (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni"))
 SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 POLL_S: Final = 0.02
+GREETING_S: Final = 1.0
 STOP_S: Final = 10.0
 LOG_TAIL_BYTES: Final = 2000
 RESET_PARALLEL: Final = 8
+_HTTP2_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 
 _UNUSED_PLUGINS: Final = (
     "io.containerd.internal.v1.restart",
@@ -169,14 +171,17 @@ class Containerd:
             raise ContainerdError("containerd is not installed (Debian: apt install containerd)")
         text = configuration(self.config, restrict_oom_score_adj=not may_lower_oom_score())
         pid = self.pid()
-        adopted = bool(pid) and _read(self.config.file) == text
-        if pid and not adopted:
+        if pid and _read(self.config.file) != text:
             await self.stop()
-        if not adopted:
-            pid = await self._launch(text)
+            pid = 0
+        if pid and await self._answers(pid, timeout_s):
+            self._write_pid(pid)
+            return False
+        pid = await self._launch(text)
         self._write_pid(pid)
-        await self._wait_until_it_answers(pid, timeout_s)
-        return not adopted
+        if not await self._answers(pid, timeout_s):
+            raise ContainerdError(f"containerd ended:\n{self._log_tail()}")
+        return True
 
     async def stop(self) -> None:
         """End the daemon. Containers and their shims go on, and a later ``start`` finds them."""
@@ -239,18 +244,33 @@ class Containerd:
         ticks = _start_ticks(pid)
         self.config.pid_file.write_text(json.dumps({"pid": pid, "start_ticks": ticks}))
 
-    async def _wait_until_it_answers(self, pid: int, timeout_s: float) -> None:
+    async def _answers(self, pid: int, timeout_s: float) -> bool:
+        """True once the process answers on its socket, False when it is gone. Raises ``ContainerdError`` when neither
+        comes true within ``timeout_s``. A connection alone would not do: the socket of a dying process still takes one.
+        """
         deadline_s = self._clock.monotonic() + timeout_s
         while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_unix_connection(str(self.config.socket))
-                writer.close()
-                return
+            if await self._greets():
+                return True
             if not _start_ticks(pid):
-                raise ContainerdError(f"containerd ended:\n{self._log_tail()}")
+                return False
             if self._clock.monotonic() >= deadline_s:
                 raise ContainerdError(f"containerd does not answer after {timeout_s:.0f} s:\n{self._log_tail()}")
             await self._clock.sleep(POLL_S)
+
+    async def _greets(self) -> bool:
+        """An HTTP/2 server's first frame comes for the client's first bytes."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(self.config.socket))
+        except OSError:
+            return False
+        try:
+            writer.write(_HTTP2_HELLO)
+            return bool(await self._clock.wait_for(reader.read(1), GREETING_S))
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            writer.close()
 
     def _log_tail(self) -> str:
         return _read(self.config.log)[-LOG_TAIL_BYTES:]
@@ -295,7 +315,7 @@ class Containerd:
             await runc.wait()
         for pid in shims:
             problems.append(f"shim {pid} was still there")
-            await _end(pid, self._clock)
+            await _end(pid, self._clock, signals=(signal.SIGKILL,))  # shims do not mind SIGTERM
         _remove_shim_sockets(tasks)
         return problems
 
@@ -317,17 +337,17 @@ def may_lower_oom_score() -> bool:
     return True
 
 
-async def _end(pid: int, clock: Clock) -> None:
-    """SIGTERM, and SIGKILL after ``STOP_S``. Returns when the process is gone."""
+async def _end(pid: int, clock: Clock, *, signals: Iterable[int] = (signal.SIGTERM, signal.SIGKILL)) -> None:
+    """Send the signals, ``STOP_S`` apart. Returns when the process is gone."""
     ticks = _start_ticks(pid)
     deadline_s = clock.monotonic() + STOP_S
-    signals = iter((signal.SIGTERM, signal.SIGKILL))
+    remaining = iter(signals)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, next(signals))
+        os.kill(pid, next(remaining))
     while ticks and _start_ticks(pid) == ticks:
         if clock.monotonic() >= deadline_s:
             deadline_s = clock.monotonic() + STOP_S
-            number = next(signals, None)
+            number = next(remaining, None)
             if number is None:
                 raise ContainerdError(f"process {pid} does not end")
             with contextlib.suppress(ProcessLookupError):

@@ -107,6 +107,7 @@ class LocalCluster:
         try:
             async with self._progress.step("API server"):
                 await self._wait_for_api(config)
+            kubeconfigs.merge(kubeconfigs.user_file(self._environment), self.admin_kubeconfig(config))
             async with self._progress.step("DNS service and roles"):
                 await self._ensure_addons(config)
             if config.nodes:
@@ -117,7 +118,6 @@ class LocalCluster:
                 preparing.cancel()
         async with self._progress.step(f"{_plural('node', self._node_count(config))} Ready"):
             await self._wait_for_nodes(config)
-        kubeconfigs.merge(kubeconfigs.user_file(self._environment), self.admin_kubeconfig(config))
         return config
 
     async def down(self) -> list[str]:

@@ -73,3 +73,23 @@ def ip_family(text: str) -> str:
     """``IPv4`` or ``IPv6`` of an address or a range; empty for what is neither."""
     address = _parsed(text.partition("/")[0])
     return "" if address is None else f"IPv{address.version}"
+
+
+def endpoint_ip_errors(text: str) -> list[str]:
+    """An address that traffic can be sent to: not unspecified, loopback or link-local."""
+    address = _parsed(text)
+    if address is None:
+        return ["must be a valid IP address"]
+    errors = []
+    if address.is_unspecified:
+        errors.append(f"may not be unspecified ({text})")
+    if address.is_loopback:
+        errors.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if address.is_link_local:
+        errors.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if any(address in network for network in _LINK_LOCAL_MULTICAST if network.version == address.version):
+        errors.append("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+    return errors
+
+
+_LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))

@@ -38,6 +38,8 @@ _FIELD_ERROR_TEXT: Mapping[FieldErrorType, str] = {
     "FieldValueTypeInvalid": "Invalid value",
     "InternalError": "Internal error",
 }
+OMITTED: Any = ...
+"""A bad value that messages leave out."""
 _WITHOUT_VALUE = frozenset({"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError"})
 
 
@@ -54,7 +56,7 @@ class FieldError:
     def body(self) -> str:
         """Without the field: ``Invalid value: -1: must be greater than or equal to 0``."""
         text = _FIELD_ERROR_TEXT[self.type]
-        if self.type not in _WITHOUT_VALUE:
+        if self.type not in _WITHOUT_VALUE and self.value is not OMITTED:
             text = f"{text}: {render_value(self.value)}"
         return f"{text}: {self.detail}" if self.detail else text
 

@@ -69,7 +69,7 @@ def check_counts(errors: Errors, obj: Mapping[str, Any], path: str, *fields: str
     for name in fields:
         value = obj.get(name)
         if value is not None and value < 0:
-            errors.append(invalid(f"{path}.{name}", value, NOT_NEGATIVE))
+            errors.append(invalid(f"{path}.{name}" if path else name, value, NOT_NEGATIVE))
 
 
 def check_positive(errors: Errors, value: int | None, path: str) -> None:

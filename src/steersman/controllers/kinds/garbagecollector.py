@@ -64,7 +64,7 @@ def plan(obj: Object, verdicts: Mapping[str, Verdict], dependents: Iterable[Node
     """``obj`` is as the server has it; ``verdicts`` are on its owners, by uid."""
     if not verdicts:
         return Plan()
-    lost = [uid for uid, verdict in verdicts.items() if verdict != "solid"]
+    lost = tuple(uid for uid, verdict in verdicts.items() if verdict != "solid")
     if len(lost) < len(verdicts):
         return Plan(drop_owners=lost)
     dependents = list(dependents)
@@ -167,6 +167,7 @@ class GarbageCollector:
     async def _collect(self, node: Node, obj: Object) -> Result:
         references = objects.owner_references(obj)
         verdicts = {reference["uid"]: await self._verdict(coordinates_of(reference, node)) for reference in references}
+        self._report_strangers(node, obj, verdicts)
         todo = plan(obj, verdicts, node.dependents.values())
         if todo.drop_owners:
             kept = [reference for reference in references if reference["uid"] not in todo.drop_owners]
@@ -177,6 +178,21 @@ class GarbageCollector:
                 obj = await self._patch(node, obj, {"ownerReferences": open_}) or obj
             await self._delete(node, obj, todo.delete)
         return DONE
+
+    def _report_strangers(self, node: Node, obj: Object, verdicts: Mapping[str, Verdict]) -> None:
+        """An owner that exists, but in another namespace than its dependent: none as far as Kubernetes is concerned."""
+        assert node.resource is not None
+        for reference in objects.owner_references(obj):
+            owner = self._graph.get(reference["uid"])
+            if verdicts[reference["uid"]] != "absent" or owner is None or owner.is_virtual:
+                continue
+            space = node.coordinates.namespace
+            named = f"[{reference.get('apiVersion')}/{reference.get('kind')}, namespace: {space}, "
+            named += f"name: {reference.get('name')}, uid: {reference['uid']}]"
+            text = f'ownerRef {named} does not exist in namespace "{space}"'
+            self._context.events.event(
+                obj, node.resource, type="Warning", reason="OwnerRefInvalidNamespace", message=text
+            )
 
     async def _finish_foreground(self, node: Node, obj: Object) -> Result:
         """Once nothing blocks it any more, the owner may go; until then see that its dependents do."""
@@ -208,7 +224,10 @@ class GarbageCollector:
             await self._patch(dependent, obj, {"ownerReferences": kept or None})
 
     async def _verdict(self, owner: Coordinates) -> Verdict:
-        """What the server says of an owner. Raises ``NotFound`` where it does not know the kind: that is no absence."""
+        """What the server says of an owner. Raises ``NotFound`` where it does not know the kind: that is no absence.
+
+        A namespaced owner of an object of the cluster cannot be looked up; such a dependent is left alone.
+        """
         if owner in self._absent:
             self._absent.move_to_end(owner)
             return "absent"
@@ -216,8 +235,7 @@ class GarbageCollector:
         if resource is None:
             raise NotFound(f"no resource of kind {owner.kind} in {owner.api_version} is served")
         if resource.namespaced and not owner.namespace:
-            self._remember_absent(owner)
-            return "absent"
+            return "solid"
         namespace = owner.namespace if resource.namespaced else ""
         try:
             found = await self._client.get(resource, owner.name, namespace=namespace)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, required
 from steersman.meta.objects import Object, controller_of
 from steersman.meta.resources import CONTROLLERREVISIONS
 from steersman.schema.cells import NONE
 from steersman.schema.columns import AGE, NAME, computed, count
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_counts, check_immutable
 
 
 def default(obj: Object) -> None:
@@ -23,6 +25,25 @@ def _controller(obj: Object, now: float) -> str:
     return f"{kind.lower()}/{owner.get('name')}"
 
 
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_counts(errors, obj, "", "revision")
+    return errors
+
+
+def validate_create(obj: Object) -> list[FieldError]:
+    data = obj.get("data")
+    if data is None:
+        return [required("data", "data is mandatory")]
+    return [] if isinstance(data, dict) else [required("data", "data must be a valid JSON object")]
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_immutable(errors, new.get("data"), old.get("data"), "data")
+    return errors
+
+
 KIND = Kind(
     resource=CONTROLLERREVISIONS,
     definition="io.k8s.api.apps.v1.ControllerRevision",
@@ -35,4 +56,7 @@ KIND = Kind(
         count("Revision", "revision", type="string", documented_by="io.k8s.api.apps.v1.ControllerRevision/revision"),
         AGE,
     ),
+    validate=validate,
+    validate_create=validate_create,
+    validate_update=validate_update,
 )

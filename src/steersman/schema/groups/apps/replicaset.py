@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICASETS
-from steersman.schema.columns import AGE, NAME, containers, count, selector
+from steersman.schema.columns import AGE, NAME, containers, count, selector, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
+from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.workloads import (
+    check_running_template,
+    check_workload_selector,
+    replica_status_errors,
+)
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_counts, check_immutable
 from steersman.schema.subresources import SCALE, STATUS
 
 
@@ -17,6 +25,29 @@ def default(obj: Object) -> None:
     default_pod_template(spec.get("template"))
     if obj.get("status") is None:
         obj["status"] = {"replicas": 0}
+
+
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {"replicas": 0}
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    check_counts(errors, spec, "spec", "replicas", "minReadySeconds")
+    check_workload_selector(errors, spec, "deployment")
+    check_running_template(errors, spec, "ReplicaSet")
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_immutable(errors, value_at(new, "spec", "selector"), value_at(old, "spec", "selector"), "spec.selector")
+    return errors
+
+
+def validate_status_update(new: Object, old: Object) -> list[FieldError]:
+    return replica_status_errors(new.get("status") or {}, "fullyLabeledReplicas")
 
 
 KIND = Kind(
@@ -42,4 +73,9 @@ KIND = Kind(
         *containers("spec", "template"),
         selector("spec", "selector", documented_by="io.k8s.api.apps.v1.ReplicaSetSpec/selector"),
     ),
+    prepare_create=prepare_create,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status_update=validate_status_update,
+    warnings=workload_warnings,
 )

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from steersman.meta.errors import FieldError, forbidden, invalid, not_supported, required
+from steersman.meta.names import label_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import STATEFULSETS
 from steersman.schema.columns import AGE, NAME, computed, containers, value_at
-from steersman.schema.groups.core.claimspec import default_claim_template
+from steersman.schema.equality import same
+from steersman.schema.groups.core.claimspec import check_claim_spec, default_claim_template
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
+from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.workloads import (
+    amount_of,
+    check_at_most_100_percent,
+    check_collision_count,
+    check_count_or_percent,
+    check_running_template,
+    check_workload_selector,
+    replica_status_errors,
+)
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_counts, check_name
 from steersman.schema.subresources import SCALE, STATUS
 
 
@@ -49,6 +66,121 @@ def _ready(obj: Object, now: float) -> str:
     return f"{value_at(obj, 'status', 'readyReplicas') or 0}/{value_at(obj, 'spec', 'replicas') or 0}"
 
 
+_MUTABLE = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
+
+
+def prepare_create(obj: Object) -> None:
+    _drop_max_unavailable(obj, None)
+    obj["status"] = {"replicas": 0, "availableReplicas": 0}
+
+
+def prepare_update(new: Object, old: Object) -> None:
+    _drop_max_unavailable(new, old)
+
+
+def _drop_max_unavailable(obj: Object, old: Object | None) -> None:
+    """Off by default in v1.36 (MaxUnavailableStatefulSet); kept where it is in use already."""
+    path = ("spec", "updateStrategy", "rollingUpdate", "maxUnavailable")
+    if value_at(obj, *path) is None or (old is not None and value_at(old, *path) is not None):
+        return
+    strategy = obj["spec"]["updateStrategy"]
+    rolling = {name: value for name, value in strategy["rollingUpdate"].items() if name != "maxUnavailable"}
+    obj["spec"]["updateStrategy"] = {**strategy, "rollingUpdate": rolling}
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    policy = spec.get("podManagementPolicy")
+    if not policy:
+        errors.append(required("spec.podManagementPolicy"))
+    elif policy not in ("OrderedReady", "Parallel"):
+        errors.append(invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"))
+    _check_strategy(errors, spec.get("updateStrategy") or {})
+    for when, action in (spec.get("persistentVolumeClaimRetentionPolicy") or {}).items():
+        if action not in ("Retain", "Delete"):
+            errors.append(
+                not_supported(f"spec.persistentVolumeClaimRetentionPolicy.{when}", action, ("Retain", "Delete"))
+            )
+    check_counts(errors, spec, "spec", "replicas", "minReadySeconds")
+    check_counts(errors, spec.get("ordinals") or {}, "spec.ordinals", "start")
+    check_workload_selector(errors, spec, "statefulset")
+    check_running_template(errors, {**spec, "template": _template_with_claims(spec)}, "StatefulSet")
+    return errors
+
+
+def validate_create(obj: Object) -> list[FieldError]:
+    """What cannot change later is not looked at again."""
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    if spec.get("serviceName"):
+        check_name(errors, spec["serviceName"], "spec.serviceName", label_errors)
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        check_claim_spec(errors, claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")
+    return errors
+
+
+def _template_with_claims(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The template with the volumes that its claims become, and without the host name that each pod gets of its own."""
+    template, claims = spec.get("template"), spec.get("volumeClaimTemplates") or ()
+    if template is None:
+        return None
+    pod = {name: value for name, value in (template.get("spec") or {}).items() if name not in ("hostname", "subdomain")}
+    made = [(claim.get("metadata") or {}).get("name") or "" for claim in claims]
+    if made:
+        pod["volumes"] = [
+            *({"name": name, "persistentVolumeClaim": {"claimName": name}} for name in made),
+            *(volume for volume in pod.get("volumes") or () if volume.get("name") not in made),
+        ]
+    return {**template, "spec": pod}
+
+
+def _check_strategy(errors: list[FieldError], strategy: Mapping[str, Any]) -> None:
+    kind, rolling, path = strategy.get("type"), strategy.get("rollingUpdate"), "spec.updateStrategy"
+    if not kind:
+        errors.append(required(path))
+    elif kind == "OnDelete":
+        if rolling is not None:
+            errors.append(invalid(f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'"))
+    elif kind != "RollingUpdate":
+        errors.append(invalid(path, dict(strategy), "must be 'RollingUpdate' or 'OnDelete'"))
+    elif rolling is not None:
+        check_counts(errors, rolling, f"{path}.rollingUpdate", "partition")
+        unavailable, at = rolling.get("maxUnavailable"), f"{path}.rollingUpdate.maxUnavailable"
+        if unavailable is not None:
+            check_count_or_percent(errors, unavailable, at)
+            if amount_of(unavailable) == 0:
+                errors.append(invalid(at, unavailable, "cannot be 0"))
+            check_at_most_100_percent(errors, unavailable, at)
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    rest, before = (
+        {name: value for name, value in (obj.get("spec") or {}).items() if name not in _MUTABLE} for obj in (new, old)
+    )
+    if same(rest, before):
+        return []
+    detail = (
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+        "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+    )
+    return [forbidden("spec", detail)]
+
+
+def validate_status_update(new: Object, old: Object) -> list[FieldError]:
+    errors = replica_status_errors(new.get("status") or {}, "currentReplicas", "updatedReplicas")
+    check_collision_count(errors, new, old)
+    return errors
+
+
 KIND = Kind(
     resource=STATEFULSETS,
     definition="io.k8s.api.apps.v1.StatefulSet",
@@ -69,4 +201,12 @@ KIND = Kind(
         AGE,
         *containers("spec", "template"),
     ),
+    name_errors=label_errors,
+    prepare_create=prepare_create,
+    prepare_update=prepare_update,
+    validate=validate,
+    validate_create=validate_create,
+    validate_update=validate_update,
+    validate_status_update=validate_status_update,
+    warnings=workload_warnings,
 )

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from steersman.meta.addresses import cidr_errors, ip_family
+from steersman.meta.errors import FieldError, duplicate, forbidden, invalid
+from steersman.meta.names import label_key_errors, label_value_errors
 from steersman.meta.objects import Object, condition, labels
 from steersman.meta.resources import NODES
 from steersman.schema.cells import NONE, UNKNOWN
 from steersman.schema.columns import AGE, NAME, computed, text, value_at
+from steersman.schema.groups.core.podspec.placement import TAINT_EFFECTS
 from steersman.schema.groups.core.resourcelist import default_amounts
+from steersman.schema.groups.core.resourcenames import check_amount
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_choice, check_name
 from steersman.schema.selectable import flag_at
 from steersman.schema.subresources import STATUS, proxy
 
@@ -29,8 +37,13 @@ NODE_INFO_FIELDS = (
 
 
 def default(obj: Object) -> None:
-    if obj.get("spec") is None:
-        obj["spec"] = {}
+    spec = obj.get("spec")
+    if spec is None:
+        spec = obj["spec"] = {}
+    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+        spec["podCIDRs"] = [spec["podCIDR"]]
+    elif spec.get("podCIDRs") and not spec.get("podCIDR"):
+        spec["podCIDR"] = spec["podCIDRs"][0]
     status = obj.get("status")
     if status is None:
         status = obj["status"] = {}
@@ -77,6 +90,89 @@ def _kernel(obj: Object, now: float) -> str:
     info = value_at(obj, "status", "nodeInfo") or {}
     version = info.get("kernelVersion") or UNKNOWN
     return f"{version} ({info['architecture']})" if info.get("architecture") else version
+
+
+_FEATURE = re.compile(r"[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*", re.ASCII)
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    _check_taints(errors, spec.get("taints") or (), "metadata.taints")
+    for part in ("capacity", "allocatable"):
+        for name, amount in (status.get(part) or {}).items():
+            check_amount(errors, name, amount, f"status.{part}.{name}")
+    _check_features(errors, status.get("declaredFeatures") or (), "status.declaredFeatures")
+    ranges = spec.get("podCIDRs") or []
+    for index, cidr in enumerate(ranges):
+        check_name(errors, cidr, f"spec.podCIDRs[{index}]", cidr_errors)
+    if len(ranges) > 1 and (len(ranges) > 2 or len({ip_family(cidr) for cidr in ranges}) != 2):
+        errors.append(invalid("spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family"))
+    return errors
+
+
+def _check_taints(errors: list[FieldError], taints: Sequence[Mapping[str, Any]], path: str) -> None:
+    seen: set[tuple[Any, Any]] = set()
+    for index, taint in enumerate(taints):
+        at, key, effect = f"{path}[{index}]", taint.get("key") or "", taint.get("effect") or ""
+        check_name(errors, key, f"{at}.key", label_key_errors)
+        wrong = label_value_errors(taint.get("value") or "")
+        if wrong:
+            errors.append(invalid(f"{at}.value", taint["value"], ";".join(wrong)))
+        check_choice(errors, effect, f"{at}.effect", TAINT_EFFECTS)
+        if (key, effect) in seen:
+            detail = "taints must be unique by key and effect pair"
+            errors.append(FieldError("FieldValueDuplicate", at, detail, dict(taint)))
+        seen.add((key, effect))
+
+
+def _check_features(errors: list[FieldError], features: Sequence[str], path: str) -> None:
+    for index, feature in enumerate(features):
+        if len(feature) > 253:
+            detail = f'invalid feature name "{feature}": must be no more than 253 characters'
+            errors.append(invalid(f"{path}[{index}]", feature, detail))
+        elif _FEATURE.fullmatch(feature) is None:
+            detail = (
+                f'invalid feature name "{feature}": must start with an UpperCamelCase segment, with subsequent segments separated '
+                "by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+            )
+            errors.append(invalid(f"{path}[{index}]", feature, detail))
+        if index and feature == features[index - 1]:
+            errors.append(duplicate(f"{path}[{index}]", feature))
+        elif index and feature < features[index - 1]:
+            errors.append(invalid(f"{path}[{index}]", feature, "list must be sorted alphabetically"))
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    addresses = value_at(new, "status", "addresses") or []
+    errors.extend(
+        duplicate(f"status.addresses[{index}]", address)
+        for index, address in enumerate(addresses)
+        if address in addresses[:index]
+    )
+    if before.get("podCIDRs") and before["podCIDRs"] != spec.get("podCIDRs"):
+        errors.append(forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'))
+    if before.get("providerID") and before["providerID"] != spec.get("providerID"):
+        errors.append(forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid'))
+    if (before.get("externalID") or "") != (spec.get("externalID") or ""):
+        errors.append(forbidden("spec.externalID", "may not be updated"))
+    return errors
+
+
+def validate_status_update(new: Object, old: Object) -> list[FieldError]:
+    return validate(new) + validate_update(new, old)
+
+
+_WARNINGS = (
+    ("configSource", "spec.configSource: deprecated in v1.22, support removal in v1.26"),
+    ("externalID", "spec.externalID: deprecated in v1.11; this field is unused"),
+)
+
+
+def warnings(obj: Object) -> list[str]:
+    return [warning for field, warning in _WARNINGS if value_at(obj, "spec", field)]
 
 
 KIND = Kind(
@@ -133,4 +229,8 @@ KIND = Kind(
             documented_by="io.k8s.api.core.v1.NodeSystemInfo/containerRuntimeVersion",
         ),
     ),
+    validate=validate,
+    validate_update=validate_update,
+    validate_status_update=validate_status_update,
+    warnings=warnings,
 )

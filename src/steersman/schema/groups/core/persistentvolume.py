@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, forbidden
 from steersman.meta.objects import Object, is_deleting
 from steersman.meta.resources import PERSISTENTVOLUMES
 from steersman.schema.cells import UNSET
 from steersman.schema.columns import AGE, NAME, computed, text, value_at
+from steersman.schema.equality import same
 from steersman.schema.groups.core.accessmodes import short_access_modes, storage_class_of
 from steersman.schema.groups.core.podspec.defaults import VOLUME_SOURCE_DEFAULTS
+from steersman.schema.groups.core.podspec.updates import differences
 from steersman.schema.groups.core.resourcelist import default_amounts
+from steersman.schema.groups.core.volumespec import SOURCES, check_volume_spec
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_immutable
 from steersman.schema.subresources import STATUS
 
 
@@ -39,6 +44,36 @@ def _status(obj: Object, now: float) -> str:
 def _claim(obj: Object, now: float) -> str:
     claim = value_at(obj, "spec", "claimRef")
     return f"{claim.get('namespace') or ''}/{claim.get('name') or ''}" if claim else ""
+
+
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {"phase": "Pending"}
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_volume_spec(errors, obj.get("spec") or {}, "spec")
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    sources, had = ({name: each[name] for name in SOURCES if each.get(name) is not None} for each in (spec, before))
+    if "csi" in sources and "csi" in had and had["csi"].get("controllerExpandSecretRef") is None:
+        csi = {name: value for name, value in sources["csi"].items() if name != "controllerExpandSecretRef"}
+        sources = {**sources, "csi": csi}
+    if not same(sources, had):
+        shown = "\n".join(differences(sources, had))
+        detail = f"spec.persistentvolumesource is immutable after creation\n{shown}\n"
+        errors.append(forbidden("spec.persistentvolumesource", detail))
+    check_immutable(errors, spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
+    if before.get("nodeAffinity") is not None:
+        check_immutable(errors, spec.get("nodeAffinity"), before["nodeAffinity"], "nodeAffinity")
+    if before.get("volumeAttributesClassName") is not None and spec.get("volumeAttributesClassName") is None:
+        detail = "update from non-nil value to nil is forbidden"
+        errors.append(forbidden("spec.volumeAttributesClassName", detail))
+    return errors
 
 
 KIND = Kind(
@@ -94,4 +129,7 @@ KIND = Kind(
             documented_by="io.k8s.api.core.v1.PersistentVolumeSpec/volumeMode",
         ),
     ),
+    prepare_create=prepare_create,
+    validate=validate,
+    validate_update=validate_update,
 )

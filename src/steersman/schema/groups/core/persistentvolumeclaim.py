@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from steersman.meta.errors import FieldError, forbidden, invalid, not_supported
+from steersman.meta.names import label_key_errors
 from steersman.meta.objects import Object, is_deleting
+from steersman.meta.quantities import quantity
 from steersman.meta.resources import PERSISTENTVOLUMECLAIMS
 from steersman.schema.cells import UNSET
 from steersman.schema.columns import AGE, NAME, computed, text, value_at
+from steersman.schema.equality import same
 from steersman.schema.groups.core.accessmodes import short_access_modes, storage_class_of
-from steersman.schema.groups.core.claimspec import default_claim_spec
+from steersman.schema.groups.core.claimspec import check_claim_spec, default_claim_spec
+from steersman.schema.groups.core.podspec.updates import differences
 from steersman.schema.groups.core.resourcelist import default_amounts
+from steersman.schema.groups.core.resourcenames import check_amount, is_native
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_immutable, check_quantity
 from steersman.schema.subresources import STATUS
 
 
@@ -35,6 +44,105 @@ def _capacity(obj: Object, now: float) -> str:
 
 def _access_modes(obj: Object, now: float) -> str:
     return short_access_modes(value_at(obj, "status", "accessModes")) if value_at(obj, "spec", "volumeName") else ""
+
+
+_RESIZE_STATUSES = (
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+)
+
+
+def prepare_create(obj: Object) -> None:
+    """Of the two ways to name a data source, the newer one gets what the older says and the other way round."""
+    obj["status"] = {"phase": "Pending"}
+    spec = obj["spec"]
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source is not None and reference is None:
+        spec["dataSourceRef"] = dict(source)
+    elif reference is not None and source is None and not reference.get("namespace") and _is_known(reference):
+        spec["dataSource"] = {name: value for name, value in reference.items() if name != "namespace"}
+
+
+def _is_known(reference: Object) -> bool:
+    group, kind = reference.get("apiGroup") or "", reference.get("kind")
+    return (group, kind) in (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_claim_spec(errors, obj.get("spec") or {}, "spec")
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    rest, had = dict(spec), dict(before)
+    if not before.get("volumeName"):
+        had["volumeName"] = spec.get("volumeName")
+    if before.get("storageClassName") is None:
+        had["storageClassName"] = spec.get("storageClassName")
+    is_bound = value_at(new, "status", "phase") == "Bound"
+    size, old_size = (value_at(each, "resources", "requests", "storage") for each in (spec, before))
+    if is_bound:
+        requests = {**(value_at(rest, "resources", "requests") or {}), "storage": old_size}
+        rest["resources"] = {**(rest.get("resources") or {}), "requests": requests}
+        rest["volumeAttributesClassName"] = before.get("volumeAttributesClassName")
+    if not same(rest, had):
+        shown = "\n".join(differences(rest, had))
+        detail = (
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"
+            f"{shown}\n"
+        )
+        errors.append(forbidden("spec", detail))
+    _check_shrinking(errors, size, old_size, value_at(old, "status", "capacity", "storage"))
+    check_immutable(errors, spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
+    if value_at(old, "status", "currentVolumeAttributesClassName") is not None:
+        wanted, path = spec.get("volumeAttributesClassName"), "spec.volumeAttributesClassName"
+        if not wanted and wanted != before.get("volumeAttributesClassName"):
+            what = "nil" if wanted is None else "empty string"
+            detail = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
+            errors.append(forbidden(path, detail))
+    return errors
+
+
+def _check_shrinking(errors: list[FieldError], size: Any, old_size: Any, capacity: Any) -> None:
+    """A request may be taken back as long as it stays above what the volume has."""
+    if size is None or old_size is None:
+        return
+    try:
+        wanted, had, has = quantity(size), quantity(old_size), quantity(capacity or "0")
+    except ValueError:
+        return
+    if wanted < had and wanted <= has:
+        errors.append(forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"))
+
+
+def validate_status_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    status = new.get("status") or {}
+    for name, amount in (status.get("capacity") or {}).items():
+        value = check_quantity(errors, amount, f"status.capacity[{name}]")
+        if value is not None and value < 0:
+            errors.append(invalid(f"status.capacity[{name}]", amount, "must be a valid resource quantity"))
+    for name, state in (status.get("allocatedResourceStatuses") or {}).items():
+        _check_resource(errors, name, "status.allocatedResourceStatuses")
+        if state not in _RESIZE_STATUSES:
+            errors.append(not_supported("status.allocatedResourceStatuses", name, _RESIZE_STATUSES))
+    for name, amount in (status.get("allocatedResources") or {}).items():
+        _check_resource(errors, name, "status.allocatedResources")
+        check_amount(errors, "storage", amount, f"status.allocatedResources[{name}]")
+    return errors
+
+
+def _check_resource(errors: list[FieldError], name: str, path: str) -> None:
+    wrong = label_key_errors(name)
+    errors.extend(invalid(path, name, text) for text in wrong)
+    if not wrong and is_native(name) and name != "storage":
+        errors.append(not_supported(path, name, ("storage",)))
 
 
 KIND = Kind(
@@ -74,4 +182,8 @@ KIND = Kind(
             documented_by="io.k8s.api.core.v1.PersistentVolumeClaimSpec/volumeMode",
         ),
     ),
+    prepare_create=prepare_create,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status_update=validate_status_update,
 )

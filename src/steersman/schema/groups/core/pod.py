@@ -17,6 +17,7 @@ from steersman.schema.groups.core.podspec.qos import qos_class
 from steersman.schema.groups.core.podspec.specification import check_pod_spec
 from steersman.schema.groups.core.podspec.statuses import pod_status_errors, prepare_status
 from steersman.schema.groups.core.podspec.updates import ephemeral_containers_errors, pod_update_errors, resize_errors
+from steersman.schema.groups.core.podspec.warnings import pod_warnings
 from steersman.schema.groups.core.podtable import COLUMNS
 from steersman.schema.kind import Kind, Subresource
 from steersman.schema.selectable import flag_at, text_at
@@ -185,4 +186,5 @@ KIND = Kind(
     validate_status_update=pod_status_errors,
     grace_period_s=grace_period_s,
     is_deleted_at_once=is_deleted_at_once,
+    warnings=pod_warnings,
 )

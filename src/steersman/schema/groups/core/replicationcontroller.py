@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, invalid, required
 from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICATIONCONTROLLERS
 from steersman.schema.columns import AGE, NAME, computed, containers, count, format_labels, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
+from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.workloads import check_running_template, replica_status_errors
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_counts
 from steersman.schema.selectable import count_at
 from steersman.schema.subresources import SCALE, STATUS
 
@@ -27,6 +31,30 @@ def default(obj: Object) -> None:
                 metadata["labels"] = dict(labels)
     if obj.get("status") is None:
         obj["status"] = {"replicas": 0}
+
+
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {"replicas": 0}
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    check_counts(errors, spec, "spec", "replicas", "minReadySeconds")
+    selector, template = spec.get("selector"), spec.get("template")
+    if not selector:
+        errors.append(required("spec.selector"))
+    elif template is not None:
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        if any(labels.get(key) != value for key, value in selector.items()):
+            detail = "`selector` does not match template `labels`"
+            errors.append(invalid("spec.template.metadata.labels", labels, detail))
+    check_running_template(errors, spec, "ReplicationController")
+    return errors
+
+
+def validate_status_update(new: Object, old: Object) -> list[FieldError]:
+    return replica_status_errors(new.get("status") or {}, "fullyLabeledReplicas")
 
 
 KIND = Kind(
@@ -63,4 +91,8 @@ KIND = Kind(
             documented_by="io.k8s.api.core.v1.ReplicationControllerSpec/selector",
         ),
     ),
+    prepare_create=prepare_create,
+    validate=validate,
+    validate_status_update=validate_status_update,
+    warnings=workload_warnings,
 )

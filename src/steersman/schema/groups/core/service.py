@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from steersman.meta.names import label_errors
+from steersman.meta.addresses import cidr_errors, endpoint_ip_errors, ip_errors
+from steersman.meta.errors import FieldError, forbidden, invalid, required
+from steersman.meta.names import label_errors, label_key_errors, subdomain_errors
 from steersman.meta.objects import Object
+from steersman.meta.objects import annotations as annotations_of
 from steersman.meta.resources import SERVICES
 from steersman.schema.cells import NONE, UNKNOWN
 from steersman.schema.columns import AGE, NAME, computed, format_labels, text, value_at
+from steersman.schema.groups.core.serviceaddresses import address_update_errors, check_addresses, is_headless
+from steersman.schema.groups.core.serviceports import check_ports
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_choice, check_labels, check_name, check_optional_choice, check_port
 from steersman.schema.selectable import text_at
 from steersman.schema.subresources import STATUS, proxy
 
@@ -96,6 +102,232 @@ def _port(port: Mapping[str, Any]) -> str:
     return f"{port.get('port')}{node_port}/{port.get('protocol') or 'TCP'}"
 
 
+_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
+_LONGEST_AFFINITY_S = 86400
+_SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
+_ONLY_LOAD_BALANCERS = "may only be used when `type` is 'LoadBalancer'"
+
+
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {"loadBalancer": {}}
+
+
+def prepare_update(new: Object, old: Object) -> None:
+    """A change of type drops what only the old type had, unless the client asks for something else there."""
+    spec, before = new["spec"], old.get("spec") or {}
+    kept = {name: spec.get(name) == before.get(name) for name in _TYPE_FIELDS}
+    dropped: list[str] = []
+    if _needs_address(before) and not _needs_address(spec):
+        if kept["clusterIPs"] and kept["clusterIP"]:
+            dropped += ["clusterIP", "clusterIPs"]
+        dropped += [name for name in ("ipFamilies", "ipFamilyPolicy") if kept[name]]
+    if before.get("type") == "LoadBalancer" and spec.get("type") != "LoadBalancer":
+        dropped += [name for name in ("allocateLoadBalancerNodePorts", "loadBalancerClass") if kept[name]]
+    if needs_health_check(before) and not needs_health_check(spec) and kept["healthCheckNodePort"]:
+        dropped.append("healthCheckNodePort")
+    if is_externally_accessible(before) and not is_externally_accessible(spec) and kept["externalTrafficPolicy"]:
+        dropped.append("externalTrafficPolicy")
+    for name in dropped:
+        spec.pop(name, None)
+    if _needs_node_port(before) and not _needs_node_port(spec) and _node_ports(spec) == _node_ports(before):
+        spec["ports"] = [
+            {name: value for name, value in port.items() if name != "nodePort"} for port in spec.get("ports") or ()
+        ]
+    if spec.get("type") != "LoadBalancer" and value_at(new, "status", "loadBalancer"):
+        new["status"] = {**new["status"], "loadBalancer": {}}
+
+
+_TYPE_FIELDS = (
+    "clusterIP",
+    "clusterIPs",
+    "ipFamilies",
+    "ipFamilyPolicy",
+    "allocateLoadBalancerNodePorts",
+    "loadBalancerClass",
+    "healthCheckNodePort",
+    "externalTrafficPolicy",
+)
+
+
+def _needs_address(spec: Mapping[str, Any]) -> bool:
+    return spec.get("type") in ("ClusterIP", "NodePort", "LoadBalancer")
+
+
+def _needs_node_port(spec: Mapping[str, Any]) -> bool:
+    if spec.get("type") == "LoadBalancer":
+        return spec.get("allocateLoadBalancerNodePorts") is not False
+    return spec.get("type") == "NodePort"
+
+
+def _node_ports(spec: Mapping[str, Any]) -> set[Any]:
+    return {port.get("nodePort") for port in spec.get("ports") or ()} - {None, 0}
+
+
+def needs_health_check(spec: Mapping[str, Any]) -> bool:
+    """The node answers whether it has endpoints of its own."""
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    _check_type(errors, spec)
+    check_ports(errors, spec)
+    if spec.get("selector"):
+        check_labels(errors, spec["selector"], "spec.selector")
+    check_choice(errors, spec.get("sessionAffinity"), "spec.sessionAffinity", ("ClientIP", "None"))
+    _check_affinity(errors, spec)
+    check_addresses(errors, spec)
+    for index, address in enumerate(spec.get("externalIPs") or ()):
+        wrong = ip_errors(address) or endpoint_ip_errors(address)
+        errors.extend(invalid(f"spec.externalIPs[{index}]", address, text) for text in wrong)
+    _check_load_balancer(errors, obj, spec)
+    _check_traffic(errors, spec)
+    return errors
+
+
+def _check_type(errors: list[FieldError], spec: Mapping[str, Any]) -> None:
+    kind = spec.get("type")
+    check_choice(errors, kind, "spec.type", _TYPES)
+    if kind in ("LoadBalancer", "NodePort") and is_headless(spec):
+        errors.append(invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services"))
+    if kind != "ExternalName":
+        return
+    errors.extend(
+        forbidden(f"spec.{name}", "may not be set for ExternalName services")
+        for name in ("clusterIPs", "ipFamilies", "ipFamilyPolicy")
+        if spec.get(name)
+    )
+    name = (spec.get("externalName") or "").removesuffix(".")
+    if name:
+        check_name(errors, name, "spec.externalName", subdomain_errors)
+    else:
+        errors.append(required("spec.externalName"))
+
+
+def _check_affinity(errors: list[FieldError], spec: Mapping[str, Any]) -> None:
+    config, path = spec.get("sessionAffinityConfig"), "spec.sessionAffinityConfig"
+    if spec.get("sessionAffinity") == "ClientIP":
+        detail = "when session affinity type is ClientIP"
+        seconds = value_at(config or {}, "clientIP", "timeoutSeconds")
+        if config is None:
+            errors.append(required(path, detail))
+        elif config.get("clientIP") is None:
+            errors.append(required(f"{path}.clientIP", detail))
+        elif seconds is None:
+            errors.append(required(f"{path}.clientIP.timeoutSeconds", detail))
+        elif not 0 < seconds <= _LONGEST_AFFINITY_S:
+            detail = f"must be greater than 0 and less than {_LONGEST_AFFINITY_S}"
+            errors.append(invalid(f"{path}.clientIP.timeoutSeconds", seconds, detail))
+    elif spec.get("sessionAffinity") == "None" and config is not None:
+        errors.append(forbidden(path, "must not be set when session affinity is None"))
+
+
+def _check_load_balancer(errors: list[FieldError], obj: Object, spec: Mapping[str, Any]) -> None:
+    is_balanced = spec.get("type") == "LoadBalancer"
+    ranges, noted = spec.get("loadBalancerSourceRanges") or (), annotations_of(obj).get(_SOURCE_RANGES)
+    if ranges:
+        path = "spec.LoadBalancerSourceRanges"
+        if not is_balanced:
+            errors.append(forbidden(path, _ONLY_LOAD_BALANCERS))
+        for index, text in enumerate(ranges):
+            check_name(errors, text.strip(), f"{path}[{index}]", cidr_errors)
+    elif noted is not None:
+        path = f"metadata.annotations[{_SOURCE_RANGES}]"
+        if not is_balanced:
+            errors.append(forbidden(path, _ONLY_LOAD_BALANCERS))
+        for text in noted.split(",") if noted.strip() else ():
+            check_name(errors, text.strip(), path, cidr_errors)
+    if not is_balanced and spec.get("allocateLoadBalancerNodePorts") is not None:
+        errors.append(forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_LOAD_BALANCERS))
+    if is_balanced and spec.get("allocateLoadBalancerNodePorts") is None:
+        errors.append(required("allocateLoadBalancerNodePorts"))
+    name = spec.get("loadBalancerClass")
+    if name is not None and is_balanced:
+        check_name(errors, name, "spec.loadBalancerClass", label_key_errors)
+    elif name is not None:
+        errors.append(forbidden("spec.loadBalancerClass", _ONLY_LOAD_BALANCERS))
+
+
+def _check_traffic(errors: list[FieldError], spec: Mapping[str, Any]) -> None:
+    external, path = spec.get("externalTrafficPolicy"), "spec.externalTrafficPolicy"
+    if is_externally_accessible(spec):
+        check_choice(errors, external, path, ("Cluster", "Local"))
+    elif external:
+        errors.append(invalid(path, external, "may only be set for externally-accessible services"))
+    port, path = spec.get("healthCheckNodePort"), "spec.healthCheckNodePort"
+    if not needs_health_check(spec):
+        if port:
+            detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+            errors.append(invalid(path, port, detail))
+    elif not port:
+        errors.append(required(path))
+    else:
+        check_port(errors, port, path)
+    internal = spec.get("internalTrafficPolicy")
+    if internal is None and _needs_address(spec):
+        errors.append(required("spec.internalTrafficPolicy"))
+    check_optional_choice(errors, internal, "spec.internalTrafficPolicy", ("Cluster", "Local"))
+    check_optional_choice(errors, spec.get("trafficDistribution"), "spec.trafficDistribution", _DISTRIBUTIONS)
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    errors = address_update_errors(new, old)
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    if spec.get("type") == before.get("type") == "LoadBalancer":
+        name = spec.get("loadBalancerClass")
+        if name != before.get("loadBalancerClass"):
+            errors.append(invalid("spec.loadBalancerClass", name, "may not change once set"))
+    is_same_port = spec.get("healthCheckNodePort") == before.get("healthCheckNodePort")
+    if needs_health_check(before) and needs_health_check(spec) and not is_same_port:
+        errors.append(forbidden("spec.healthCheckNodePort", "field is immutable"))
+    return errors
+
+
+def validate_status_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    entries, path = value_at(new, "status", "loadBalancer", "ingress") or (), "status.loadBalancer.ingress"
+    if entries and value_at(new, "spec", "type") != "LoadBalancer":
+        return [forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
+    for index, entry in enumerate(entries):
+        at, mode = f"{path}[{index}]", entry.get("ipMode")
+        check_ingress_point(errors, entry, at)
+        if entry.get("ip") and mode is None:
+            errors.append(required(f"{at}.ipMode", "must be specified when `ip` is set"))
+        elif mode is not None and not entry.get("ip"):
+            errors.append(forbidden(f"{at}.ipMode", "may not be specified when `ip` is not set"))
+        else:
+            check_optional_choice(errors, mode, f"{at}.ipMode", ("Proxy", "VIP"))
+    return errors
+
+
+def check_ingress_point(errors: list[FieldError], entry: Mapping[str, Any], path: str) -> None:
+    """Where a load balancer is reached, of Services and Ingresses alike."""
+    if entry.get("ip"):
+        check_name(errors, entry["ip"], f"{path}.ip", ip_errors)
+    name = entry.get("hostname")
+    if name:
+        check_name(errors, name, f"{path}.hostname", subdomain_errors)
+        if not ip_errors(name):
+            errors.append(invalid(f"{path}.hostname", name, "must be a DNS name, not an IP address"))
+
+
+def warnings(obj: Object) -> list[str]:
+    found = []
+    spec = obj.get("spec") or {}
+    if spec.get("loadBalancerIP"):
+        text = "spec.loadBalancerIP: deprecated in v1.24+; this field's meaning varies across implementations"
+        found.append(text)
+    if is_headless(spec) and spec.get("sessionAffinity") not in (None, "None"):
+        found.append("spec.SessionAffinity is ignored for headless services")
+    if is_headless(spec) and spec.get("externalIPs"):
+        found.append('spec.externalIPs is ignored when spec.clusterIP is "None"')
+    if spec.get("type") == "ExternalName" and spec.get("externalIPs"):
+        found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+    return found
+
+
 KIND = Kind(
     resource=SERVICES,
     definition="io.k8s.api.core.v1.Service",
@@ -128,4 +360,10 @@ KIND = Kind(
             documented_by="io.k8s.api.core.v1.ServiceSpec/selector",
         ),
     ),
+    prepare_create=prepare_create,
+    prepare_update=prepare_update,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status_update=validate_status_update,
+    warnings=warnings,
 )
