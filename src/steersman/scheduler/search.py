@@ -122,6 +122,9 @@ class PodSearch:
                 plugins=frozenset({self.rejected_by}),
                 pre_filter_message=", ".join(self.rejection.reasons),
             )
+        if not node_count:
+            everyone = frozenset(plugin.NAME for plugin in self.framework.filter)
+            return Diagnosis(node_count=0, plugins=everyone)
         reasons: Counter[str] = Counter()
         rejected: Counter[str] = Counter()
         for position, code, count in self._rejections():
