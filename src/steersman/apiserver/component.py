@@ -189,7 +189,9 @@ class APIServer:
         return not self._readyz.failing()
 
     async def close(self) -> None:
-        """Fail /readyz, finish what was accepted, end the watches cleanly, then stop everything else."""
+        """Fail /readyz, finish what was accepted, end the watches cleanly, then stop everything else. Once."""
+        if self._stopping:
+            return
         self._stopping = True
         if self._server is not None and self._config.shutdown_delay_s:
             await self._clock.sleep(self._config.shutdown_delay_s)
