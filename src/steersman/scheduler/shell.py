@@ -278,6 +278,8 @@ class Shell:
             return
         finally:
             self._metrics.decided(self._clock.monotonic() - began_s)
+        if pod.uid not in self.queue:
+            return
         self._remember(decision)
         if not decision.node_name:
             self._unschedulable(queued, decision)
@@ -291,7 +293,9 @@ class Shell:
         await self._to_bind.put((assumed, queued))
 
     async def _decide_with_extenders(self, pod: PodInfo) -> Decision:
-        """Extenders are asked one after another, each about what the earlier ones left. Raises ``ExtenderFailed``."""
+        """Extenders are asked one after another, each about what the earlier ones left. Raises ``ExtenderFailed``, also
+        when nodes changed meanwhile: the pod is tried again."""
+        epoch = self.cluster.nodes.epoch
         found = self.core.search(pod)
         more: dict[str, int] = {}
         for extender in self._extenders:
@@ -304,7 +308,7 @@ class Shell:
                     raise
                 continue
             found.restrict(outcome.names, outcome.failed, outcome.unresolvable)
-        if not found.is_successful:
+        if not found.is_successful and self.cluster.nodes.epoch == epoch:
             return self.core.give_up(found)
         for extender in self._extenders:
             if extender.config.prioritize_verb and extender.is_interested_in(pod):
@@ -315,6 +319,8 @@ class Shell:
                     continue
                 for name, score in scores.items():
                     more[name] = more.get(name, 0) + score
+        if self.cluster.nodes.epoch != epoch:
+            raise ExtenderFailed("nodes changed while extenders were asked")
         return self.core.select(found, more=more, runners_up=self._config.runners_up)
 
     def _unschedulable(self, queued: QueuedPod, decision: Decision) -> None:
