@@ -31,7 +31,12 @@ def pod(name: str = "web-1", *, labels: dict[str, str] | None = None, **fields: 
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default", "labels": made["metadata"]["labels"], **fields.pop("metadata", {})},
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "labels": made["metadata"]["labels"],
+            **fields.pop("metadata", {}),
+        },
         "spec": {**made["spec"], **fields.pop("spec", {})},
         **fields,
     }

@@ -20,7 +20,7 @@ from steersman.controllers.kinds import REGISTRY
 from steersman.meta import objects, times
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import NAMESPACES, NODES, PODS, Resource
+from steersman.meta.resources import NAMESPACES, NODES, PODS, SERVICEACCOUNTS, Resource
 from steersman.meta.wire import Handler, Request, Response
 from steersman.store.drivers.memory import MemoryStore
 
@@ -98,7 +98,9 @@ class World:
     async def list(self, resource: Resource, namespace: str = "default") -> Sequence[Object]:
         return (await self.client.list(resource, namespace=namespace if resource.namespaced else "")).items
 
-    async def patch(self, resource: Resource, name: str, patch: Object, namespace: str = "default", **how: Any) -> Object:
+    async def patch(
+        self, resource: Resource, name: str, patch: Object, namespace: str = "default", **how: Any
+    ) -> Object:
         patched = await self.client.patch(
             resource, name, patch, namespace=namespace if resource.namespaced else "", **how
         )
@@ -159,9 +161,7 @@ class World:
         """Do what a kubelet does with pods that are being deleted: stop them and let them go."""
         for pod in await self.list(PODS, ""):
             if objects.is_deleting(pod):
-                await self.client.delete(
-                    PODS, objects.name(pod), namespace=objects.namespace(pod), grace_period_s=0
-                )
+                await self.client.delete(PODS, objects.name(pod), namespace=objects.namespace(pod), grace_period_s=0)
         await self.settle()
 
 
@@ -169,7 +169,10 @@ async def start_world(group: TaskGroup, *controllers: str, **config: Any) -> Wor
     """Boot a world that runs only the named controllers. It ends with ``group``."""
     clock = FakeClock()
     server = APIServer(
-        store=MemoryStore(clock=clock), clock=clock, config=APIServerConfig(), rng=random.Random(1)
+        store=MemoryStore(clock=clock),
+        clock=clock,
+        config=APIServerConfig(reconcile_endpoints=False),
+        rng=random.Random(1),
     )
     await server.start()
     log = WriteLog()
@@ -181,10 +184,19 @@ async def start_world(group: TaskGroup, *controllers: str, **config: Any) -> Wor
         controllers=REGISTRY,
     )
     world = World(
-        clock=clock, client=Client(InProcessTransport(server.handle)), server=server, log=log, manager=manager, group=group
+        clock=clock,
+        client=Client(InProcessTransport(server.handle)),
+        server=server,
+        log=log,
+        manager=manager,
+        group=group,
     )
+    if not await world.exists(NAMESPACES, "default"):
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
+        await world.client.create(NAMESPACES, namespace)
     await world.client.create(
-        NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
+        SERVICEACCOUNTS,
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}},
     )
     group.spawn(manager.run(), name="controllers")
     await asyncio.sleep(0)

@@ -15,7 +15,10 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 SETTLE_ROUNDS = 200
-"""How many turns of the event loop ``FakeClock`` gives other tasks after each step of time."""
+"""How many turns of the event loop ``FakeClock`` gives other tasks after each step of time, where it cannot see whether any
+of them is runnable."""
+SETTLE_LIMIT = 100_000
+"""How many turns it gives where it can see: tasks that never rest are cut off here."""
 
 
 class Clock(Protocol):
@@ -112,9 +115,17 @@ class FakeClock:
         return self._sleepers[0][0] if self._sleepers else None
 
     async def settle(self) -> None:
-        """Give runnable tasks their turns without moving time."""
-        for _ in range(SETTLE_ROUNDS):
+        """Give runnable tasks their turns without moving time, until none is runnable."""
+        # asyncio's own loop keeps what is runnable in ``_ready``; other loops do not show it.
+        ready = getattr(asyncio.get_running_loop(), "_ready", None)
+        if ready is None:
+            for _ in range(SETTLE_ROUNDS):
+                await asyncio.sleep(0)
+            return
+        for _ in range(SETTLE_LIMIT):
             await asyncio.sleep(0)
+            if not ready:
+                return
 
 
 def _conforms() -> list[Clock]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,6 +67,20 @@ class PodSearch:
         if self.feasible.all():
             return slice(0, len(self.feasible))
         return np.flatnonzero(self.feasible)
+
+    def names(self) -> list[str]:
+        """The feasible nodes."""
+        return [self.cluster.nodes.names[int(row)] for row in np.flatnonzero(self.feasible)]
+
+    def restrict(self, names: frozenset[str], failed: Mapping[str, str], unresolvable: Mapping[str, str]) -> None:
+        """Extenders left only ``names`` of the feasible nodes; the others have reasons."""
+        self.all_local = False
+        self.extender_reasons |= {name: (reason, False) for name, reason in failed.items()}
+        self.extender_reasons |= {name: (reason, True) for name, reason in unresolvable.items()}
+        rows = [row for name in names if (row := self.cluster.nodes.rows.get(name)) is not None]
+        allowed = np.zeros_like(self.feasible)
+        allowed[[row for row in rows if row < len(allowed)]] = True
+        self.feasible = self.feasible & allowed
 
     def resolvable_rows(self) -> NDArray[np.intp]:
         unresolvable = self._unresolvable()

@@ -112,7 +112,7 @@ async def test_a_resource_version_must_not_be_set(client: Client) -> None:
 
 
 async def test_another_kind_is_refused(client: Client) -> None:
-    with pytest.raises(BadRequest, match='^Pod in version "v1" cannot be handled as a ConfigMap'):
+    with pytest.raises(BadRequest, match=r'^Pod in version "v1" cannot be handled as a ConfigMap'):
         await client.create(CONFIGMAPS, {**config_map(), "kind": "Pod"})
 
 
@@ -122,7 +122,7 @@ async def test_an_unknown_kind_is_refused(client: Client) -> None:
 
 
 async def test_another_version_is_refused(client: Client) -> None:
-    with pytest.raises(BadRequest, match="registered|does not match the expected API version"):
+    with pytest.raises(BadRequest, match=r"registered|does not match the expected API version"):
         await client.create(CONFIGMAPS, {**config_map(), "apiVersion": "v2"})
 
 

@@ -83,7 +83,9 @@ async def test_recreate_starts_nothing_while_an_old_pod_may_run(world_of: StartW
     world = await world_of(*NAMES)
     await world.create(DEPLOYMENTS, workload(DEPLOYMENTS, replicas=2, strategy={"type": "Recreate"}))
     await finish_rollout(world)
-    await world.patch(PODS, objects.name((await world.list(PODS))[0]), {"metadata": {"finalizers": ["example.com/slow"]}})
+    await world.patch(
+        PODS, objects.name((await world.list(PODS))[0]), {"metadata": {"finalizers": ["example.com/slow"]}}
+    )
     await roll(world, "example/web:2")
     await world.reap_pods()
     assert len(await world.list(REPLICASETS)) == 1

@@ -110,12 +110,12 @@ async def test_gives_each_index_one_pod_that_succeeds(world_of: StartWorld) -> N
 
 async def test_counts_failures_for_each_index(world_of: StartWorld) -> None:
     world = await world_of(NAME)
-    await world.create(
-        JOBS, job(completions=2, parallelism=2, completionMode="Indexed", backoffLimitPerIndex=1)
-    )
+    await world.create(JOBS, job(completions=2, parallelism=2, completionMode="Indexed", backoffLimitPerIndex=1))
     for _ in range(2):
         pods = await live(world)
-        await world.finish_pods("Failed", [p for p in pods if objects.annotations(p)[COMPLETION_INDEX] == "0"], exit_code=1)
+        await world.finish_pods(
+            "Failed", [p for p in pods if objects.annotations(p)[COMPLETION_INDEX] == "0"], exit_code=1
+        )
         await world.advance(12)
     assert (await status(world))["failedIndexes"] == "0"
     await world.finish_pods("Succeeded", await live(world))
@@ -186,7 +186,7 @@ async def test_replaces_terminating_pods_as_its_policy_says(world_of: StartWorld
 async def test_leaves_a_job_of_another_controller_alone(world_of: StartWorld) -> None:
     world = await world_of(NAME)
     await world.create(JOBS, job(managedBy="example.com/other"))
-    assert await world.list(PODS) == []
+    assert not await world.list(PODS)
 
 
 async def test_pods_of_a_job_that_is_gone_lose_the_finalizer(world_of: StartWorld) -> None:
