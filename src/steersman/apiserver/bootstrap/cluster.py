@@ -86,7 +86,7 @@ async def _ensure_service_cidr(client: Client, wanted: Object) -> None:
     ready = {
         "type": "Ready",
         "status": "True",
-        "reason": "",
+        "reason": "ServiceCIDRReady",
         "message": "Kubernetes Service CIDR is ready",
         "lastTransitionTime": current["metadata"]["creationTimestamp"],
     }
