@@ -52,7 +52,7 @@ async def test_a_gated_pod_is_not_bound(client: Client) -> None:
     gated = pod()
     gated["spec"]["schedulingGates"] = [{"name": "example.com/wait"}]
     await client.create(PODS, gated)
-    with pytest.raises(Conflict, match="non-empty .spec.schedulingGates"):
+    with pytest.raises(Conflict, match=r"non-empty .spec\.schedulingGates"):
         await _bind(client, _binding())
 
 

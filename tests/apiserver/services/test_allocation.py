@@ -48,13 +48,13 @@ async def test_the_kubernetes_service_has_the_first_address(client: Client) -> N
 async def test_a_wanted_address_is_given_once(client: Client) -> None:
     created = await client.create(SERVICES, service(clusterIP="10.96.0.77"))
     assert created["spec"]["clusterIPs"] == ["10.96.0.77"]
-    with pytest.raises(Invalid, match="failed to allocate IP 10.96.0.77: provided IP is already allocated"):
+    with pytest.raises(Invalid, match=r"failed to allocate IP 10.96.0.77: provided IP is already allocated"):
         await client.create(SERVICES, service("b", clusterIP="10.96.0.77"))
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3", "10.96.0.0", "10.96.255.255"])
 async def test_an_address_outside_is_refused(client: Client, address: str) -> None:
-    with pytest.raises(Invalid, match="not in the valid range. The range of valid IPs is 10.96.0.0/16"):
+    with pytest.raises(Invalid, match=r"not in the valid range. The range of valid IPs is 10.96.0.0/16"):
         await client.create(SERVICES, service(clusterIP=address))
 
 
@@ -87,7 +87,7 @@ async def test_node_ports_are_given_shared_and_freed(client: Client, clock: Fake
     assert first == second
     assert 30000 <= first <= 32767
     taken = service("b", type="NodePort", ports=[{"port": 80, "nodePort": first}])
-    with pytest.raises(Invalid, match=rf"spec.ports\[0\].nodePort: Invalid value: {first}: provided port is already"):
+    with pytest.raises(Invalid, match=rf"spec\.ports\[0\].nodePort: Invalid value: {first}: provided port is already"):
         await client.create(SERVICES, taken)
     await client.delete(SERVICES, "a", namespace="default")
     await client.create(SERVICES, taken)
