@@ -86,8 +86,8 @@ async def _ensure_service_cidr(client: Client, wanted: Object) -> None:
     ready = {
         "type": "Ready",
         "status": "True",
-        "reason": "ServiceCIDRReady",
-        "message": "Kubernetes Service CIDR is ready",
+        "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
         "lastTransitionTime": current["metadata"]["creationTimestamp"],
     }
     await client.update(SERVICECIDRS, {**current, "status": {"conditions": [ready]}}, subresource="status")
