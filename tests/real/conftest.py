@@ -18,7 +18,7 @@ import pytest
 from steersman.cluster.nodes import missing_programs
 
 ROOT = Path(__file__).parents[2]
-API_PORT = 16443
+API_PORT = 26443
 DEBIAN_KUBECTL = ROOT / ".make/kubectl-1.20/usr/bin/kubectl"
 
 
