@@ -26,7 +26,7 @@ def test_the_default_profile_is_upstreams() -> None:
     assert [plugin.NAME for plugin in framework.filter] == [
         "NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit",
         "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "PodTopologySpread",
-        "InterPodAffinity",
+        "InterPodAffinity", "DynamicResources",
     ]  # fmt: skip
     assert {scored.plugin.NAME: scored.weight for scored in framework.score} == {
         "TaintToleration": 3, "NodeAffinity": 2, "NodeResourcesFit": 1, "PodTopologySpread": 2, "InterPodAffinity": 2,
@@ -37,10 +37,10 @@ def test_the_default_profile_is_upstreams() -> None:
 
 
 def test_a_point_can_disable_everything_and_enable_some() -> None:
-    framework = profile(plugins={"score": {"disabled": [{"name": "*"}],
-                                           "enabled": [{"name": "NodeResourcesFit", "weight": 7}]}})  # fmt: skip
+    only = {"disabled": [{"name": "*"}], "enabled": [{"name": "NodeResourcesFit", "weight": 7}]}
+    framework = profile(plugins={"preScore": only, "score": only})
     assert [(scored.plugin.NAME, scored.weight) for scored in framework.score] == [("NodeResourcesFit", 7)]
-    assert len(framework.filter) == 12
+    assert len(framework.filter) == 13
 
 
 def test_multi_point_disables_a_plugin_everywhere() -> None:
@@ -80,6 +80,8 @@ def test_several_profiles_share_a_scheduler() -> None:
         ({**HEAD, "profiles": [{"plugins": {"guess": {}}}]}, "plugins.guess: unknown field"),
         ({**HEAD, "profiles": [{"plugins": {"bind": {"disabled": [{"name": "*"}]}}}]}, "plugins.bind: Required value"),
         ({**HEAD, "profiles": [{"pluginConfig": [{"name": "NodeAffinity", "args": {"x": 1}}]}]}, "unknown field"),
+        ({**HEAD, "profiles": [{"plugins": {"preFilter": {"disabled": [{"name": "NodePorts"}]}}}]},
+         "plugins.filter: Unsupported value: NodePorts"),
         ({**HEAD, "profiles": [{"pluginConfig": [{"name": "InterPodAffinity",
                                                   "args": {"hardPodAffinityWeight": 101}}]}]}, "valid range [0-100]"),
         ({**HEAD, "extenders": [{"urlPrefix": "http://x", "prioritizeVerb": "p"}]}, "positive weight"),

@@ -175,10 +175,7 @@ class SchedulerCore:
     ) -> tuple[NodeScore, ...]:
         """``total`` is by feasible node (``numbers`` are their rows), or by row where ``numbers`` is None, -1 for nodes that
         do not fit; ``chosen`` is an index of it."""
-        wanted = min(runners_up + 1, len(total))
-        order = np.argpartition(-total, wanted - 1)[:wanted] if wanted < len(total) else np.arange(len(total))
-        ranking = sorted((int(index) for index in order if index != chosen), key=lambda index: (-total[index], index))
-        picked = [chosen, *(index for index in ranking if total[index] >= 0)][: runners_up + 1]
+        picked = [chosen, *(index for index in _largest(total, runners_up + 1) if index != chosen)][: runners_up + 1]
         rows: Rows = slice(0, len(total)) if numbers is None else numbers
         by_plugin = self._parts(found, others, rows, np.array(picked, dtype=np.intp))
         return tuple(
@@ -255,3 +252,14 @@ class SchedulerCore:
             if state is not SKIP:
                 result.append((scored, state))
         return result
+
+
+def _largest(total: Scores, count: int) -> list[int]:
+    """Indexes of the ``count`` largest, the first of equals first; negative ones are left out."""
+    ties = np.flatnonzero(total == total.max())[:count]
+    if len(ties) < min(count, len(total)):
+        rest = total.copy()
+        rest[ties] = -1
+        order = np.argsort(-rest, kind="stable")[: count - len(ties)]
+        ties = np.concatenate([ties, order[rest[order] >= 0]])
+    return [int(index) for index in ties]

@@ -175,9 +175,8 @@ class EquivalenceCache:
                 continue
             entry.score_states[position] = state
             entry.raw[position] = np.asarray(plugin.score(state, table, rows), dtype=np.int64).copy()
-            if position in self._normalized:
-                if plugin.READS_PODS or entry.raw[position].any():
-                    uneven.append(position)
+            if position in self._normalized and (plugin.READS_PODS or entry.raw[position].any()):
+                uneven.append(position)
         entry.uneven = tuple(uneven)
         entry.partial = np.zeros(table.count, dtype=np.int64)
         for position, raw in entry.raw.items():
