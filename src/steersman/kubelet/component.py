@@ -136,6 +136,7 @@ class Kubelet:
         async with self._group as group:
             if self._owns_shared:
                 group.supervise(self._shared.run, name="shared", clock=self._clock)
+            self._shared.feeds.attach_node(self._config.node_name, self._agent.observed)
             group.supervise(self._agent.run, name="node", clock=self._clock)
             await self._connect()
             group.supervise(self._pleg.relist, name="relist", clock=self._clock)
