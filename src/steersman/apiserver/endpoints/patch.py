@@ -36,7 +36,7 @@ def patching(strategy: Strategy) -> Endpoint:
     """The endpoint that patches what ``strategy`` allows."""
 
     async def patch(api: API, served: Served, call: Call) -> Response:
-        respond.wanted(call)
+        respond.wanted(call, served)
         options = write_options(call, "PatchOptions")
         apply = mechanism(call, options, served.kind.definition if served.has_strategic_merge else "")
         transform = patched(served, call, apply, options)
