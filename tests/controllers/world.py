@@ -20,7 +20,7 @@ from steersman.controllers.kinds import REGISTRY
 from steersman.meta import objects, times
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import NAMESPACES, NODES, PODS, Resource
+from steersman.meta.resources import NAMESPACES, NODES, PODS, SERVICEACCOUNTS, Resource
 from steersman.meta.wire import Handler, Request, Response
 from steersman.store.drivers.memory import MemoryStore
 
@@ -120,6 +120,8 @@ class World:
             now = times.format_time(self.clock.now())
             ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now, "lastTransitionTime": now}
             await self.set_status(NODES, created, conditions=[ready])
+            await self.client.patch(NODES, name, {"spec": {"taints": None}})
+        await self.settle()
 
     async def run_pods(self, pods: Iterable[Object] | None = None, *, node: str = "", ready: bool = True) -> None:
         """Do what a scheduler and a kubelet do: bind pods that are not bound, and let them run."""
@@ -168,7 +170,12 @@ class World:
 async def start_world(group: TaskGroup, *controllers: str, **config: Any) -> World:
     """Boot a world that runs only the named controllers. It ends with ``group``."""
     clock = FakeClock()
-    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=APIServerConfig(), rng=random.Random(1))
+    server = APIServer(
+        store=MemoryStore(clock=clock),
+        clock=clock,
+        config=APIServerConfig(reconcile_endpoints=False),
+        rng=random.Random(1),
+    )
     await server.start()
     log = WriteLog()
     manager = ControllerManager(
@@ -186,7 +193,13 @@ async def start_world(group: TaskGroup, *controllers: str, **config: Any) -> Wor
         manager=manager,
         group=group,
     )
-    await world.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    if not await world.exists(NAMESPACES, "default"):
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
+        await world.client.create(NAMESPACES, namespace)
+    await world.client.create(
+        SERVICEACCOUNTS,
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}},
+    )
     group.spawn(manager.run(), name="controllers")
     await asyncio.sleep(0)
     await world.settle()

@@ -6,7 +6,7 @@ bookmarks of all watches are looked after by one ``WatchTimer``, so that an idle
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ from steersman.apiserver.options import ListOptions
 from steersman.apiserver.served import Served
 from steersman.meta.errors import APIError, Expired, InternalError
 from steersman.meta.objects import Object
-from steersman.meta.wire import WatchFrame
+from steersman.meta.wire import PushedWatch, WatchFrame
 from steersman.store.api import CompactedError, StoreUnavailable
 from steersman.store.events import ObjectEvent
 from steersman.store.stored import Stored
@@ -209,17 +209,40 @@ class Watch:
             except (CompactedError, Overrun, StoreUnavailable) as error:
                 await self.aclose()
                 return [error_frame(self._failure(error))]
-            frames = self._frames_of(events) if events else []
-            if self._bookmark_due:
-                self._bookmark_due = False
-                frames.append(self._frames.bookmark(self._subscription.progress(), initial_events_end=False))
+            frames = self._with_bookmark(self._frames_of(events) if events else [])
             if frames:
                 return frames
 
+    # -- being pushed instead of iterated (``wire.PushedWatch``)
+
+    @property
+    def is_live(self) -> bool:
+        return self._initial is None and self._subscription.is_live and not self._ended
+
+    def listen(self, ready: Callable[[], None] | None) -> None:
+        self._subscription.listen(ready)
+
+    def take(self) -> list[WatchFrame] | None:
+        if self._ended:
+            return None
+        try:
+            events = self._subscription.take()
+        except (CompactedError, Overrun, StoreUnavailable) as error:
+            self._end()
+            return [error_frame(self._failure(error))]
+        if events is None:
+            self._end()
+            return None
+        return self._with_bookmark(self._frames_of(events) if events else [])
+
     async def aclose(self) -> None:
         """The client has gone, or everything was said."""
+        self._end()
+
+    def _end(self) -> None:
         self._ended = True
         self._timer.discard(self)
+        self._subscription.listen(None)
         self._subscription.close()
 
     def end(self) -> None:
@@ -234,6 +257,12 @@ class Watch:
             self._next_bookmark_s = now_s + self._bookmark_interval_s
             self._bookmark_due = True
             self._subscription.poke()
+
+    def _with_bookmark(self, frames: list[WatchFrame]) -> list[WatchFrame]:
+        if self._bookmark_due:
+            self._bookmark_due = False
+            frames.append(self._frames.bookmark(self._subscription.progress(), initial_events_end=False))
+        return frames
 
     def _failure(self, error: Exception) -> APIError:
         if isinstance(error, CompactedError):
@@ -282,3 +311,7 @@ class Watch:
         fields = self._served.fields
         obj = self._served.obj(stored)
         return options.fields.matches(lambda name: fields[name](obj))
+
+
+def _conforms(watch: Watch) -> PushedWatch:
+    return watch

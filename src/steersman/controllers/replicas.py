@@ -16,7 +16,7 @@ from steersman.controllers.adoption import Ownership, candidates, claims
 from steersman.controllers.conditions import find, without
 from steersman.controllers.dependents import owners_of
 from steersman.controllers.podcontrol import PodControl
-from steersman.controllers.runtime import DONE, Context, Result, Watch, all_of, slow_start
+from steersman.controllers.runtime import DONE, Context, Result, Watch, all_of, reconcile_log, slow_start
 from steersman.meta import objects, times
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
@@ -25,6 +25,7 @@ from steersman.meta.selectors import LabelSelector
 
 BURST = 500
 """Upstream's ``BurstReplicas``."""
+log = reconcile_log(__name__)
 POD_WATCH = Watch(resource=PODS, indexers={"controller": podstate.by_controller})
 
 
@@ -149,7 +150,9 @@ class Replication:
             self._context.expectations.forget(key)
             return DONE
         selector = self._selector(owner)
-        if selector is None:
+        template_labels = ((owner["spec"].get("template") or {}).get("metadata") or {}).get("labels")
+        if selector is None or not selector.matches(template_labels):
+            log.warning("the selector does not fit the template; pods made from it would never be counted")
             return DONE
         found = candidates(self._pods, owner)
         wanted = claims(owner, selector, (pod for pod in found if podstate.is_active(pod)))

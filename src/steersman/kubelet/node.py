@@ -25,6 +25,8 @@ from steersman.meta.resources import LEASES, NODES
 from steersman.meta.times import format_micro_time
 
 LEASE_NAMESPACE = "kube-node-lease"
+UNREADY_CHECK_S = 0.3
+"""How soon a node that is not Ready looks again whether it has become so; it writes only what has changed."""
 RENEW_SHARE = 0.25
 """The Lease is renewed at this share of its duration."""
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 7.0
@@ -91,7 +93,8 @@ class NodeAgent:
                 renew_s = now_s + interval_s
             if now_s >= report_s or self._has_new_pod_cidr():
                 await self._attempt("report the status", self.report)
-                report_s = now_s + self._config.status_update_s
+                is_ready = objects.is_true(self._node or {}, "Ready")
+                report_s = now_s + (self._config.status_update_s if is_ready else UNREADY_CHECK_S)
             await self._clock.sleep(min(renew_s, report_s) - self._clock.monotonic())
 
     async def report(self) -> None:

@@ -186,7 +186,7 @@ async def test_replaces_terminating_pods_as_its_policy_says(world_of: StartWorld
 async def test_leaves_a_job_of_another_controller_alone(world_of: StartWorld) -> None:
     world = await world_of(NAME)
     await world.create(JOBS, job(managedBy="example.com/other"))
-    assert await world.list(PODS) == []
+    assert not await world.list(PODS)
 
 
 async def test_pods_of_a_job_that_is_gone_lose_the_finalizer(world_of: StartWorld) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steersman.controllers.kinds import (
+    daemonset,
     deployment,
     endpoints,
     endpointslice,
@@ -22,6 +23,7 @@ from steersman.controllers.kinds import (
     rootca,
     serviceaccount,
     serviceaccounttoken,
+    statefulset,
     tainteviction,
 )
 from steersman.controllers.runtime import Registration
@@ -68,6 +70,17 @@ REGISTRY: Sequence[Registration] = (
         module=deployment,
         start=deployment.DeploymentController,
         workers=lambda config: config.concurrent_deployment_syncs,
+    ),
+    Registration(
+        module=daemonset,
+        start=daemonset.DaemonSetController,
+        workers=lambda config: config.concurrent_daemonset_syncs,
+        service_account="daemon-set-controller",
+    ),
+    Registration(
+        module=statefulset,
+        start=statefulset.StatefulSetController,
+        workers=lambda config: config.concurrent_statefulset_syncs,
     ),
     Registration(module=job, start=job.JobController, workers=lambda config: config.concurrent_job_syncs),
     Registration(

@@ -21,7 +21,16 @@ from steersman.controllers.jobpolicy import TRACKING_FINALIZER, Backoff
 from steersman.controllers.podcontrol import PodControl
 from steersman.controllers.pods import by_controller
 from steersman.controllers.podtemplate import pod_from
-from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch, all_of, slow_start
+from steersman.controllers.runtime import (
+    DONE,
+    Context,
+    Controller,
+    Result,
+    Watch,
+    all_of,
+    reconcile_log,
+    slow_start,
+)
 from steersman.meta import objects
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
@@ -39,6 +48,7 @@ BATCH_PERIOD_S = 1.0
 """Changes of pods within this time after a reconcile wait for its end, so that many make one."""
 ORPHAN = "orphan/"
 LONGEST_GENERATED_PREFIX = 58
+log = reconcile_log(__name__)
 
 
 class JobController:
@@ -112,6 +122,9 @@ class JobController:
         self._reconciled_s[key] = self._context.clock.monotonic()
         wanted = claims(job, selector, candidates(self._pods, job))
         pods = list(wanted.owned) if wanted.settled else await self._ownership.settle(key, job, wanted)
+        if not selector.matches((job["spec"]["template"].get("metadata") or {}).get("labels")):
+            log.warning("the selector of the job does not fit its own pods; nothing is done")
+            return DONE
         todo = plan(job, pods, self._backoffs.get(key, Backoff()), self._context.clock.now())
         return await self._execute(key, job, todo)
 

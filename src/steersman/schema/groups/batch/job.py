@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from steersman.meta.errors import FieldError, invalid, required
 from steersman.meta.names import label_errors
 from steersman.meta.objects import Object, is_deleting, is_true, uid
@@ -160,7 +162,15 @@ def _check_template(errors: list[FieldError], new: Object, old: Object, *, may_c
                 {**entry, "resources": was.get("resources")} if entry.get("name") == was.get("name") else entry
                 for entry, was in zip(pod.get(group) or (), before.get(group) or (), strict=True)
             ]
-    check_immutable(errors, pod, before, "spec.template.spec")
+    check_immutable(errors, _without_absent(pod), _without_absent(before), "spec.template.spec")
+
+
+def _without_absent(value: Any) -> Any:
+    """Nulls and what is empty without them left out, so that a field put back as absent equals one that was never there."""
+    if isinstance(value, dict):
+        kept = {key: _without_absent(entry) for key, entry in value.items()}
+        return {key: entry for key, entry in kept.items() if entry is not None and entry != {} and entry != []}
+    return [_without_absent(entry) for entry in value] if isinstance(value, list) else value
 
 
 KIND = Kind(
