@@ -8,6 +8,8 @@ from typing import Any
 
 from steersman.meta.patches import json_patch, merge_patch
 from steersman.schema.groups import REGISTRY
+from steersman.schema.managedfields.operations import apply, reset_fields, update
+from steersman.schema.managedfields.typed import type_of
 from steersman.schema.openapi import OpenAPI
 from steersman.schema.registry import Registry
 from steersman.schema.strategic import strategic_merge
@@ -80,6 +82,36 @@ def _once_ms(operation: Callable[[], object]) -> float:
     return (time.process_time() - start) * 1e3
 
 
+def _managed_fields(obj: dict[str, Any]) -> dict[str, float]:
+    structure = type_of(POD_DEFINITION)
+    main, status = (reset_fields(has_status=True, subresource=path) for path in ("", "status"))
+    live = update(None, obj, manager="m", api_version="v1", now=0, structure=structure, ignored=main)
+    new = {**live, "status": {**live["status"], "phase": "Failed"}}
+    config = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": live["spec"]}
+    applied = apply(live, config, manager="a", api_version="v1", now=0, structure=structure, ignored=main)
+    return {
+        "managedfields/create_pod_of_known_shape/us": _us(
+            lambda: update(None, obj, manager="m", api_version="v1", now=0, structure=structure, ignored=main)
+        ),
+        "managedfields/update_status/us": _us(
+            lambda: update(
+                live,
+                new,
+                manager="k",
+                api_version="v1",
+                subresource="status",
+                now=0,
+                structure=structure,
+                ignored=status,
+            )
+        ),
+        "managedfields/apply_pod_again/us": _us(
+            lambda: apply(applied, config, manager="a", api_version="v1", now=0, structure=structure, ignored=main),
+            rounds=300,
+        ),
+    }
+
+
 def run() -> dict[str, float]:
     """Case -> number."""
     obj = pod()
@@ -93,6 +125,7 @@ def run() -> dict[str, float]:
     results["patch/strategic/us"] = _us(lambda: strategic_merge(obj, status, POD_DEFINITION))
     results["patch/merge/us"] = _us(lambda: merge_patch(obj, status))
     results["patch/json/us"] = _us(lambda: json_patch(obj, labels))
+    results.update(_managed_fields(obj))
     documents = OpenAPI(Registry(REGISTRY))
     results["openapi/v3_index/ms"] = _once_ms(lambda: documents.v3_index)
     results["openapi/v3_core/ms"] = _once_ms(lambda: documents.v3("api/v1"))

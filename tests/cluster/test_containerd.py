@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,9 +15,10 @@ import pytest
 from steersman.aio.clock import SystemClock
 from steersman.cluster import mounts
 from steersman.cluster.containerd import Containerd, ContainerdConfig, ContainerdError, configuration
+from steersman.kubelet.runtimes.api import PortConnection
 from steersman.kubelet.runtimes.cri import CRIRuntime
 from steersman.testing.containerd import BUSYBOX, cgroup_parent, missing, private_containerd
-from steersman.testing.runtime_suite import Harness, started
+from steersman.testing.runtime_suite import Harness, started, until
 
 real = pytest.mark.real
 
@@ -129,6 +131,49 @@ async def test_a_daemon_that_cannot_start_says_why(tmp_path: Path) -> None:
     broken = Containerd(config(tmp_path), clock=SystemClock())
     with pytest.raises(ContainerdError, match=r"containerd ended:[\s\S]*c\.sock"):
         await broken.start()
+
+
+@real
+async def test_a_node_with_a_network_of_its_own_keeps_its_pods_there(namespaced: Containerd, tmp_path: Path) -> None:
+    """The daemon is reached from outside, and so is a pod's port; the pods' bridge is inside."""
+    runtime = CRIRuntime(namespaced.endpoint)
+    await runtime.wait_ready(10)
+    harness = Harness(runtime=runtime, image=BUSYBOX, root=tmp_path, cgroup_parent=cgroup_parent(namespaced))
+    sandbox_id, _ = await started(harness, "nc", "-ll", "-p", "80", "-e", "cat")
+    bridge = json.loads((namespaced.config.cni_conf_dir / "10-test.conflist").read_text())["name"]
+    assert not _link_exists((), bridge)
+    assert _link_exists(namespaced.config.enter, bridge)
+
+    async def connect() -> PortConnection | None:
+        try:
+            return await runtime.port_forward(sandbox_id, 80)
+        except ConnectionError:
+            return None
+
+    connection = await until(connect)
+    await connection.write(b"ping")
+    assert await connection.read() == b"ping"
+    await connection.close()
+    await runtime.close()
+
+
+@pytest.fixture
+def namespaced(tmp_path: Path) -> Iterator[Containerd]:
+    """A containerd inside a network namespace."""
+    if why := missing():
+        pytest.skip(why)
+    name = f"steersman-test-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["nsenter", f"--net=/run/netns/{name}", "ip", "link", "set", "lo", "up"], check=True)
+        with private_containerd(tmp_path, number=3, enter=("nsenter", f"--net=/run/netns/{name}", "--")) as running:
+            yield running
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def _link_exists(enter: tuple[str, ...], name: str) -> bool:
+    return subprocess.run([*enter, "ip", "link", "show", name], capture_output=True, check=False).returncode == 0
 
 
 @real

@@ -90,6 +90,7 @@ CASES = [
          record=record(ran(I1, "EXITED"), ran(A, "EXITED"), sandboxes=[sandbox("box-1", attempt=1)]), start=["i1"]),
     # init containers
     Case(says="first init", pod=pod(A, init=[I1, I2]), record=record(), start=["i1"]),
+    Case(says="nothing ran yet: sidecars wait for their turn", pod=pod(A, init=[I1, S1, I2]), record=record(), start=["i1"]),
     Case(says="init runs: wait", pod=pod(A, init=[I1, I2]), record=record(ran(I1))),
     Case(says="init done: the next", pod=pod(A, init=[I1, I2]), record=record(ran(I1, "EXITED")), start=["i2"]),
     Case(says="all init done: apps", pod=pod(A, B, init=[I1, I2]), record=record(ran(I2, "EXITED")), start=["a", "b"]),

@@ -15,9 +15,10 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 SETTLE_ROUNDS = 200
-"""How many turns of the event loop ``FakeClock`` gives other tasks after each step of time, at most."""
-QUIET_ROUNDS = 5
-"""After so many turns in which nothing was runnable the others are not needed (asyncio's own loop tells; others do not)."""
+"""How many turns of the event loop ``FakeClock`` gives other tasks after each step of time, where it cannot see whether any
+of them is runnable."""
+SETTLE_LIMIT = 100_000
+"""How many turns it gives where it can see: tasks that never rest are cut off here."""
 
 
 class Clock(Protocol):
@@ -114,13 +115,16 @@ class FakeClock:
         return self._sleepers[0][0] if self._sleepers else None
 
     async def settle(self) -> None:
-        """Give runnable tasks their turns without moving time."""
+        """Give runnable tasks their turns without moving time, until none is runnable."""
+        # asyncio's own loop keeps what is runnable in ``_ready``; other loops do not show it.
         ready = getattr(asyncio.get_running_loop(), "_ready", None)
-        quiet_rounds = 0
-        for _ in range(SETTLE_ROUNDS):
+        if ready is None:
+            for _ in range(SETTLE_ROUNDS):
+                await asyncio.sleep(0)
+            return
+        for _ in range(SETTLE_LIMIT):
             await asyncio.sleep(0)
-            quiet_rounds = quiet_rounds + 1 if ready is not None and not ready else 0
-            if quiet_rounds == QUIET_ROUNDS:
+            if not ready:
                 return
 
 

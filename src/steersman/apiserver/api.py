@@ -12,6 +12,8 @@ from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.authz.api import Authorizer
 from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.proxying.backend import Backends
+from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.served import Served
 from steersman.apiserver.watching import WatchTimer
 from steersman.meta.objects import Object
@@ -88,6 +90,8 @@ class API:
     rng: random.Random
     config: APIServerConfig
     watches: WatchTimer
+    locations: Locations
+    backends: Backends
     hooks: Mapping[tuple[str, str], StorageHook] = field(default_factory=dict)
     """By group and plural."""
 

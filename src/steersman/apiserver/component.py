@@ -35,7 +35,10 @@ from steersman.apiserver.filters.impersonation import ImpersonationFilter
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.metrics import MetricsPath, RequestMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
+from steersman.apiserver.openid import OpenIDPaths
 from steersman.apiserver.plugins import Plugins, Surroundings, assemble
+from steersman.apiserver.proxying.backend import Backends
+from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.reader import CacheReader
 from steersman.apiserver.requestinfo import request_info
 from steersman.apiserver.router import PathHandler, Router
@@ -104,6 +107,7 @@ class APIServer:
         )
         first, last = config.services.node_ports
         self._nodeports = NodePorts(self.objects, first=first, last=last, rng=rng)
+        self._backends = Backends()
         chosen = plugins(Surroundings(config=config, reader=self.reader, clock=clock, rng=rng))
         self.api = API(
             objects=self.objects,
@@ -114,6 +118,8 @@ class APIServer:
             rng=rng,
             config=config,
             watches=self._watches,
+            locations=Locations(self.reader, config.kubelets, rng=rng),
+            backends=self._backends,
             hooks=self._hooks(),
         )
         self._core = Core(
@@ -184,7 +190,9 @@ class APIServer:
         return not self._readyz.failing()
 
     async def close(self) -> None:
-        """Fail /readyz, finish what was accepted, end the watches cleanly, then stop everything else."""
+        """Fail /readyz, finish what was accepted, end the watches cleanly, then stop everything else. Once."""
+        if self._stopping:
+            return
         self._stopping = True
         if self._server is not None and self._config.shutdown_delay_s:
             await self._clock.sleep(self._config.shutdown_delay_s)
@@ -196,6 +204,7 @@ class APIServer:
         self._watches.close()
         if self._server is not None:
             await self._server.close()
+        await self._backends.close()
         await self._tasks.close()
         await self.objects.close()
         await self._store.close()
@@ -238,6 +247,7 @@ class APIServer:
             Discovery(self.kinds, server_address=address),
             OpenAPIPaths(self.kinds),
             MetricsPath(self.metrics.registry),
+            OpenIDPaths(self._config),
         )
         paths: dict[str, PathHandler] = {"/version": serve_version}
         prefixes: dict[str, PathHandler] = {}

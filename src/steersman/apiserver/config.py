@@ -47,7 +47,7 @@ class Listener:
 class APIServerConfig:
     """Everything an API server can be told. The defaults make a server for tests."""
 
-    advertise_address: str = "127.0.0.1"
+    advertise_address: str = "192.0.2.1"
     """Address in the ``kubernetes`` Service's endpoints: where pods reach this server."""
     secure_port: int = 6443
     services: ServiceNetwork = field(default_factory=ServiceNetwork)

@@ -36,10 +36,11 @@ class TransportConnection(asyncio.Protocol):
         if not self._transport.is_reading():
             self._transport.resume_reading()
 
-    def feed(self, data: bytes) -> None:
-        """Bytes that were received before the take-over."""
+    def unread(self, data: bytes) -> None:
+        """Put bytes back, to be read first."""
         if data:
-            self.data_received(data)
+            self._received.appendleft(data)
+            self._size_bytes += len(data)
 
     # -- asyncio.Protocol
 

@@ -90,9 +90,7 @@ FILE = click.Path(path_type=Path)
 @click.command()
 @click.option("--kubeconfig", default="", help="How to reach the API server.")
 @click.option("--config", type=FILE, help="A KubeletConfiguration file (v1beta1); flags win over it.")
-@click.option(
-    "--container-runtime-endpoint", help=f"CRI socket; default {DEFAULT_ENDPOINT}."
-)
+@click.option("--container-runtime-endpoint", help=f"CRI socket; default {DEFAULT_ENDPOINT}.")
 @click.option("--image-service-endpoint", help="CRI socket for images, where it is another.")
 @click.option("--hostname-override", help="The node's name; default: this machine's host name.")
 @click.option("--node-ip", callback=_list, help="The node's addresses, the primary first.")

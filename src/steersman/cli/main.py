@@ -20,6 +20,7 @@ REGISTRY: Mapping[str, tuple[str, str]] = {
     "scheduler": ("scheduler", "Run the scheduler"),
     "controller-manager": ("controller_manager", "Run the controllers"),
     "kubelet": ("kubelet", "Run a node's agent"),
+    "simulated-nodes": ("simulated_nodes", "Run any number of nodes without containers"),
     "proxy": ("proxy", "Run a node's service proxy"),
     "dns": ("dns", "Run the cluster's DNS server"),
     "network": ("network", "Run a node's pod network agent"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 10259
 
 
-@click.command("scheduler", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("scheduler", invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "config_file", default="", help="A KubeSchedulerConfiguration (v1); other flags add to it.")
 @click.option("--kubeconfig", default="", help="How to reach the API server; without it, the cluster this runs in.")
 @click.option("--master", default="", help="Address of the API server; overrides the kubeconfig's.")
@@ -35,8 +35,13 @@ DEFAULT_PORT = 10259
 @click.option("--tls-cert-file", default="", help="Certificate for --secure-port.")
 @click.option("--tls-private-key-file", default="", help="Its private key.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice among equally good nodes.")
+@click.option("--plugin-file", "plugin_files", multiple=True,
+              help="A Python file with plugins that profiles may name; can be given several times.")  # fmt: skip
 @click.option("--v", "verbosity", type=int, default=0, help="Log level.")
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     *,
     kubeconfig: str,
     master: str,
@@ -48,6 +53,8 @@ def command(
     **flags: Any,
 ) -> None:
     """Give pods their nodes."""
+    if context.invoked_subcommand is not None:
+        return
     if bool(tls_cert_file) != bool(tls_private_key_file):
         raise click.UsageError("--tls-cert-file and --tls-private-key-file belong together")
     config, configured_kubeconfig = read_flags(**flags)
@@ -71,7 +78,12 @@ def command(
 
 
 def read_flags(
-    *, config_file: str, seed: int, pod_max_in_unschedulable_pods_duration: str, **leader_flags: Any
+    *,
+    config_file: str,
+    seed: int,
+    plugin_files: tuple[str, ...],
+    pod_max_in_unschedulable_pods_duration: str,
+    **leader_flags: Any,
 ) -> tuple[SchedulerConfig, str]:
     """The component's configuration and the kubeconfig that the file names. Raises ``click.UsageError``."""
     import os
@@ -82,7 +94,7 @@ def read_flags(
     from steersman.scheduler.plugin_args import ArgsError
 
     try:
-        configuration = load_configuration(config_file, leader_election(leader_flags))
+        configuration = load_configuration(config_file, leader_election(leader_flags), plugin_files)
         patience_s = duration_s(pod_max_in_unschedulable_pods_duration, "--pod-max-in-unschedulable-pods-duration")
     except (ConfigurationError, ArgsError) as error:
         raise click.UsageError(str(error)) from error
@@ -109,3 +121,55 @@ def leader_election(flags: dict[str, Any]) -> dict[str, Any]:
         "leader_elect_resource_namespace": "resourceNamespace",
     }
     return {names[flag]: value for flag, value in flags.items() if value is not None}
+
+
+@command.command("explain")
+@click.argument("pod")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@click.option("--kubeconfig", default="", envvar="KUBECONFIG", help="How to reach the API server.")
+@click.option(
+    "--config", "config_file", default="", help="The KubeSchedulerConfiguration that the scheduler runs with."
+)
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many nodes to compare.")
+def explain_command(*, pod: str, namespace: str, kubeconfig: str, config_file: str, top: int) -> None:
+    """Say which plugin rejects how many nodes for POD, and how the best nodes score.
+
+    It reads the cluster through the API and decides anew, so it works beside any scheduler, upstream's too.
+    """
+    import asyncio
+
+    click.echo(asyncio.run(_explain(pod, namespace, kubeconfig, config_file, top)))
+
+
+async def _explain(pod: str, namespace: str, kubeconfig: str, config_file: str, top: int) -> str:
+    from steersman.aio.clock import SystemClock
+    from steersman.client import kubeconfig as kubeconfigs
+    from steersman.client.api import Client
+    from steersman.client.http import HTTPTransport
+    from steersman.client.transport import Unreachable
+    from steersman.meta.errors import APIError
+    from steersman.scheduler.component import load_configuration
+    from steersman.scheduler.configuration import ConfigurationError
+    from steersman.scheduler.core import SchedulerCore
+    from steersman.scheduler.explanation import as_text, explain
+    from steersman.scheduler.snapshot import read_cluster
+
+    try:
+        configuration = load_configuration(config_file)
+        transport = HTTPTransport(kubeconfigs.load(kubeconfig), clock=SystemClock())
+    except (ConfigurationError, kubeconfigs.KubeConfigError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    client = Client(transport)
+    try:
+        cluster, pods = await read_cluster(client)
+    except (APIError, Unreachable) as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        await client.close()
+    found = pods.get(f"{namespace}/{pod}")
+    if found is None:
+        raise click.ClickException(f'pods "{pod}" not found in namespace "{namespace}", or it has ended')
+    core = SchedulerCore(configuration.frameworks, cluster)
+    if core.framework_of(found) is None:
+        raise click.ClickException(f"no profile is named {found.scheduler_name}; name its configuration with --config")
+    return as_text(explain(core, found, top=top))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from steersman.client.api import Client
 from steersman.cluster.configuration import ClusterConfig
 from steersman.cluster.programs import DNS_PORT
-from steersman.meta.errors import AlreadyExists
+from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object, name, namespace
 from steersman.meta.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, ENDPOINTSLICES, SERVICES, Resource
 
@@ -42,11 +42,13 @@ async def ensure(client: Client, config: ClusterConfig) -> None:
     """Create what is missing. What exists stays as its owner left it, except the endpoints, which follow the machine."""
     for resource, obj in addons(config):
         try:
+            await client.get(resource, name(obj), namespace=namespace(obj))
+        except NotFound:
             await client.create(resource, obj)
-        except AlreadyExists:
-            if resource is ENDPOINTSLICES:
-                patch = {"endpoints": obj["endpoints"], "ports": obj["ports"]}
-                await client.patch(resource, name(obj), patch, namespace=namespace(obj))
+            continue
+        if resource is ENDPOINTSLICES:
+            patch = {"endpoints": obj["endpoints"], "ports": obj["ports"]}
+            await client.patch(resource, name(obj), patch, namespace=namespace(obj))
 
 
 def _rule(groups: Sequence[str], resources: Sequence[str], verbs: Sequence[str]) -> Object:

@@ -24,6 +24,7 @@ from steersman.kubelet.feeds import Feeds
 from steersman.kubelet.images import ImageManager
 from steersman.kubelet.inspector import Fingerprint, Inspector
 from steersman.kubelet.instructions import Record, Terminate
+from steersman.kubelet.log_rotation import LogLimits, LogRotator
 from steersman.kubelet.mirror_pods import sync_mirrors
 from steersman.kubelet.node import NodeAgent
 from steersman.kubelet.platform import Platform
@@ -135,10 +136,19 @@ class Kubelet:
         async with self._group as group:
             if self._owns_shared:
                 group.supervise(self._shared.run, name="shared", clock=self._clock)
+            self._shared.feeds.attach_node(self._config.node_name, self._agent.observed)
             group.supervise(self._agent.run, name="node", clock=self._clock)
             await self._connect()
             group.supervise(self._pleg.relist, name="relist", clock=self._clock)
             group.supervise(self._pleg.follow, name="events", clock=self._clock)
+            if self._platform.paths is not None:
+                limits = LogLimits(
+                    max_bytes=self._config.log_max_bytes,
+                    max_files=self._config.log_max_files,
+                    check_s=self._config.log_check_s,
+                )
+                rotator = LogRotator(self._runtime, clock=self._clock, limits=limits)
+                group.supervise(rotator.run, name="log rotation", clock=self._clock)
             if self._config.static_pod_path is not None:
                 static = StaticPods(
                     self._config.static_pod_path,

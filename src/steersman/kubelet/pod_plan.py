@@ -193,7 +193,7 @@ def _plan_init(pod: Mapping[str, Any], record: PodRecord, probes: ProbeResults, 
                 _plan_sidecar(container, _current(record, container), probes, draft)
         return True
     reached = max((index for index, item in enumerate(inits) if _current(record, item) is not None), default=-1)
-    for container in inits[:reached]:
+    for container in inits[: max(reached, 0)]:
         if container.kind == "sidecar":
             _plan_sidecar(container, _current(record, container), probes, draft)
     if reached >= 0 and not _plan_reached_init(pod, inits[reached], record, probes, draft):

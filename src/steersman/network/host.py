@@ -36,11 +36,14 @@ async def run(*argv: str, stdin: str = "") -> str:
     """Run a program and return its output. Raises ``NetworkError``."""
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *argv,
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
     except FileNotFoundError as error:
         raise NetworkError(f"{argv[0]} is not installed") from error
-    output, errors = await process.communicate(stdin.encode())
+    output, errors = await process.communicate(stdin.encode() if stdin else None)
     if process.returncode:
         raise NetworkError(f"{' '.join(argv)}: {errors.decode(errors='replace').strip()}")
     return output.decode()

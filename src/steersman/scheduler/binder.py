@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steersman.aio.clock import Clock
@@ -20,6 +20,7 @@ from steersman.meta.errors import APIError, NotFound
 from steersman.meta.resources import PODS
 from steersman.scheduler.core import SchedulerCore
 from steersman.scheduler.framework import Framework, Nomination, PreBindWork, Rejection, Wait
+from steersman.scheduler.http_extender import ExtenderFailed, HTTPExtender
 from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.status_writer import condition, patch_status
 
@@ -58,15 +59,21 @@ class WaitingPod:
 class Binder:
     """Carries out decisions against the API."""
 
-    def __init__(self, client: Client, core: SchedulerCore, recorder: EventRecorder, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: Client,
+        core: SchedulerCore,
+        recorder: EventRecorder,
+        clock: Clock,
+        extenders: Sequence[HTTPExtender] = (),
+    ) -> None:
         self._client = client
         self._core = core
         self._recorder = recorder
         self._clock = clock
         self.waiting: dict[str, WaitingPod] = {}
         """Pods that permit plugins hold, by uid."""
-        self.bind_elsewhere: Callable[[PodInfo, str], asyncio.Future[bool]] | None = None
-        """An extender that binds; its result is whether it did."""
+        self._binding_extenders = [extender for extender in extenders if extender.config.bind_verb]
 
     async def bind(self, assumed: PodInfo) -> None:
         """The whole binding cycle. Raises ``BindingFailed``; the caller forgets the pod then."""
@@ -121,8 +128,13 @@ class Binder:
             await self._clock.sleep(PRE_BIND_POLL_S)
 
     async def _bind(self, framework: Framework, assumed: PodInfo) -> None:
-        if self.bind_elsewhere is not None and await self.bind_elsewhere(assumed, assumed.node_name):
-            return
+        for extender in self._binding_extenders:
+            if extender.is_interested_in(assumed):
+                try:
+                    await extender.bind(assumed, assumed.node_name)
+                except ExtenderFailed as failure:
+                    raise BindingFailed(f"binding rejected: {failure}") from failure
+                return
         for plugin in framework.bind:
             binding = plugin.bind(assumed, assumed.node_name)
             if binding is None:

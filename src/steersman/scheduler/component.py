@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from steersman.scheduler.configuration import (
     SchedulerConfiguration,
     read_configuration,
 )
+from steersman.scheduler.external import from_entry_points, from_file
+from steersman.scheduler.http_extender import HTTPExtender
 from steersman.scheduler.metrics import SchedulerMetrics
 from steersman.scheduler.plugins import REGISTRY
 from steersman.scheduler.pod_info import DEFAULT_SCHEDULER_NAME
@@ -38,9 +40,12 @@ def default_configuration() -> SchedulerConfiguration:
     return read_configuration({}, DEFAULT_PLUGINS)
 
 
-def load_configuration(path: str, leader_election: Mapping[str, Any] | None = None) -> SchedulerConfiguration:
+def load_configuration(
+    path: str, leader_election: Mapping[str, Any] | None = None, plugin_files: Sequence[str] = ()
+) -> SchedulerConfiguration:
     """The configuration in a YAML file (the default one without a path). ``leader_election`` has fields that flags give;
-    as with kube-scheduler they win over what the file says. Raises ``OSError``, ``ConfigurationError``."""
+    as with kube-scheduler they win over what the file says. ``plugin_files`` define plugins that profiles may name, as
+    installed ones may. Raises ``OSError``, ``ConfigurationError``."""
     document: Any = {}
     if path:
         try:
@@ -52,7 +57,14 @@ def load_configuration(path: str, leader_election: Mapping[str, Any] | None = No
     else:
         document = {"apiVersion": API_VERSION, "kind": KIND}
     stated = {**(document.get("leaderElection") or {}), **(leader_election or {})}
-    return read_configuration({**document, "leaderElection": stated}, DEFAULT_PLUGINS)
+    plugins = [*DEFAULT_PLUGINS, *from_entry_points()]
+    for plugin_file in plugin_files:
+        plugins += from_file(plugin_file)
+    names = [plugin.name for plugin in plugins]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f'two plugins have the name "{name}"')
+    return read_configuration({**document, "leaderElection": stated}, plugins)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +77,7 @@ class SchedulerConfig:
     seed: int = 0
     """Of the generator that breaks ties between equally good nodes."""
     runners_up: int = 3
-    """How many other nodes explanations name."""
+    """How many other nodes the log names beside the chosen one (at DEBUG)."""
     max_unschedulable_s: float = 300.0
 
 
@@ -89,6 +101,7 @@ class Scheduler:
         names = self._config.configuration.frameworks
         source = DEFAULT_SCHEDULER_NAME if DEFAULT_SCHEDULER_NAME in names else next(iter(names))
         self._recorder = EventRecorder(client, component=source, clock=clock)
+        self._extenders = [HTTPExtender(extender) for extender in self._config.configuration.extenders]
         self._shell = self._new_shell()
         self._metrics.watch_queue(lambda: self._shell.queue)
         self._stands_by = False
@@ -125,7 +138,11 @@ class Scheduler:
                 )
                 self._stands_by = True
                 group.spawn(elector.run(self._lead), name="leader-election")
-            await group.wait()
+            try:
+                await group.wait()
+            finally:
+                for extender in self._extenders:
+                    await extender.close()
 
     async def _lead(self) -> None:
         self._stands_by = False
@@ -146,4 +163,5 @@ class Scheduler:
                 runners_up=self._config.runners_up,
                 seed=self._config.seed,
             ),
+            extenders=self._extenders,
         )

@@ -34,6 +34,9 @@ POINTS: Mapping[str, str] = {
 }
 """Extension points as configuration names them, and the method by which a plugin serves each."""
 
+_FIT = "NodeResourcesFit"
+"""Resources that an extender manages and the scheduler is to ignore are ignored by this plugin."""
+
 _REMOVED_PLUGINS = frozenset({"AzureDiskLimits", "CinderLimits", "EBSLimits", "GCEPDLimits"})
 
 
@@ -71,7 +74,6 @@ class Extender:
 
     url_prefix: str
     filter_verb: str = ""
-    preempt_verb: str = ""
     prioritize_verb: str = ""
     bind_verb: str = ""
     weight: int = 0
@@ -142,12 +144,14 @@ def _read(document: Mapping[str, Any], plugins: Sequence[PluginSpec]) -> Schedul
         raise ArgsError(
             f"podMaxBackoffSeconds: Invalid value: {max_s:g}: must be greater than or equal to PodInitialBackoffSeconds"
         )
+    extenders = _extenders(document.get("extenders") or ())
+    ignored = sorted({name for extender in extenders for name, is_ignored in extender.managed_resources if is_ignored})
     return SchedulerConfiguration(
-        frameworks=_frameworks(document.get("profiles") or [{}], plugins),
+        frameworks=_frameworks(document.get("profiles") or [{}], plugins, ignored),
         leader_election=_leader_election(document.get("leaderElection") or {}),
         initial_backoff_s=initial_s,
         max_backoff_s=max_s,
-        extenders=_extenders(document.get("extenders") or ()),
+        extenders=extenders,
         kubeconfig=_client_connection(document.get("clientConnection") or {}),
     )
 
@@ -168,7 +172,9 @@ def _check_percentage(owner: Mapping[str, Any], path: str) -> None:
 # -- profiles ----------------------------------------------------------------------------------------------------------
 
 
-def _frameworks(profiles: Sequence[Mapping[str, Any]], plugins: Sequence[PluginSpec]) -> dict[str, Framework]:
+def _frameworks(
+    profiles: Sequence[Mapping[str, Any]], plugins: Sequence[PluginSpec], ignored: Sequence[str]
+) -> dict[str, Framework]:
     frameworks: dict[str, Framework] = {}
     for index, profile in enumerate(profiles):
         path = f"profiles[{index}]"
@@ -179,16 +185,21 @@ def _frameworks(profiles: Sequence[Mapping[str, Any]], plugins: Sequence[PluginS
         if name in frameworks:
             raise ArgsError(f'{path}.schedulerName: Duplicate value: "{name}"')
         _check_percentage(profile, f"{path}.")
-        frameworks[name] = _framework(name, profile, plugins, path)
+        frameworks[name] = _framework(name, profile, plugins, ignored, path)
     sorts = {framework.queue_sort.NAME for framework in frameworks.values()}
     if len(sorts) > 1:
         raise ArgsError("profiles.plugins.queueSort: Invalid value: must be the same for all profiles")
     return frameworks
 
 
-def _framework(name: str, profile: Mapping[str, Any], plugins: Sequence[PluginSpec], path: str) -> Framework:
+def _framework(
+    name: str, profile: Mapping[str, Any], plugins: Sequence[PluginSpec], ignored: Sequence[str], path: str
+) -> Framework:
     specs = {spec.name: spec for spec in plugins}
     arguments = _plugin_arguments(profile.get("pluginConfig") or (), specs, f"{path}.pluginConfig")
+    if ignored and _FIT in specs:
+        fit = arguments.get(_FIT, {})
+        arguments[_FIT] = {**fit, "ignoredResources": [*(fit.get("ignoredResources") or ()), *ignored]}
     by_point = _enabled(profile.get("plugins") or {}, plugins, f"{path}.plugins")
     used = {entry.name for entries in by_point.values() for entry in entries}
     made: dict[str, Any] = {}
@@ -209,6 +220,7 @@ def _framework(name: str, profile: Mapping[str, Any], plugins: Sequence[PluginSp
         raise ArgsError(f"{path}.plugins.queueSort: Invalid value: {len(sorting)}: {problem}")
     if not of("bind"):
         raise ArgsError(f"{path}.plugins.bind: Required value: at least one bind plugin is needed")
+    _check_pairs(by_point, made, path)
     filters = of("filter")
     return Framework(
         profile_name=name,
@@ -230,6 +242,18 @@ def _framework(name: str, profile: Mapping[str, Any], plugins: Sequence[PluginSp
         bind=tuple(of("bind")),
         post_bind=tuple(of("postBind")),
     )
+
+
+def _check_pairs(by_point: Mapping[str, list[_Enabled]], made: Mapping[str, Any], path: str) -> None:
+    """Here ``filter`` and ``score`` need the state that the point before them makes, so neither works alone."""
+    for first, second in (("preFilter", "filter"), ("preScore", "score")):
+        names = {point: {entry.name for entry in by_point[point]} for point in (first, second)}
+        for name in sorted(names[first] ^ names[second]):
+            if hasattr(made[name], POINTS[first]) and hasattr(made[name], POINTS[second]):
+                enabled = first if name in names[first] else second
+                raise ArgsError(
+                    f"{path}.plugins.{enabled}: Unsupported value: {name}: enable or disable it at {first} and {second} alike"
+                )
 
 
 def _plugin_arguments(
@@ -340,14 +364,14 @@ def _extenders(entries: Sequence[Mapping[str, Any]]) -> tuple[Extender, ...]:
             raise ArgsError(f"{path}.weight: Invalid value: must have a positive weight applied to it")
         tls = entry.get("tlsConfig") or {}
         reject_unknown(tls, ("insecure", "serverName", "certFile", "keyFile", "caFile"), f"{path}.tlsConfig")
-        for name in ("serverName",):
-            if tls.get(name):
-                raise ArgsError(f"{path}.tlsConfig.{name}: Unsupported value: not supported")
+        if tls.get("serverName"):
+            raise ArgsError(f"{path}.tlsConfig.serverName: Unsupported value: not supported")
+        if entry.get("preemptVerb"):
+            raise ArgsError(f"{path}.preemptVerb: Unsupported value: extenders do not take part in preemption")
         found.append(
             Extender(
                 url_prefix=str(entry.get("urlPrefix") or "").rstrip("/"),
                 filter_verb=entry.get("filterVerb") or "",
-                preempt_verb=entry.get("preemptVerb") or "",
                 prioritize_verb=entry.get("prioritizeVerb") or "",
                 bind_verb=entry.get("bindVerb") or "",
                 weight=int(entry.get("weight") or 0),

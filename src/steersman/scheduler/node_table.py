@@ -67,6 +67,9 @@ class NodeTable:
         self._columns: dict[str, LabelColumn] = {}
         self._ports: dict[HostPort, NDArray[np.int32]] = {}
         self._taint_set_of: dict[Taints, int] = {(): 0}
+        self.claim_users: dict[str, int] = {}
+        """PersistentVolumeClaim key to the number of pods on nodes that use it."""
+        self._claims_on: list[dict[str, int]] = []
         self._pods_on: list[dict[str, PodInfo]] = []
         self._pods: dict[str, PodInfo] = {}
         self._orphans: dict[str, dict[str, PodInfo]] = {}
@@ -158,6 +161,10 @@ class NodeTable:
         """The pods of a node by uid, in the order in which they came."""
         return self._pods_on[row]
 
+    def claims_on(self, row: int) -> Mapping[str, int]:
+        """Keys of the PersistentVolumeClaims that pods of a node use, and how many do."""
+        return self._claims_on[row]
+
     def add_pod(self, pod: PodInfo) -> None:
         """Count ``pod`` on ``pod.node_name``; a pod whose node is unknown waits for it. Replaces an earlier version."""
         if pod.uid in self._pods:
@@ -229,6 +236,7 @@ class NodeTable:
             self.names.append(name)
             self.nodes.append(None)
             self._pods_on.append({})
+            self._claims_on.append({})
         self.rows[name] = row
         self.alive[row] = True
         self.epoch += 1
@@ -334,6 +342,12 @@ class NodeTable:
             if column is None:
                 column = self._ports[port] = np.zeros(self.capacity, dtype=np.int32)
             column[row] += sign
+        for claim in pod.claims:
+            key = f"{pod.namespace}/{claim}"
+            for users, place in ((self._claims_on[row], key), (self.claim_users, key)):
+                users[place] = users.get(place, 0) + sign
+                if not users[place]:
+                    del users[place]
         self.tallies.count(pod, row, sign)
         self._touch(row)
 

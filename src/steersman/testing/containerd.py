@@ -37,8 +37,9 @@ def busybox_layout() -> Layout:
 
 
 @contextmanager
-def private_containerd(directory: Path, *, number: int = 0) -> Iterator[Containerd]:
-    """A running containerd with the pause image and ``BUSYBOX``; ``number`` tells those of one process apart."""
+def private_containerd(directory: Path, *, number: int = 0, enter: tuple[str, ...] = ()) -> Iterator[Containerd]:
+    """A running containerd with the pause image and ``BUSYBOX``; ``number`` tells those of one process apart, ``enter``
+    puts it on another machine's network (``nsenter --net=…``)."""
     name = f"st{os.getpid()}-{number}"[:15]
     state = Path("/run") / f"steersman-test-{os.getpid()}-{number}"
     config = ContainerdConfig(
@@ -47,6 +48,7 @@ def private_containerd(directory: Path, *, number: int = 0) -> Iterator[Containe
         socket=state / "containerd.sock",
         cni_conf_dir=directory / "cni",
         log=directory / "containerd.log",
+        enter=enter,
     )
     _write_network(config.cni_conf_dir, directory, name, number)
     instance = Containerd(config, clock=SystemClock())

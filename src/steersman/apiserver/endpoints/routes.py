@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steersman.apiserver.endpoints import approval, ephemeralcontainers, resize, scale
+from steersman.apiserver.endpoints import approval, ephemeralcontainers, proxy, resize, scale, streaming
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.binding import bind, create_binding
 from steersman.apiserver.endpoints.componentstatuses import get_component_status, list_component_statuses
@@ -19,6 +19,7 @@ from steersman.apiserver.endpoints.eviction import evict
 from steersman.apiserver.endpoints.finalize import finalize
 from steersman.apiserver.endpoints.get import get
 from steersman.apiserver.endpoints.list import list_
+from steersman.apiserver.endpoints.log import log
 from steersman.apiserver.endpoints.patch import patch, patch_status
 from steersman.apiserver.endpoints.update import update, update_status
 from steersman.apiserver.endpoints.watch import watch
@@ -52,6 +53,9 @@ SUBRESOURCES: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = {
     ("", "pods", "eviction"): {"create": evict},
     ("", "pods", "resize"): resize.VERBS,
     ("certificates.k8s.io", "certificatesigningrequests", "approval"): approval.VERBS,
+    ("", "pods", "log"): {"get": log},
+    **proxy.ROWS,
     **scale.ROWS,
+    **streaming.ROWS,
 }
 """(group, plural, subresource) -> verb -> endpoint."""

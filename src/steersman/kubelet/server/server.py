@@ -11,10 +11,10 @@ import contextlib
 import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -48,6 +48,7 @@ MAX_HEADER_BYTES: Final = 1024 * 1024
 CHECKPOINT_TIMEOUT_S: Final = 120.0
 _LONG_RUNNING: Final = frozenset(("exec", "attach", "portForward", "containerLogs"))
 
+T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -97,6 +98,7 @@ class KubeletServer:
         self._healthy = healthy
         self._runners: list[web.AppRunner] = []
         self._refresher: asyncio.Task[None] | None = None
+        self._streams: set[asyncio.Task[Any]] = set()
         self.port = config.port
         labels = ("method", "path", "server_type", "long_running")
         self._requests = Counter(
@@ -131,6 +133,9 @@ class KubeletServer:
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
+        for task in self._streams:
+            task.cancel()
+        await asyncio.gather(*self._streams, return_exceptions=True)
 
     async def _listen(self, app: web.Application, address: str, port: int, tls: ssl.SSLContext | None) -> int:
         runner = web.AppRunner(
@@ -277,7 +282,7 @@ class KubeletServer:
         except RuntimeServiceError as error:
             await _tell_failure(streams, str(error))
             return response
-        await serve(session, streams, options, command)
+        await self._to_its_end(serve(session, streams, options, command))
         return response
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
@@ -288,7 +293,15 @@ class KubeletServer:
         async def connect(port: int) -> Any:
             return await self._runtime.port_forward(sandbox_id, port)
 
-        return await portforward.serve(request, connect, pod=f"{name}_{namespace}")
+        return await self._to_its_end(portforward.serve(request, connect, pod=f"{name}_{namespace}"))
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """``work`` sees by itself when its client goes, and then has things to put away: the cancellation by which
+        aiohttp tells a handler the same must not interrupt that."""
+        task = asyncio.create_task(work, name="kubelet-server/stream")
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
+        return await asyncio.shield(task)
 
     async def _container_logs(self, request: web.Request) -> web.StreamResponse:
         options = containerlogs.log_options(request.query, now_s=self._clock.now())

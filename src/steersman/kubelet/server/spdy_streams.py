@@ -134,9 +134,11 @@ async def open_streams(request: web.Request, options: StreamOptions) -> tuple[Re
     try:
         async with asyncio.timeout(STREAM_CREATION_S):
             await streams.accept(expected)
-    except (TimeoutError, ConnectionError) as error:
+    except BaseException as error:
         await streams.close()
-        raise ConnectionResetError("client did not open its streams") from error
+        if isinstance(error, TimeoutError):
+            raise ConnectionResetError("client did not open its streams") from error
+        raise
     return streams, response
 
 

@@ -89,7 +89,8 @@ class ChannelSocket:
         await self._closed.wait()
 
     async def close(self) -> None:
-        await self._socket.close()
+        with contextlib.suppress(RuntimeError, ConnectionError):
+            await self._socket.close()
         self._reader.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reader

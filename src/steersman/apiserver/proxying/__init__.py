@@ -1,0 +1,1 @@
+"""Requests that somebody else answers: kubelets, pods, services, aggregated API servers."""
