@@ -41,9 +41,9 @@ class Group:
 
 def identity(endpoint: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes two endpoints the same one, whatever its conditions."""
-    target = endpoint.get("targetRef") or {}
+    target, addresses = endpoint.get("targetRef") or {}, endpoint["addresses"]
     return (
-        tuple(sorted(endpoint["addresses"])),
+        tuple(addresses if len(addresses) == 1 else sorted(addresses)),
         endpoint.get("hostname"),
         endpoint.get("nodeName"),
         target.get("namespace"),
