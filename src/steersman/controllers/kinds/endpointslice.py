@@ -110,7 +110,7 @@ def plan(
         groups = _groups(service, candidates, nodes, family, unknown, memory)
         events += topologyhints.give_hints(service, groups, topology)
         template = slices.make(objects.name(service), objects.namespace(service), reference, family, [])
-        changes = slices.pack(groups, ours, template, labels_of(service), most_per_slice)
+        changes = slices.pack(groups, ours, template, {"labels": labels_of(service)}, most_per_slice)
         create += changes.create
         update += changes.update
         delete += changes.delete
