@@ -21,6 +21,7 @@ from steersman.controllers.kinds import (
     endpointslice,
     endpointslicemirroring,
     garbagecollector,
+    horizontalpodautoscaler,
     job,
     namespace,
     nodeipam,
@@ -212,5 +213,12 @@ REGISTRY: Sequence[Registration] = (
         module=servicecidr,
         start=servicecidr.ServiceCIDRController,
         service_account="service-cidrs-controller",
+    ),
+    Registration(
+        module=horizontalpodautoscaler,
+        start=horizontalpodautoscaler.HorizontalPodAutoscalerController,
+        workers=lambda config: config.concurrent_horizontal_pod_autoscaler_syncs,
+        service_account="horizontal-pod-autoscaler",
+        event_source="horizontal-pod-autoscaler",
     ),
 )
