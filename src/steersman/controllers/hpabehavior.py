@@ -129,11 +129,11 @@ def _limited(
     return desired, WITHIN
 
 
-_DEFAULT_UP = (
+_DEFAULT_UP: Sequence[Mapping[str, Any]] = (
     {"type": "Pods", "value": 4, "periodSeconds": 15},
     {"type": "Percent", "value": 100, "periodSeconds": 15},
 )
-_DEFAULT_DOWN = ({"type": "Percent", "value": 100, "periodSeconds": 15},)
+_DEFAULT_DOWN: Sequence[Mapping[str, Any]] = ({"type": "Percent", "value": 100, "periodSeconds": 15},)
 
 
 def _up_limit(current: int, rules: Mapping[str, Any], memory: Memory, now_s: float) -> int:
@@ -147,7 +147,7 @@ def _up_limit(current: int, rules: Mapping[str, Any], memory: Memory, now_s: flo
         if policy["type"] == "Percent":
             grown = math.ceil(start * (1 + policy["value"] / 100))
         proposed.append(grown)
-    return min(proposed) if select == "Min" else max(proposed)
+    return int(min(proposed) if select == "Min" else max(proposed))
 
 
 def _down_limit(current: int, rules: Mapping[str, Any], memory: Memory, now_s: float) -> int:
@@ -161,7 +161,7 @@ def _down_limit(current: int, rules: Mapping[str, Any], memory: Memory, now_s: f
         if policy["type"] == "Percent":
             shrunk = int(start * (1 - policy["value"] / 100))
         proposed.append(shrunk)
-    return max(proposed) if select == "Min" else min(proposed)
+    return int(max(proposed) if select == "Min" else min(proposed))
 
 
 def _at_start(current: int, policy: Mapping[str, Any], memory: Memory, now_s: float) -> int:
