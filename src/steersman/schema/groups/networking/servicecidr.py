@@ -10,6 +10,7 @@ from steersman.schema.columns import AGE, NAME, computed, value_at
 from steersman.schema.conditions import check_conditions
 from steersman.schema.kind import Kind
 from steersman.schema.rules import IMMUTABLE, check_name
+from steersman.schema.statuswrites import keep_metadata
 from steersman.schema.subresources import STATUS
 
 
@@ -74,4 +75,5 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
+    prepare_status_update=keep_metadata,
 )
