@@ -35,6 +35,7 @@ from steersman.apiserver.filters.impersonation import ImpersonationFilter
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.metrics import MetricsPath, RequestMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
+from steersman.apiserver.openid import OpenIDPaths
 from steersman.apiserver.plugins import Plugins, Surroundings, assemble
 from steersman.apiserver.proxying.backend import Backends
 from steersman.apiserver.proxying.locations import Locations
@@ -246,6 +247,7 @@ class APIServer:
             Discovery(self.kinds, server_address=address),
             OpenAPIPaths(self.kinds),
             MetricsPath(self.metrics.registry),
+            OpenIDPaths(self._config),
         )
         paths: dict[str, PathHandler] = {"/version": serve_version}
         prefixes: dict[str, PathHandler] = {}

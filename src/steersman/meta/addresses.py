@@ -75,6 +75,14 @@ def ip_family(text: str) -> str:
     return "" if address is None else f"IPv{address.version}"
 
 
+def is_strict_subset(part: str, whole: str) -> bool:
+    """Whether one valid range lies within another one and is smaller."""
+    inner, outer = ipaddress.ip_network(part, strict=False), ipaddress.ip_network(whole, strict=False)
+    if inner.version != outer.version or inner.prefixlen <= outer.prefixlen:
+        return False
+    return inner.network_address in outer
+
+
 def endpoint_ip_errors(text: str) -> list[str]:
     """An address that traffic can be sent to: not unspecified, loopback or link-local."""
     address = _parsed(text)

@@ -183,10 +183,7 @@ class Simulation:
                 self._delete_pod(victim.key)
         elif isinstance(nomination, NoNomination) and nomination.clear_nomination:
             self.core.cluster.nominations.withdraw(pod.uid)
-        if diagnosis.node_count:
-            self.queue.fail(pod.uid, diagnosis.plugins, self.now_s)
-        else:
-            self.queue.fail(pod.uid, frozenset({"no nodes"}), self.now_s)
+        self.queue.fail(pod.uid, diagnosis.plugins, self.now_s)
 
     def _tell(self, events: Sequence[ClusterEvent]) -> None:
         for event in events:

@@ -51,13 +51,13 @@ async def test_long_bases_of_generated_names_are_cut(client: Client) -> None:
 
 
 async def test_an_object_without_a_name_is_invalid(client: Client) -> None:
-    with pytest.raises(Invalid, match="metadata.name: Required value: name or generateName is required"):
+    with pytest.raises(Invalid, match=r"metadata\.name: Required value: name or generateName is required"):
         await client.create(CONFIGMAPS, config_map(name=""))
 
 
 @pytest.mark.parametrize("name", ["A", "a_b", "-a", "a" * 254, "a/b", ".."])
 async def test_a_bad_name_is_invalid(client: Client, name: str) -> None:
-    with pytest.raises(Invalid, match="metadata.name: Invalid value"):
+    with pytest.raises(Invalid, match=r"metadata\.name: Invalid value"):
         await client.create(CONFIGMAPS, config_map(name=name))
 
 

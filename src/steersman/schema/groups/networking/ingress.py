@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, invalid
+from steersman.meta.names import subdomain_errors
 from steersman.meta.objects import Object
+from steersman.meta.objects import annotations as annotations_of
 from steersman.meta.resources import INGRESSES
 from steersman.schema.cells import NONE
 from steersman.schema.columns import AGE, NAME, computed, first_of_three, text, value_at
-from steersman.schema.groups.core.service import load_balancer_addresses
+from steersman.schema.groups.core.service import check_ingress_point, load_balancer_addresses
+from steersman.schema.groups.networking.backends import check_backend, check_host, check_rule
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_name
 from steersman.schema.subresources import STATUS
 
 
@@ -28,6 +33,53 @@ def _hosts(obj: Object, now: float) -> str:
         if rule.get("host"):
             hosts.append(rule["host"])
     return ",".join(hosts) or "*"
+
+
+_CLASS = "kubernetes.io/ingress.class"
+
+
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {"loadBalancer": {}}
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    rules, backend = spec.get("rules") or (), spec.get("defaultBackend")
+    if not rules and backend is None:
+        errors.append(invalid("spec", rules or None, "either `defaultBackend` or `rules` must be specified"))
+    if backend is not None:
+        check_backend(errors, backend, "spec.defaultBackend")
+    for index, rule in enumerate(rules):
+        check_rule(errors, rule, f"spec.rules[{index}]")
+    for index, entry in enumerate(spec.get("tls") or ()):
+        for number, host in enumerate(entry.get("hosts") or ()):
+            check_host(errors, host, f"spec.tls[{index}].hosts[{number}]")
+        if entry.get("secretName"):
+            check_name(errors, entry["secretName"], f"spec.tls[{index}].secretName", subdomain_errors)
+    if spec.get("ingressClassName") is not None:
+        check_name(errors, spec["ingressClassName"], "spec.ingressClassName", subdomain_errors)
+    return errors
+
+
+def validate_create(obj: Object) -> list[FieldError]:
+    annotation, name = annotations_of(obj).get(_CLASS), value_at(obj, "spec", "ingressClassName")
+    if annotation is None or name is None or annotation == name:
+        return []
+    return [invalid(f"annotations.{_CLASS}", annotation, "must match `ingressClassName` when both are specified")]
+
+
+def validate_status_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    for index, entry in enumerate(value_at(new, "status", "loadBalancer", "ingress") or ()):
+        check_ingress_point(errors, entry, f"status.loadBalancer.ingress[{index}]")
+    return errors
+
+
+def warnings(obj: Object) -> list[str]:
+    if _CLASS not in annotations_of(obj) or value_at(obj, "spec", "ingressClassName") is not None:
+        return []
+    return [f"annotation \"{_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"]
 
 
 KIND = Kind(
@@ -64,4 +116,9 @@ KIND = Kind(
         ),
         AGE,
     ),
+    prepare_create=prepare_create,
+    validate=validate,
+    validate_create=validate_create,
+    validate_status_update=validate_status_update,
+    warnings=warnings,
 )

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, duplicate
+from steersman.meta.names import label_errors
+from steersman.meta.objects import Object
 from steersman.meta.resources import RUNTIMECLASSES
 from steersman.schema.columns import AGE, NAME, text
+from steersman.schema.groups.core.podspec.placement import check_tolerations
+from steersman.schema.groups.core.podspec.resources import check_overhead
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_immutable, check_labels, check_required_name
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_required_name(errors, obj.get("handler"), "handler", label_errors)
+    overhead, scheduling = obj.get("overhead"), obj.get("scheduling") or {}
+    if overhead is not None:
+        check_overhead(errors, overhead.get("podFixed"), "overhead")
+    check_labels(errors, scheduling.get("nodeSelector"), "scheduling.nodeSelector")
+    tolerations, seen = scheduling.get("tolerations") or (), set()
+    check_tolerations(errors, tolerations, "scheduling.tolerations")
+    for index, toleration in enumerate(tolerations):
+        key = tuple(toleration.get(name) or "" for name in ("key", "operator", "value", "effect"))
+        if key in seen:
+            errors.append(duplicate(f"scheduling.tolerations[{index}]", toleration))
+        seen.add(key)
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_immutable(errors, new.get("handler"), old.get("handler"), "handler")
+    return errors
+
 
 KIND = Kind(
     resource=RUNTIMECLASSES,
@@ -18,4 +48,6 @@ KIND = Kind(
         text("Handler", "handler", documented_by="io.k8s.api.node.v1.RuntimeClass/handler"),
         AGE,
     ),
+    validate=validate,
+    validate_update=validate_update,
 )

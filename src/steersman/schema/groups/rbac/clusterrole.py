@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, required
 from steersman.meta.names import path_segment_errors
+from steersman.meta.objects import Object
 from steersman.meta.resources import CLUSTERROLES
 from steersman.schema.columns import CREATED_AT, NAME
+from steersman.schema.groups.rbac.policyrules import check_policy_rules
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_label_selector
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_policy_rules(errors, obj.get("rules"), is_namespaced=False)
+    aggregation, path = obj.get("aggregationRule"), "aggregationRule.clusterRoleSelectors"
+    if aggregation is not None:
+        selectors = aggregation.get("clusterRoleSelectors") or ()
+        if not selectors:
+            detail = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+            errors.append(required(path, detail))
+        for index, selector in enumerate(selectors):
+            check_label_selector(errors, selector, f"{path}[{index}]")
+    return errors
+
 
 KIND = Kind(
     resource=CLUSTERROLES,
@@ -18,4 +37,5 @@ KIND = Kind(
         NAME,
         CREATED_AT,
     ),
+    validate=validate,
 )

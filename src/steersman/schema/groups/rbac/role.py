@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError
 from steersman.meta.names import path_segment_errors
+from steersman.meta.objects import Object
 from steersman.meta.resources import ROLES
 from steersman.schema.columns import CREATED_AT, NAME
+from steersman.schema.groups.rbac.policyrules import check_policy_rules
 from steersman.schema.kind import Kind
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_policy_rules(errors, obj.get("rules"), is_namespaced=True)
+    return errors
+
 
 KIND = Kind(
     resource=ROLES,
@@ -18,4 +28,5 @@ KIND = Kind(
         NAME,
         CREATED_AT,
     ),
+    validate=validate,
 )

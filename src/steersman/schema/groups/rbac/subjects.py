@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from steersman.meta.errors import FieldError, invalid, not_supported, required
+from steersman.meta.names import path_segment_errors, subdomain_errors
 from steersman.meta.objects import Object
 from steersman.schema.columns import AGE, NAME, computed
+from steersman.schema.equality import same
 from steersman.schema.kind import Column
+from steersman.schema.rules import check_name, check_required_name
 
 GROUP = "rbac.authorization.k8s.io"
+SUBJECT_KINDS = ("ServiceAccount", "User", "Group")
 
 
 def default_binding(obj: Object) -> None:
@@ -16,6 +23,44 @@ def default_binding(obj: Object) -> None:
     for subject in obj.get("subjects") or ():
         if not subject.get("apiGroup") and subject.get("kind") in ("User", "Group"):
             subject["apiGroup"] = GROUP
+
+
+def binding_errors(obj: Object, role_kinds: Sequence[str], *, is_namespaced: bool) -> list[FieldError]:
+    errors: list[FieldError] = []
+    role = obj.get("roleRef") or {}
+    if role.get("apiGroup") != GROUP:
+        errors.append(not_supported("roleRef.apiGroup", role.get("apiGroup") or "", (GROUP,)))
+    if role.get("kind") not in role_kinds:
+        errors.append(not_supported("roleRef.kind", role.get("kind") or "", role_kinds))
+    check_required_name(errors, role.get("name"), "roleRef.name", path_segment_errors)
+    for index, subject in enumerate(obj.get("subjects") or ()):
+        _check_subject(errors, subject, f"subjects[{index}]", is_namespaced=is_namespaced)
+    return errors
+
+
+def _check_subject(errors: list[FieldError], subject: Object, path: str, *, is_namespaced: bool) -> None:
+    name, group = subject.get("name"), subject.get("apiGroup") or ""
+    if not name:
+        errors.append(required(f"{path}.name"))
+    match subject.get("kind"):
+        case "ServiceAccount":
+            if name:
+                check_name(errors, name, f"{path}.name", subdomain_errors)
+            if group:
+                errors.append(not_supported(f"{path}.apiGroup", group, ("",)))
+            if not is_namespaced and not subject.get("namespace"):
+                errors.append(required(f"{path}.namespace"))
+        case "User" | "Group":
+            if group != GROUP:
+                errors.append(not_supported(f"{path}.apiGroup", group, (GROUP,)))
+        case other:
+            errors.append(not_supported(f"{path}.kind", other or "", SUBJECT_KINDS))
+
+
+def binding_update_errors(new: Object, old: Object) -> list[FieldError]:
+    if same(new.get("roleRef"), old.get("roleRef")):
+        return []
+    return [invalid("roleRef", new.get("roleRef"), "cannot change roleRef")]
 
 
 def _role(obj: Object, now: float) -> str:
