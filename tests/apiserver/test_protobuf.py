@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -230,6 +232,12 @@ async def test_metadata_only(server: APIServer, client: Client, version: str) ->
 @pytest.mark.parametrize("path", ["/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1"])
 async def test_discovery(server: APIServer, path: str) -> None:
     assert (await body_of(await send(server, "GET", path)))["kind"].startswith("API")
+
+
+def test_a_server_without_such_clients_does_not_load_it() -> None:
+    program = "import sys, steersman.apiserver.component; print([n for n in sys.modules if 'schema.protobuf' in n])"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert run.stdout.strip() == "[]"
 
 
 async def test_what_is_no_object_stays_json(server: APIServer) -> None:
