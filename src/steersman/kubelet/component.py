@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -266,10 +267,12 @@ class Kubelet:
                     others=[self._with_status(other) for other in self._workers.values() if other is not worker],
                     node=self._agent.node,
                     allocatable=self._settings.allocatable,
+                    allowed_sysctls=self._settings.allowed_unsafe_sysctls,
                 )
                 if verdict is not None:
                     self.announced(pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
-                    worker.terminate(Terminate(verdict=verdict))
+                    rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
+                    worker.terminate(Terminate(verdict=rejected))
         self._begin(worker)
 
     def _begin(self, worker: PodWorker) -> None:

@@ -80,6 +80,8 @@ class ContainerBuilder:
         """Raises one of ``CONFIG_ERRORS``."""
         container = work.container
         node = self._node()
+        if container.spec.get("volumeDevices"):
+            raise VolumeError("block volumes (volumeDevices) are not supported by this kubelet")
         variables = await environment(
             EnvironmentContext(
                 pod=pod,

@@ -24,7 +24,7 @@ from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig
-from steersman.kubelet.sandbox_config import forbidden_sysctls, sandbox_config
+from steersman.kubelet.sandbox_config import sandbox_config
 from steersman.kubelet.security_context import SecurityContextError
 from steersman.kubelet.volume_manager import MountFailed, PodVolumes
 from steersman.kubelet.volumes.mounts import remove_tree
@@ -96,10 +96,6 @@ class PodOperations:
     async def create_sandbox(self, pod: Object, attempt: int, announce: Announce) -> None:
         """Raises ``CannotStart``."""
         try:
-            node = self._node()
-            forbidden = forbidden_sysctls(pod, node.allowed_unsafe_sysctls)
-            if forbidden:
-                raise SecurityContextError(f'forbidden sysctl: "{forbidden[0]}" not allowlisted')
             handler = await self._runtime_handler(pod)
             config = self._sandbox_config(pod, attempt, announce)
             await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
