@@ -36,7 +36,7 @@ def patching(strategy: Strategy) -> Endpoint:
     """The endpoint that patches what ``strategy`` allows."""
 
     async def patch(api: API, served: Served, call: Call) -> Response:
-        respond.wanted(call)
+        respond.wanted(call, served)
         definition = served.kind.definition if served.has_strategic_merge else ""
         check_media_type(call, definition)
         options = write_options(call, "PatchOptions")

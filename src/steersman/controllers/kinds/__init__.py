@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steersman.controllers.kinds import (
+    cronjob,
     daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
     garbagecollector,
@@ -25,6 +27,7 @@ from steersman.controllers.kinds import (
     serviceaccounttoken,
     statefulset,
     tainteviction,
+    ttlafterfinished,
 )
 from steersman.controllers.runtime import Registration
 
@@ -127,5 +130,20 @@ REGISTRY: Sequence[Registration] = (
         workers=lambda config: config.concurrent_gc_syncs,
         enabled=lambda config: config.enable_garbage_collector,
         service_account="generic-garbage-collector",
+    ),
+    Registration(
+        module=cronjob,
+        start=cronjob.CronJobController,
+        workers=lambda config: config.concurrent_cron_job_syncs,
+    ),
+    Registration(
+        module=ttlafterfinished,
+        start=ttlafterfinished.TTLAfterFinishedController,
+        workers=lambda config: config.concurrent_ttl_after_finished_syncs,
+    ),
+    Registration(
+        module=disruption,
+        start=disruption.DisruptionController,
+        event_source="controllermanager",
     ),
 )
