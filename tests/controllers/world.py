@@ -120,6 +120,8 @@ class World:
             now = times.format_time(self.clock.now())
             ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now, "lastTransitionTime": now}
             await self.set_status(NODES, created, conditions=[ready])
+            await self.client.patch(NODES, name, {"spec": {"taints": None}})
+        await self.settle()
 
     async def run_pods(self, pods: Iterable[Object] | None = None, *, node: str = "", ready: bool = True) -> None:
         """Do what a scheduler and a kubelet do: bind pods that are not bound, and let them run."""

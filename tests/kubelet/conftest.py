@@ -20,10 +20,12 @@ from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.meta import objects
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import EVENTS, NAMESPACES, PODS
+from steersman.meta.resources import EVENTS, PODS, SERVICEACCOUNTS
 from steersman.store.drivers.memory import MemoryStore
 
 NODE = "node-1"
+
+ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}}
 
 
 class Node:
@@ -99,8 +101,7 @@ async def client(clock: FakeClock) -> AsyncIterator[Client]:
     server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=APIServerConfig(), rng=random.Random(7))
     await server.start()
     client = Client(InProcessTransport(server.handle))
-    for name in ("default", "kube-node-lease"):
-        await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    await client.create(SERVICEACCOUNTS, ACCOUNT)
     yield client
     await server.close()
 

@@ -21,7 +21,7 @@ def node(
     taints: list[Object] | None = None,
     unschedulable: bool = False,
     images: list[Object] | None = None,
-    **resources: str,
+    more: dict[str, str] | None = None,
 ) -> Object:
     spec: Object = {}
     if taints:
@@ -34,10 +34,7 @@ def node(
         "metadata": {"name": name, "uid": f"node-{name}", "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
         "spec": spec,
         "status": {
-            "allocatable": {
-                "cpu": cpu, "memory": memory, "pods": pods,
-                **{key.replace("__", "/").replace("_", "-"): value for key, value in resources.items()},
-            },
+            "allocatable": {"cpu": cpu, "memory": memory, "pods": pods, **(more or {})},
             "images": images or [],
         },
     }  # fmt: skip

@@ -9,14 +9,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from steersman.aio.clock import FakeClock
-from steersman.apiserver.component import APIServer, Plugins
+from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.scheduler.component import Scheduler, SchedulerConfig, default_configuration
 from steersman.scheduler.configuration import LeaderElection, SchedulerConfiguration
 from steersman.store.drivers.memory import MemoryStore
-from tests.scheduler.binding import bind_pod
+
+CONFIG = APIServerConfig(
+    disabled_admission_plugins=("ServiceAccount", "Priority", "NodeRestriction", "TaintNodesByCondition")
+)
+"""Without controllers there are no service accounts; tests state priorities themselves and nodes are ready at once."""
 
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 StartScheduler = Callable[..., Awaitable[Scheduler]]
@@ -29,13 +33,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def server(clock: FakeClock) -> AsyncIterator[APIServer]:
-    server = APIServer(
-        store=MemoryStore(clock=clock),
-        clock=clock,
-        config=APIServerConfig(),
-        rng=random.Random(7),
-        plugins=Plugins(subresources={("", "pods", "binding"): {"create": bind_pod}}),
-    )
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=CONFIG, rng=random.Random(7))
     await server.start()
     yield server
     await server.close()

@@ -52,13 +52,13 @@ def nodes(draw: st.DrawFn) -> list[Object]:
                 taints=draw(st.lists(taints, max_size=2)),
                 unschedulable=draw(st.integers(0, 7)) == 0,
                 images=[{"names": [name], "sizeBytes": SIZES[name]} for name in draw(images)],
-                **({"example.com__gpu": "2"} if draw(st.booleans()) else {}),
+                more={"example.com/gpu": "2"} if draw(st.booleans()) else None,
             )
         )
     return made
 
 
-selectors = st.one_of(
+selectors: st.SearchStrategy[Object] = st.one_of(
     st.sampled_from(APPS).map(lambda app: {"matchLabels": {"app": app}}),
     st.lists(st.sampled_from(APPS), min_size=1, max_size=2, unique=True).map(
         lambda apps: {"matchExpressions": [{"key": "app", "operator": "In", "values": apps}]}

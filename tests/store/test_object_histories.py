@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import given, settings, strategies
 
@@ -21,18 +22,18 @@ PREFIXES = ("", "n/", "n/a", "m/")
 Change = tuple[str, str, int]
 """type, name, revision"""
 
-steps = strategies.lists(
-    strategies.one_of(
-        strategies.tuples(strategies.just("put"), strategies.sampled_from(NAMES)),
-        strategies.tuples(strategies.just("put"), strategies.sampled_from(NAMES)),
-        strategies.tuples(strategies.just("delete"), strategies.sampled_from(NAMES)),
-        strategies.tuples(strategies.just("watch"), strategies.sampled_from(PREFIXES), strategies.integers(0, 12)),
-        strategies.tuples(strategies.just("list"), strategies.sampled_from(PREFIXES), strategies.integers(0, 12)),
-        strategies.tuples(strategies.just("compact"), strategies.integers(0, 12)),
-        strategies.tuples(strategies.just("restart")),
-    ),
-    max_size=40,
+_name = strategies.sampled_from(NAMES)
+_prefix = strategies.sampled_from(PREFIXES)
+_back = strategies.integers(0, 12)
+_kinds: Sequence[strategies.SearchStrategy[Any]] = (
+    *[strategies.tuples(strategies.just("put"), _name)] * 5,
+    strategies.tuples(strategies.just("delete"), _name),
+    strategies.tuples(strategies.just("watch"), _prefix, _back),
+    strategies.tuples(strategies.just("list"), _prefix, _back),
+    strategies.tuples(strategies.just("compact"), _back),
+    strategies.tuples(strategies.just("restart")),
 )
+steps = strategies.lists(strategies.sampled_from(_kinds).flatmap(lambda kind: kind), min_size=15, max_size=50)
 
 
 @dataclass(slots=True)
@@ -117,7 +118,7 @@ class History:
             seen: list[Change] = []
             try:
                 while len(seen) < len(expected):
-                    for event in await asyncio.wait_for(anext(watch.subscription), 5):
+                    for event in await asyncio.wait_for(anext(watch.subscription), 1):
                         seen.append((event.type, event.key.removeprefix(ROOT), event.revision))
                         assert event.stored.revision == event.revision
                         assert (event.previous is None) == (event.type == "ADDED")

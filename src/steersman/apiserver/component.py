@@ -35,6 +35,7 @@ from steersman.apiserver.filters.impersonation import ImpersonationFilter
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.metrics import MetricsPath, RequestMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
+from steersman.apiserver.openid import OpenIDPaths
 from steersman.apiserver.plugins import Plugins, Surroundings, assemble
 from steersman.apiserver.proxying.backend import Backends
 from steersman.apiserver.proxying.locations import Locations
@@ -189,7 +190,9 @@ class APIServer:
         return not self._readyz.failing()
 
     async def close(self) -> None:
-        """Fail /readyz, finish what was accepted, end the watches cleanly, then stop everything else."""
+        """Fail /readyz, finish what was accepted, end the watches cleanly, then stop everything else. Once."""
+        if self._stopping:
+            return
         self._stopping = True
         if self._server is not None and self._config.shutdown_delay_s:
             await self._clock.sleep(self._config.shutdown_delay_s)
@@ -244,6 +247,7 @@ class APIServer:
             Discovery(self.kinds, server_address=address),
             OpenAPIPaths(self.kinds),
             MetricsPath(self.metrics.registry),
+            OpenIDPaths(self._config),
         )
         paths: dict[str, PathHandler] = {"/version": serve_version}
         prefixes: dict[str, PathHandler] = {}

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from steersman.apiserver import yamlbody
+from steersman.apiserver import protobuf, yamlbody
 from steersman.apiserver.call import Call
-from steersman.apiserver.negotiation import JSON, body_media_type
+from steersman.apiserver.negotiation import JSON, PROTOBUF, body_media_type
 from steersman.apiserver.options import FieldValidation
 from steersman.meta.errors import BadRequest
 from steersman.meta.objects import Object
@@ -73,12 +73,14 @@ def private_copy(value: Any) -> Any:
 _CONTAINERS = frozenset({dict, list, tuple})
 
 
-def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool) -> Parsed:
-    """The body as JSON values. Raises ``BadRequest``; ``what`` is the kind it should be, for the message."""
+def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool, api_version: str = "v1") -> Parsed:
+    """The body as JSON values. Raises ``BadRequest``; ``what`` is the kind it should be, of ``api_version``."""
     request = call.request
     if request.content is not None:
         return Parsed(private_copy(request.content))
     body = request.body
+    if media_type == PROTOBUF:
+        return Parsed(_parse_protobuf(body, api_version, what))
     if media_type != JSON:
         try:
             value, duplicates = yamlbody.load(body)
@@ -100,9 +102,27 @@ def decode(call: Call, expected: Expected, validation: FieldValidation) -> Objec
 
     Raises ``BadRequest`` and ``UnsupportedMediaType``.
     """
-    media_type = body_media_type(call.header("content-type"))
-    parsed = parse_body(call, media_type, what=expected.kind, find_duplicates=validation != "Ignore")
+    content_type = call.header("content-type")
+    has_protobuf = PROTOBUF not in content_type or protobuf.has_message(expected.api_version, expected.kind)
+    parsed = parse_body(
+        call,
+        body_media_type(content_type, has_protobuf),
+        what=expected.kind,
+        api_version=expected.api_version,
+        find_duplicates=validation != "Ignore",
+    )
     return typed(call, parsed, expected, validation)
+
+
+def _parse_protobuf(body: bytes, api_version: str, kind: str) -> Object:
+    """A body in protobuf. A kind that has no such form comes back empty: that it is the wrong one is said elsewhere."""
+    try:
+        return protobuf.decode(body, api_version, kind)
+    except protobuf.MalformedObject as error:
+        version = error.api_version.rpartition("/")[2]
+        raise cannot_be_handled(error.kind, version, kind, str(error)) from error
+    except protobuf.MalformedMessage as error:
+        raise _unrecognized(kind, str(error), body) from error
 
 
 def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValidation) -> Object:

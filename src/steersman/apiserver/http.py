@@ -25,6 +25,7 @@ from aiohttp.http import HttpVersion10
 from aiohttp.web_protocol import RequestHandler
 
 from steersman.apiserver.relay import TransportConnection
+from steersman.apiserver.watching import Watch
 from steersman.meta.wire import Handler, Peer, Request, Response, WatchFrame
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class HTTPServer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._server.shutdown(timeout=grace_s), grace_s + 1.0)
             for transport in transports:
-                if isinstance(transport, asyncio.Transport):
+                if transport is not None:
                     transport.abort()
         self._listeners.clear()
 
@@ -210,8 +211,8 @@ class HTTPServer:
         """At most one byte more than is allowed. Raises ``TimeoutError``."""
         content = request.content
         limit = self._max_body_bytes + 1
-        if content.is_eof() and not content._buffer:
-            return b""
+        if content.is_eof():
+            return content.read_nowait()[:limit]
         chunks: list[bytes] = []
         size_bytes = 0
         timeout_s = BODY_TIMEOUT_S + self._max_body_bytes / 65536
@@ -353,18 +354,50 @@ class _Writer:
         more = "transfer-encoding: chunked\r\n" if chunked else ""
         transport.write(_head(response.status, response.headers, more + self._connection()))
         try:
-            async for frames in watch:
-                for data in _joined(frames):
-                    transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+            if isinstance(watch, Watch):
+                await self._push(watch, chunked=chunked)
+            else:
+                async for frames in watch:
+                    self._send(frames, chunked=chunked)
                     if transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
                         await self._flow()
-                if transport.is_closing():
-                    return _CLOSE
             if chunked:
                 transport.write(_CHUNKED_END)
         finally:
             await _close(watch)
         return self._outcome()
+
+    async def _push(self, watch: Watch, *, chunked: bool) -> None:
+        """Write what the watch says as it comes, without a task between; while the client is slow, at its pace."""
+        transport = self._transport
+        while True:
+            while not watch.is_live:
+                try:
+                    frames = await watch.__anext__()
+                except StopAsyncIteration:
+                    return
+                self._send(frames, chunked=chunked)
+                await self._flow()
+            paused: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+            def ready(paused: asyncio.Future[bool] = paused) -> None:
+                frames = watch.take()
+                if frames:
+                    self._send(frames, chunked=chunked)
+                if frames is None or transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
+                    watch.listen(None)
+                    if not paused.done():
+                        paused.set_result(frames is None)
+
+            watch.listen(ready)
+            if await paused:
+                return
+            await self._flow()
+
+    def _send(self, frames: list[WatchFrame], *, chunked: bool) -> None:
+        write = self._transport.write
+        for data in _joined(frames):
+            write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
 
 
 def _joined(frames: list[WatchFrame]) -> list[bytes]:

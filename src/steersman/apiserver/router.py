@@ -49,7 +49,9 @@ class Router:
             return await self._path(call)
         if info.subresource:
             endpoint = self._subresource(served, call)
-        elif (bool(info.name) or info.verb in _WITHOUT_NAME) and self._has_right_scope(served, call):
+        elif self._has_right_scope(served, call):
+            if not info.name and info.verb not in _WITHOUT_NAME:
+                raise _not_allowed()
             endpoint = self._verb(served, info.verb)
         else:
             endpoint = None

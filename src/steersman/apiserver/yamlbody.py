@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+MAX_DEPTH = 150
 MAX_NODES = 400_000
 """Values in one document, aliases counted each time they are used: what keeps "billion laughs" small."""
 
@@ -81,7 +82,7 @@ def _as_json(value: Any, budget: list[int], depth: int) -> Any:
     budget[0] -= 1
     if budget[0] < 0:
         raise YAMLError("error converting YAML to JSON: yaml: document contains excessive aliasing")
-    if depth > 500:
+    if depth > MAX_DEPTH:
         raise YAMLError("error converting YAML to JSON: yaml: exceeded max depth")
     if isinstance(value, dict):
         return {_key(key): _as_json(child, budget, depth + 1) for key, child in value.items()}

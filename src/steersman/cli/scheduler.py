@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 10259
 
 
-@click.command("scheduler", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("scheduler", invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "config_file", default="", help="A KubeSchedulerConfiguration (v1); other flags add to it.")
 @click.option("--kubeconfig", default="", help="How to reach the API server; without it, the cluster this runs in.")
 @click.option("--master", default="", help="Address of the API server; overrides the kubeconfig's.")
@@ -38,7 +38,10 @@ DEFAULT_PORT = 10259
 @click.option("--plugin-file", "plugin_files", multiple=True,
               help="A Python file with plugins that profiles may name; can be given several times.")  # fmt: skip
 @click.option("--v", "verbosity", type=int, default=0, help="Log level.")
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     *,
     kubeconfig: str,
     master: str,
@@ -50,6 +53,8 @@ def command(
     **flags: Any,
 ) -> None:
     """Give pods their nodes."""
+    if context.invoked_subcommand is not None:
+        return
     if bool(tls_cert_file) != bool(tls_private_key_file):
         raise click.UsageError("--tls-cert-file and --tls-private-key-file belong together")
     config, configured_kubeconfig = read_flags(**flags)
@@ -116,3 +121,55 @@ def leader_election(flags: dict[str, Any]) -> dict[str, Any]:
         "leader_elect_resource_namespace": "resourceNamespace",
     }
     return {names[flag]: value for flag, value in flags.items() if value is not None}
+
+
+@command.command("explain")
+@click.argument("pod")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@click.option("--kubeconfig", default="", envvar="KUBECONFIG", help="How to reach the API server.")
+@click.option(
+    "--config", "config_file", default="", help="The KubeSchedulerConfiguration that the scheduler runs with."
+)
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many nodes to compare.")
+def explain_command(*, pod: str, namespace: str, kubeconfig: str, config_file: str, top: int) -> None:
+    """Say which plugin rejects how many nodes for POD, and how the best nodes score.
+
+    It reads the cluster through the API and decides anew, so it works beside any scheduler, upstream's too.
+    """
+    import asyncio
+
+    click.echo(asyncio.run(_explain(pod, namespace, kubeconfig, config_file, top)))
+
+
+async def _explain(pod: str, namespace: str, kubeconfig: str, config_file: str, top: int) -> str:
+    from steersman.aio.clock import SystemClock
+    from steersman.client import kubeconfig as kubeconfigs
+    from steersman.client.api import Client
+    from steersman.client.http import HTTPTransport
+    from steersman.client.transport import Unreachable
+    from steersman.meta.errors import APIError
+    from steersman.scheduler.component import load_configuration
+    from steersman.scheduler.configuration import ConfigurationError
+    from steersman.scheduler.core import SchedulerCore
+    from steersman.scheduler.explanation import as_text, explain
+    from steersman.scheduler.snapshot import read_cluster
+
+    try:
+        configuration = load_configuration(config_file)
+        transport = HTTPTransport(kubeconfigs.load(kubeconfig), clock=SystemClock())
+    except (ConfigurationError, kubeconfigs.KubeConfigError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    client = Client(transport)
+    try:
+        cluster, pods = await read_cluster(client)
+    except (APIError, Unreachable) as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        await client.close()
+    found = pods.get(f"{namespace}/{pod}")
+    if found is None:
+        raise click.ClickException(f'pods "{pod}" not found in namespace "{namespace}", or it has ended')
+    core = SchedulerCore(configuration.frameworks, cluster)
+    if core.framework_of(found) is None:
+        raise click.ClickException(f"no profile is named {found.scheduler_name}; name its configuration with --config")
+    return as_text(explain(core, found, top=top))

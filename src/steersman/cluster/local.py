@@ -64,6 +64,7 @@ class LocalCluster:
         self._clock = clock
         self._progress = progress
         self._environment = dict(environment)
+        self._restarts_before: dict[str, int] = {}
 
     def config(self) -> ClusterConfig | None:
         """The cluster as it was configured, or None where there is none."""
@@ -101,9 +102,7 @@ class LocalCluster:
                 for node in config.nodes:
                     machines.ensure_machine(config, node)
         self._start_supervisor()
-        preparing = asyncio.gather(
-            *(nodes.ensure_node(config, self.layout, node, clock=self._clock) for node in config.nodes)
-        )
+        preparing = asyncio.ensure_future(self._prepare_nodes(config))
         try:
             async with self._progress.step("API server"):
                 await self._wait_for_api(config)
@@ -113,9 +112,10 @@ class LocalCluster:
             if config.nodes:
                 async with self._progress.step(_plural("containerd", len(config.nodes))):
                     await preparing
+            await preparing
         finally:
-            if not preparing.done():
-                preparing.cancel()
+            preparing.cancel()
+            await asyncio.wait({preparing})
         async with self._progress.step(f"{_plural('node', self._node_count(config))} Ready"):
             await self._wait_for_nodes(config)
         return config
@@ -280,6 +280,8 @@ class LocalCluster:
     def _start_supervisor(self) -> None:
         pid = self.supervisor_pid()
         if pid:
+            running = self.state().get("programs") or {}
+            self._restarts_before = {name: int(entry["restarts"]) for name, entry in running.items()}
             os.kill(pid, signal.SIGHUP)
             return
         self.layout.logs.mkdir(parents=True, exist_ok=True)
@@ -305,6 +307,11 @@ class LocalCluster:
             _reap(pid)
             await self._clock.sleep(POLL_S)
         self.layout.supervisor_pid.unlink(missing_ok=True)
+
+    async def _prepare_nodes(self, config: ClusterConfig) -> None:
+        await asyncio.gather(
+            *(nodes.ensure_node(config, self.layout, node, clock=self._clock) for node in config.nodes)
+        )
 
     async def _wait_for_api(self, config: ClusterConfig) -> None:
         from steersman.client.transport import Unreachable
@@ -344,7 +351,7 @@ class LocalCluster:
     def _check_alive(self, program: str, deadline_s: float) -> None:
         log = self.layout.logs / f"{program}.log"
         state = (self.state().get("programs") or {}).get(program) or {}
-        restarts = int(state.get("restarts") or 0)
+        restarts = int(state.get("restarts") or 0) - self._restarts_before.get(program, 0)
         if restarts >= 3:
             raise ClusterError(f"{program} keeps ending ({state.get('last_exit')}):\n{_tail(log)}\nSee {log}")
         if self._clock.monotonic() > deadline_s:

@@ -60,6 +60,7 @@ class Supervisor:
         self._keepers: dict[str, tuple[ProgramSpec, asyncio.Task[None]]] = {}
         self._stopping = asyncio.Event()
         self._reload = asyncio.Event()
+        self._retry = asyncio.Event()
 
     def stop(self) -> None:
         """Stop every program and end ``run``."""
@@ -67,12 +68,14 @@ class Supervisor:
         self._reload.set()
 
     def reload(self) -> None:
-        """Read the programs again."""
+        """Read the programs again, and start at once what waits after a failure."""
         self._reload.set()
+        self._retry.set()
 
     async def run(self) -> None:
         while not self._stopping.is_set():
             self._reload.clear()
+            self._retry.clear()
             await self._apply({spec.name: spec for spec in self._read_programs()})
             await self._reload.wait()
         await self._apply({})
@@ -115,7 +118,11 @@ class Supervisor:
             delay_s = backoff.next()
             log.error("%s ended (%s); starting it again in %.1f s", spec.name, state.last_exit, delay_s)
             self._write_state()
-            await self._clock.sleep(delay_s)
+            try:
+                await self._clock.wait_for(self._retry.wait(), delay_s)
+                backoff.reset()
+            except TimeoutError:
+                continue
 
     async def _start(self, spec: ProgramSpec) -> asyncio.subprocess.Process:
         spec.log.parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,12 @@ def equal_without_hash(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool
     """The templates make the same pods; absent and empty lists are the same, as upstream's semantic equality has it."""
     if one.get("spec") is other.get("spec") and one.get("metadata") is other.get("metadata"):
         return True
-    return bool(_semantic(without_hash(one)) == _semantic(without_hash(other)))
+    return semantically_equal(without_hash(one), without_hash(other))
+
+
+def semantically_equal(one: Any, other: Any) -> bool:
+    """Equal, where null, absent and an empty list are the same."""
+    return bool(_semantic(one) == _semantic(other))
 
 
 def template_hash(template: Mapping[str, Any], collision_count: int | None = None) -> str:

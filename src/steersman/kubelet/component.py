@@ -21,9 +21,11 @@ from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.feeds import Feeds
+from steersman.kubelet.housekeeping import Housekeeping
 from steersman.kubelet.images import ImageManager
-from steersman.kubelet.inspector import Fingerprint, Inspector
+from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
 from steersman.kubelet.instructions import Record, Terminate
+from steersman.kubelet.log_rotation import LogLimits, LogRotator
 from steersman.kubelet.mirror_pods import sync_mirrors
 from steersman.kubelet.node import NodeAgent
 from steersman.kubelet.platform import Platform
@@ -37,7 +39,7 @@ from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
 from steersman.kubelet.status import TERMINAL, NodeFacts
-from steersman.kubelet.volume_manager import MountFailed
+from steersman.kubelet.volume_refresh import VolumeRefresh
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS
@@ -45,7 +47,6 @@ from steersman.meta.resources import PODS
 INSPECT_AFTER_S = 0.05
 """How long news of a pod wait for more before the pod is inspected."""
 RUNTIME_RETRY_S = 0.5
-HOUSEKEEPING_S = 30.0
 REMOVE_RETRY_S = 5.0
 log = logging.getLogger(__name__)
 
@@ -79,42 +80,64 @@ class Kubelet:
             host=config.node_name,
         )
         self._group = TaskGroup(f"kubelet/{config.node_name}")
+        self._workers: dict[str, PodWorker] = {}
         self._inspector = Inspector(runtime, clock=clock)
         self._pleg = Pleg(runtime, self._inspector, clock=clock, changed=self._on_runtime_change)
         self._references = References(client, clock=clock, changed=self._on_reference_change)
         self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls)
         self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
         self._settings = platform.settings(config, recursive_read_only=False)
-        self._operations = PodOperations(
-            runtime=runtime,
-            volumes=self._volumes,
-            images=self._images,
-            handlers=platform.handlers,
-            cgroups=platform.cgroups,
-            paths=platform.paths,
-            source=self._references,
-            services=self._service_variables,
-            node=lambda: self._settings,
-            clock=clock,
-        )
-        self._agent = NodeAgent(
-            client=client,
-            clock=clock,
-            config=config,
-            facts=platform.facts,
-            addresses=platform.addresses,
-            runtime=runtime,
-            pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
-            registered=self._on_node,
-        )
+        self._operations = self._make_operations()
+        self._agent = self._make_agent()
         self._tools: WorkerTools | None = None
-        self._workers: dict[str, PodWorker] = {}
+        self._refresh = VolumeRefresh(
+            volumes=self._volumes,
+            workers=self._workers,
+            timers=self._shared.timers,
+            spawn=self._group.spawn,
+            announce=self.announced,
+        )
+        self._housekeeping = Housekeeping(
+            clock=clock,
+            pleg=self._pleg,
+            operations=self._operations,
+            platform=platform,
+            refresh=self._refresh,
+            workers=self._workers,
+            adopt=self._adopt,
+        )
         self._in_runtime: set[str] = set()
         self._static: Mapping[str, Object] = {}
         self._mirrors: dict[str, Object] = {}
         self._registered = asyncio.Event()
         self._sync_mirrors = asyncio.Event()
         self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
+
+    def _make_operations(self) -> PodOperations:
+        return PodOperations(
+            runtime=self._runtime,
+            volumes=self._volumes,
+            images=self._images,
+            handlers=self._platform.handlers,
+            cgroups=self._platform.cgroups,
+            paths=self._platform.paths,
+            source=self._references,
+            services=self._service_variables,
+            node=lambda: self._settings,
+            clock=self._clock,
+        )
+
+    def _make_agent(self) -> NodeAgent:
+        return NodeAgent(
+            client=self._client,
+            clock=self._clock,
+            config=self._config,
+            facts=self._platform.facts,
+            addresses=self._platform.addresses,
+            runtime=self._runtime,
+            pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
+            registered=self._on_node,
+        )
 
     @property
     def node(self) -> Object | None:
@@ -135,10 +158,19 @@ class Kubelet:
         async with self._group as group:
             if self._owns_shared:
                 group.supervise(self._shared.run, name="shared", clock=self._clock)
+            self._shared.feeds.attach_node(self._config.node_name, self._agent.observed)
             group.supervise(self._agent.run, name="node", clock=self._clock)
             await self._connect()
             group.supervise(self._pleg.relist, name="relist", clock=self._clock)
             group.supervise(self._pleg.follow, name="events", clock=self._clock)
+            if self._platform.paths is not None:
+                limits = LogLimits(
+                    max_bytes=self._config.log_max_bytes,
+                    max_files=self._config.log_max_files,
+                    check_s=self._config.log_check_s,
+                )
+                rotator = LogRotator(self._runtime, clock=self._clock, limits=limits)
+                group.supervise(rotator.run, name="log rotation", clock=self._clock)
             if self._config.static_pod_path is not None:
                 static = StaticPods(
                     self._config.static_pod_path,
@@ -171,7 +203,8 @@ class Kubelet:
                 await self._clock.sleep(RUNTIME_RETRY_S)
         recursive = any(item.recursive_read_only_mounts for item in status.handlers if not item.name)
         self._settings = self._platform.settings(self._config, recursive_read_only=recursive)
-        await asyncio.to_thread(self._platform.cgroups.prepare)
+        if self._platform.paths is not None:
+            await asyncio.to_thread(self._platform.cgroups.prepare)
         self._tools = WorkerTools(
             operations=self._operations,
             inspector=self._inspector,
@@ -196,10 +229,7 @@ class Kubelet:
         if self._config.register_node:
             await self._registered.wait()
         self._shared.feeds.attach(self._config.node_name, self._on_api_pod)
-        await self._adopt_orphans()
-        while True:
-            await self._clock.sleep(HOUSEKEEPING_S)
-            await self._keep_house()
+        await self._housekeeping.run()
 
     def _on_api_pod(self, change: Change) -> None:
         pod = change.object
@@ -406,58 +436,14 @@ class Kubelet:
         if worker is None or worker.machine.state != "syncing":
             return
         worker.reference_changed()
-        self._shared.timers.after(("refresh", uid), INSPECT_AFTER_S, lambda: self._refresh_soon(uid))
+        self._refresh.soon(uid)
 
-    def _refresh_soon(self, uid: str) -> None:
-        worker = self._workers.get(uid)
-        if worker is not None and worker.machine.mounted and self._volumes.refreshes(worker.pod):
-            self._group.spawn(self._refresh(worker), name=f"refresh/{objects.key_of(worker.pod)}")
-
-    async def _refresh(self, worker: PodWorker) -> None:
-        """Bring the pod's volumes up to date; what they show of a missing object stays as it is."""
-        try:
-            async with worker.volumes_lock:
-                if worker.machine.mounted:
-                    await self._volumes.mount(worker.pod, worker.machine.record.ips)
-        except MountFailed as error:
-            for message in error.messages:
-                self.announced(worker.pod, Record(type="Warning", reason="FailedMount", message=message))
-
-    async def _adopt_orphans(self) -> None:
-        """Stop and remove what the runtime has of pods that no longer exist, and their folders and cgroups."""
-        try:
-            briefs = await self._pleg.list_once()
-        except RuntimeServiceError as error:
-            log.warning("cannot look for orphaned pods: %s", error)
-            return
+    def _adopt(self, brief: PodBrief) -> None:
         assert self._tools is not None
-        for uid, brief in briefs.items():
-            if uid in self._workers:
-                continue
-            pod = orphans.restored_pod(brief)
-            log.info("stopping orphaned pod %s", podspec.full_name(pod))
-            worker = self._workers[uid] = PodWorker(pod, self._tools)
-            worker.terminate(Terminate())
-            self._in_runtime.add(uid)
-            self._begin(worker)
-        known = {*briefs, *self._workers}
-        for uid in await asyncio.to_thread(orphans.left_over, self._platform.paths, self._platform.cgroups):
-            if uid not in known:
-                try:
-                    await self._operations.tear_down(uid)
-                except OSError as error:
-                    log.warning("cannot remove what is left of pod %s: %s", uid, error)
-
-    async def _keep_house(self) -> None:
-        await self._adopt_orphans()
-        for worker in list(self._workers.values()):
-            for record in orphans.superfluous(worker.machine.record):
-                try:
-                    await self._operations.remove_dead_container(worker.pod, record)
-                except RuntimeServiceError as error:
-                    log.warning("cannot remove a dead container of %s: %s", podspec.full_name(worker.pod), error)
-            if worker.machine.state == "syncing" and self._volumes.refreshes(worker.pod):
-                self._refresh_soon(worker.uid)
+        worker = self._workers[brief.uid] = PodWorker(orphans.restored_pod(brief), self._tools)
+        worker.terminate(Terminate())
+        self._in_runtime.add(brief.uid)
+        self._begin(worker)
 
     def pods(self) -> Sequence[Object]:
         return self.lookup.pods()

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from steersman.meta.quantities import format_decimal, quantity
+from steersman.meta.quantities import format_decimal, quantity, to_int
 
 API_VERSION = "kubelet.config.k8s.io/v1beta1"
 VERSION = "v1.36.0"
@@ -59,6 +59,9 @@ class KubeletConfig:
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     max_parallel_image_pulls: int = 1
     max_container_restart_s: float = 300.0
+    log_max_bytes: int = 10 * 1024 * 1024
+    log_max_files: int = 5
+    log_check_s: float = 10.0
     runtime_name: str = ""
     """Prefix of container ids in statuses; empty: what the runtime calls itself."""
     version: str = VERSION
@@ -100,6 +103,9 @@ _FIELDS: Mapping[str, Setter] = {
     "allowedUnsafeSysctls": lambda value: {"allowed_unsafe_sysctls": tuple(value or ())},
     "serializeImagePulls": lambda value: {"max_parallel_image_pulls": 1 if value else 5},
     "maxParallelImagePulls": lambda value: {"max_parallel_image_pulls": int(value)} if value else {},
+    "containerLogMaxSize": lambda value: {"log_max_bytes": to_int(value)},
+    "containerLogMaxFiles": lambda value: {"log_max_files": int(value)},
+    "containerLogMonitorInterval": lambda value: {"log_check_s": parse_duration(value) or 10.0},
     "podLogsDir": lambda value: {"pod_logs_dir": Path(value)},
     "kubeReserved": lambda value: {"kube_reserved": value or {}},
     "systemReserved": lambda value: {"system_reserved": value or {}},

@@ -32,7 +32,9 @@ class Feeds:
             label_selector=node_labels,
         )
         self._by_node: dict[str, Handler] = {}
+        self._node_handlers: dict[str, Callable[[Object], None]] = {}
         self.pods.subscribe(self._route)
+        self.nodes.subscribe(self._route_node)
 
     @property
     def synced(self) -> bool:
@@ -45,8 +47,13 @@ class Feeds:
             if node_of(pod) == node_name:
                 handler(Change("added", None, pod))
 
+    def attach_node(self, node_name: str, handler: Callable[[Object], None]) -> None:
+        """Call ``handler`` with the Node of that name whenever it changes."""
+        self._node_handlers[node_name] = handler
+
     def detach(self, node_name: str) -> None:
         self._by_node.pop(node_name, None)
+        self._node_handlers.pop(node_name, None)
 
     def pod(self, namespace: str, name: str, uid: str) -> Object | None:
         """The pod as last seen, if it is still this one."""
@@ -69,6 +76,11 @@ class Feeds:
             handler(Change("added", None, change.new))
         else:
             handler(change)
+
+    def _route_node(self, change: Change) -> None:
+        handler = self._node_handlers.get(objects.name(change.object))
+        if handler is not None and change.new is not None:
+            handler(change.new)
 
 
 def node_of(pod: Object) -> str:

@@ -74,7 +74,8 @@ class SimulatedFleet:
 
     def add(self, count: int) -> list[str]:
         """``count`` more nodes; their names."""
-        return self.add_named(f"{self._config.name_prefix}{self._added + index}" for index in range(count))
+        first = self._added
+        return self.add_named([f"{self._config.name_prefix}{first + index}" for index in range(count)])
 
     def add_named(self, names: Iterable[str]) -> list[str]:
         added = []

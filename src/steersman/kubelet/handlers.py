@@ -218,19 +218,30 @@ async def _request(url: str, headers: Mapping[str, str]) -> tuple[int, str, str]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8"))
         await writer.drain()
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            raise OSError(
-                "malformed HTTP response" if isinstance(error, asyncio.LimitOverrunError) else "EOF"
-            ) from error
-        words = head[0].split(" ", 2)
+            head = await _head(reader)
+        except ValueError as error:
+            raise OSError("malformed HTTP response") from error
+        words = head[0].split(" ", 2) if head else [""]
         if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-            raise OSError(f'malformed HTTP response "{head[0]}"')
+            raise OSError(f'malformed HTTP response "{" ".join(words)}"')
         fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         body = await _body(reader, fields)
         return int(words[1]), fields.get("location", ""), body.decode(errors="replace")
     finally:
         writer.close()
+
+
+async def _head(reader: asyncio.StreamReader) -> list[str]:
+    """Status line and header lines. A bare line feed ends a line too, as in Go's client: CGI scripts write them."""
+    lines: list[str] = []
+    while True:
+        line = await reader.readline()
+        if not line:
+            raise OSError("EOF")
+        text = line.decode("latin-1").rstrip("\r\n")
+        if not text:
+            return lines
+        lines.append(text)
 
 
 async def _body(reader: asyncio.StreamReader, fields: Mapping[str, str]) -> bytes:

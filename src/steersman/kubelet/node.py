@@ -25,6 +25,8 @@ from steersman.meta.resources import LEASES, NODES
 from steersman.meta.times import format_micro_time
 
 LEASE_NAMESPACE = "kube-node-lease"
+UNREADY_CHECK_S = 0.3
+"""How soon a node that is not Ready looks again whether it has become so; it writes only what has changed."""
 RENEW_SHARE = 0.25
 """The Lease is renewed at this share of its duration."""
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 7.0
@@ -73,8 +75,8 @@ class NodeAgent:
         return {"kind": "Node", "apiVersion": "v1", "name": name, "uid": objects.uid(self._node or {}) or name}
 
     def observed(self, node: Object) -> None:
-        """The Node as a watch saw it."""
-        if self._node is not None:
+        """The Node as a watch saw it: others change its spec, its labels and some of its conditions."""
+        if self._node is not None and objects.uid(node) == objects.uid(self._node):
             self._node = node
 
     async def run(self) -> None:
@@ -89,9 +91,10 @@ class NodeAgent:
             if now_s >= renew_s:
                 await self._attempt("renew the lease", self._renew)
                 renew_s = now_s + interval_s
-            if now_s >= report_s:
+            if now_s >= report_s or self._has_new_pod_cidr():
                 await self._attempt("report the status", self.report)
-                report_s = now_s + self._config.status_update_s
+                is_ready = objects.is_true(self._node or {}, "Ready")
+                report_s = now_s + (self._config.status_update_s if is_ready else UNREADY_CHECK_S)
             await self._clock.sleep(min(renew_s, report_s) - self._clock.monotonic())
 
     async def report(self) -> None:
@@ -139,6 +142,9 @@ class NodeAgent:
             NodeHealth(runtime=status, pleg_error=self._pleg_error(), shutting_down=self.shutting_down),
             images,
         )
+
+    def _has_new_pod_cidr(self) -> bool:
+        return self._node is not None and (self._node.get("spec") or {}).get("podCIDR", "") not in ("", self._pod_cidr)
 
     async def _tell_pod_cidr(self) -> None:
         """The runtime learns the node's pod CIDR once; runtimes that generate their CNI configuration want it."""

@@ -394,7 +394,8 @@ class PodOperations:
     async def tear_down(self, uid: str) -> None:
         """Volumes, folders and cgroup. Raises ``OSError``; repeat it then."""
         await self._volumes.unmount(uid)
-        await asyncio.to_thread(self._cgroups.remove, uid)
+        if self._has_files:
+            await asyncio.to_thread(self._cgroups.remove, uid)
 
     async def remove_dead_container(self, pod: Object, record: ContainerRecord) -> None:
         """One dead run of a container, and its log."""

@@ -28,6 +28,7 @@ _is_c_identifier = re.compile(_C_IDENTIFIER, re.ASCII).fullmatch
 _is_config_key = re.compile(_CONFIG_KEY, re.ASCII).fullmatch
 _is_http_header = re.compile(_HTTP_HEADER, re.ASCII).fullmatch
 _is_percent = re.compile(_PERCENT, re.ASCII).fullmatch
+_is_environment_variable = re.compile(r"[ -<>-~]+", re.ASCII).fullmatch
 _is_port_name_charset = re.compile(r"[-a-z0-9]+", re.ASCII).fullmatch
 
 _QUALIFIED_RULE = (
@@ -166,7 +167,7 @@ def environment_variable_errors(name: str) -> list[str]:
     """Printable ASCII without ``=``, as containers may name their environment variables since v1.34."""
     if not name:
         return ["environment variable name must be non-empty"]
-    if all(" " <= character <= "~" and character != "=" for character in name):
+    if _is_environment_variable(name):
         return []
     return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
 

@@ -70,6 +70,28 @@ class WatchFrame:
     data: bytes
 
 
+class PushedWatch(Protocol):
+    """A watch that can also be listened to, for adapters with thousands of them: no task waits for each.
+
+    Iterate it until ``is_live``; then, if it pays, ``listen`` and ``take`` what has come whenever ``ready`` is called.
+    """
+
+    def __aiter__(self) -> AsyncIterator[list[WatchFrame]]: ...
+
+    async def __anext__(self) -> list[WatchFrame]: ...
+
+    @property
+    def is_live(self) -> bool: ...
+
+    def listen(self, ready: Callable[[], None] | None) -> None:
+        """Have ``ready`` called, synchronously, when there is something to ``take``; None: go on by iterating."""
+
+    def take(self) -> list[WatchFrame] | None:
+        """What has come, without waiting; None at the end."""
+
+    async def aclose(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """The answer to a request. Exactly one of ``body``, ``stream``, ``watch`` and ``upgrade`` carries it."""
@@ -83,7 +105,7 @@ class Response:
     """A large body in pieces, sent one after another after ``body`` (which is then empty)."""
     stream: AsyncIterator[bytes] | None = None
     """A body of unknown length, e.g. container logs."""
-    watch: AsyncIterator[list[WatchFrame]] | None = None
+    watch: AsyncIterator[list[WatchFrame]] | PushedWatch | None = None
     """Events in batches, ending when the watch ends."""
     upgrade: Callable[[Connection], Awaitable[None]] | None = None
     """With status 101: takes over the connection's bytes until it returns."""

@@ -77,7 +77,7 @@ class SchedulerConfig:
     seed: int = 0
     """Of the generator that breaks ties between equally good nodes."""
     runners_up: int = 3
-    """How many other nodes explanations name."""
+    """How many other nodes the log names beside the chosen one (at DEBUG)."""
     max_unschedulable_s: float = 300.0
 
 

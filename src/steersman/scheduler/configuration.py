@@ -220,6 +220,7 @@ def _framework(
         raise ArgsError(f"{path}.plugins.queueSort: Invalid value: {len(sorting)}: {problem}")
     if not of("bind"):
         raise ArgsError(f"{path}.plugins.bind: Required value: at least one bind plugin is needed")
+    _check_pairs(by_point, made, path)
     filters = of("filter")
     return Framework(
         profile_name=name,
@@ -241,6 +242,18 @@ def _framework(
         bind=tuple(of("bind")),
         post_bind=tuple(of("postBind")),
     )
+
+
+def _check_pairs(by_point: Mapping[str, list[_Enabled]], made: Mapping[str, Any], path: str) -> None:
+    """Here ``filter`` and ``score`` need the state that the point before them makes, so neither works alone."""
+    for first, second in (("preFilter", "filter"), ("preScore", "score")):
+        names = {point: {entry.name for entry in by_point[point]} for point in (first, second)}
+        for name in sorted(names[first] ^ names[second]):
+            if hasattr(made[name], POINTS[first]) and hasattr(made[name], POINTS[second]):
+                enabled = first if name in names[first] else second
+                raise ArgsError(
+                    f"{path}.plugins.{enabled}: Unsupported value: {name}: enable or disable it at {first} and {second} alike"
+                )
 
 
 def _plugin_arguments(

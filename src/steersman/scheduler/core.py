@@ -22,10 +22,10 @@ from steersman.scheduler.framework import (
     Framework,
     Nomination,
     NoNomination,
-    PreScorePlugin,
     Rejection,
     Scores,
     WeightedPlugin,
+    pre_scored,
 )
 from steersman.scheduler.label_column import Rows
 from steersman.scheduler.pod_info import PodInfo
@@ -93,22 +93,22 @@ class SchedulerCore:
         """The best of the feasible nodes. ``more`` adds to the scores of nodes by name (extenders)."""
         entry = found.entry
         others = self._global_scorers(found)
+        numbers: NDArray[np.intp] | None = None
         if entry is not None and found.all_local and not (more or others or entry.uneven):
-            ranked = entry.ranked
-            ties = np.flatnonzero(ranked == ranked.max())
-            row = int(ties[0]) if len(ties) == 1 else int(ties[self._rng.randrange(len(ties))])
+            total = entry.ranked
         else:
             rows = found.rows()
             numbers = np.arange(len(found.feasible)) if isinstance(rows, slice) else rows
-            row = int(numbers[0])
-            if len(numbers) > 1:
-                row = self._best(found, rows, numbers, others, more)
+            total = self._total(found, rows, numbers, others, more)
+        ties = np.flatnonzero(total == total.max())
+        index = int(ties[0]) if len(ties) == 1 else int(ties[self._rng.randrange(len(ties))])
+        row = index if numbers is None else int(numbers[index])
         return Decision(
             pod=found.pod,
             node_name=self.cluster.nodes.names[row],
             feasible_count=int(np.count_nonzero(found.feasible)),
             node_count=self.cluster.nodes.node_count,
-            best=self.explain(found, row, runners_up) if runners_up >= 0 else (),
+            best=self._explain(found, others, total, numbers, index, runners_up) if runners_up >= 0 else (),
         )
 
     def give_up(self, found: PodSearch) -> Decision:
@@ -159,21 +159,50 @@ class SchedulerCore:
 
     def explain(self, found: PodSearch, chosen_row: int, runners_up: int) -> tuple[NodeScore, ...]:
         """The scores of ``chosen_row`` and of the best others, by plugin."""
-        rows = found.rows()
-        numbers = np.arange(len(found.feasible)) if isinstance(rows, slice) else rows
-        by_plugin = self.scores(found, rows)
-        total = sum(by_plugin.values(), start=np.zeros(len(numbers), dtype=np.int64))
-        order = np.argsort(-total, kind="stable")[: runners_up + 1]
-        picked = [int(np.flatnonzero(numbers == chosen_row)[0])]
-        picked += [int(index) for index in order if int(index) != picked[0]][:runners_up]
+        rows = np.flatnonzero(found.feasible)
+        others = self._global_scorers(found)
+        total = self._total(found, rows, rows, others, None)
+        return self._explain(found, others, total, rows, int(np.flatnonzero(rows == chosen_row)[0]), runners_up)
+
+    def _explain(
+        self,
+        found: PodSearch,
+        others: list[tuple[WeightedPlugin, Any]],
+        total: Scores,
+        numbers: NDArray[np.intp] | None,
+        chosen: int,
+        runners_up: int,
+    ) -> tuple[NodeScore, ...]:
+        """``total`` is by feasible node (``numbers`` are their rows), or by row where ``numbers`` is None, -1 for nodes that
+        do not fit; ``chosen`` is an index of it."""
+        picked = [chosen, *(index for index in _largest(total, runners_up + 1) if index != chosen)][: runners_up + 1]
+        rows: Rows = slice(0, len(total)) if numbers is None else numbers
+        by_plugin = self._parts(found, others, rows, np.array(picked, dtype=np.intp))
         return tuple(
             NodeScore(
-                node_name=self.cluster.nodes.names[int(numbers[index])],
-                total=int(total[index]),
-                by_plugin={name: int(scores[index]) for name, scores in by_plugin.items()},
+                node_name=self.cluster.nodes.names[index if numbers is None else int(numbers[index])],
+                total=sum(int(scores[place]) for scores in by_plugin.values()),
+                by_plugin={name: int(scores[place]) for name, scores in by_plugin.items()},
             )
-            for index in picked
+            for place, index in enumerate(picked)
         )
+
+    def _parts(
+        self, found: PodSearch, others: list[tuple[WeightedPlugin, Any]], rows: Rows, picked: NDArray[np.intp]
+    ) -> dict[str, Scores]:
+        """Weighted scores by plugin of the ``picked`` among ``rows``."""
+        parts: dict[str, Scores] = {}
+        entry = found.entry
+        for position, raw in entry.raw.items() if entry is not None else ():
+            scored = found.framework.score[position]
+            normalize = getattr(scored.plugin, "normalize", None)
+            scores = raw[rows]
+            if normalize is not None and entry is not None:
+                scores = normalize(entry.score_states[position], scores, rows)
+            parts[scored.plugin.NAME] = scores[picked] * scored.weight
+        for scored, state in others:
+            parts[scored.plugin.NAME] = self._score(scored, state, rows)[picked] * scored.weight
+        return parts
 
     def scores(self, found: PodSearch, rows: Rows) -> dict[str, Scores]:
         """Normalized, weighted scores of the feasible nodes by plugin."""
@@ -183,15 +212,18 @@ class SchedulerCore:
             for scored, state in self._global_scorers(alone)
         }
 
-    def _best(
+    def _total(
         self,
         found: PodSearch,
         rows: Rows,
         numbers: NDArray[np.intp],
         others: list[tuple[WeightedPlugin, Any]],
         more: Mapping[str, int] | None,
-    ) -> int:
+    ) -> Scores:
+        """Weighted sum of the scores of ``rows``; what is the same for all nodes is left out."""
         total = np.zeros(len(numbers), dtype=np.int64)
+        if len(numbers) == 1:
+            return total
         if found.entry is not None:
             total += found.entry.partial[rows]
             for position in found.entry.uneven:
@@ -202,8 +234,7 @@ class SchedulerCore:
             total += self._score(scored, state, rows) * scored.weight
         if more:
             total += np.array([more.get(self.cluster.nodes.names[int(row)], 0) for row in numbers], dtype=np.int64)
-        ties = np.flatnonzero(total == total.max())
-        return int(numbers[ties[0] if len(ties) == 1 else ties[self._rng.randrange(len(ties))]])
+        return total
 
     def _score(self, scored: WeightedPlugin, state: Any, rows: Rows) -> Scores:
         raw = np.asarray(scored.plugin.score(state, self.cluster.nodes, rows), dtype=np.int64)
@@ -217,11 +248,18 @@ class SchedulerCore:
             plugin = scored.plugin
             if plugin.LOCAL and found.entry is not None:
                 continue
-            state = (
-                plugin.pre_score(found.pod, self.cluster, found.feasible)
-                if isinstance(plugin, PreScorePlugin)
-                else found.pod
-            )
+            state = pre_scored(plugin, found.pod, self.cluster, found.feasible)
             if state is not SKIP:
                 result.append((scored, state))
         return result
+
+
+def _largest(total: Scores, count: int) -> list[int]:
+    """Indexes of the ``count`` largest, the first of equals first; negative ones are left out."""
+    ties = np.flatnonzero(total == total.max())[:count]
+    if len(ties) < min(count, len(total)):
+        rest = total.copy()
+        rest[ties] = -1
+        order = np.argsort(-rest, kind="stable")[: count - len(ties)]
+        ties = np.concatenate([ties, order[rest[order] >= 0]])
+    return [int(index) for index in ties]

@@ -16,7 +16,8 @@ class Diagnosis:
     rejected_nodes: Mapping[str, int] = field(default_factory=dict)
     """Plugin to number of nodes that it was the first to reject."""
     plugins: frozenset[str] = frozenset()
-    """Plugins whose rejections count: events they are interested in can make the pod fit."""
+    """Plugins whose rejections count: events they are interested in can make the pod fit. Without any node it is every
+    filter plugin, so that the first node wakes the pod."""
     pre_filter_message: str = ""
     """Set where a plugin rejected the pod before any node was looked at."""
     post_filter_message: str = ""

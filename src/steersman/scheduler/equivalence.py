@@ -23,10 +23,10 @@ from steersman.scheduler.framework import (
     Codes,
     Framework,
     OnlyNodes,
-    PreFilterPlugin,
-    PreScorePlugin,
     Rejection,
     Scores,
+    pre_filtered,
+    pre_scored,
 )
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.node_table import NodeTable
@@ -58,8 +58,6 @@ class Entry:
     """Weighted sum of the scores that are not normalized."""
     ranked: Scores = field(default_factory=lambda: np.empty(0, np.int64))
     """``partial`` where the node fits, -1 elsewhere."""
-    constant: int = 0
-    """What normalized plugins add to every node while their raw scores are all zero."""
     uneven: tuple[int, ...] = ()
     """Positions in ``Framework.score`` of normalized plugins whose raw scores differ."""
 
@@ -89,7 +87,7 @@ def local_states(framework: Framework, pod: PodInfo, cluster: Cluster) -> LocalS
     for position, plugin in enumerate(framework.filter):
         if not plugin.LOCAL:
             continue
-        state = plugin.pre_filter(pod, cluster) if isinstance(plugin, PreFilterPlugin) else pod
+        state = pre_filtered(plugin, pod, cluster)
         if state is SKIP:
             continue
         if isinstance(state, Rejection):
@@ -172,17 +170,13 @@ class EquivalenceCache:
         for position in self._local_scores:
             scored = framework.score[position]
             plugin = scored.plugin
-            state = plugin.pre_score(pod, self._cluster, feasible) if isinstance(plugin, PreScorePlugin) else pod
+            state = pre_scored(plugin, pod, self._cluster, feasible)
             if state is SKIP:
                 continue
             entry.score_states[position] = state
             entry.raw[position] = np.asarray(plugin.score(state, table, rows), dtype=np.int64).copy()
-            if position in self._normalized:
-                if plugin.READS_PODS or entry.raw[position].any():
-                    uneven.append(position)
-                else:
-                    nothing = plugin.normalize(state, np.zeros(1, dtype=np.int64), slice(0, 1))
-                    entry.constant += int(nothing[0]) * scored.weight
+            if position in self._normalized and (plugin.READS_PODS or entry.raw[position].any()):
+                uneven.append(position)
         entry.uneven = tuple(uneven)
         entry.partial = np.zeros(table.count, dtype=np.int64)
         for position, raw in entry.raw.items():

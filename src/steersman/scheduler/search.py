@@ -26,9 +26,9 @@ from steersman.scheduler.framework import (
     Codes,
     Framework,
     OnlyNodes,
-    PreFilterPlugin,
     Rejection,
     Search,
+    pre_filtered,
 )
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.pod_info import PodInfo
@@ -122,6 +122,9 @@ class PodSearch:
                 plugins=frozenset({self.rejected_by}),
                 pre_filter_message=", ".join(self.rejection.reasons),
             )
+        if not node_count:
+            everyone = frozenset(plugin.NAME for plugin in self.framework.filter)
+            return Diagnosis(node_count=0, plugins=everyone)
         reasons: Counter[str] = Counter()
         rejected: Counter[str] = Counter()
         for position, code, count in self._rejections():
@@ -237,7 +240,7 @@ def _filter_globally(found: PodSearch, rows: Rows) -> bool:
     for position, plugin in enumerate(framework.filter):
         if plugin.LOCAL:
             continue
-        state = plugin.pre_filter(pod, cluster) if isinstance(plugin, PreFilterPlugin) else pod
+        state = pre_filtered(plugin, pod, cluster)
         if state is SKIP:
             continue
         if isinstance(state, Rejection):
@@ -286,7 +289,7 @@ def _blame(found: PodSearch, rows: NDArray[np.intp]) -> None:
     """Say which plugin rejects ``rows`` once promised pods are counted in."""
     with _Nominated(found.pod, found.cluster):
         for position, plugin in enumerate(found.framework.filter):
-            state = plugin.pre_filter(found.pod, found.cluster) if isinstance(plugin, PreFilterPlugin) else found.pod
+            state = pre_filtered(plugin, found.pod, found.cluster)
             if state is SKIP or isinstance(state, Rejection):
                 continue
             found.states[position] = state.state if isinstance(state, OnlyNodes) else state
@@ -301,7 +304,7 @@ def _blame(found: PodSearch, rows: NDArray[np.intp]) -> None:
 def _fits_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> Mask:
     mask = np.ones(len(rows), dtype=np.bool_)
     for plugin in framework.filter:
-        state = plugin.pre_filter(pod, cluster) if isinstance(plugin, PreFilterPlugin) else pod
+        state = pre_filtered(plugin, pod, cluster)
         if state is SKIP:
             continue
         if isinstance(state, Rejection):
@@ -316,7 +319,7 @@ def _fits_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArra
 def _reasons_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> tuple[str, ...]:
     """Why the one row of ``rows`` does not fit, by the first filter that rejects it."""
     for plugin in framework.filter:
-        state = plugin.pre_filter(pod, cluster) if isinstance(plugin, PreFilterPlugin) else pod
+        state = pre_filtered(plugin, pod, cluster)
         if state is SKIP:
             continue
         if isinstance(state, Rejection):

@@ -35,7 +35,7 @@ from steersman.meta.resources import (
 )
 from steersman.scheduler.binder import WORKERS, Binder, BindingFailed
 from steersman.scheduler.cluster import LISTED_RESOURCES, Cluster
-from steersman.scheduler.core import Decision, SchedulerCore
+from steersman.scheduler.core import Decision, NodeScore, SchedulerCore
 from steersman.scheduler.events import Action, ClusterEvent, EventResource, node_events, pod_events
 from steersman.scheduler.framework import Framework, Nomination, NoNomination, Rejection
 from steersman.scheduler.http_extender import ExtenderFailed, HTTPExtender
@@ -70,7 +70,7 @@ class ShellConfig:
     max_backoff_s: float = 10.0
     max_unschedulable_s: float = 300.0
     runners_up: int = 3
-    """How many other nodes a decision's explanation names; -1 explains nothing."""
+    """How many other nodes the log names beside the chosen one (at DEBUG); -1 for none and no scores."""
     seed: int = 0
 
 
@@ -109,13 +109,20 @@ class Shell:
         self._to_bind: asyncio.Queue[tuple[PodInfo, QueuedPod]] = asyncio.Queue(BACKLOG_LIMIT)
         self._group = TaskGroup("scheduler")
         self._informers: list[Informer] = []
-        self.decisions: dict[str, Decision] = {}
-        """The last decision about each pod by key, for explanations; see ``remember_limit``."""
-        self.remember_limit = 2000
 
     @property
     def synced(self) -> bool:
         return bool(self._informers) and all(informer.synced for informer in self._informers)
+
+    @property
+    def _runners_up(self) -> int:
+        """Scores are explained in the log only, at its finest level."""
+        return self._config.runners_up if log.isEnabledFor(logging.DEBUG) else -1
+
+    @property
+    def binding(self) -> int:
+        """Pods that have been given a node and that the API does not show on it yet."""
+        return len(self._assumed)
 
     async def run(self) -> None:
         """Until cancelled. Raises what a critical task raises."""
@@ -208,6 +215,8 @@ class Shell:
             return
         if pod.nominated_node and self.cluster.nominations.node_of(pod.uid) != pod.nominated_node:
             self.cluster.nominations.nominate(pod, pod.nominated_node)
+        elif not pod.nominated_node and ((old or {}).get("status") or {}).get("nominatedNodeName"):
+            self.cluster.nominations.withdraw(pod.uid)
         now_s = self._clock.monotonic()
         if old is None:
             self.queue.add(pod, now_s)
@@ -220,7 +229,6 @@ class Shell:
         self.queue.remove(uid)
         self._assumed.pop(uid, None)
         self.cluster.nominations.withdraw(uid)
-        self.decisions.pop(objects.key_of(obj), None)
         waiting = self.binder.waiting.get(uid)
         if waiting is not None:
             waiting.reject("the pod was deleted")
@@ -271,14 +279,17 @@ class Shell:
             if self._extenders:
                 decision = await self._decide_with_extenders(pod)
             else:
-                decision = self.core.decide(pod, runners_up=self._config.runners_up)
+                decision = self.core.decide(pod, runners_up=self._runners_up)
         except Exception as error:
             log.exception("deciding about %s failed", pod.key)
             self._failed(queued, str(error) or type(error).__name__, frozenset(), "SchedulerError")
             return
         finally:
             self._metrics.decided(self._clock.monotonic() - began_s)
-        self._remember(decision)
+        if pod.uid not in self.queue:
+            return
+        if decision.best:
+            log.debug("%s goes to %s", pod.key, ", ".join(map(_described, decision.best)))
         if not decision.node_name:
             self._unschedulable(queued, decision)
             return
@@ -291,7 +302,9 @@ class Shell:
         await self._to_bind.put((assumed, queued))
 
     async def _decide_with_extenders(self, pod: PodInfo) -> Decision:
-        """Extenders are asked one after another, each about what the earlier ones left. Raises ``ExtenderFailed``."""
+        """Extenders are asked one after another, each about what the earlier ones left. Raises ``ExtenderFailed``, also
+        when nodes changed meanwhile: the pod is tried again."""
+        epoch = self.cluster.nodes.epoch
         found = self.core.search(pod)
         more: dict[str, int] = {}
         for extender in self._extenders:
@@ -304,7 +317,7 @@ class Shell:
                     raise
                 continue
             found.restrict(outcome.names, outcome.failed, outcome.unresolvable)
-        if not found.is_successful:
+        if not found.is_successful and self.cluster.nodes.epoch == epoch:
             return self.core.give_up(found)
         for extender in self._extenders:
             if extender.config.prioritize_verb and extender.is_interested_in(pod):
@@ -315,7 +328,9 @@ class Shell:
                     continue
                 for name, score in scores.items():
                     more[name] = more.get(name, 0) + score
-        return self.core.select(found, more=more, runners_up=self._config.runners_up)
+        if self.cluster.nodes.epoch != epoch:
+            raise ExtenderFailed("nodes changed while extenders were asked")
+        return self.core.select(found, more=more, runners_up=self._runners_up)
 
     def _unschedulable(self, queued: QueuedPod, decision: Decision) -> None:
         pod = queued.pod
@@ -402,8 +417,7 @@ class Shell:
             if self.queue.flush(self._clock.monotonic()):
                 self._wake.set()
 
-    def _remember(self, decision: Decision) -> None:
-        self.decisions.pop(decision.pod.key, None)
-        self.decisions[decision.pod.key] = decision
-        if len(self.decisions) > self.remember_limit:
-            del self.decisions[next(iter(self.decisions))]
+
+def _described(score: NodeScore) -> str:
+    parts = ", ".join(f"{name} {points}" for name, points in score.by_plugin.items())
+    return f"{score.node_name} ({score.total}: {parts})"

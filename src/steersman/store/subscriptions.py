@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from steersman.aio.broadcast import Overrun
 from steersman.store.events import ObjectEvent
 
 BUFFER = 4096
 """Events that a subscriber may be behind before it is cut."""
+
+TURNS = 64
+"""Listening readers that are served in one turn of the event loop."""
 
 Events = list[ObjectEvent]
 
@@ -33,6 +37,8 @@ class Subscription:
         self._live = False
         self._closed = False
         self._poked = False
+        self._ready: Callable[[], None] | None = None
+        self._announced = False
 
     def __aiter__(self) -> AsyncIterator[Events]:
         return self
@@ -56,6 +62,37 @@ class Subscription:
         events, self._buffer = self._buffer, []
         self._position = events[-1].revision
         return events
+
+    @property
+    def is_live(self) -> bool:
+        """History has been read: what comes now comes as it happens."""
+        return self._live and self._backlog is None
+
+    def listen(self, ready: Callable[[], None] | None) -> None:
+        """Instead of iterating: call ``ready`` whenever ``take`` has something to say, in a later turn of the event loop
+        and once for everything that has come by then. For readers of which there are many: a task for each costs more
+        than what it has to do. None ends it."""
+        self._ready = ready
+        if ready is not None and (self._buffer or self._closed or self._poked):
+            self._announce()
+
+    def take(self) -> Events | None:
+        """What has come, without waiting; empty where nothing has, None at the end. Raises as iterating does."""
+        self._announced = False
+        if self._buffer:
+            events, self._buffer = self._buffer, []
+            self._position = events[-1].revision
+            return events
+        if self._error is not None:
+            raise self._error
+        self._poked = False
+        return None if self._closed else []
+
+    def announced(self) -> None:
+        """Called by ``Subscriptions``: it is this reader's turn."""
+        self._announced = False
+        if self._ready is not None:
+            self._ready()
 
     def progress(self) -> int:
         """The revision up to which the reader has been given everything: what a bookmark may say."""
@@ -99,13 +136,18 @@ class Subscription:
             self.fail(Overrun(f"more than {self._limit} changes below {self.prefix} were waiting to be read"))
             return
         self._buffer.append(event)
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._ready is not None:
+            self._announce()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _announce(self) -> None:
+        if not self._announced:
+            self._announced = True
+            self._owner.announce(self)
 
 
 class Subscriptions:
@@ -115,6 +157,8 @@ class Subscriptions:
         self._by_folder: dict[str, dict[str, set[Subscription]]] = {}
         self.revision = 0
         """Everything up to here has been published."""
+        self._announced: deque[Subscription] = deque()
+        self._scheduled = False
 
     def __len__(self) -> int:
         return sum(len(group) for groups in self._by_folder.values() for group in groups.values())
@@ -150,6 +194,21 @@ class Subscriptions:
             end = key.find("/", end) + 1
             if end == 0:
                 return
+
+    def announce(self, subscription: Subscription) -> None:
+        """Give a listening reader its turn soon."""
+        self._announced.append(subscription)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._give_turns)
+
+    def _give_turns(self) -> None:
+        """A bounded number of readers at a time, so that others get theirs between."""
+        for _ in range(min(TURNS, len(self._announced))):
+            self._announced.popleft().announced()
+        self._scheduled = bool(self._announced)
+        if self._scheduled:
+            asyncio.get_running_loop().call_soon(self._give_turns)
 
     def fail(self, error: Exception) -> None:
         """Cut every subscription."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import strategies
 
@@ -26,6 +27,8 @@ from steersman.testing.store_suite import DEADLINE_S, Driver
 
 KEYS = ("a/x", "a/y", "a", "b/x", "b/y", "b0")
 PREFIXES = ("", "a", "a/", "b/")
+TURNS = 5
+"""Turns of the event loop in which an embedded driver's watch goes live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +77,11 @@ _read = strategies.builds(
     Read, prefix=_prefixes, start=strategies.sampled_from(("", *KEYS)), limit=strategies.integers(0, 3), back=_backs
 )
 _watch = strategies.builds(Watch, prefix=_prefixes, back=_backs, eager=strategies.booleans())
-_rare = strategies.one_of(strategies.builds(Compact, back=_backs), strategies.just(Restart()))
-steps: strategies.SearchStrategy[list[Step]] = strategies.lists(
-    strategies.one_of(_write, _write, _write, _read, _watch, _rare), max_size=40
-)
+_compact = strategies.builds(Compact, back=_backs)
+_restart = strategies.just(Restart())
+_weighted: Sequence[strategies.SearchStrategy[Any]] = (*[_write] * 6, *[_watch] * 2, _read, _compact, _restart)
+_step: strategies.SearchStrategy[Step] = strategies.sampled_from(_weighted).flatmap(lambda kind: kind)
+steps: strategies.SearchStrategy[list[Step]] = strategies.lists(_step, min_size=15, max_size=50)
 
 
 @dataclass(slots=True)
@@ -145,6 +149,8 @@ class Watcher:
     seen: list[StoreEvent] = field(default_factory=list)
     compacted: bool = False
     _watch: AsyncGenerator[WatchBatch, None] | None = None
+    _next: asyncio.Future[WatchBatch] | None = None
+    """Under way already while the next step is taken, so that its changes are met live."""
 
     async def read(self, store: Store, model: Model) -> None:
         """Everything up to the present, or ``compacted`` where the store says so."""
@@ -152,14 +158,30 @@ class Watcher:
         self._watch = self._watch or store.watch(self.prefix, start_revision=self.position)
         try:
             while len(self.seen) < expected:
-                batch = await asyncio.wait_for(anext(self._watch), DEADLINE_S)
+                batch = await asyncio.wait_for(self._ask(), DEADLINE_S)
+                self._next = None
                 self.seen += batch.events
                 self.position = batch.revision + 1
         except CompactedError:
             assert self.position < model.compacted, "the history is there but the watch says that it is compacted"
-            self.compacted = True
+            self.compacted, self._next = True, None
+            return
+        if self.eager:
+            self._ask()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+
+    def _ask(self) -> asyncio.Future[WatchBatch]:
+        assert self._watch is not None
+        if self._next is None:
+            self._next = asyncio.ensure_future(anext(self._watch))
+        return self._next
 
     async def stop(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.wait({self._next})
+            self._next = None
         if self._watch is not None:
             await self._watch.aclose()
             self._watch = None
@@ -199,6 +221,8 @@ class History:
                 if not watcher.compacted:
                     await watcher.read(self._store, self._model)
                 watcher.check(self._model)
+            for back in range(self._model.revision - self._model.base + 1):
+                await self._read(Read(prefix="", start="", limit=0, back=back))
         finally:
             await self._close()
 

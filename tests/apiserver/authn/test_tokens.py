@@ -137,7 +137,7 @@ async def test_kubelets_tokens_live_a_year_but_say_an_hour() -> None:
 
 def test_wrong_requests_are_refused_by_field() -> None:
     accounts = Accounts()
-    with pytest.raises(Invalid, match="spec.expirationSeconds: Invalid value: 30: may not specify a duration less"):
+    with pytest.raises(Invalid, match=r"spec\.expirationSeconds: Invalid value: 30: may not specify a duration less"):
         accounts.token(expirationSeconds=30)
     with pytest.raises(NotFound, match='pods "gone" not found'):
         accounts.token(boundObjectRef={**BOUND, "name": "gone"})

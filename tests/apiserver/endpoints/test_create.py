@@ -51,13 +51,13 @@ async def test_long_bases_of_generated_names_are_cut(client: Client) -> None:
 
 
 async def test_an_object_without_a_name_is_invalid(client: Client) -> None:
-    with pytest.raises(Invalid, match="metadata.name: Required value: name or generateName is required"):
+    with pytest.raises(Invalid, match=r"metadata\.name: Required value: name or generateName is required"):
         await client.create(CONFIGMAPS, config_map(name=""))
 
 
 @pytest.mark.parametrize("name", ["A", "a_b", "-a", "a" * 254, "a/b", ".."])
 async def test_a_bad_name_is_invalid(client: Client, name: str) -> None:
-    with pytest.raises(Invalid, match="metadata.name: Invalid value"):
+    with pytest.raises(Invalid, match=r"metadata\.name: Invalid value"):
         await client.create(CONFIGMAPS, config_map(name=name))
 
 
@@ -112,7 +112,7 @@ async def test_a_resource_version_must_not_be_set(client: Client) -> None:
 
 
 async def test_another_kind_is_refused(client: Client) -> None:
-    with pytest.raises(BadRequest, match='^Pod in version "v1" cannot be handled as a ConfigMap'):
+    with pytest.raises(BadRequest, match=r'^Pod in version "v1" cannot be handled as a ConfigMap'):
         await client.create(CONFIGMAPS, {**config_map(), "kind": "Pod"})
 
 
@@ -122,7 +122,7 @@ async def test_an_unknown_kind_is_refused(client: Client) -> None:
 
 
 async def test_another_version_is_refused(client: Client) -> None:
-    with pytest.raises(BadRequest, match="registered|does not match the expected API version"):
+    with pytest.raises(BadRequest, match=r"registered|does not match the expected API version"):
         await client.create(CONFIGMAPS, {**config_map(), "apiVersion": "v2"})
 
 

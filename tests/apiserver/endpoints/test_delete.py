@@ -112,7 +112,7 @@ async def test_a_collection_is_deleted_by_selector(client: Client) -> None:
     for name in ("a", "b", "c"):
         await client.create(CONFIGMAPS, config_map(name, labels={"keep": str(name == "b").lower()}))
     await client.delete_collection(CONFIGMAPS, namespace="default", label_selector="keep=false")
-    assert [item["metadata"]["name"] for item in (await client.list(CONFIGMAPS)).items] == ["b"]
+    assert [item["metadata"]["name"] for item in (await client.list(CONFIGMAPS, namespace="default")).items] == ["b"]
 
 
 async def test_contradicting_options_are_invalid(client: Client) -> None:

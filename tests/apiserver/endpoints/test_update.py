@@ -82,7 +82,7 @@ async def test_the_selector_of_a_deployment_is_immutable(client: Client) -> None
     created = await client.create(DEPLOYMENTS, deployment())
     other = {**created["spec"], "selector": {"matchLabels": {"app": "b"}}}
     other["template"] = {**other["template"], "metadata": {"labels": {"app": "b"}}}
-    with pytest.raises(Invalid, match="spec.selector: Invalid value.*field is immutable"):
+    with pytest.raises(Invalid, match=r"spec\.selector: Invalid value.*field is immutable"):
         await client.update(DEPLOYMENTS, {**created, "spec": other})
 
 

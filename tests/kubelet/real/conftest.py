@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from steersman.aio.clock import SystemClock
 from steersman.aio.tasks import TaskGroup
@@ -28,11 +30,20 @@ from steersman.kubelet.runtimes.cri import CRIRuntime
 from steersman.meta import objects
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import CONFIGMAPS, EVENTS, NAMESPACES, PODS, SECRETS
+from steersman.meta.resources import CONFIGMAPS, EVENTS, PODS, SECRETS, SERVICEACCOUNTS
 from steersman.store.drivers.memory import MemoryStore
 from steersman.testing.containerd import BUSYBOX, cgroup_parent, missing, private_containerd
 
 NODE = "real-1"
+
+ACCOUNT = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}}
+
+ROOT_CA = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "kube-root-ca.crt", "namespace": "default"},
+    "data": {"ca.crt": "certificate"},
+}
 
 
 class RealNode:
@@ -71,7 +82,7 @@ class RealNode:
             yield kubelet
         await runtime.close()
 
-    async def wait(self, holds: Callable[[], Any], *, within_s: float = 60) -> None:
+    async def wait(self, holds: Callable[[], Any], *, within_s: float = 30) -> None:
         deadline_s = self.clock.monotonic() + within_s
         while not holds():
             assert self.clock.monotonic() < deadline_s, "not in time"
@@ -86,7 +97,7 @@ class RealNode:
     async def pod(self, name: str) -> Object:
         return await self.client.get(PODS, name, namespace="default")
 
-    async def until(self, name: str, holds: Callable[[Object], Any], *, within_s: float = 60) -> Object:
+    async def until(self, name: str, holds: Callable[[Object], Any], *, within_s: float = 30) -> Object:
         deadline_s = self.clock.monotonic() + within_s
         while True:
             pod = await self.pod(name)
@@ -104,7 +115,7 @@ class RealNode:
         for name in names:
             await self.until_gone(name)
 
-    async def until_gone(self, name: str, *, within_s: float = 60) -> None:
+    async def until_gone(self, name: str, *, within_s: float = 30) -> None:
         deadline_s = self.clock.monotonic() + within_s
         while True:
             try:
@@ -162,11 +173,16 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
 @pytest.fixture
 async def node(instance: Containerd, tmp_path: Path) -> AsyncIterator[RealNode]:
     clock = SystemClock()
-    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=APIServerConfig(), rng=random.Random(7))
+    key = ec.generate_private_key(ec.SECP256R1())
+    config = APIServerConfig(
+        service_account_keys=(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),),
+        service_account_signing_key=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=config, rng=random.Random())
     await server.start()
     client = Client(InProcessTransport(server.handle))
-    for name in ("default", "kube-node-lease"):
-        await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    await client.create(SERVICEACCOUNTS, ACCOUNT)
+    await client.create(CONFIGMAPS, ROOT_CA)
     mounts.make_shared(tmp_path / "kubelet")
     try:
         yield RealNode(client, instance, tmp_path)

@@ -34,8 +34,9 @@ async def test_a_pod_runs_sees_its_world_and_succeeds(node: RealNode) -> None:
             shell(
                 "echo colour=$COLOUR; cat /conf/size; echo; cat /secret/key; echo; cat /info/labels; echo;"
                 " echo $ME $CPU; cat /etc/resolv.conf /etc/hosts; hostname; echo data > /scratch/x; ls -l /secret/;"
-                " mount | grep /secret; echo bye > /dev/termination-log",
+                " mount | grep /secret; ls -l $SA/..data/; cut -c1-2 $SA/token; cat $SA/namespace $SA/ca.crt; echo bye > /dev/termination-log",
                 env=[
+                    {"name": "SA", "value": "/var/run/secrets/kubernetes.io/serviceaccount"},
                     {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}},
                     {"name": "ME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
                     {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}},
@@ -70,6 +71,7 @@ async def test_a_pod_runs_sees_its_world_and_succeeds(node: RealNode) -> None:
         assert "nameserver 10.96.0.10" in said and "default.svc.cluster.local" in said
         assert f"{done['status']['podIP']}\tme.sub.default.svc.cluster.local\tme" in said
         assert "tmpfs" in said
+        assert "ey\ndefaultcertificate" in said
         [status] = done["status"]["containerStatuses"]
         assert status["state"]["terminated"]["message"] == "bye\n"
         assert status["state"]["terminated"]["reason"] == "Completed"

@@ -52,7 +52,8 @@ async def harness(containerd: Containerd, tmp_path: Path) -> AsyncIterator[Harne
 class TestCRI(RuntimeSuite):
     async def test_a_terminal_has_a_size_and_one_output(self, harness: Harness) -> None:
         _, container_id = await started(harness, *harness.forever)
-        command = ("sh", "-c", "while [ \"$(stty size)\" != '30 100' ]; do sleep 0.05; done; stty size; echo err >&2")
+        waits = "while [ \"$(stty size 2>/dev/null)\" != '30 100' ]; do sleep 0.05; done"
+        command = ("sh", "-c", f"{waits}; stty size; echo err >&2")
         session = await harness.runtime.exec(
             ExecRequest(container_id=container_id, command=command, stdin=True, tty=True)
         )

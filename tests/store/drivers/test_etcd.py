@@ -59,7 +59,7 @@ folders = itertools.count()
 
 @given(steps)
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 def test_etcd_keeps_to_the_model(server: EtcdServer, history: Sequence[Step]) -> None:
     driver = Driver(open=lambda: EtcdStore(server.config))

@@ -8,13 +8,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from steersman.aio.clock import FakeClock
+from steersman.store.drivers import watching
 from steersman.store.drivers.memory import MemoryStore
 from steersman.store.drivers.sqlite import SQLiteStore
 from steersman.testing.store_histories import Step, run_history, steps
 from steersman.testing.store_suite import Driver
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_pages() -> Iterator[None]:
+    """History comes in several pages, and watchers fall behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watching, "PAGE", 2)
+        patch.setattr(watching, "BUFFER", 2)
+        yield
 
 
 @contextmanager

@@ -87,7 +87,7 @@ async def _ensure_service_cidr(client: Client, wanted: Object) -> None:
         "type": "Ready",
         "status": "True",
         "reason": "",
-        "message": "Kubernetes Service CIDR is ready",
+        "message": "Kubernetes default Service CIDR is ready",
         "lastTransitionTime": current["metadata"]["creationTimestamp"],
     }
     await client.update(SERVICECIDRS, {**current, "status": {"conditions": [ready]}}, subresource="status")

@@ -36,9 +36,11 @@ def patching(strategy: Strategy) -> Endpoint:
     """The endpoint that patches what ``strategy`` allows."""
 
     async def patch(api: API, served: Served, call: Call) -> Response:
-        respond.wanted(call)
+        respond.wanted(call, served)
+        definition = served.kind.definition if served.has_strategic_merge else ""
+        check_media_type(call, definition)
         options = write_options(call, "PatchOptions")
-        apply = mechanism(call, options, served.kind.definition if served.has_strategic_merge else "")
+        apply = mechanism(call, options, definition)
         transform = patched(served, call, apply, options)
         outcome = await update_object(api, served, call, transform, options, strategy=strategy)
         return respond.entity(call, served, outcome.entity, now_s=api.clock.now())
@@ -80,15 +82,21 @@ def _invalid_patch(result: Object, why: str) -> Invalid:
     return Invalid.of("", "", "", [invalid("patch", _encoder.encode(result).decode(), why)])
 
 
+def check_media_type(call: Call, definition: str) -> str:
+    """The kind of patch. Raises ``UnsupportedMediaType``."""
+    media_type = call.header("content-type").partition(";")[0].strip().lower()
+    accepted = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH) if definition else (JSON_PATCH, MERGE_PATCH)
+    if media_type not in accepted:
+        raise unsupported(accepted)
+    return media_type
+
+
 def mechanism(call: Call, options: WriteOptions, definition: str) -> Patch:
     """What the body does to an object. ``definition`` directs strategic merge patches; empty where there are none.
 
     Raises ``UnsupportedMediaType``, ``BadRequest`` and ``Invalid``.
     """
-    media_type = call.header("content-type").partition(";")[0].strip().lower()
-    accepted = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH) if definition else (JSON_PATCH, MERGE_PATCH)
-    if media_type not in accepted:
-        raise unsupported(accepted)
+    media_type = check_media_type(call, definition)
     parsed = _document(call)
     document = parsed.value
     strict = parsed.strict_errors([]) if options.field_validation != "Ignore" else []

@@ -157,6 +157,7 @@ class ServiceAllocation:
         if spec.get("type") not in _WITH_NODE_PORTS:
             return
         allocates = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts") is not False
+        shares = not have
         ports = [dict(port) for port in spec.get("ports") or ()]
         by_port: dict[int, int] = {port["port"]: port["nodePort"] for port in reversed(ports) if port.get("nodePort")}
         for position, port in enumerate(ports):
@@ -164,7 +165,7 @@ class ServiceAllocation:
             if not wanted:
                 if not allocates:
                     continue
-                wanted = by_port.get(port["port"], 0) if not have else 0
+                wanted = by_port.get(port["port"], 0) if shares else 0
             if wanted:
                 if wanted not in have:
                     await self._take_port(obj, position, wanted, taken, dry_run)

@@ -6,6 +6,7 @@ Each API server keeps a leased entry with its address in the store; the endpoint
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from collections.abc import Sequence
 
@@ -25,6 +26,13 @@ NAME = "kubernetes"
 PREFIX = "/registry/masterleases/"
 TTL_S = 15
 INTERVAL_S = 10.0
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 class KubernetesService:
@@ -49,9 +57,14 @@ class KubernetesService:
             await self._clock.sleep(INTERVAL_S)
 
     async def reconcile(self) -> None:
-        """Everything once. Raises ``APIError`` and ``StoreUnavailable``."""
-        await self._renew()
+        """Everything once. Raises ``APIError`` and ``StoreUnavailable``.
+
+        A server that only this machine reaches (an embedded one) has no endpoints to offer.
+        """
         await self._ensure_service()
+        if is_loopback(self._address):
+            return
+        await self._renew()
         addresses = await self._addresses()
         await self._ensure(ENDPOINTS, self._endpoints(addresses))
         await self._ensure(ENDPOINTSLICES, self._slice(addresses))

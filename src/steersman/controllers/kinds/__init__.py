@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steersman.controllers.kinds import (
+    cronjob,
+    daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
     garbagecollector,
@@ -22,7 +25,9 @@ from steersman.controllers.kinds import (
     rootca,
     serviceaccount,
     serviceaccounttoken,
+    statefulset,
     tainteviction,
+    ttlafterfinished,
 )
 from steersman.controllers.runtime import Registration
 
@@ -69,6 +74,17 @@ REGISTRY: Sequence[Registration] = (
         start=deployment.DeploymentController,
         workers=lambda config: config.concurrent_deployment_syncs,
     ),
+    Registration(
+        module=daemonset,
+        start=daemonset.DaemonSetController,
+        workers=lambda config: config.concurrent_daemonset_syncs,
+        service_account="daemon-set-controller",
+    ),
+    Registration(
+        module=statefulset,
+        start=statefulset.StatefulSetController,
+        workers=lambda config: config.concurrent_statefulset_syncs,
+    ),
     Registration(module=job, start=job.JobController, workers=lambda config: config.concurrent_job_syncs),
     Registration(
         module=replicaset,
@@ -114,5 +130,20 @@ REGISTRY: Sequence[Registration] = (
         workers=lambda config: config.concurrent_gc_syncs,
         enabled=lambda config: config.enable_garbage_collector,
         service_account="generic-garbage-collector",
+    ),
+    Registration(
+        module=cronjob,
+        start=cronjob.CronJobController,
+        workers=lambda config: config.concurrent_cron_job_syncs,
+    ),
+    Registration(
+        module=ttlafterfinished,
+        start=ttlafterfinished.TTLAfterFinishedController,
+        workers=lambda config: config.concurrent_ttl_after_finished_syncs,
+    ),
+    Registration(
+        module=disruption,
+        start=disruption.DisruptionController,
+        event_source="controllermanager",
     ),
 )

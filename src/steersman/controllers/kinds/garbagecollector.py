@@ -64,7 +64,7 @@ def plan(obj: Object, verdicts: Mapping[str, Verdict], dependents: Iterable[Node
     """``obj`` is as the server has it; ``verdicts`` are on its owners, by uid."""
     if not verdicts:
         return Plan()
-    lost = [uid for uid, verdict in verdicts.items() if verdict != "solid"]
+    lost = tuple(uid for uid, verdict in verdicts.items() if verdict != "solid")
     if len(lost) < len(verdicts):
         return Plan(drop_owners=lost)
     dependents = list(dependents)

@@ -20,6 +20,7 @@ from steersman.kubelet.runtimes.api import (
     ALL_STATS,
     EVERY_CONTAINER,
     EVERY_SANDBOX,
+    AlreadyExists,
     AttachRequest,
     CgroupDriver,
     ExecRequest,
@@ -47,7 +48,7 @@ from steersman.kubelet.runtimes.containers import (
     ContainerStatus,
     ExecResult,
 )
-from steersman.kubelet.runtimes.images import AuthConfig, Image, ImageFsInfo, ImageSpec
+from steersman.kubelet.runtimes.images import AuthConfig, FilesystemUsage, Image, ImageFsInfo, ImageSpec
 from steersman.kubelet.runtimes.sandboxes import (
     LinuxResources,
     PodSandbox,
@@ -134,6 +135,8 @@ class SimulatedRuntime:
         await self._pause(behaviour.sandbox_s)
         if behaviour.sandbox_error:
             raise RuntimeServiceError(behaviour.sandbox_error)
+        if any(box.status.metadata == config.metadata for box in self._sandboxes.values()):
+            raise AlreadyExists(f"sandbox of {config.metadata} exists")
         sandbox_id = self._new_id()
         host = config.security_context.namespaces.network == "NODE"
         self._sandboxes[sandbox_id] = _Sandbox(
@@ -352,7 +355,9 @@ class SimulatedRuntime:
         self._images.pop(image.image, None)
 
     async def image_fs_info(self) -> ImageFsInfo:
-        return ImageFsInfo()
+        used_bytes = sum({image.id: image.size_bytes for image in self._images.values()}.values())
+        usage = FilesystemUsage(timestamp_ns=self._now_ns(), used_bytes=used_bytes)
+        return ImageFsInfo(image_filesystems=(usage,))
 
     def _add_image(self, name: str) -> Image:
         found = self._images.get(name)

@@ -7,6 +7,7 @@ from typing import Any
 from steersman.scheduler.plugins.balanced_allocation import NodeResourcesBalancedAllocation
 from steersman.scheduler.plugins.default_binder import DefaultBinder
 from steersman.scheduler.plugins.default_preemption import DefaultPreemption
+from steersman.scheduler.plugins.dynamic_resources import DynamicResources
 from steersman.scheduler.plugins.image_locality import ImageLocality
 from steersman.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from steersman.scheduler.plugins.node_affinity import NodeAffinity
@@ -38,6 +39,7 @@ REGISTRY: tuple[tuple[type[Any], int], ...] = (
     (VolumeZone, 0),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
+    (DynamicResources, 0),
     (DefaultPreemption, 0),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),

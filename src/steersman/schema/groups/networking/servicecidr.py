@@ -7,7 +7,6 @@ from steersman.meta.errors import FieldError, invalid, required
 from steersman.meta.objects import Object
 from steersman.meta.resources import SERVICECIDRS
 from steersman.schema.columns import AGE, NAME, computed, value_at
-from steersman.schema.conditions import check_conditions
 from steersman.schema.kind import Kind
 from steersman.schema.rules import IMMUTABLE, check_name
 from steersman.schema.statuswrites import keep_metadata
@@ -48,12 +47,6 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     return [invalid(f"spec.cidrs[{index}]", cidr, IMMUTABLE) for index, (cidr, was) in pairs if cidr != was]
 
 
-def validate_status_update(new: Object, old: Object) -> list[FieldError]:
-    errors: list[FieldError] = []
-    check_conditions(errors, value_at(new, "status", "conditions"), "status.conditions")
-    return errors
-
-
 KIND = Kind(
     resource=SERVICECIDRS,
     definition="io.k8s.api.networking.v1.ServiceCIDR",
@@ -74,6 +67,5 @@ KIND = Kind(
     prepare_create=prepare_create,
     validate=validate,
     validate_update=validate_update,
-    validate_status_update=validate_status_update,
     prepare_status_update=keep_metadata,
 )

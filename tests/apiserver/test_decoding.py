@@ -1,0 +1,92 @@
+"""Bodies as clients send them, well-meant and hostile."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from steersman.client.api import Client
+
+PATH = "/api/v1/namespaces/default/configmaps"
+YAML = {"content-type": "application/yaml"}
+
+
+async def test_yaml_is_understood(client: Client) -> None:
+    body = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  when: '2001-01-01'\n"
+    answer = await client.request("POST", PATH, headers=YAML, body=body)
+    assert (answer.status, answer.content["data"]) == (201, {"when": "2001-01-01"})
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [({}, 201), ({"fieldValidation": "Strict"}, 400), ({"fieldValidation": "Ignore"}, 201)]
+)
+async def test_unknown_and_duplicate_fields(client: Client, query: dict[str, str], status: int) -> None:
+    body = b'{"metadata":{"name":"a","name":"b"},"nonsense":1}'
+    answer = await client.request("POST", PATH, query=query, body=body)
+    assert answer.status == status
+    if not query:
+        warning = answer.headers["warning"]
+        assert 'duplicate field \\"metadata.name\\"' in warning
+        assert 'unknown field \\"nonsense\\"' in warning
+    if status == 400:
+        assert answer.content["message"].startswith(
+            'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
+        )
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "unexpected end of JSON input (<empty>)"),
+        (b"hello", "invalid character 'h' looking for beginning of value"),
+        (b"{", "unexpected end of JSON input ({)"),
+        (b"[]", "cannot unmarshal array into Go value"),
+        (b"null", "cannot"),
+        (b'{"metadata":{"name":NaN}}', "invalid character"),
+        (b'{"metadata":{"name":"\xff"}}', "invalid UTF-8"),
+        (b"[" * 10_000, ""),
+        (b'{"a":' * 10_000, ""),
+        (b'{"metadata":' * 5_000 + b"1" + b"}" * 5_000, ""),
+    ],
+)
+async def test_malformed_json_is_a_bad_request(client: Client, body: bytes, text: str) -> None:
+    began_s = time.perf_counter()
+    answer = await client.request("POST", PATH, body=body)
+    assert time.perf_counter() - began_s < 1
+    assert (answer.status, answer.content["reason"]) == (400, "BadRequest")
+    assert text in answer.content["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"a: [",
+        b"a: &a [*a]",
+        b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+        b"d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"
+        b"g: [*e,*e,*e,*e,*e,*e,*e,*e,*e]",
+        b"? [a]\n: b",
+        b"!!python/object/apply:os.system ['true']",
+        b"\xff\xfe\x00",
+        b"[" * 3000,
+    ],
+)
+async def test_malformed_yaml_is_a_bad_request(client: Client, body: bytes) -> None:
+    began_s = time.perf_counter()
+    answer = await client.request("POST", PATH, headers=YAML, body=body)
+    assert time.perf_counter() - began_s < 2
+    assert answer.status == 400
+
+
+async def test_big_integers_survive(client: Client) -> None:
+    body = b'{"metadata":{"name":"a","namespace":"default"},"spec":{"replicas":99999999999999999999}}'
+    answer = await client.request("POST", "/apis/apps/v1/namespaces/default/deployments", body=body)
+    assert answer.status == 400
+    assert "cannot unmarshal number" in answer.content["message"]
+
+
+async def test_protobuf_is_refused_cleanly(client: Client) -> None:
+    headers = {"content-type": "application/vnd.kubernetes.protobuf"}
+    answer = await client.request("POST", PATH, headers=headers, body=b"k8s\x00")
+    assert answer.status == 415

@@ -1,0 +1,102 @@
+"""Paths that name no resource: discovery, health, metrics, version, OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from steersman.apiserver.component import APIServer
+from steersman.client.api import Client
+
+
+async def _get(client: Client, path: str, accept: str = "application/json", **query: str) -> Any:
+    answer = await client.request("GET", path, headers={"accept": accept}, query=query)
+    assert answer.status == 200, answer
+    return answer
+
+
+async def test_legacy_discovery(client: Client) -> None:
+    assert (await _get(client, "/api")).content["versions"] == ["v1"]
+    groups = (await _get(client, "/apis")).content["groups"]
+    assert {"apps", "batch", "rbac.authorization.k8s.io"} <= {group["name"] for group in groups}
+    resources = (await _get(client, "/api/v1")).content["resources"]
+    pods = next(entry for entry in resources if entry["name"] == "pods")
+    assert (pods["kind"], pods["shortNames"], pods["namespaced"]) == ("Pod", ["po"], True)
+    assert {"pods/log", "pods/exec", "pods/status"} <= {entry["name"] for entry in resources}
+    assert (await _get(client, "/apis/apps")).content["preferredVersion"]["groupVersion"] == "apps/v1"
+    assert (await client.request("GET", "/apis/nothing.example")).status == 404
+
+
+async def test_aggregated_discovery(client: Client) -> None:
+    accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+    answer = await _get(client, "/apis", accept)
+    assert answer.headers["content-type"].startswith("application/json;g=apidiscovery.k8s.io;v=v2")
+    again = await client.request("GET", "/apis", headers={"accept": accept, "if-none-match": answer.headers["etag"]})
+    assert (again.status, again.body) == (304, b"")
+
+
+async def test_every_listed_resource_can_be_listed(client: Client) -> None:
+    """Discovery promises nothing that is not served."""
+    paths = [path for path in (await _get(client, "/")).content["paths"] if path.count("/") in (2, 3)]
+    for path in paths:
+        if not (path == "/api/v1" or (path.startswith("/apis/") and path.count("/") == 3)):
+            continue
+        for resource in (await _get(client, path)).content["resources"]:
+            if "/" not in resource["name"] and "list" in resource["verbs"]:
+                listed = (await _get(client, f"{path}/{resource['name']}")).content
+                assert listed["kind"] == f"{resource['kind']}List"
+
+
+async def test_version(client: Client) -> None:
+    version = (await _get(client, "/version")).content
+    assert (version["major"], version["minor"], version["gitVersion"]) == ("1", "36", "v1.36.0")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/readyz/ping", "/readyz/etcd"])
+async def test_health(client: Client, path: str) -> None:
+    assert (await _get(client, path)).body == b"ok"
+
+
+async def test_health_in_detail(client: Client) -> None:
+    text = (await _get(client, "/readyz", verbose="", exclude="etcd")).body.decode()
+    assert "[+]ping ok\n" in text
+    assert "[+]etcd excluded: ok\n" in text
+    assert text.endswith("readyz check passed\n")
+    assert (await client.request("GET", "/readyz/unknown")).status == 404
+
+
+async def test_a_server_that_stops_is_not_ready(client: Client, server: APIServer) -> None:
+    assert server.ready()
+    server._stopping = True
+    answer = await client.request("GET", "/readyz")
+    assert answer.status == 500
+    assert b"[-]shutdown failed: reason withheld" in answer.body
+    assert (await client.request("GET", "/livez")).status == 200
+    assert not server.ready()
+    server._stopping = False
+
+
+async def test_metrics(client: Client) -> None:
+    await client.request("GET", "/api/v1/pods")
+    text = (await _get(client, "/metrics")).body.decode()
+    assert 'apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="pods"' in text
+    assert "apiserver_request_duration_seconds_bucket" in text
+
+
+async def test_openapi(client: Client) -> None:
+    import msgspec
+
+    index = msgspec.json.decode((await _get(client, "/openapi/v3")).body)["paths"]
+    link = index["apis/apps/v1"]["serverRelativeURL"]
+    path, _, hashed = link.partition("?hash=")
+    document = await _get(client, path, hash=hashed)
+    assert document.headers["cache-control"] == "public, immutable"
+    stale = await client.request("GET", path, query={"hash": "0"})
+    assert (stale.status, stale.headers["location"]) == (301, link)
+    assert (await client.request("GET", "/openapi/v3/apis/none/v1")).status == 404
+
+
+async def test_unknown_paths_are_plain_text(client: Client) -> None:
+    answer = await client.request("GET", "/unknown")
+    assert (answer.status, answer.body) == (404, b"404 page not found\n")

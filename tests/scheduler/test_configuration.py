@@ -1,0 +1,103 @@
+"""KubeSchedulerConfiguration: defaults, plugin sets, and refusals that name what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from steersman.meta.objects import Object
+from steersman.scheduler.component import DEFAULT_PLUGINS, default_configuration
+from steersman.scheduler.configuration import ConfigurationError, SchedulerConfiguration, read_configuration
+
+HEAD = {"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"}
+
+
+def read(**fields: Any) -> SchedulerConfiguration:
+    return read_configuration({**HEAD, **fields}, DEFAULT_PLUGINS)
+
+
+def profile(**fields: Any) -> Any:
+    return read(profiles=[fields]).frameworks["default-scheduler"]
+
+
+def test_the_default_profile_is_upstreams() -> None:
+    framework = default_configuration().frameworks["default-scheduler"]
+    assert [plugin.NAME for plugin in framework.filter] == [
+        "NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit",
+        "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "PodTopologySpread",
+        "InterPodAffinity", "DynamicResources",
+    ]  # fmt: skip
+    assert {scored.plugin.NAME: scored.weight for scored in framework.score} == {
+        "TaintToleration": 3, "NodeAffinity": 2, "NodeResourcesFit": 1, "PodTopologySpread": 2, "InterPodAffinity": 2,
+        "NodeResourcesBalancedAllocation": 1, "ImageLocality": 1,
+    }  # fmt: skip
+    assert framework.queue_sort.NAME == "PrioritySort"
+    assert [plugin.NAME for plugin in framework.post_filter] == ["DefaultPreemption"]
+
+
+def test_a_point_can_disable_everything_and_enable_some() -> None:
+    only = {"disabled": [{"name": "*"}], "enabled": [{"name": "NodeResourcesFit", "weight": 7}]}
+    framework = profile(plugins={"preScore": only, "score": only})
+    assert [(scored.plugin.NAME, scored.weight) for scored in framework.score] == [("NodeResourcesFit", 7)]
+    assert len(framework.filter) == 13
+
+
+def test_multi_point_disables_a_plugin_everywhere() -> None:
+    framework = profile(plugins={"multiPoint": {"disabled": [{"name": "InterPodAffinity"}]}})
+    assert "InterPodAffinity" not in framework.plugins
+
+
+def test_what_a_point_says_itself_comes_before_multi_point() -> None:
+    framework = profile(plugins={"filter": {"enabled": [{"name": "NodeResourcesFit"}, {"name": "NodePorts"}]}})
+    assert [plugin.NAME for plugin in framework.filter][:3] == ["NodeResourcesFit", "NodePorts", "NodeUnschedulable"]
+
+
+def test_arguments_reach_their_plugin() -> None:
+    args = {"apiVersion": HEAD["apiVersion"], "kind": "NodeResourcesFitArgs",
+            "scoringStrategy": {"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 3}]}}  # fmt: skip
+    framework = profile(pluginConfig=[{"name": "NodeResourcesFit", "args": args}])
+    assert framework.plugins["NodeResourcesFit"].strategy == "MostAllocated"
+
+
+def test_several_profiles_share_a_scheduler() -> None:
+    configuration = read(profiles=[{"schedulerName": "a"}, {"schedulerName": "b"}])
+    assert list(configuration.frameworks) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"apiVersion": "kubescheduler.config.k8s.io/v1beta3", "kind": "KubeSchedulerConfiguration"}, "v1beta3"),
+        ({**HEAD, "colour": "red"}, 'colour: unknown field "colour"'),
+        ({**HEAD, "percentageOfNodesToScore": 50}, "percentageOfNodesToScore: Unsupported value: 50"),
+        ({**HEAD, "parallelism": -1}, "parallelism: Invalid value"),
+        ({**HEAD, "podInitialBackoffSeconds": 0}, "podInitialBackoffSeconds: Invalid value"),
+        ({**HEAD, "podMaxBackoffSeconds": 0}, "podMaxBackoffSeconds: Invalid value"),
+        ({**HEAD, "profiles": [{}, {}]}, "profiles[0].schedulerName: Required value"),
+        ({**HEAD, "profiles": [{"schedulerName": "a"}, {"schedulerName": "a"}]}, "Duplicate value"),
+        ({**HEAD, "profiles": [{"plugins": {"filter": {"enabled": [{"name": "X"}]}}}]}, "no such plugin"),
+        ({**HEAD, "profiles": [{"plugins": {"guess": {}}}]}, "plugins.guess: unknown field"),
+        ({**HEAD, "profiles": [{"plugins": {"bind": {"disabled": [{"name": "*"}]}}}]}, "plugins.bind: Required value"),
+        ({**HEAD, "profiles": [{"pluginConfig": [{"name": "NodeAffinity", "args": {"x": 1}}]}]}, "unknown field"),
+        ({**HEAD, "profiles": [{"plugins": {"preFilter": {"disabled": [{"name": "NodePorts"}]}}}]},
+         "plugins.filter: Unsupported value: NodePorts"),
+        ({**HEAD, "profiles": [{"pluginConfig": [{"name": "InterPodAffinity",
+                                                  "args": {"hardPodAffinityWeight": 101}}]}]}, "valid range [0-100]"),
+        ({**HEAD, "extenders": [{"urlPrefix": "http://x", "prioritizeVerb": "p"}]}, "positive weight"),
+        ({**HEAD, "extenders": [{"urlPrefix": "http://x", "preemptVerb": "p"}]}, "preemptVerb: Unsupported value"),
+        ({**HEAD, "leaderElection": {"resourceLock": "endpoints"}}, 'resourceLock value must be "leases"'),
+        ({**HEAD, "leaderElection": {"leaseDuration": "soon"}}, "leaseDuration: Invalid value"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_refused_by_name(document: Object, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        read_configuration(document, DEFAULT_PLUGINS)
+    assert problem in str(refusal.value)
+
+
+def test_resources_that_an_extender_manages_are_ignored_by_the_fit() -> None:
+    extender = {"urlPrefix": "http://x", "filterVerb": "filter",
+                "managedResources": [{"name": "example.com/gpu", "ignoredByScheduler": True}]}  # fmt: skip
+    framework = read(extenders=[extender]).frameworks["default-scheduler"]
+    assert framework.plugins["NodeResourcesFit"].ignored_resources == {"example.com/gpu"}

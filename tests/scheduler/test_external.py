@@ -1,0 +1,133 @@
+"""Plugins from outside: the documented example works, and a bad one is named and harms nobody else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steersman.meta.objects import Object
+from steersman.scheduler.component import DEFAULT_PLUGINS
+from steersman.scheduler.configuration import ConfigurationError, PluginSpec, read_configuration
+from steersman.scheduler.core import SchedulerCore
+from steersman.scheduler.external import PluginFailed, adapted, from_file
+from steersman.scheduler.pod_info import parse_pod
+from tests.scheduler.builders import cluster_of, node, pod
+from tests.scheduler.test_configuration import HEAD
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "scheduler" / "cheap_nodes.py"
+PRICES = [
+    node("cheap", labels={"example.com/price": "1"}),
+    node("dear", labels={"example.com/price": "99"}),
+    node("unknown"),
+]
+
+
+def core_with(specs: list[PluginSpec], *names: str) -> SchedulerCore:
+    enabled = [{"name": name, "weight": 100} for name in names]
+    document = {**HEAD, "profiles": [{"plugins": {"multiPoint": {"enabled": enabled}}}]}
+    return SchedulerCore(read_configuration(document, [*DEFAULT_PLUGINS, *specs]).frameworks, cluster_of(*PRICES))
+
+
+def with_budget(budget: str) -> Object:
+    return pod(metadata={"annotations": {"example.com/budget": budget}})
+
+
+@pytest.mark.parametrize("name", ["CheapNodes", "CheapNodesAtOnce"])
+class TestTheExample:
+    def test_scores(self, name: str) -> None:
+        decision = core_with(from_file(str(EXAMPLE)), name).decide(parse_pod(pod()), runners_up=2)
+        assert decision.node_name == "cheap"
+        assert {score.node_name: score.by_plugin[name] for score in decision.best} == {
+            "cheap": 9900, "dear": 100, "unknown": 5000,
+        }  # fmt: skip
+
+    def test_filters(self, name: str) -> None:
+        core = core_with(from_file(str(EXAMPLE)), name)
+        found = core.search(parse_pod(with_budget("50")))
+        assert sorted(found.names()) == ["cheap", "unknown"]
+        refused = core.decide(parse_pod(with_budget("0")))
+        assert refused.diagnosis is not None
+        assert refused.diagnosis.message.startswith(
+            "0/3 nodes are available: 3 node(s) were too expensive for the pod."
+        )
+
+
+def spec_of(cls: type[Any], timeout_s: float = 5.0) -> PluginSpec:
+    return PluginSpec(name=cls.NAME, make=lambda args: adapted(cls, args, timeout_s), is_default=False)
+
+
+def test_a_plugin_that_raises_is_named() -> None:
+    class Broken:
+        NAME = "Broken"
+
+        def filter(self, pod: Any, node: Any) -> bool:
+            raise RuntimeError("no idea")
+
+    core = core_with([spec_of(Broken)], "Broken")
+    with pytest.raises(PluginFailed, match='running Filter plugin "Broken": RuntimeError: no idea'):
+        core.decide(parse_pod(pod()))
+
+
+def test_scores_out_of_range_and_wrong_shapes_are_refused() -> None:
+    class TooMuch:
+        NAME = "TooMuch"
+
+        def score(self, pod: Any, node: Any) -> int:
+            return 101
+
+    class WrongShape:
+        NAME = "WrongShape"
+        VECTOR = True
+
+        def filter(self, pod: Any, table: Any) -> Any:
+            return [True]
+
+    with pytest.raises(PluginFailed, match="outside 0 to 100"):
+        core_with([spec_of(TooMuch)], "TooMuch").decide(parse_pod(pod()))
+    with pytest.raises(PluginFailed, match="shape"):
+        core_with([spec_of(WrongShape)], "WrongShape").decide(parse_pod(pod()))
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_a_plugin_that_hangs_is_out_of_use_until_it_comes_back(release: threading.Event) -> None:
+    class Hanging:
+        NAME = "Hanging"
+
+        def filter(self, pod: Any, node: Any) -> bool:
+            return release.wait(60)
+
+    core = core_with([spec_of(Hanging, 0.2)], "Hanging")
+    with pytest.raises(PluginFailed, match=r"took longer than 0\.2 s"):
+        core.decide(parse_pod(pod("p1")))
+    with pytest.raises(PluginFailed, match="an earlier call has not come back"):
+        core.decide(parse_pod(pod("p2")))
+    release.set()
+    guard_is_free = False
+    for _ in range(1000):
+        try:
+            guard_is_free = bool(core.decide(parse_pod(pod("p3"))).node_name)
+            break
+        except PluginFailed:
+            threading.Event().wait(0.01)
+    assert guard_is_free
+
+
+def test_files_without_plugins_are_refused(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.py"
+    empty.write_text("x = 1\n")
+    with pytest.raises(ConfigurationError, match="defines no class with a NAME"):
+        from_file(str(empty))
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise ValueError('at import')\n")
+    with pytest.raises(ConfigurationError, match="ValueError: at import"):
+        from_file(str(broken))
