@@ -118,10 +118,10 @@ def _parse_protobuf(body: bytes, api_version: str, kind: str) -> Object:
     """A body in protobuf. A kind that has no such form comes back empty: that it is the wrong one is said elsewhere."""
     try:
         return protobuf.decode(body, api_version, kind)
-    except protobuf.MalformedObject as error:
-        version = error.api_version.rpartition("/")[2]
-        raise cannot_be_handled(error.kind, version, kind, str(error)) from error
-    except protobuf.MalformedMessage as error:
+    except protobuf.Malformed as error:
+        if error.kind:
+            version = error.api_version.rpartition("/")[2]
+            raise cannot_be_handled(error.kind, version, kind, str(error)) from error
         raise _unrecognized(kind, str(error), body) from error
 
 
