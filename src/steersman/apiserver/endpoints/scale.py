@@ -12,7 +12,7 @@ from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode, private_copy
 from steersman.apiserver.endpoints.api import Endpoint, expected_definition
-from steersman.apiserver.endpoints.patch import mechanism
+from steersman.apiserver.endpoints.patch import check_strictly, mechanism
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served
@@ -90,15 +90,19 @@ async def update_scale(api: API, served: Served, call: Call) -> Response:
 
 async def patch_scale(api: API, served: Served, call: Call) -> Response:
     options = write_options(call, "PatchOptions")
-    apply = mechanism(call, options, _DEFINITION)
+    body = mechanism(call, options, _DEFINITION)
 
     def patched(old: Object) -> Object:
         before = scale_of(old)
         before["metadata"].pop("resourceVersion", None)
-        result = apply(before)
-        if (result.get("apiVersion"), result.get("kind")) != ("autoscaling/v1", "Scale"):
+        result = body.apply(before)
+        if body.keeps_kind:
+            result = {**result, "apiVersion": before["apiVersion"], "kind": before["kind"]}
+        elif (result.get("apiVersion"), result.get("kind")) != ("autoscaling/v1", "Scale"):
             raise BadRequest("the patched object is not a Scale of autoscaling/v1")
-        scale: Object = private_copy(compiled(_DEFINITION).decode(result))
+        unknown: list[str] = []
+        scale: Object = private_copy(compiled(_DEFINITION).decode(result, unknown))
+        check_strictly(call, options, body, result, unknown)
         return scale
 
     return await _update(api, served, call, patched, options)
