@@ -68,4 +68,8 @@ def _cpu_s(pid: int) -> float:
 
 
 def _resident_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    """Proportional: pages that several of the processes share (libraries) count once for all of them together."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("the kernel does not tell the proportional set size")
