@@ -36,6 +36,8 @@ class Expected:
     kind: str
     structure: Callable[[], Structure]
     is_registered: Callable[[str, str], bool]
+    also_accepted: Sequence[str] = ()
+    """Other apiVersions whose bodies have the same shape and are taken as this one."""
 
     @property
     def api_version(self) -> str:
@@ -156,7 +158,7 @@ def _check_kind(value: Mapping[str, Any], expected: Expected) -> None:
             "error: json: cannot unmarshal into Go struct field .apiVersion of type string"
         )
     version = api_version or expected.api_version
-    if (not kind or kind == expected.kind) and version == expected.api_version:
+    if (not kind or kind == expected.kind) and (version == expected.api_version or version in expected.also_accepted):
         return
     kind = kind or expected.kind
     short = version.rpartition("/")[2]
