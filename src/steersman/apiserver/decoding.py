@@ -49,7 +49,7 @@ class Parsed:
     value: Any
     suspect: bytes = b""
     """The JSON text, where it may have a key twice."""
-    duplicates: Sequence[str] = ()
+    duplicates: Sequence[yamlbody.Duplicate] = ()
     """Keys that are twice in a YAML body."""
 
     def strict_errors(self, unknown: list[str]) -> list[str]:
@@ -57,7 +57,7 @@ class Parsed:
         if self.suspect:
             return strictness.strict_errors(self.suspect, unknown)
         found = [f'unknown field "{path}"' for path in dict.fromkeys(unknown)]
-        found += [f'duplicate field "{name}"' for name in self.duplicates]
+        found += [f'duplicate field "{duplicate.key}"' for duplicate in self.duplicates]
         return found[: strictness.MAX_STRICT_ERRORS]
 
 

@@ -254,7 +254,7 @@ def apply(
 
 def _check_config(config: Object, api_version: str, structure: Type) -> None:
     if config.get("apiVersion") != api_version:
-        raise BadRequest(f"invalid object type: {_group_version_kind(config)}")
+        raise BadRequest(f"invalid object type: {group_version_kind(config)}")
     if (config.get("metadata") or {}).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
     try:
@@ -268,10 +268,10 @@ def _check_config(config: Object, api_version: str, structure: Type) -> None:
 
 def _described(obj: Object) -> str:
     """``default/web; apps/v1, Kind=Deployment``."""
-    return f"{objects.namespace(obj)}/{objects.name(obj)}; {_group_version_kind(obj)}"
+    return f"{objects.namespace(obj)}/{objects.name(obj)}; {group_version_kind(obj)}"
 
 
-def _group_version_kind(obj: Object) -> str:
+def group_version_kind(obj: Object) -> str:
     """``apps/v1, Kind=Deployment``, ``/v1, Kind=Pod``."""
     api_version = str(obj.get("apiVersion", ""))
     return f"{api_version if '/' in api_version else f'/{api_version}'}, Kind={obj.get('kind', '')}"
