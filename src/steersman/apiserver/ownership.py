@@ -144,13 +144,10 @@ def only_times_differ(new: Object, old: Object) -> bool:
     mine, theirs = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
     if not mine or not theirs or len(mine) != len(theirs):
         return False
-    if any(_timeless(entry) != _timeless(other) for entry, other in zip(mine, theirs, strict=True)):
-        return False
+    for entry, other in zip(mine, theirs, strict=True):
+        if entry is not other and {**entry, "time": other.get("time")} != {**other, "time": other.get("time")}:
+            return False
     return {**new, "metadata": {**new["metadata"], "managedFields": theirs}} == old
-
-
-def _timeless(entry: Object) -> Object:
-    return {key: value for key, value in entry.items() if key != "time"}
 
 
 def _versions(api: API, served: Served) -> Versions:

@@ -11,7 +11,7 @@ from steersman.apiserver import objectmeta, ownership, respond, yamlbody
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.creation import create_object
-from steersman.apiserver.decoding import may_have_duplicates, private_copy
+from steersman.apiserver.decoding import may_have_duplicates, private_object
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Entity, Served
 from steersman.apiserver.updating import Strategy, update_object
@@ -59,7 +59,7 @@ async def apply(api: API, served: Served, call: Call, strategy: Strategy) -> Res
 
 def _brought_into_shape(served: Served, call: Call, result: Object) -> Object:
     """What was applied as the kind's structure has it, as a copy of its own."""
-    new: Object = private_copy(served.structure.decode(result))
+    new: Object = private_object(served.structure.decode(result))
     metadata = new.setdefault("metadata", {})
     objectmeta.match_namespace(metadata, call.info.namespace, served.kind)
     objectmeta.match_name(metadata, call.info.name)

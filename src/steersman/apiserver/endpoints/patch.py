@@ -9,7 +9,7 @@ import msgspec
 from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
-from steersman.apiserver.decoding import Parsed, json_error, may_have_duplicates, private_copy
+from steersman.apiserver.decoding import Parsed, json_error, may_have_duplicates, private_object
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.apply import APPLY_PATCH, apply
 from steersman.apiserver.negotiation import unsupported
@@ -62,7 +62,7 @@ def patched(served: Served, call: Call, patch: Patch, options: WriteOptions) -> 
             )
         unknown: list[str] = []
         try:
-            new: Object = private_copy(served.structure.decode(result, unknown))
+            new: Object = private_object(served.structure.decode(result, unknown))
         except BadRequest as error:
             raise _invalid_patch(result, error.message) from error
         if unknown:
