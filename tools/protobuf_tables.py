@@ -17,10 +17,28 @@ from pathlib import Path
 
 TABLES = Path(__file__).parent.parent / "src/steersman/schema/protobuf/tables"
 
-_GROUPS = (
-    "admission admissionregistration apps authentication authorization autoscaling batch certificates coordination core "
-    "discovery events flowcontrol networking node policy rbac resource scheduling storage"
-).split()
+_GROUPS = [
+    "admission",
+    "admissionregistration",
+    "apps",
+    "authentication",
+    "authorization",
+    "autoscaling",
+    "batch",
+    "certificates",
+    "coordination",
+    "core",
+    "discovery",
+    "events",
+    "flowcontrol",
+    "networking",
+    "node",
+    "policy",
+    "rbac",
+    "resource",
+    "scheduling",
+    "storage",
+]
 PACKAGES: tuple[str, ...] = (
     *(f"api/{group}/v1" for group in _GROUPS),
     "api/autoscaling/v2",
@@ -32,7 +50,7 @@ PACKAGES: tuple[str, ...] = (
 )
 """What is served. A version more: one row here."""
 
-WRITTEN_BY_HAND = frozenset("Time MicroTime Duration Timestamp FieldsV1 JSON".split())
+WRITTEN_BY_HAND = frozenset(["Time", "MicroTime", "Duration", "Timestamp", "FieldsV1", "JSON"])
 """Messages whose JSON is another form than an object of their fields: ``specials.py`` has them."""
 
 _MESSAGE = re.compile(r"^message (\w+) \{(.*?)^\}", re.MULTILINE | re.DOTALL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from steersman.kubelet.cgroups import pod_cgroup
@@ -13,9 +15,7 @@ from tests.kubelet.pods import UID, container, pod
 POLICY = ResourcePolicy(memory_capacity_bytes=16 * 2**30, single_process_oom_kill=True)
 
 
-def needs(
-    name: str = "main", *, requests: Object | None = None, limits: Object | None = None, **more: object
-) -> Object:
+def needs(name: str = "main", *, requests: Object | None = None, limits: Object | None = None, **more: Any) -> Object:
     return container(name, resources={"requests": requests or {}, "limits": limits or {}}, **more)
 
 

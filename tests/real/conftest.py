@@ -105,13 +105,24 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[RealCluster]:
     """A cluster of one real node with the example images in it."""
+    yield from bring_up(tmp_path_factory, images)
+
+
+@pytest.fixture(scope="module")
+def two_nodes(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[RealCluster]:
+    """A cluster of two real nodes, each in a network namespace of its own, with the example images in both."""
+    yield from bring_up(tmp_path_factory, images, "--nodes=2")
+
+
+def bring_up(tmp_path_factory: pytest.TempPathFactory, images: Path, *words: str) -> Iterator[RealCluster]:
+    """``up``, the test's turn, ``reset``; and a look at what that left behind."""
     if os.geteuid() != 0 or missing_programs():
         pytest.fail(f"tests of tier `real` need root and {', '.join(missing_programs()) or 'nothing else'}")
     directory = tmp_path_factory.mktemp("cluster")
     real = RealCluster(data=directory / "data", kubeconfig=directory / "kubeconfig", images=images)
     before = traces()
     try:
-        real.steersman("up", f"--api-port={API_PORT}")
+        real.steersman("up", f"--api-port={API_PORT}", *words)
         real.steersman("image load", *(str(path) for path in sorted(images.glob("*.tar"))))
         yield real
     finally:

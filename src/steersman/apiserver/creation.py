@@ -113,7 +113,7 @@ async def _create_named(
     done = False
     try:
         prepare(served, obj)
-        errors = validation_errors(served, obj) + objectmeta.validate(metadata, kind)
+        errors = validation_errors(served, obj) + kind.validate_create(obj) + objectmeta.validate(metadata, kind)
         if errors:
             raise served.invalid(metadata.get("name") or "", errors)
         if kind.warnings is not None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from steersman.apiserver import yamlbody
+from steersman.apiserver import protobuf, yamlbody
 from steersman.apiserver.call import Call
-from steersman.apiserver.negotiation import JSON, body_media_type
+from steersman.apiserver.negotiation import JSON, PROTOBUF, body_media_type
 from steersman.apiserver.options import FieldValidation
 from steersman.meta.errors import BadRequest
 from steersman.meta.objects import Object
@@ -36,6 +36,8 @@ class Expected:
     kind: str
     structure: Callable[[], Structure]
     is_registered: Callable[[str, str], bool]
+    also_accepted: Sequence[str] = ()
+    """Other apiVersions whose bodies have the same shape and are taken as this one."""
 
     @property
     def api_version(self) -> str:
@@ -89,13 +91,15 @@ def _is_object(value: Any) -> bool:
 _CONTAINERS = frozenset({dict, list, tuple})
 
 
-def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool) -> Parsed:
-    """The body as JSON values. Raises ``BadRequest``; ``what`` is the kind it should be, for the message."""
+def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool, api_version: str = "v1") -> Parsed:
+    """The body as JSON values. Raises ``BadRequest``; ``what`` is the kind it should be, of ``api_version``."""
     request = call.request
     if request.content is not None:
         content = request.content
         return Parsed(private_object(content) if _is_object(content) else private_copy(content))
     body = request.body
+    if media_type == PROTOBUF:
+        return Parsed(_parse_protobuf(body, api_version, what))
     if media_type != JSON:
         try:
             value, duplicates = yamlbody.load(body)
@@ -117,9 +121,27 @@ def decode(call: Call, expected: Expected, validation: FieldValidation) -> Objec
 
     Raises ``BadRequest`` and ``UnsupportedMediaType``.
     """
-    media_type = body_media_type(call.header("content-type"))
-    parsed = parse_body(call, media_type, what=expected.kind, find_duplicates=validation != "Ignore")
+    content_type = call.header("content-type")
+    has_protobuf = PROTOBUF not in content_type or protobuf.has_message(expected.api_version, expected.kind)
+    parsed = parse_body(
+        call,
+        body_media_type(content_type, has_protobuf),
+        what=expected.kind,
+        api_version=expected.api_version,
+        find_duplicates=validation != "Ignore",
+    )
     return typed(call, parsed, expected, validation)
+
+
+def _parse_protobuf(body: bytes, api_version: str, kind: str) -> Object:
+    """A body in protobuf. A kind that has no such form comes back empty: that it is the wrong one is said elsewhere."""
+    try:
+        return protobuf.decode(body, api_version, kind)
+    except protobuf.Malformed as error:
+        if error.kind:
+            version = error.api_version.rpartition("/")[2]
+            raise cannot_be_handled(error.kind, version, kind, str(error)) from error
+        raise _unrecognized(kind, str(error), body) from error
 
 
 def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValidation) -> Object:
@@ -153,7 +175,7 @@ def _check_kind(value: Mapping[str, Any], expected: Expected) -> None:
             "error: json: cannot unmarshal into Go struct field .apiVersion of type string"
         )
     version = api_version or expected.api_version
-    if (not kind or kind == expected.kind) and version == expected.api_version:
+    if (not kind or kind == expected.kind) and (version == expected.api_version or version in expected.also_accepted):
         return
     kind = kind or expected.kind
     short = version.rpartition("/")[2]

@@ -13,9 +13,10 @@ JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
-PRODUCED: Sequence[str] = (JSON, YAML)
-"""What responses can be, preferred first."""
-CONSUMED: Sequence[str] = (JSON, YAML)
+SUPPORTED: Sequence[str] = (JSON, YAML, PROTOBUF)
+"""What requests and responses can be, preferred first."""
+WITHOUT_PROTOBUF: Sequence[str] = (JSON, YAML)
+"""For kinds that have no protobuf message: custom ones."""
 
 Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 _SHAPES: frozenset[str] = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
@@ -49,8 +50,11 @@ class _Clause:
 
 
 @lru_cache(maxsize=512)
-def representation(accept: str, pretty: bool = False) -> Representation:
-    """The best representation for an Accept header. Raises ``NotAcceptable``."""
+def representation(accept: str, pretty: bool = False, has_protobuf: bool = True) -> Representation:
+    """The best representation for an Accept header. ``has_protobuf``: of the object as it is. Raises ``NotAcceptable``.
+
+    A Table has no protobuf form; PartialObjectMetadata has one whatever it is made of.
+    """
     if not accept:
         return Representation(pretty=pretty)
     for clause in _clauses(accept):
@@ -59,32 +63,36 @@ def representation(accept: str, pretty: bool = False) -> Representation:
             continue
         wants_pretty = pretty or clause.parameter("pretty") == "1"
         shape = clause.parameter("as")
+        if media_type == PROTOBUF and (shape == "Table" or not (shape or has_protobuf)):
+            continue
         if not shape:
             return Representation(media_type, pretty=wants_pretty)
         version = clause.parameter("v")
         if shape in _SHAPES and clause.parameter("g") == _META_GROUP and version in _SHAPE_VERSIONS:
             return Representation(media_type, shape, version, wants_pretty)  # type: ignore[arg-type]
-    raise NotAcceptable(f"only the following media types are accepted: {', '.join((*PRODUCED, PROTOBUF))}")
+    accepted = SUPPORTED if has_protobuf else WITHOUT_PROTOBUF
+    raise NotAcceptable(f"only the following media types are accepted: {', '.join(accepted)}")
 
 
 @lru_cache(maxsize=512)
-def representation_or_default(accept: str) -> Representation:
+def representation_or_default(accept: str, has_protobuf: bool = True) -> Representation:
     """As ``representation``, for errors, which are sent to everybody."""
     try:
-        found = representation(accept)
+        found = representation(accept, has_protobuf=has_protobuf)
     except NotAcceptable:
         return Representation()
     return Representation(found.media_type)
 
 
 @lru_cache(maxsize=512)
-def body_media_type(content_type: str) -> str:
+def body_media_type(content_type: str, has_protobuf: bool = True) -> str:
     """The media type of a body, JSON where the client does not say. Raises ``UnsupportedMediaType``."""
     media_type = content_type.partition(";")[0].strip().lower() or JSON
     if media_type in ("application/x-yaml", "text/yaml"):
         media_type = YAML
-    if media_type not in CONSUMED:
-        raise unsupported(CONSUMED)
+    accepted = SUPPORTED if has_protobuf else WITHOUT_PROTOBUF
+    if media_type not in accepted:
+        raise unsupported(accepted)
     return media_type
 
 
@@ -98,7 +106,7 @@ def unsupported(media_types: Sequence[str]) -> UnsupportedMediaType:
 def _produced(pattern: str) -> str | None:
     if pattern in ("*/*", "application/*"):
         return JSON
-    return pattern if pattern in PRODUCED else None
+    return pattern if pattern in SUPPORTED else None
 
 
 def _clauses(accept: str) -> list[_Clause]:

@@ -13,9 +13,15 @@ from typing import Any
 import msgspec
 from isal import isal_zlib
 
-from steersman.apiserver import yamlbody
+from steersman.apiserver import protobuf, yamlbody
 from steersman.apiserver.call import Call
-from steersman.apiserver.negotiation import JSON, Representation, representation, representation_or_default
+from steersman.apiserver.negotiation import (
+    JSON,
+    PROTOBUF,
+    Representation,
+    representation,
+    representation_or_default,
+)
 from steersman.apiserver.served import Entity, Served
 from steersman.meta.errors import APIError, BadRequest
 from steersman.meta.objects import Object
@@ -57,10 +63,12 @@ class ListMeta:
         return metadata
 
 
-def wanted(call: Call) -> Representation:
+def wanted(call: Call, served: Served) -> Representation:
     """What the client accepts. Raises ``NotAcceptable``; called before anything is changed."""
     pretty = call.request.query.get("pretty")
-    return representation(call.header("accept"), pretty is not None and pretty[0] not in ("", "0", "false"))
+    accept = call.header("accept")
+    has_protobuf = PROTOBUF not in accept or bool(served.message)
+    return representation(accept, pretty is not None and pretty[0] not in ("", "0", "false"), has_protobuf)
 
 
 def headers(call: Call, content_type: str) -> dict[str, str]:
@@ -82,10 +90,13 @@ def _quoted(text: str) -> str:
 
 def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: int = 200) -> Response:
     """One object of the kind that the URL names."""
-    form = wanted(call)
+    form = wanted(call, served)
     if form.is_plain and not served.converts:
         body = found.json
         return _response(call, JSON, body, status, found.obj if call.is_in_process else None)
+    if form.media_type == PROTOBUF and not form.shape:
+        body = protobuf.entity(served, found)
+        return _response(call, PROTOBUF, body, status, served.obj(found) if call.is_in_process else None)
     obj = served.obj(found)
     if form.shape == "Table":
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
@@ -99,8 +110,10 @@ def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: i
 
 def value(call: Call, obj: Any, *, status: int = 200, form: Representation | None = None) -> Response:
     """Any JSON value: statuses, reviews, documents."""
-    form = form or representation_or_default(call.header("accept"))
-    if form.media_type != JSON:
+    form = form or _form_of(call, obj)
+    if form.media_type == PROTOBUF:
+        body = protobuf.value(obj)
+    elif form.media_type != JSON:
         body = yamlbody.dump(obj)
     elif form.pretty:
         body = msgspec.json.format(_encoder.encode(obj), indent=2) + b"\n"
@@ -109,13 +122,21 @@ def value(call: Call, obj: Any, *, status: int = 200, form: Representation | Non
     return _response(call, form.media_type, body, status, obj if call.is_in_process else None)
 
 
+def _form_of(call: Call, obj: Any) -> Representation:
+    """The form of what is not of the kind that the URL names."""
+    accept = call.header("accept")
+    return representation_or_default(accept, PROTOBUF not in accept or protobuf.is_known(obj))
+
+
 def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListMeta, *, now_s: float) -> Response:
     """A list of objects of the kind that the URL names."""
-    form = wanted(call)
+    form = wanted(call, served)
     resource = served.resource
     head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata.as_object()}
     if form.is_plain and not served.converts:
         return _plain_list(call, head, items)
+    if form.media_type == PROTOBUF and not form.shape:
+        return _protobuf_list(call, served, head, items)
     objects = [served.obj(item) for item in items]
     if form.shape == "Table":
         return value(call, table(call, served, objects, metadata.as_object(), now_s=now_s), form=form)
@@ -136,7 +157,7 @@ def table(
         now=now_s,
         list_metadata=metadata,
         include=tables.include_object(call.query("includeObject")),
-        version=wanted(call).shape_version,
+        version=wanted(call, served).shape_version,
         headers=headers,
     )
 
@@ -192,6 +213,19 @@ def _plain_list(call: Call, head: Object, items: Sequence[Entity]) -> Response:
     return Response(headers=found, stream=_as_stream(pieces), content=content)
 
 
+def _protobuf_list(call: Call, served: Served, head: Object, items: Sequence[Entity]) -> Response:
+    content = {**head, "items": [served.obj(item) for item in items]} if call.is_in_process else None
+    if len(items) <= protobuf.ITEMS_AT_ONCE:
+        return _response(call, PROTOBUF, b"".join(protobuf.listing(served, head, items)), 200, content)
+    found = headers(call, PROTOBUF)
+    pieces = protobuf.streamed_listing(served, head, items)
+    if _accepts_gzip(call) and content is None:
+        found["content-encoding"] = "gzip"
+        found["vary"] = "Accept-Encoding"
+        pieces = _gzipped_stream(pieces)
+    return Response(headers=found, stream=pieces, content=content)
+
+
 def _pieces(start: bytes, items: Sequence[Entity]) -> Iterable[bytes]:
     """The list's bytes in pieces of about ``SLICE_BYTES``."""
     group: list[bytes] = []
@@ -211,6 +245,15 @@ def _pieces(start: bytes, items: Sequence[Entity]) -> Iterable[bytes]:
 async def _as_stream(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
+
+
+async def _gzipped_stream(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    compressor = isal_zlib.compressobj(_GZIP_LEVEL, wbits=31)
+    async for piece in pieces:
+        compressed = compressor.compress(piece)
+        if compressed:
+            yield compressed
+    yield compressor.flush()
 
 
 async def _gzipped(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:

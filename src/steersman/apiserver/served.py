@@ -54,6 +54,13 @@ class Served:
         """Built-in kinds have; custom ones do not."""
         return True
 
+    @cached_property
+    def message(self) -> str:
+        """The name of its protobuf message; empty where it has none. Looked up for clients that speak of protobuf."""
+        from steersman.schema.protobuf.envelope import message_of
+
+        return message_of(self.resource.api_version, self.resource.kind)
+
     def key(self, namespace: str, name: str) -> str:
         """The store's key of an object."""
         return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else f"{self.prefix}{name}"

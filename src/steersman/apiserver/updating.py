@@ -17,6 +17,7 @@ from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served
 from steersman.meta.errors import AlreadyExists, Conflict, FieldError, NotFound, invalid
 from steersman.meta.objects import Object
+from steersman.schema.kind import Subresource
 from steersman.store.objects import Modified
 from steersman.store.stored import Stored
 
@@ -83,6 +84,25 @@ def _prepare_status(served: Served, new: Object, old: Object) -> None:
 
 def _status_errors(served: Served, new: Object, old: Object) -> list[FieldError]:
     return served.kind.validate_status_update(new, old)
+
+
+def writing_part(name: str) -> Strategy:
+    """The strategy of a subresource that writes a part of the object by the kind's own hooks: ``resize``, ``approval``."""
+
+    def part(served: Served) -> Subresource:
+        return next(part for part in served.kind.subresources if part.name == name)
+
+    def prepare(served: Served, new: Object, old: Object) -> None:
+        keep = part(served).prepare_update
+        if keep is not None:
+            keep(new, old)
+        raise_generation(served, new, old)
+
+    def errors(served: Served, new: Object, old: Object) -> list[FieldError]:
+        rules = part(served).validate_update
+        return [] if rules is None else rules(new, old)
+
+    return Strategy(subresource=name, prepare=prepare, errors=errors)
 
 
 MAIN = Strategy(prepare=_prepare_main, errors=_main_errors)

@@ -13,7 +13,8 @@ import msgspec
 
 from steersman.aio.broadcast import Overrun
 from steersman.aio.clock import Clock
-from steersman.apiserver.negotiation import Representation
+from steersman.apiserver import protobuf
+from steersman.apiserver.negotiation import JSON, PROTOBUF, Representation
 from steersman.apiserver.options import ListOptions
 from steersman.apiserver.served import Served
 from steersman.meta.errors import APIError, Expired, InternalError
@@ -40,14 +41,19 @@ class FrameMaker(Protocol):
 
     def bookmark(self, revision: int, *, initial_events_end: bool) -> WatchFrame: ...
 
+    def failed(self, error: APIError) -> WatchFrame:
+        """Why the watch ends."""
+
 
 class PlainFrames:
-    """Objects as they are stored. ``decoded``: the reader is in this process and wants them as values too."""
+    """Objects as they are. ``decoded``: the reader is in this process and wants them as values too."""
 
-    def __init__(self, served: Served, *, decoded: bool) -> None:
+    def __init__(self, served: Served, form: Representation, *, decoded: bool) -> None:
         self._served = served
+        self._media_type = form.media_type
         self._decoded = decoded
-        self._key = (served.resource.api_version, decoded) if served.converts else decoded
+        version = served.resource.api_version if served.converts else ""
+        self._key = (form.media_type, version, decoded)
         resource = served.resource
         self._head = {"kind": resource.kind, "apiVersion": resource.api_version}
 
@@ -65,9 +71,16 @@ class PlainFrames:
         return frame
 
     def bookmark(self, revision: int, *, initial_events_end: bool) -> WatchFrame:
-        return frame_of("BOOKMARK", {**self._head, "metadata": bookmark_metadata(revision, initial_events_end)})
+        obj = {**self._head, "metadata": bookmark_metadata(revision, initial_events_end)}
+        return frame_of("BOOKMARK", obj, self._media_type)
+
+    def failed(self, error: APIError) -> WatchFrame:
+        return frame_of("ERROR", error.status(), self._media_type)
 
     def _frame(self, kind: str, stored: Stored) -> WatchFrame:
+        if self._media_type == PROTOBUF:
+            data = protobuf.watch_frame(kind, protobuf.entity(self._served, stored))
+            return WatchFrame(type=kind, object=self._served.obj(stored) if self._decoded else _NOTHING, data=data)
         if self._served.converts:
             return frame_of(kind, self._served.obj(stored))
         data = b'{"type":"%b","object":%b}\n' % (kind.encode(), stored.json)
@@ -75,21 +88,36 @@ class PlainFrames:
 
 
 class ShapedFrames:
-    """Objects as another kind: Table or PartialObjectMetadata. ``shape(obj, first)`` makes it."""
+    """Objects as another kind: Table or PartialObjectMetadata. ``shape(obj, first)`` makes it; ``is_shared``: the same for
+    every watch."""
 
-    def __init__(self, served: Served, form: Representation, shape: Shape) -> None:
+    def __init__(self, served: Served, form: Representation, shape: Shape, *, is_shared: bool = False) -> None:
         self._served = served
         self._form = form
         self._shape = shape
+        self._is_shared = is_shared
 
     def added(self, stored: Stored, *, first: bool) -> WatchFrame:
-        return frame_of("ADDED", self._shape(self._served.obj(stored), first))
+        return self._frame("ADDED", stored, first)
 
     def changed(self, kind: str, event: ObjectEvent, *, first: bool) -> WatchFrame:
+        key = (kind, self._form)
+        frame: WatchFrame | None = event.frames.get(key)
+        if frame is not None:
+            return frame
         stored = event.stored
         if kind == "DELETED" and event.type != "DELETED" and event.previous is not None:
             stored = event.previous.deleted(event.revision)
-        return frame_of(kind, self._shape(self._served.obj(stored), first))
+        frame = self._frame(kind, stored, first)
+        if self._is_shared:
+            event.frames[key] = frame
+        return frame
+
+    def failed(self, error: APIError) -> WatchFrame:
+        return frame_of("ERROR", error.status(), self._form.media_type)
+
+    def _frame(self, kind: str, stored: Stored, first: bool) -> WatchFrame:
+        return frame_of(kind, self._shape(self._served.obj(stored), first), self._form.media_type)
 
     def bookmark(self, revision: int, *, initial_events_end: bool) -> WatchFrame:
         resource = self._served.resource
@@ -98,7 +126,7 @@ class ShapedFrames:
             "apiVersion": resource.api_version,
             "metadata": bookmark_metadata(revision, initial_events_end),
         }
-        return frame_of("BOOKMARK", self._shape(obj, False))
+        return frame_of("BOOKMARK", self._shape(obj, False), self._form.media_type)
 
 
 class Shape(Protocol):
@@ -108,13 +136,12 @@ class Shape(Protocol):
 _NOTHING: Mapping[str, Any] = {}
 
 
-def frame_of(kind: str, obj: Mapping[str, Any]) -> WatchFrame:
-    data = b'{"type":"%b","object":%b}\n' % (kind.encode(), _encoder.encode(obj))
+def frame_of(kind: str, obj: Mapping[str, Any], media_type: str = JSON) -> WatchFrame:
+    if media_type == PROTOBUF:
+        data = protobuf.watch_frame(kind, protobuf.value(obj))
+    else:
+        data = b'{"type":"%b","object":%b}\n' % (kind.encode(), _encoder.encode(obj))
     return WatchFrame(type=kind, object=obj, data=data)
-
-
-def error_frame(error: APIError) -> WatchFrame:
-    return frame_of("ERROR", error.status())
 
 
 def bookmark_metadata(revision: int, initial_events_end: bool) -> Object:
@@ -208,7 +235,7 @@ class Watch:
                 raise
             except (CompactedError, Overrun, StoreUnavailable) as error:
                 await self.aclose()
-                return [error_frame(self._failure(error))]
+                return [self._frames.failed(self._failure(error))]
             frames = self._with_bookmark(self._frames_of(events) if events else [])
             if frames:
                 return frames
@@ -229,7 +256,7 @@ class Watch:
             events = self._subscription.take()
         except (CompactedError, Overrun, StoreUnavailable) as error:
             self._end()
-            return [error_frame(self._failure(error))]
+            return [self._frames.failed(self._failure(error))]
         if events is None:
             self._end()
             return None

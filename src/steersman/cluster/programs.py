@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from steersman.cluster import machines
+from steersman.cluster import machines, nodes
 from steersman.cluster.configuration import ClusterConfig, Layout, NodeConfig
 from steersman.cluster.supervisor import ProgramSpec
 
@@ -44,6 +44,7 @@ def api_server_flags(config: ClusterConfig, layout: Layout) -> list[str]:
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
         f"--kubelet-certificate-authority={pki}/ca.crt",
+        "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
         f"--requestheader-client-ca-file={pki}/front-proxy-ca.crt",
         "--requestheader-allowed-names=front-proxy-client",
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
@@ -94,6 +95,7 @@ def kubelet_flags(config: ClusterConfig, layout: Layout, node: NodeConfig) -> li
         f"--hostname-override={node.name}",
         f"--node-ip={node.address}",
         f"--root-dir={layout.node(node.name)}/kubelet",
+        f"--cgroup-root={nodes.cgroup_root(config, node)}",
         f"--cluster-dns={config.dns_address}",
         f"--cluster-domain={config.dns_domain}",
         f"--client-ca-file={pki}/ca.crt",

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -21,11 +22,11 @@ from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.feeds import Feeds
+from steersman.kubelet.housekeeping import Housekeeping
 from steersman.kubelet.images import ImageManager
-from steersman.kubelet.inspector import Fingerprint, Inspector
+from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
 from steersman.kubelet.instructions import Record, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
-from steersman.kubelet.mirror_pods import sync_mirrors
 from steersman.kubelet.node import NodeAgent
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pleg import Pleg
@@ -37,8 +38,9 @@ from steersman.kubelet.references import References
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
+from steersman.kubelet.static_source import StaticSource
 from steersman.kubelet.status import TERMINAL, NodeFacts
-from steersman.kubelet.volume_manager import MountFailed
+from steersman.kubelet.volume_refresh import VolumeRefresh
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS
@@ -46,7 +48,6 @@ from steersman.meta.resources import PODS
 INSPECT_AFTER_S = 0.05
 """How long news of a pod wait for more before the pod is inspected."""
 RUNTIME_RETRY_S = 0.5
-HOUSEKEEPING_S = 30.0
 REMOVE_RETRY_S = 5.0
 log = logging.getLogger(__name__)
 
@@ -80,42 +81,68 @@ class Kubelet:
             host=config.node_name,
         )
         self._group = TaskGroup(f"kubelet/{config.node_name}")
+        self._workers: dict[str, PodWorker] = {}
         self._inspector = Inspector(runtime, clock=clock)
         self._pleg = Pleg(runtime, self._inspector, clock=clock, changed=self._on_runtime_change)
         self._references = References(client, clock=clock, changed=self._on_reference_change)
         self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls)
         self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
         self._settings = platform.settings(config, recursive_read_only=False)
-        self._operations = PodOperations(
-            runtime=runtime,
+        self._operations = self._make_operations()
+        self._agent = self._make_agent()
+        self._tools: WorkerTools | None = None
+        self._refresh = VolumeRefresh(
+            volumes=self._volumes,
+            workers=self._workers,
+            timers=self._shared.timers,
+            spawn=self._group.spawn,
+            announce=self.announced,
+        )
+        self._housekeeping = Housekeeping(
+            clock=clock,
+            pleg=self._pleg,
+            operations=self._operations,
+            platform=platform,
+            refresh=self._refresh,
+            workers=self._workers,
+            adopt=self._adopt,
+        )
+        self._in_runtime: set[str] = set()
+        self._static = StaticSource(
+            client,
+            appeared=self._on_static_appeared,
+            vanished=self._on_static_vanished,
+            mirrored=self._shared.statuses.look_again,
+            node=lambda: self._agent.node,
+        )
+        self._registered = asyncio.Event()
+        self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
+
+    def _make_operations(self) -> PodOperations:
+        return PodOperations(
+            runtime=self._runtime,
             volumes=self._volumes,
             images=self._images,
-            handlers=platform.handlers,
-            cgroups=platform.cgroups,
-            paths=platform.paths,
+            handlers=self._platform.handlers,
+            cgroups=self._platform.cgroups,
+            paths=self._platform.paths,
             source=self._references,
             services=self._service_variables,
             node=lambda: self._settings,
-            clock=clock,
+            clock=self._clock,
         )
-        self._agent = NodeAgent(
-            client=client,
-            clock=clock,
-            config=config,
-            facts=platform.facts,
-            addresses=platform.addresses,
-            runtime=runtime,
+
+    def _make_agent(self) -> NodeAgent:
+        return NodeAgent(
+            client=self._client,
+            clock=self._clock,
+            config=self._config,
+            facts=self._platform.facts,
+            addresses=self._platform.addresses,
+            runtime=self._runtime,
             pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
             registered=self._on_node,
         )
-        self._tools: WorkerTools | None = None
-        self._workers: dict[str, PodWorker] = {}
-        self._in_runtime: set[str] = set()
-        self._static: Mapping[str, Object] = {}
-        self._mirrors: dict[str, Object] = {}
-        self._registered = asyncio.Event()
-        self._sync_mirrors = asyncio.Event()
-        self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
 
     @property
     def node(self) -> Object | None:
@@ -155,7 +182,7 @@ class Kubelet:
                     node_name=self._config.node_name,
                     clock=self._clock,
                     check_s=self._config.static_pod_check_s,
-                    changed=self._on_static,
+                    changed=self._static.set_pods,
                 )
                 group.supervise(static.run, name="static pods", clock=self._clock)
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
@@ -181,7 +208,8 @@ class Kubelet:
                 await self._clock.sleep(RUNTIME_RETRY_S)
         recursive = any(item.recursive_read_only_mounts for item in status.handlers if not item.name)
         self._settings = self._platform.settings(self._config, recursive_read_only=recursive)
-        await asyncio.to_thread(self._platform.cgroups.prepare)
+        if self._platform.paths is not None:
+            await asyncio.to_thread(self._platform.cgroups.prepare)
         self._tools = WorkerTools(
             operations=self._operations,
             inspector=self._inspector,
@@ -206,15 +234,12 @@ class Kubelet:
         if self._config.register_node:
             await self._registered.wait()
         self._shared.feeds.attach(self._config.node_name, self._on_api_pod)
-        await self._adopt_orphans()
-        while True:
-            await self._clock.sleep(HOUSEKEEPING_S)
-            await self._keep_house()
+        await self._housekeeping.run()
 
     def _on_api_pod(self, change: Change) -> None:
         pod = change.object
         if podspec.is_mirror(pod):
-            self._on_mirror(change)
+            self._static.on_mirror(change)
             return
         uid = objects.uid(pod)
         worker = self._workers.get(uid)
@@ -242,10 +267,12 @@ class Kubelet:
                     others=[self._with_status(other) for other in self._workers.values() if other is not worker],
                     node=self._agent.node,
                     allocatable=self._settings.allocatable,
+                    allowed_sysctls=self._settings.allowed_unsafe_sysctls,
                 )
                 if verdict is not None:
                     self.announced(pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
-                    worker.terminate(Terminate(verdict=verdict))
+                    rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
+                    worker.terminate(Terminate(verdict=rejected))
         self._begin(worker)
 
     def _begin(self, worker: PodWorker) -> None:
@@ -272,42 +299,21 @@ class Kubelet:
     def _with_status(worker: PodWorker) -> Object:
         return {**worker.pod, "status": worker.machine.status}
 
-    # -- static pods and their mirrors
+    # -- static pods
 
-    def _on_static(self, pods: Mapping[str, Object]) -> None:
-        before, self._static = self._static, pods
-        for uid in before:
-            worker = self._workers.get(uid)
-            if uid not in pods and worker is not None:
-                self._let_go(worker)
-        for uid, pod in pods.items():
-            if uid not in self._workers:
-                self._add(pod)
-        self._sync_mirrors.set()
+    def _on_static_appeared(self, pod: Object) -> None:
+        if objects.uid(pod) not in self._workers:
+            self._add(pod)
 
-    def _on_mirror(self, change: Change) -> None:
-        key = change.key
-        if change.type == "deleted":
-            self._mirrors.pop(key, None)
-        else:
-            self._mirrors[key] = change.object
-        for uid, pod in self._static.items():
-            if objects.key_of(pod) == key:
-                self._shared.statuses.look_again(uid)
-        self._sync_mirrors.set()
+    def _on_static_vanished(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            self._let_go(worker)
 
     async def _keep_mirrors(self) -> None:
         await self._shared.feeds.pods.wait_synced()
         await self._registered.wait()
-        while True:
-            await self._sync_mirrors.wait()
-            self._sync_mirrors.clear()
-            await sync_mirrors(
-                self._client,
-                static=list(self._static.values()),
-                mirrors=list(self._mirrors.values()),
-                node=self._agent.node,
-            )
+        await self._static.keep_mirrors()
 
     # -- news from the runtime
 
@@ -382,8 +388,9 @@ class Kubelet:
         self._workers.pop(uid, None)
         self._in_runtime.discard(uid)
         self._shared.statuses.forget(uid)
-        if uid in self._static:
-            self._add(self._static[uid])
+        static = self._static.find(uid)
+        if static is not None:
+            self._add(static)
 
     # -- for the status manager (PodOwner)
 
@@ -393,7 +400,7 @@ class Kubelet:
             return None
         pod = worker.pod
         if podspec.is_static(pod):
-            return self._mirrors.get(objects.key_of(pod))
+            return self._static.mirror_of(pod)
         return self._shared.feeds.pod(objects.namespace(pod), objects.name(pod), uid)
 
     def is_over(self, uid: str) -> bool:
@@ -416,58 +423,14 @@ class Kubelet:
         if worker is None or worker.machine.state != "syncing":
             return
         worker.reference_changed()
-        self._shared.timers.after(("refresh", uid), INSPECT_AFTER_S, lambda: self._refresh_soon(uid))
+        self._refresh.soon(uid)
 
-    def _refresh_soon(self, uid: str) -> None:
-        worker = self._workers.get(uid)
-        if worker is not None and worker.machine.mounted and self._volumes.refreshes(worker.pod):
-            self._group.spawn(self._refresh(worker), name=f"refresh/{objects.key_of(worker.pod)}")
-
-    async def _refresh(self, worker: PodWorker) -> None:
-        """Bring the pod's volumes up to date; what they show of a missing object stays as it is."""
-        try:
-            async with worker.volumes_lock:
-                if worker.machine.mounted:
-                    await self._volumes.mount(worker.pod, worker.machine.record.ips)
-        except MountFailed as error:
-            for message in error.messages:
-                self.announced(worker.pod, Record(type="Warning", reason="FailedMount", message=message))
-
-    async def _adopt_orphans(self) -> None:
-        """Stop and remove what the runtime has of pods that no longer exist, and their folders and cgroups."""
-        try:
-            briefs = await self._pleg.list_once()
-        except RuntimeServiceError as error:
-            log.warning("cannot look for orphaned pods: %s", error)
-            return
+    def _adopt(self, brief: PodBrief) -> None:
         assert self._tools is not None
-        for uid, brief in briefs.items():
-            if uid in self._workers:
-                continue
-            pod = orphans.restored_pod(brief)
-            log.info("stopping orphaned pod %s", podspec.full_name(pod))
-            worker = self._workers[uid] = PodWorker(pod, self._tools)
-            worker.terminate(Terminate())
-            self._in_runtime.add(uid)
-            self._begin(worker)
-        known = {*briefs, *self._workers}
-        for uid in await asyncio.to_thread(orphans.left_over, self._platform.paths, self._platform.cgroups):
-            if uid not in known:
-                try:
-                    await self._operations.tear_down(uid)
-                except OSError as error:
-                    log.warning("cannot remove what is left of pod %s: %s", uid, error)
-
-    async def _keep_house(self) -> None:
-        await self._adopt_orphans()
-        for worker in list(self._workers.values()):
-            for record in orphans.superfluous(worker.machine.record):
-                try:
-                    await self._operations.remove_dead_container(worker.pod, record)
-                except RuntimeServiceError as error:
-                    log.warning("cannot remove a dead container of %s: %s", podspec.full_name(worker.pod), error)
-            if worker.machine.state == "syncing" and self._volumes.refreshes(worker.pod):
-                self._refresh_soon(worker.uid)
+        worker = self._workers[brief.uid] = PodWorker(orphans.restored_pod(brief), self._tools)
+        worker.terminate(Terminate())
+        self._in_runtime.add(brief.uid)
+        self._begin(worker)
 
     def pods(self) -> Sequence[Object]:
         return self.lookup.pods()

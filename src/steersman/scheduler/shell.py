@@ -215,6 +215,8 @@ class Shell:
             return
         if pod.nominated_node and self.cluster.nominations.node_of(pod.uid) != pod.nominated_node:
             self.cluster.nominations.nominate(pod, pod.nominated_node)
+        elif not pod.nominated_node and ((old or {}).get("status") or {}).get("nominatedNodeName"):
+            self.cluster.nominations.withdraw(pod.uid)
         now_s = self._clock.monotonic()
         if old is None:
             self.queue.add(pod, now_s)

@@ -136,3 +136,10 @@ class Kind:
     """DELETE answers with the deleted object rather than a Status."""
     is_stored: bool = True
     """False for reviews and the like, which are answered and never stored (create is their only verb)."""
+
+    def subresource(self, name: str) -> Subresource:
+        """Raises ``KeyError``."""
+        for subresource in self.subresources:
+            if subresource.name == name:
+                return subresource
+        raise KeyError(name)

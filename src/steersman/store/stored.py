@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -14,12 +14,30 @@ DECODED_OBJECTS = 4096
 """How many decoded objects a window keeps. A decoded pod takes 9 KB, its JSON 3.7 KB; decoding takes 12 µs."""
 
 
+FORM_BYTES = 8 << 20
+"""How much of other encodings (protobuf) a window keeps: some 5,000 pods. Encoding one takes 50 µs."""
+
+
 class DecodedWindow:
-    """The objects that were decoded last. What falls out is decoded again when it is asked for."""
+    """The objects that were decoded last, and those encoded in another form. What falls out is made again when it is
+    asked for."""
 
     def __init__(self, limit: int = DECODED_OBJECTS) -> None:
         self._limit = limit
         self._recent: deque[Stored] = deque()
+
+        self._in_form: deque[Stored] = deque()
+        self._in_form_bytes = 0
+
+    def keep_form(self, stored: Stored, form: bytes) -> None:
+        """Keep another encoding of an object; the oldest go when they are too many bytes together."""
+        stored._form = form
+        self._in_form.append(stored)
+        self._in_form_bytes += len(form)
+        while self._in_form_bytes > FORM_BYTES and len(self._in_form) > 1:
+            oldest = self._in_form.popleft()
+            self._in_form_bytes -= len(oldest._form)
+            oldest._form = b""
 
     def add(self, stored: Stored) -> None:
         self._recent.append(stored)
@@ -41,7 +59,7 @@ _labels_decoder = msgspec.json.Decoder(_Labelled)
 class Stored:
     """An object as committed at ``revision``. Immutable; shared by everyone who reads it."""
 
-    __slots__ = ("_labels", "_obj", "_window", "json", "key", "revision")
+    __slots__ = ("_form", "_labels", "_obj", "_window", "json", "key", "revision")
 
     key: str
     revision: int
@@ -57,6 +75,7 @@ class Stored:
         self.json = json
         self._window = window
         self._obj = obj
+        self._form = b""
         self._labels: Mapping[str, str] | None = None
         if obj is not None:
             window.add(self)
@@ -86,6 +105,17 @@ class Stored:
             obj = self._obj = decode(self.json)
             self._window.add(self)
         return obj
+
+    def in_form(self, encode: Callable[[Object], bytes]) -> bytes:
+        """The object in the one other form that clients ask for besides JSON, kept while there is room.
+
+        Every caller for this object gives an ``encode`` that gives the same bytes.
+        """
+        form = self._form
+        if not form:
+            form = encode(self.obj)
+            self._window.keep_form(self, form)
+        return form
 
     @property
     def labels(self) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from steersman.meta.wire import Response
 
 
 async def create(api: API, served: Served, call: Call) -> Response:
-    respond.wanted(call)
+    respond.wanted(call, served)
     options = write_options(call, "CreateOptions")
     obj = decode(call, expected_kind(api, served), options.field_validation)
     created = await create_object(api, served, call, obj, options)

@@ -31,7 +31,7 @@ def options_of(call: Call) -> DeleteOptions:
 
 
 async def delete(api: API, served: Served, call: Call) -> Response:
-    respond.wanted(call)
+    respond.wanted(call, served)
     options = options_of(call)
     deleted = await deletion.delete_object(api, served, call, call.info.namespace, call.info.name, options)
     status = 202 if not deleted.is_gone and options.orphan_dependents is False else 200

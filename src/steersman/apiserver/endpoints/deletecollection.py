@@ -23,7 +23,7 @@ WORKERS = 16
 
 async def deletecollection(api: API, served: Served, call: Call) -> Response:
     """Answers with the list of what was to be deleted; objects that are gone already do not matter."""
-    respond.wanted(call)
+    respond.wanted(call, served)
     selection = list_options(call, watch=False)
     served.check_fields(selection.fields)
     options = options_of(call)

@@ -56,7 +56,7 @@ class Page:
 
 
 async def list_(api: API, served: Served, call: Call) -> Response:
-    respond.wanted(call)
+    respond.wanted(call, served)
     options = list_options(call, watch=False)
     served.check_fields(options.fields)
     page = await read_page(api, served, call.info.namespace, options)

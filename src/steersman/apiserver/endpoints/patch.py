@@ -38,7 +38,7 @@ def patching(strategy: Strategy) -> Endpoint:
     """The endpoint that patches what ``strategy`` allows."""
 
     async def patch(api: API, served: Served, call: Call) -> Response:
-        respond.wanted(call)
+        respond.wanted(call, served)
         definition = served.kind.definition if served.has_strategic_merge else ""
         if check_media_type(call, definition) == APPLY_PATCH:
             return await apply(api, served, call, strategy)

@@ -29,7 +29,7 @@ def reviewing(answer: Answer) -> Endpoint:
         sent.setdefault("metadata", {})
         served.kind.default(sent)
         answered = await answer(sent, call)
-        return respond.value(call, answered, status=201, form=respond.wanted(call))
+        return respond.value(call, answered, status=201, form=respond.wanted(call, served))
 
     return review
 

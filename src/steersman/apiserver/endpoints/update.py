@@ -20,7 +20,7 @@ def updating(strategy: Strategy) -> Endpoint:
     """The endpoint that replaces what ``strategy`` allows."""
 
     async def update(api: API, served: Served, call: Call) -> Response:
-        respond.wanted(call)
+        respond.wanted(call, served)
         options = write_options(call, "UpdateOptions")
         sent = decode(call, expected_kind(api, served), options.field_validation)
         metadata = sent.setdefault("metadata", {})

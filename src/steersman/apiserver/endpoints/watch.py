@@ -5,7 +5,7 @@ Source: "Efficient detection of changes" and "Streaming lists" of the API concep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from steersman.apiserver import respond
@@ -14,7 +14,7 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.get import require_version
 from steersman.apiserver.endpoints.list import read_page
-from steersman.apiserver.negotiation import JSON, Representation
+from steersman.apiserver.negotiation import JSON, PROTOBUF, Representation
 from steersman.apiserver.options import ListOptions, list_options, parse_resource_version
 from steersman.apiserver.served import Served
 from steersman.apiserver.watching import FrameMaker, PlainFrames, ShapedFrames, Watch
@@ -25,11 +25,15 @@ from steersman.meta.wire import Response
 from steersman.schema import tables
 from steersman.store.stored import Stored
 
+_CONTENT_TYPES: Mapping[str, str] = {JSON: JSON, PROTOBUF: f"{PROTOBUF};stream=watch"}
+"""Of a watch, by the media type of its objects."""
+
 
 async def watch(api: API, served: Served, call: Call) -> Response:
-    form = respond.wanted(call)
-    if form.media_type != JSON:
-        raise NotAcceptable(f"only the following media types are accepted: {JSON}, {JSON};stream=watch")
+    form = respond.wanted(call, served)
+    content_type = _CONTENT_TYPES.get(form.media_type)
+    if content_type is None:
+        raise NotAcceptable(f"only the following media types are accepted: {', '.join(_CONTENT_TYPES.values())}")
     options = _of_one_object(call.info.name, list_options(call, watch=True))
     served.check_fields(options.fields)
     timeout_s = float(options.timeout_s or 0)
@@ -48,7 +52,7 @@ async def watch(api: API, served: Served, call: Call) -> Response:
         timeout_s=timeout_s,
         bookmark_interval_s=api.config.watch_bookmark_interval_s,
     )
-    return Response(headers=respond.headers(call, JSON), watch=changes)
+    return Response(headers=respond.headers(call, content_type), watch=changes)
 
 
 def _of_one_object(name: str, options: ListOptions) -> ListOptions:
@@ -85,9 +89,9 @@ async def _start(api: API, served: Served, namespace: str, options: ListOptions)
 
 def _frames(api: API, served: Served, call: Call, form: Representation) -> FrameMaker:
     if not form.shape:
-        return PlainFrames(served, decoded=call.is_in_process)
+        return PlainFrames(served, form, decoded=call.is_in_process)
     if form.shape != "Table":
-        return ShapedFrames(served, form, lambda obj, first: tables.partial(obj, form.shape_version))
+        return ShapedFrames(served, form, lambda obj, first: tables.partial(obj, form.shape_version), is_shared=True)
 
     def as_table(obj: Object, first: bool) -> Object:
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}

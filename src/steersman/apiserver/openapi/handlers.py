@@ -12,15 +12,11 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.router import PathHandler, not_found
 from steersman.apiserver.version import GIT_VERSION
 from steersman.meta.wire import Response
+from steersman.schema import openapi_protobuf
 from steersman.schema.registry import Registry
 
 if TYPE_CHECKING:
     from steersman.schema.openapi import Encoded, OpenAPI
-
-_PROTOBUF_TYPES = (
-    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-)
 
 
 class OpenAPIPaths:
@@ -49,12 +45,12 @@ class OpenAPIPaths:
 
     async def v2(self, call: Call) -> Response:
         documents = self.documents()
-        wanted = next((name for name in _PROTOBUF_TYPES if name in call.header("accept")), None)
-        if wanted is None:
+        accept = call.header("accept")
+        if not any(name in accept for name in openapi_protobuf.ACCEPTED_MEDIA_TYPES):
             found = await asyncio.to_thread(lambda: documents.v2)
             return _response(call, found, "application/json")
         found = await asyncio.to_thread(lambda: documents.v2_protobuf)
-        return _response(call, found, wanted)
+        return _response(call, found, openapi_protobuf.MEDIA_TYPE)
 
     async def v3_index(self, call: Call) -> Response:
         return _response(call, self.documents().v3_index, "application/json")

@@ -18,13 +18,13 @@ from steersman.schema.protobuf.specials import SPECIALS, WRAPPINGS, Encode
 from steersman.schema.protobuf.tables import Field
 from steersman.schema.protobuf.wire import delimited, tag, varint
 
-_SIZES = tuple(varint(size) for size in range(2048))
+_SIZES = tuple(varint(size) for size in range(512))
 """Lengths as they are written: most are small."""
 _TRUE, _FALSE = b"\x01", b"\x00"
 
 
 def _size(size: int) -> bytes:
-    return _SIZES[size] if size < 2048 else varint(size)
+    return _SIZES[size] if size < 512 else varint(size)
 
 
 @cache
@@ -125,7 +125,7 @@ def _string_encoder(number: int) -> Encode:
     def encode(value: str) -> bytes:
         data = value.encode()
         size = len(data)
-        return head + (_SIZES[size] if size < 2048 else varint(size)) + data
+        return head + (_SIZES[size] if size < 512 else varint(size)) + data
 
     return encode
 
@@ -141,7 +141,7 @@ def _message_encoder(number: int, name: str) -> Encode:
             encode_message = encoder(name)
         data = encode_message(value)
         size = len(data)
-        return head + (_SIZES[size] if size < 2048 else varint(size)) + data
+        return head + (_SIZES[size] if size < 512 else varint(size)) + data
 
     return encode
 

@@ -22,10 +22,10 @@ WATCH_MEDIA_TYPE = f"{MEDIA_TYPE};stream=watch"
 
 _NO_ENCODING = delimited(3, b"") + delimited(4, b"")
 _EVERYWHERE = frozenset(
-    "CreateOptions DeleteOptions GetOptions ListOptions PatchOptions UpdateOptions WatchEvent".split()
+    ["CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"]
 )
 """Kinds of ``meta.k8s.io`` that every group has under its own name."""
-_OF_META = frozenset("APIGroup APIGroupList APIResourceList APIVersions Status".split())
+_OF_META = frozenset(["APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "Status"])
 """Kinds of ``meta.k8s.io`` that go by ``v1``."""
 _PACKAGES: Mapping[str, str] = {
     "": "core",
@@ -47,6 +47,20 @@ _PACKAGES: Mapping[str, str] = {
 class UnknownKind(ValueError):
     """No protobuf message stands for this kind: it is custom, or misspelled."""
 
+    def __init__(self, api_version: str, kind: str) -> None:
+        super().__init__(f"{kind} of {api_version} has no protobuf form")
+        self.api_version = api_version
+        self.kind = kind
+
+
+class MalformedObject(MalformedMessage):
+    """The envelope is well formed and names a kind; what is in it is no message of that kind."""
+
+    def __init__(self, api_version: str, kind: str, why: str) -> None:
+        super().__init__(why)
+        self.api_version = api_version
+        self.kind = kind
+
 
 @cache
 def message_of(api_version: str, kind: str) -> str:
@@ -66,19 +80,20 @@ def message_of(api_version: str, kind: str) -> str:
 
 def encode_message(obj: Mapping[str, Any]) -> bytes:
     """The object without its envelope, which is how lists hold it. Raises ``UnknownKind``."""
-    return encoder(_message(obj["apiVersion"], obj["kind"]))(obj)
+    return encoder(_message(obj.get("apiVersion", ""), obj.get("kind", "")))(obj)
 
 
 def _message(api_version: str, kind: str) -> str:
     name = message_of(api_version, kind)
     if not name:
-        raise UnknownKind(f"{kind} of {api_version} has no protobuf form")
+        raise UnknownKind(api_version, kind)
     return name
 
 
 def encode_object(obj: Mapping[str, Any]) -> bytes:
-    """A whole object. Raises ``UnknownKind``."""
-    return envelope(obj["apiVersion"], obj["kind"], encode_message(obj))
+    """A whole object; some discovery documents have no apiVersion. Raises ``UnknownKind``."""
+    message = encode_message(obj)
+    return envelope(obj.get("apiVersion", ""), obj["kind"], message)
 
 
 @lru_cache(maxsize=256)
@@ -91,13 +106,11 @@ def envelope(api_version: str, kind: str, message: bytes) -> bytes:
     return b"%b%b%b" % (_head(api_version, kind), delimited(2, message), _NO_ENCODING)
 
 
-def has_framed_lists(api_version: str) -> bool:
-    """Lists are ``metadata`` and then ``items``; in ``meta.k8s.io/v1beta1`` it is the other way round."""
-    return api_version != "meta.k8s.io/v1beta1"
-
-
 def list_frame(head: Mapping[str, Any], items: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """What stands before and after the items of a list, each item in the form of ``list_item``."""
+    """What stands before and after the items of a list, each item in the form of ``list_item``.
+
+    Only for lists of kinds, which are ``metadata`` (1) and then ``items`` (2).
+    """
     metadata = delimited(1, encoder("meta.v1.ListMeta")(head["metadata"]))
     size = len(metadata) + sum(map(len, items))
     start = _head(head["apiVersion"], head["kind"]) + tag(2, BYTES) + varint(size) + metadata
@@ -120,10 +133,12 @@ def decode_object(data: bytes, *, api_version: str = "", kind: str = "", depth: 
 
     Raises ``MalformedMessage`` and ``UnknownKind``.
     """
+    if not data:
+        raise MalformedMessage("empty data")
+    if data == MAGIC:
+        raise MalformedMessage("empty body")
     if not data.startswith(MAGIC):
-        raise MalformedMessage(
-            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
-        )
+        raise MalformedMessage("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     try:
         unknown = fields_of(data, len(MAGIC), len(data))
         type_meta = bytes_at(unknown, 1)
@@ -136,5 +151,9 @@ def decode_object(data: bytes, *, api_version: str = "", kind: str = "", depth: 
     api_version = bytes_at(named, 1).decode("utf-8", "replace") or api_version
     kind = bytes_at(named, 2).decode("utf-8", "replace") or kind
     obj: Object = {"apiVersion": api_version, "kind": kind}
-    obj.update(decode(_message(api_version, kind), bytes_at(unknown, 2), depth=depth))
+    name = _message(api_version, kind)
+    try:
+        obj.update(decode(name, bytes_at(unknown, 2), depth=depth))
+    except MalformedMessage as error:
+        raise MalformedObject(api_version, kind, str(error)) from error
     return obj

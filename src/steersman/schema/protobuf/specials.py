@@ -23,6 +23,8 @@ Decode = Callable[[bytes, int, int, int], Any]
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
+_ENVELOPE_DEPTH = wire.MAX_DEPTH // 8
+"""What an object within an object counts for: each costs copies of all that is in it."""
 MAGIC = b"k8s\x00"
 """Before everything in this media type, so that it is told from JSON."""
 
@@ -147,7 +149,7 @@ def _decode_raw(data: bytes, start: int, end: int, depth: int) -> Any:
     if raw.startswith(MAGIC):
         from steersman.schema.protobuf.envelope import decode_object  # the one way round: objects within objects
 
-        return decode_object(raw, depth=depth + 1)
+        return decode_object(raw, depth=depth + _ENVELOPE_DEPTH)
     return _json(raw)
 
 

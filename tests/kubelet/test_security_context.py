@@ -1,0 +1,82 @@
+"""Who a container runs as, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from steersman.kubelet.podspec import app_containers
+from steersman.kubelet.runtimes.containers import ContainerSecurityContext
+from steersman.kubelet.runtimes.images import Image
+from steersman.kubelet.sandbox_config import forbidden_sysctls
+from steersman.kubelet.security_context import SecurityContextError, container_security_context, namespaces
+from steersman.meta.objects import Object
+from tests.kubelet.pods import container, pod
+
+
+def context(obj: Object, image: Image | None = None) -> ContainerSecurityContext:
+    [only] = app_containers(obj)
+    return container_security_context(obj, only, image=image, seccomp_root="/seccomp")
+
+
+def test_the_containers_word_counts_over_the_pods() -> None:
+    obj = pod(
+        container(
+            securityContext={"runAsUser": 2, "allowPrivilegeEscalation": False, "capabilities": {"add": ["NET_ADMIN"]}}
+        ),
+        securityContext={"runAsUser": 1, "runAsGroup": 3, "fsGroup": 4, "supplementalGroups": [5]},
+    )
+    found = context(obj)
+    assert (found.run_as_user, found.run_as_group, found.supplemental_groups) == (2, 3, (4, 5))
+    assert found.no_new_privs
+    assert found.capabilities is not None and found.capabilities.add == ("NET_ADMIN",)
+
+
+def test_the_images_user_is_used_where_none_is_given() -> None:
+    assert context(pod(), Image(id="i", uid=7)).run_as_user == 7
+    assert context(pod(), Image(id="i", username="web")).run_as_username == "web"
+
+
+@pytest.mark.parametrize(
+    ("own", "image", "complaint"),
+    [
+        ({"runAsNonRoot": True}, Image(id="i", uid=0), "image will run as root"),
+        ({"runAsNonRoot": True}, Image(id="i"), "image will run as root"),
+        ({"runAsNonRoot": True}, Image(id="i", username="web"), "non-numeric user \\(web\\)"),
+        ({"runAsNonRoot": True, "runAsUser": 0}, Image(id="i", uid=5), "breaks non-root policy"),
+    ],
+)
+def test_root_is_refused_where_the_pod_says_so(own: Object, image: Image, complaint: str) -> None:
+    with pytest.raises(SecurityContextError, match=complaint):
+        context(pod(container(securityContext=own)), image)
+
+
+def test_seccomp_profiles() -> None:
+    def profile(**own: Object) -> tuple[str, str]:
+        found = context(pod(container(securityContext=own))).seccomp
+        assert found is not None
+        return found.type, found.localhost_ref
+
+    assert profile() == ("Unconfined", "")
+    assert profile(seccompProfile={"type": "RuntimeDefault"}) == ("RuntimeDefault", "")
+    assert profile(seccompProfile={"type": "Localhost", "localhostProfile": "p.json"}) == (
+        "Localhost",
+        "/seccomp/p.json",
+    )
+
+
+def test_namespaces() -> None:
+    assert (namespaces(pod()).network, namespaces(pod()).pid, namespaces(pod()).ipc) == ("POD", "CONTAINER", "POD")
+    assert namespaces(pod(shareProcessNamespace=True)).pid == "POD"
+    assert namespaces(pod(hostPID=True, hostIPC=True, hostNetwork=True)).pid == "NODE"
+    with pytest.raises(SecurityContextError, match="hostUsers"):
+        namespaces(pod(hostUsers=False))
+
+
+def test_unsafe_sysctls_need_permission() -> None:
+    obj = pod(
+        securityContext={
+            "sysctls": [{"name": "net/ipv4/tcp_syncookies", "value": "1"}, {"name": "kernel.msgmax", "value": "1"}]
+        }
+    )
+    assert forbidden_sysctls(obj, []) == ["kernel.msgmax"]
+    assert forbidden_sysctls(obj, ["kernel.msg*"]) == []

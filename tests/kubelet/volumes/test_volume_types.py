@@ -1,0 +1,212 @@
+"""Each volume type: what it makes ready, and what it refuses."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steersman.aio.clock import FakeClock
+from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.volume_manager import MountFailed, NodeValues, VolumeManager
+from steersman.kubelet.volumes.mounts import mount_points
+from steersman.kubelet.volumes.registry import registry
+from steersman.meta.errors import NotFound
+from steersman.meta.objects import Object
+from steersman.meta.resources import Resource
+from tests.kubelet.pods import UID, container, pod
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount memory file systems")
+
+
+class Cluster:
+    """Objects by plural and name; tokens by audience."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], Object] = {}
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        try:
+            return self.objects[resource.plural, name]
+        except KeyError:
+            raise NotFound.of(resource, name) from None
+
+    async def token(self, pod: Any, *, audience: str, expiration_s: int) -> str:
+        return f"token for {audience} {expiration_s}"
+
+
+class Harness:
+    def __init__(self, root: Path) -> None:
+        self.cluster = Cluster()
+        self.clock = FakeClock()
+        self.manager = VolumeManager(
+            plugins=registry(self.clock),
+            paths=PodPaths(root=root),
+            source=self.cluster,
+            tokens=self.cluster,
+            node=NodeValues(host_ips=("192.0.2.1",), allocatable={"memory": "1Gi", "cpu": "4"}),
+        )
+
+    async def mount(self, _obj: Object | None = None, **source: Any) -> Path:
+        obj = _obj or pod()
+        obj = {**obj, "spec": {**obj["spec"], "volumes": [{"name": "v", **source}]}}
+        return (await self.manager.mount(obj))["v"].path
+
+    async def fails(self, **source: Any) -> str:
+        with pytest.raises(MountFailed) as failure:
+            await self.mount(**source)
+        [message] = failure.value.messages
+        return message
+
+
+@pytest.fixture
+async def harness(tmp_path: Path) -> Any:
+    harness = Harness(tmp_path)
+    yield harness
+    await harness.manager.unmount(UID)
+    assert not [point for point in mount_points() if point.startswith(str(tmp_path))]
+    assert not (tmp_path / "pods" / UID).exists()
+
+
+async def test_empty_dir_is_open_to_all_and_kept_on_a_second_mount(harness: Harness) -> None:
+    path = await harness.mount(emptyDir={})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o777
+    (path / "f").write_text("x")
+    assert (await harness.mount(emptyDir={}) / "f").read_text() == "x"
+
+
+async def test_empty_dir_in_memory_has_a_size(harness: Harness) -> None:
+    path = await harness.mount(emptyDir={"medium": "Memory", "sizeLimit": "1Mi"})
+    assert str(path) in mount_points()
+    info = os.statvfs(path)
+    assert info.f_blocks * info.f_frsize == 2**20
+
+
+async def test_empty_dir_belongs_to_the_fs_group(harness: Harness) -> None:
+    path = await harness.mount(pod(securityContext={"fsGroup": 4242}), emptyDir={})
+    assert path.stat().st_gid == 4242
+    assert path.stat().st_mode & stat.S_ISGID
+
+
+async def test_an_unknown_medium_is_refused_by_name(harness: Harness) -> None:
+    assert "HugePages-2Mi" in await harness.fails(emptyDir={"medium": "HugePages-2Mi"})
+
+
+async def test_config_map_keys_are_files(harness: Harness) -> None:
+    harness.cluster.objects["configmaps", "c"] = {
+        "data": {"a": "1"},
+        "binaryData": {"b": base64.b64encode(b"\xff").decode()},
+    }
+    path = await harness.mount(configMap={"name": "c", "defaultMode": 0o400})
+    assert (path / "a").read_text() == "1"
+    assert (path / "b").read_bytes() == b"\xff"
+    assert stat.S_IMODE((path / "a").stat().st_mode) == 0o400
+
+
+async def test_items_choose_keys_paths_and_modes(harness: Harness) -> None:
+    harness.cluster.objects["configmaps", "c"] = {"data": {"a": "1", "b": "2"}}
+    path = await harness.mount(configMap={"name": "c", "items": [{"key": "a", "path": "d/x", "mode": 0o440}]})
+    assert (path / "d" / "x").read_text() == "1"
+    assert not (path / "b").exists()
+    message = await harness.fails(configMap={"name": "c", "items": [{"key": "z", "path": "z"}]})
+    assert message == 'MountVolume.SetUp failed for volume "v" : configmap references non-existent config key: z'
+
+
+async def test_a_missing_object_fails_unless_it_is_optional(harness: Harness) -> None:
+    assert await harness.fails(secret={"secretName": "s"}) == (
+        'MountVolume.SetUp failed for volume "v" : secrets "s" not found'
+    )
+    assert not list((await harness.mount(secret={"secretName": "s", "optional": True})).glob("[!.]*"))
+
+
+async def test_secrets_are_in_memory_and_follow_their_object(harness: Harness) -> None:
+    def secret(value: str) -> Object:
+        return {"data": {"k": base64.b64encode(value.encode()).decode()}}
+
+    harness.cluster.objects["secrets", "s"] = secret("old")
+    path = await harness.mount(secret={"secretName": "s"})
+    assert str(path) in mount_points()
+    harness.cluster.objects["secrets", "s"] = secret("new")
+    await harness.mount(secret={"secretName": "s"})
+    assert (path / "k").read_text() == "new"
+
+
+async def test_downward_api_shows_the_pod(harness: Harness) -> None:
+    obj = pod(container(resources={"limits": {"cpu": "2"}}), metadata={"labels": {"b": "2", "a": 'x"y'}})
+    path = await harness.mount(
+        obj,
+        downwardAPI={
+            "items": [
+                {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+                {"path": "cpu", "resourceFieldRef": {"containerName": "main", "resource": "limits.cpu"}},
+            ]
+        },
+    )
+    assert (path / "labels").read_text() == 'a="x\\"y"\nb="2"'
+    assert (path / "cpu").read_text() == "2"
+
+
+async def test_projected_puts_sources_side_by_side(harness: Harness) -> None:
+    harness.cluster.objects["configmaps", "c"] = {"data": {"ca.crt": "cert"}}
+    path = await harness.mount(
+        projected={
+            "sources": [
+                {"serviceAccountToken": {"path": "token", "audience": "me", "expirationSeconds": 600}},
+                {"configMap": {"name": "c"}},
+                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+            ]
+        }
+    )
+    assert {entry: (path / entry).read_text() for entry in ("token", "ca.crt", "namespace")} == {
+        "token": "token for me 600", "ca.crt": "cert", "namespace": "default"
+    }  # fmt: skip
+
+
+async def test_a_token_is_for_the_user_that_the_pod_runs_as(harness: Harness) -> None:
+    obj = pod(securityContext={"runAsUser": 1000})
+    path = await harness.mount(obj, projected={"sources": [{"serviceAccountToken": {"path": "token"}}]})
+    info = (path / "token").stat()
+    assert (info.st_uid, stat.S_IMODE(info.st_mode)) == (1000, 0o600)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "fits"),
+    [
+        ("", None, True), ("DirectoryOrCreate", None, True), ("FileOrCreate", None, True), ("Directory", None, False),
+        ("Directory", "folder", True), ("File", "folder", False), ("File", "file", True), ("Socket", "file", False),
+    ],
+)  # fmt: skip
+async def test_host_path_types(harness: Harness, tmp_path: Path, kind: str, make: str | None, fits: bool) -> None:
+    target = tmp_path / "target"
+    if make == "folder":
+        target.mkdir()
+    elif make == "file":
+        target.touch()
+    source = {"path": str(target), "type": kind}
+    if fits:
+        assert await harness.mount(hostPath=source) == target
+    else:
+        assert "hostPath type check failed" in await harness.fails(hostPath=source)
+
+
+async def test_a_claim_of_a_local_volume(harness: Harness, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    harness.cluster.objects["persistentvolumeclaims", "c"] = {
+        "metadata": {"uid": "claim"}, "spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}
+    }  # fmt: skip
+    volume: Object = {"spec": {"claimRef": {"uid": "claim"}, "local": {"path": str(tmp_path / "disk")}}}
+    harness.cluster.objects["persistentvolumes", "pv"] = volume
+    assert await harness.mount(persistentVolumeClaim={"claimName": "c"}) == tmp_path / "disk"
+    volume["spec"]["claimRef"]["uid"] = "another"
+    assert "bound to another claim" in await harness.fails(persistentVolumeClaim={"claimName": "c"})
+    volume["spec"] = {"claimRef": {"uid": "claim"}, "nfs": {}}
+    assert "nfs is not supported" in await harness.fails(persistentVolumeClaim={"claimName": "c"})
+
+
+async def test_an_unsupported_type_is_refused_by_name(harness: Harness) -> None:
+    assert "volume type nfs is not supported" in await harness.fails(nfs={"server": "x", "path": "/"})
+    assert "clusterTrustBundle" in await harness.fails(projected={"sources": [{"clusterTrustBundle": {"path": "x"}}]})
