@@ -26,19 +26,20 @@ def shape_of(value: Any, type_: Type) -> Hashable:
 
 
 def _walk(value: Any, type_: Type, shape: list[Hashable]) -> None:
-    if type_.form == "leaf":
+    form = type_.form
+    if form == "leaf":
         shape.append(_LEAF)
     elif value.__class__ is dict:
         shape.append(len(value))
         shape.extend(value)
-        if type_.form == "struct":
+        if form == "struct":
             _walk_struct(value, type_, shape)
         else:
             _walk_map(value, type_.element or ANY, shape)
         shape.append(_END)
-    elif type_.form == "keyed":
+    elif form == "keyed":
         _walk_keyed(value, type_, shape)
-    elif type_.form == "set":
+    elif form == "set":
         shape.append(len(value))
         shape.extend([type_.step(item) for item in value])
     else:
@@ -50,10 +51,14 @@ def _walk_struct(value: dict[str, Any], type_: Type, shape: list[Hashable]) -> N
     for key, child in value.items():
         if child.__class__ is dict or child.__class__ is list:
             shape.append(key)
-            if child:
-                _walk(child, field(key) or ANY, shape)
-            else:
+            if not child:
                 shape.append(_EMPTY_MAP if child.__class__ is dict else _EMPTY_LIST)
+                continue
+            below = field(key) or ANY
+            if below.form == "leaf":
+                shape.append(_LEAF)
+            else:
+                _walk(child, below, shape)
 
 
 def _walk_map(value: dict[str, Any], element: Type, shape: list[Hashable]) -> None:
