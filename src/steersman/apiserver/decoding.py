@@ -55,14 +55,15 @@ class Parsed:
     value: Any
     suspect: bytes = b""
     """The JSON text, where it may have a key twice."""
-    strict: Sequence[str] = ()
-    """What strict validation says of a YAML body's own text: keys that are twice in it."""
+    duplicates: Sequence[yamlbody.Duplicate] = ()
+    """Keys that are twice in a YAML body."""
 
     def strict_errors(self, unknown: list[str]) -> list[str]:
         """All unknown and duplicate fields, in upstream's words."""
         if self.suspect:
             return strictness.strict_errors(self.suspect, unknown)
-        found = [*self.strict, *map(strictness.unknown_field, dict.fromkeys(unknown))]
+        found = [yamlbody.strict_error(self.duplicates)] if self.duplicates else []
+        found += map(strictness.unknown_field, dict.fromkeys(unknown))
         return found[: strictness.MAX_STRICT_ERRORS]
 
 
@@ -75,6 +76,22 @@ def private_copy(value: Any) -> Any:
     return value
 
 
+def private_object(obj: Object) -> Object:
+    """A deep copy of an API object but for its managed fields, whose entries nobody ever changes."""
+    entries = (obj.get("metadata") or {}).get("managedFields")
+    if not entries:
+        copy: Object = private_copy(obj)
+        return copy
+    bare = {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
+    copy = private_copy(bare)
+    copy["metadata"]["managedFields"] = entries
+    return copy
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("metadata"), dict)
+
+
 _CONTAINERS = frozenset({dict, list, tuple})
 
 
@@ -82,16 +99,17 @@ def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool,
     """The body as JSON values. Raises ``BadRequest``; ``what`` is the kind it should be, of ``api_version``."""
     request = call.request
     if request.content is not None:
-        return Parsed(private_copy(request.content))
+        content = request.content
+        return Parsed(private_object(content) if _is_object(content) else private_copy(content))
     body = request.body
     if media_type == PROTOBUF:
         return Parsed(_parse_protobuf(body, api_version, what))
     if media_type != JSON:
         try:
-            value, strict = yamlbody.load(body)
+            value, duplicates = yamlbody.load(body)
         except yamlbody.YAMLError as error:
             raise _unrecognized(what, str(error), body) from error
-        return Parsed(value, strict=strict if find_duplicates else ())
+        return Parsed(value, duplicates=duplicates if find_duplicates else ())
     try:
         value = _decoder.decode(body)
     except RecursionError as error:

@@ -11,6 +11,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.meta.selectors import FieldSelector
 from steersman.schema.kind import Kind
+from steersman.schema.managedfields.typed import Type, type_of
 from steersman.schema.structural import Structure, compiled
 
 
@@ -71,6 +72,11 @@ class Served:
     @cached_property
     def structure(self) -> Structure:
         return compiled(self.kind.definition)
+
+    @cached_property
+    def fields_type(self) -> Type:
+        """As managed fields see it."""
+        return type_of(self.kind.definition)
 
     @cached_property
     def fields(self) -> Mapping[str, FieldReader]:

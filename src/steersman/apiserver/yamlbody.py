@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -17,12 +18,29 @@ class YAMLError(Exception):
     """Not YAML, or YAML that is no JSON: the message says where."""
 
 
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A key that its mapping has twice, where it comes again."""
+
+    key: str
+    line: int
+
+    @property
+    def text(self) -> str:
+        return f'line {self.line}: key "{self.key}" already set in map'
+
+
+def strict_error(duplicates: Sequence[Duplicate]) -> str:
+    """As strict decoding reports them."""
+    return "\n".join(["yaml: unmarshal errors:", *(f"  {duplicate.text}" for duplicate in duplicates)])
+
+
 class _Loader(yaml.CSafeLoader):
     """Scalars as go-yaml reads them, without timestamps; remembers keys that occur twice."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
-        self.duplicates: list[str] = []
+        self.duplicates: list[Duplicate] = []
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -30,8 +48,7 @@ class _Loader(yaml.CSafeLoader):
             key = getattr(key_node, "value", None)
             if isinstance(key, str):
                 if key in seen:
-                    line = key_node.start_mark.line + 1
-                    self.duplicates.append(f'line {line}: key "{key}" already set in map')
+                    self.duplicates.append(Duplicate(key, key_node.start_mark.line + 1))
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -64,8 +81,8 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
-def load(body: bytes) -> tuple[Any, list[str]]:
-    """The first document, and what strict decoding has against keys that occur twice. Raises ``YAMLError``."""
+def load(body: bytes) -> tuple[Any, list[Duplicate]]:
+    """The first document and the keys that occur twice in one of its mappings. Raises ``YAMLError``."""
     loader = None
     try:
         loader = _Loader(body)
@@ -80,8 +97,7 @@ def load(body: bytes) -> tuple[Any, list[str]]:
         if loader is not None:
             loader.dispose()
     budget = [MAX_NODES]
-    strict = ["\n  ".join(["yaml: unmarshal errors:", *duplicates])] if duplicates else []
-    return _as_json(value, budget, 0), strict
+    return _as_json(value, budget, 0), duplicates
 
 
 def _as_go(error: yaml.MarkedYAMLError) -> str:

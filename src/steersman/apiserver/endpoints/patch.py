@@ -1,4 +1,4 @@
-"""PATCH of an object or of its status: JSON patch, JSON merge patch, strategic merge patch."""
+"""PATCH of an object or of a part of it: JSON patch, JSON merge patch, strategic merge patch; ``apply.py`` has the fourth."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import msgspec
 from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
-from steersman.apiserver.decoding import Expected, Parsed, json_error, may_have_duplicates, mismatch, private_copy
+from steersman.apiserver.decoding import Expected, Parsed, json_error, may_have_duplicates, mismatch, private_object
 from steersman.apiserver.endpoints.api import Endpoint, expected_kind
+from steersman.apiserver.endpoints.apply import APPLY_PATCH, apply
 from steersman.apiserver.negotiation import unsupported
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
@@ -26,7 +27,8 @@ from steersman.schema.structural import strict_decoding_error
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
+_ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
+_ACCEPTED_WITHOUT_STRATEGIC_MERGE = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
 
 Patch = Callable[[Object], Object]
 _decoder = msgspec.json.Decoder()
@@ -39,7 +41,8 @@ def patching(strategy: Strategy) -> Endpoint:
     async def patch(api: API, served: Served, call: Call) -> Response:
         respond.wanted(call, served)
         definition = served.kind.definition if served.has_strategic_merge else ""
-        check_media_type(call, definition)
+        if check_media_type(call, definition) == APPLY_PATCH:
+            return await apply(api, served, call, strategy)
         options = write_options(call, "PatchOptions")
         body = mechanism(call, options, definition)
         transform = patched(served, call, body, options, expected_kind(api, served))
@@ -61,7 +64,7 @@ def patched(served: Served, call: Call, patch: Mechanism, options: WriteOptions,
             raise _invalid_patch(result, mismatch(kind["apiVersion"], kind["kind"], expected))
         unknown: list[str] = []
         try:
-            new: Object = private_copy(served.structure.decode(result, unknown))
+            new: Object = private_object(served.structure.decode(result, unknown))
         except BadRequest as error:
             raise _invalid_patch(result, error.message) from error
         check_strictly(call, options, patch, result, unknown)
@@ -90,7 +93,7 @@ def _invalid_patch(result: Object, why: str) -> Invalid:
 def check_media_type(call: Call, definition: str) -> str:
     """The kind of patch. Raises ``UnsupportedMediaType``."""
     media_type = call.header("content-type").partition(";")[0].strip().lower()
-    accepted = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH) if definition else (JSON_PATCH, MERGE_PATCH)
+    accepted = _ACCEPTED if definition else _ACCEPTED_WITHOUT_STRATEGIC_MERGE
     if media_type not in accepted:
         raise unsupported(accepted)
     return media_type
@@ -108,7 +111,7 @@ class Mechanism:
 
 
 def mechanism(call: Call, options: WriteOptions, definition: str) -> Mechanism:
-    """What the body does to an object. ``definition`` directs strategic merge patches; empty where there are none.
+    """What the body does to an object, of the types other than apply. ``definition`` directs strategic merge patches; empty where there are none.
 
     Raises ``UnsupportedMediaType``, ``BadRequest`` and ``Invalid``.
     """
