@@ -167,4 +167,7 @@ def describe_exit(code: int) -> str:
     """``exit code 1`` or ``killed by SIGKILL``."""
     if code >= 0:
         return f"exit code {code}"
-    return f"killed by {signal.Signals(-code).name}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
