@@ -92,7 +92,7 @@ async def test_no_object_is_an_empty_one(client: Client, headers: dict[str, str]
     [
         (b"a: b: c", "yaml: mapping values are not allowed in this context"),
         (b"a: 1\nb: [\n", "yaml: line 2: did not find expected node content"),
-        (b"a: .nan", "json: unsupported value: nan"),
+        (b"a: .nan", "json: unsupported value: NaN"),
     ],
 )
 async def test_malformed_yaml_says_where(client: Client, body: bytes, text: str) -> None:
@@ -110,8 +110,56 @@ async def test_yaml_scalars_are_go_yamls(client: Client) -> None:
     assert "cannot unmarshal number into Go struct field ServiceSpec.spec.sessionAffinity" in answer.content["message"]
 
 
+async def test_merge_keys_aliases_and_tags(client: Client) -> None:
+    body = b"""
+defaults: &defaults {a: "1", b: "2"}
+metadata: {name: &name c}
+data:
+  <<: [*defaults, {b: "3", d: "4"}]
+  a: "0"
+  name: *name
+  number: !!str 12
+  1: one
+  true: "yes"
+"""
+    answer = await client.request("POST", PATH, headers=YAML, body=body)
+    expected = {"a": "0", "b": "2", "d": "4", "name": "c", "number": "12", "1": "one", "true": "yes"}
+    assert (answer.status, answer.content["data"]) == (201, expected)
+
+
+async def test_hostile_yaml_is_refused_quickly(client: Client) -> None:
+    """Deep documents once exhausted the interpreter's stack."""
+    deep = (b"[", b"{", b"- ", b"? ", b"{a: ")
+    for body in (
+        *(piece * (3_000_000 // len(piece)) for piece in deep),
+        b"".join(b" " * n + b"a:\n" for n in range(2000)),
+    ):
+        answer = await client.request("POST", PATH, headers=YAML, body=body)
+        assert "yaml: exceeded max depth" in answer.content["message"]
+    for body in (b"a: 1\n" * 600_000, b"- 1\n" * 700_000):
+        began_s = time.perf_counter()
+        answer = await client.request("POST", PATH, headers=YAML, body=body)
+        assert "yaml: document is too large" in answer.content["message"]
+        assert time.perf_counter() - began_s < 2
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"a: *b", "yaml: unknown anchor 'b' referenced"),
+        (b"a: &a [*a]", "yaml: anchor 'a' value contains itself"),
+        (b"? [a]\n: b", "unsupported map key of type: []interface {}"),
+        (b"<<: 1", "yaml: map merge requires map or sequence of maps as the value"),
+        (b"a: !!int x", "yaml: cannot decode !!str `x` as a !!int"),
+    ],
+)
+async def test_yaml_that_is_no_json(client: Client, body: bytes, text: str) -> None:
+    answer = await client.request("POST", PATH, headers=YAML, body=body)
+    assert (answer.status, text in answer.content["message"]) == (400, True)
+
+
 async def test_keys_that_are_twice_in_yaml(client: Client) -> None:
-    body = b"metadata: {name: a}\ndata:\n  a: x\n  a: y\nnonsense: 1\n"
+    body = b"metadata: {name: a}\ndata:\n  a: b\n  a: c\nnonsense: 1\n"
     answer = await client.request("POST", PATH, headers=YAML, query={"fieldValidation": "Strict"}, body=body)
     assert (answer.status, answer.content["message"]) == (
         400,

@@ -183,6 +183,8 @@ class HTTPServer:
             body = b"400 Bad Request"
             transport.write(_head(400, _PLAIN_HEADERS, f"content-length: {len(body)}\r\n") + body)
             return _CLOSE
+        except ConnectionError:
+            return _CLOSE
         if wanted is None:
             _write_head(transport, 408, {"content-length": "0", "connection": "close"})
             return _CLOSE

@@ -1,17 +1,25 @@
-"""YAML bodies as JSON values, by the rules of upstream's YAML to JSON conversion: JSON's types, no timestamps, bounded."""
+"""YAML bodies as JSON values, by the rules of upstream's YAML to JSON conversion, and back.
+
+Documents are built from libyaml's events with a stack of our own: nothing recurses, so that no document, however deep, can
+exhaust the interpreter's stack, and reading stops where a bound is passed.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from yaml._yaml import CParser
+
+from steersman.apiserver.yamlscalars import ScalarError, resolve
+from steersman.meta.quoting import quoted
 
 MAX_DEPTH = 150
-MAX_NODES = 400_000
+MAX_NODES = 200_000
 """Values in one document, aliases counted each time they are used: what keeps "billion laughs" small."""
+_MERGE = "<<"
 
 
 class YAMLError(Exception):
@@ -27,7 +35,7 @@ class Duplicate:
 
     @property
     def text(self) -> str:
-        return f'line {self.line}: key "{self.key}" already set in map'
+        return f"line {self.line}: key {quoted(self.key)} already set in map"
 
 
 def strict_error(duplicates: Sequence[Duplicate]) -> str:
@@ -35,69 +43,178 @@ def strict_error(duplicates: Sequence[Duplicate]) -> str:
     return "\n".join(["yaml: unmarshal errors:", *(f"  {duplicate.text}" for duplicate in duplicates)])
 
 
-class _Loader(yaml.CSafeLoader):
-    """Scalars as go-yaml reads them, without timestamps; remembers keys that occur twice."""
-
-    def __init__(self, stream: Any) -> None:
-        super().__init__(stream)
-        self.duplicates: list[Duplicate] = []
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            key = getattr(key_node, "value", None)
-            if isinstance(key, str):
-                if key in seen:
-                    self.duplicates.append(Duplicate(key, key_node.start_mark.line + 1))
-                seen.add(key)
-        return super().construct_mapping(node, deep)
-
-    def construct_yaml_int(self, node: Any) -> Any:
-        """Go's integer literals: a leading 0 is octal; what has no such digits or is too big is a float."""
-        text = node.value.replace("_", "")
-        digits = text.lstrip("+-")
-        try:
-            value = int(digits, 8 if digits.isdigit() and digits.startswith("0") and digits != "0" else 0)
-        except ValueError:
-            return float(text)
-        if value >= 1 << 64:
-            return float(text)
-        return -value if text.startswith("-") else value
-
-
-_SHOWN_WHOLE = 1e21
-"""Whole numbers below are written without a fraction on the way through JSON."""
-_OURS = ("timestamp", "int", "float", "value")
-_INT = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9][0-9_]*)$")
-_FLOAT = re.compile(
-    r"[-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
-)
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _OURS]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-
-
 def load(body: bytes) -> tuple[Any, list[Duplicate]]:
     """The first document and the keys that occur twice in one of its mappings. Raises ``YAMLError``."""
-    loader = None
+    parser: Any = None
+    builder = _Builder()
     try:
-        loader = _Loader(body)
-        value = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
-        duplicates = loader.duplicates
+        parser = CParser(body)
+        return builder.first_document(parser), builder.duplicates
     except yaml.MarkedYAMLError as error:
         raise YAMLError(_as_go(error)) from error
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
-        text = str(error) or type(error).__name__
-        raise YAMLError(f"yaml: {' '.join(text.split())}") from error
+    except ScalarError as error:
+        text = str(error)
+        raise YAMLError(text if text.startswith("json: ") else f"yaml: {text}") from error
+    except yaml.YAMLError as error:
+        raise YAMLError(f"yaml: {' '.join(str(error).split())}") from error
     finally:
-        if loader is not None:
-            loader.dispose()
-    budget = [MAX_NODES]
-    return _as_json(value, budget, 0), duplicates
+        if parser is not None:
+            parser.dispose()
+
+
+@dataclass(slots=True)
+class _Node:
+    """A value with the number of values in it."""
+
+    value: Any
+    size: int = 1
+
+
+_UNFINISHED = _Node(None)
+
+
+class _Collection:
+    """A sequence or mapping whose end has not come."""
+
+    __slots__ = ("anchor", "has_key", "key", "key_line", "merged", "size", "value")
+
+    def __init__(self, value: dict[str, Any] | list[Any], anchor: str | None) -> None:
+        self.value = value
+        self.anchor = anchor
+        self.size = 1
+        self.has_key = False
+        self.key = ""
+        self.key_line = 0
+        self.merged: list[dict[str, Any]] = []
+
+
+class _Builder:
+    """Makes values of events."""
+
+    def __init__(self) -> None:
+        self.duplicates: list[Duplicate] = []
+        self._anchors: dict[str, _Node] = {}
+        self._open: list[_Collection] = []
+        self._size = 0
+
+    def first_document(self, parser: Any) -> Any:
+        """None where there is none. Raises ``YAMLError`` and what the parser raises."""
+        while True:
+            event = parser.get_event()
+            node: _Node
+            match event:
+                case yaml.ScalarEvent():
+                    node = self._scalar(event)
+                case yaml.AliasEvent():
+                    node = self._alias(event)
+                case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                    self._begin(event)
+                    continue
+                case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                    node = self._end()
+                case yaml.StreamEndEvent():
+                    return None
+                case _:
+                    continue
+            if not self._open:
+                return node.value
+            self._put(node, event)
+
+    def _scalar(self, event: Any) -> _Node:
+        owner = self._open[-1] if self._open else None
+        is_plain = bool(event.implicit[0])
+        is_key = owner is not None and isinstance(owner.value, dict) and not owner.has_key
+        if is_key and is_plain and event.value == _MERGE:
+            value: Any = _MERGE_KEY
+        else:
+            value = resolve(event.value, event.tag, is_plain=is_plain)
+        self._count(1)
+        node = _Node(value)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _alias(self, event: Any) -> _Node:
+        node = self._anchors.get(event.anchor)
+        if node is None:
+            raise YAMLError(f"yaml: unknown anchor '{event.anchor}' referenced")
+        if node is _UNFINISHED:
+            raise YAMLError(f"yaml: anchor '{event.anchor}' value contains itself")
+        self._count(node.size)
+        return node
+
+    def _begin(self, event: Any) -> None:
+        if len(self._open) >= MAX_DEPTH:
+            raise YAMLError("yaml: exceeded max depth")
+        self._count(1)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = _UNFINISHED
+        self._open.append(_Collection({} if isinstance(event, yaml.MappingStartEvent) else [], event.anchor))
+
+    def _end(self) -> _Node:
+        collection = self._open.pop()
+        value = collection.value
+        if isinstance(value, dict):
+            for merged in collection.merged:
+                for key, child in merged.items():
+                    value.setdefault(key, child)
+        node = _Node(value, collection.size)
+        if collection.anchor is not None:
+            self._anchors[collection.anchor] = node
+        return node
+
+    def _put(self, node: _Node, event: Any) -> None:
+        """Into the innermost open collection: an element, a key, or the value of the key before."""
+        owner = self._open[-1]
+        owner.size += node.size
+        if isinstance(owner.value, list):
+            owner.value.append(node.value)
+        elif not owner.has_key:
+            owner.key = _key(node.value)
+            owner.key_line = event.start_mark.line + 1
+            owner.has_key = True
+        else:
+            owner.has_key = False
+            if owner.key is _MERGE_KEY:
+                owner.merged += _merged(node.value)
+                return
+            if owner.key in owner.value:
+                self.duplicates.append(Duplicate(owner.key, owner.key_line))
+            owner.value[owner.key] = node.value
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > MAX_NODES:
+            raise YAMLError("yaml: document contains excessive aliasing" if size > 1 else "yaml: document is too large")
+
+
+class _MergeKey(str):
+    """``<<``, plain, in a key's place."""
+
+    __slots__ = ()
+
+
+_MERGE_KEY = _MergeKey(_MERGE)
+
+
+def _merged(value: Any) -> list[dict[str, Any]]:
+    """The mappings that a merge key names, the first of which wins. Raises ``YAMLError``."""
+    found = value if isinstance(value, list) else [value]
+    if not all(isinstance(entry, dict) for entry in found):
+        raise YAMLError("yaml: map merge requires map or sequence of maps as the value")
+    return found
+
+
+def _key(key: Any) -> str:
+    """As the name of a JSON member. Raises ``YAMLError``."""
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, int | float):
+        return str(key)
+    kind = "nil" if key is None else "map[interface {}]interface {}" if isinstance(key, dict) else "[]interface {}"
+    raise YAMLError(f"unsupported map key of type: {kind}")
 
 
 def _as_go(error: yaml.MarkedYAMLError) -> str:
@@ -130,32 +247,3 @@ class _Dumper(yaml.CSafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
-
-
-def _as_json(value: Any, budget: list[int], depth: int) -> Any:
-    budget[0] -= 1
-    if budget[0] < 0:
-        raise YAMLError("yaml: document contains excessive aliasing")
-    if depth > MAX_DEPTH:
-        raise YAMLError("yaml: exceeded max depth")
-    if isinstance(value, dict):
-        return {_key(key): _as_json(child, budget, depth + 1) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_as_json(child, budget, depth + 1) for child in value]
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float) and value == value and value not in (float("inf"), float("-inf")):
-        return int(value) if value.is_integer() and abs(value) < _SHOWN_WHOLE else value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    raise YAMLError(f"json: unsupported value: {value}")
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, str):
-        return key
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    if isinstance(key, int | float):
-        return str(key)
-    raise YAMLError(f"unsupported map key {key!r}")

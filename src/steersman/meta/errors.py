@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from steersman.meta.quoting import quoted
 from steersman.meta.resources import Resource
 
 FieldErrorType = Literal[
@@ -68,7 +69,7 @@ def render_value(value: Any) -> str:
     """A bad value as upstream shows it: strings quoted, numbers and booleans bare, the rest as JSON."""
     if value is None:
         return "null"
-    return msgspec.json.encode(value).decode()
+    return quoted(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def required(field: str, detail: str = "") -> FieldError:
@@ -174,7 +175,7 @@ class Forbidden(APIError):
     @classmethod
     def of(cls, resource: Resource, name: str, why: str) -> Forbidden:
         """``pods "a" is forbidden: <why>``."""
-        subject = f'{resource.group_resource} "{name}"' if name else resource.group_resource
+        subject = f"{resource.group_resource} {quoted(name)}" if name else resource.group_resource
         return cls(f"{subject} is forbidden: {why}", details=_details(resource, name))
 
 
@@ -185,7 +186,7 @@ class NotFound(APIError):
 
     @classmethod
     def of(cls, resource: Resource, name: str) -> NotFound:
-        return cls(f'{resource.group_resource} "{name}" not found', details=_details(resource, name))
+        return cls(f"{resource.group_resource} {quoted(name)} not found", details=_details(resource, name))
 
     @classmethod
     def path(cls) -> NotFound:
@@ -218,7 +219,7 @@ class AlreadyExists(APIError):
 
     @classmethod
     def of(cls, resource: Resource, name: str) -> AlreadyExists:
-        return cls(f'{resource.group_resource} "{name}" already exists', details=_details(resource, name))
+        return cls(f"{resource.group_resource} {quoted(name)} already exists", details=_details(resource, name))
 
 
 class Conflict(APIError):
@@ -230,7 +231,7 @@ class Conflict(APIError):
     def of(cls, resource: Resource, name: str, why: str) -> Conflict:
         """``Operation cannot be fulfilled on pods "a": <why>``."""
         return cls(
-            f'Operation cannot be fulfilled on {resource.group_resource} "{name}": {why}',
+            f"Operation cannot be fulfilled on {resource.group_resource} {quoted(name)}: {why}",
             details=_details(resource, name),
         )
 
@@ -284,7 +285,7 @@ class Invalid(APIError):
             details["group"] = group
         details["kind"] = kind
         details["causes"] = [{"reason": error.type, "message": error.body, "field": error.field} for error in errors]
-        return cls(f'{qualified} "{name}" is invalid: {text}', details=details)
+        return cls(f"{qualified} {quoted(name)} is invalid: {text}", details=details)
 
 
 class TooManyRequests(APIError):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from steersman.meta.quoting import quoted
+
 MAX_STRICT_ERRORS = 100
 """Unknown and duplicate fields that are reported of one object (as upstream bounds them)."""
 
@@ -22,7 +24,7 @@ class _Found(Exception):
 
 def unknown_field(path: str) -> str:
     """Quoted, because a client chose the name and it travels in a header."""
-    return f"unknown field {json.dumps(path, ensure_ascii=False)}"
+    return f"unknown field {quoted(path)}"
 
 
 def has_duplicates(body: bytes) -> bool:
@@ -57,7 +59,7 @@ def _walk(value: Any, path: str, unknown: frozenset[str], errors: dict[str, None
                 errors[unknown_field(below)] = None
                 continue
             if key in seen:
-                errors[f"duplicate field {json.dumps(below, ensure_ascii=False)}"] = None
+                errors[f"duplicate field {quoted(below)}"] = None
             seen.add(key)
             _walk(child, below, unknown, errors)
     elif isinstance(value, list):

@@ -6,7 +6,6 @@ Source: "User impersonation" in the Kubernetes documentation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from json import dumps
 from urllib.parse import unquote
 
 from steersman.apiserver.authn.api import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
@@ -15,6 +14,7 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
 from steersman.apiserver.filters.authorization import forbidden
 from steersman.meta.errors import BadRequest
+from steersman.meta.quoting import quoted
 from steersman.meta.wire import Response
 
 _USER = "impersonate-user"
@@ -61,11 +61,11 @@ def _wanted(call: Call) -> User:
 
 def _as_go(uid: str, groups: Sequence[str], extra: Mapping[str, Sequence[str]]) -> str:
     """A user without a name, as Go shows its value."""
-    quoted = {key: ", ".join(map(dumps, values)) for key, values in extra.items()}
-    listed = ", ".join(f"{dumps(key)}:[]string{{{values}}}" for key, values in sorted(quoted.items()))
-    shown_groups = f"[]string{{{', '.join(map(dumps, groups))}}}" if groups else "[]string(nil)"
+    texts = {key: ", ".join(map(quoted, values)) for key, values in extra.items()}
+    listed = ", ".join(f"{quoted(key)}:[]string{{{values}}}" for key, values in sorted(texts.items()))
+    shown_groups = f"[]string{{{', '.join(map(quoted, groups))}}}" if groups else "[]string(nil)"
     shown_extra = f"map[string][]string{{{listed}}}" if extra else "map[string][]string(nil)"
-    return f'&user.DefaultInfo{{Name:"", UID:{dumps(uid)}, Groups:{shown_groups}, Extra:{shown_extra}}}'
+    return f'&user.DefaultInfo{{Name:"", UID:{quoted(uid)}, Groups:{shown_groups}, Extra:{shown_extra}}}'
 
 
 def _questions(user: User, wanted: User) -> Iterator[Attributes]:
