@@ -60,6 +60,7 @@ from steersman.meta.wire import Request, Response
 from steersman.schema.groups import REGISTRY
 from steersman.schema.registry import Registry
 from steersman.store.api import Store, StoreUnavailable
+from steersman.store.compaction import Compactor
 from steersman.store.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class APIServer:
         self._tasks.spawn(self._deadlines.run(), name="deadlines")
         self._tasks.spawn(self._watches.run(), name="watch-timer")
         self._customs.start()
+        self._tasks.spawn(Compactor(self._store, clock=self._clock).run(), name="compaction")
         await repair(self.reader, self._clusterips, self._nodeports)
         await bootstrap(
             self.client,

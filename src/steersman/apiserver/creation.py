@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steersman.apiserver import objectmeta
+from steersman.apiserver import objectmeta, ownership
 from steersman.apiserver.admission.api import AdmissionRequest
 from steersman.apiserver.api import API, Reservation
 from steersman.apiserver.call import Call
@@ -26,9 +26,17 @@ class VersionSetOnCreate(APIError):
 
 
 async def create_object(
-    api: API, served: Served, call: Call, obj: Object, options: WriteOptions, *, name: str = ""
+    api: API,
+    served: Served,
+    call: Call,
+    obj: Object,
+    options: WriteOptions,
+    *,
+    name: str = "",
+    has_managed_fields: bool = False,
 ) -> Entity:
     """Default, admit, validate and commit ``obj``, which is the caller's own; ``name`` is that of the URL for a PUT.
+    ``has_managed_fields`` where they are up to date already (server-side apply).
 
     Raises ``AlreadyExists``, ``Invalid``, ``BadRequest`` and whatever admission refuses with.
     """
@@ -40,6 +48,10 @@ async def create_object(
     objectmeta.match_namespace(metadata, namespace, kind)
     objectmeta.deduplicate_owner_references(metadata, call)
     kind.default(obj)
+    if not has_managed_fields:
+        obj = ownership.updated(api, served, call, None, obj, options)
+        metadata = obj["metadata"]
+    managed_fields = metadata.get("managedFields")
     own_name = metadata.get("name") or ""
     request = AdmissionRequest(
         operation="CREATE",
@@ -56,6 +68,7 @@ async def create_object(
     )
     if await api.admission.mutate(request):
         obj = _own_copy(request.obj or obj)
+        ownership.after_admission(call, obj, managed_fields)
         kind.default(obj)
     attempts = NAME_ATTEMPTS if not own_name and obj["metadata"].get("generateName") else 1
     for attempt in range(attempts):

@@ -38,6 +38,8 @@ class Expected:
     structure: Callable[[], ObjectStructure]
     is_registered: Callable[[str, str], bool]
     is_custom: bool = False
+    also_accepted: Sequence[str] = ()
+    """Other apiVersions whose bodies have the same shape and are taken as this one."""
 
     @property
     def api_version(self) -> str:
@@ -51,7 +53,7 @@ class Parsed:
     value: Any
     suspect: bytes = b""
     """The JSON text, where it may have a key twice."""
-    duplicates: Sequence[str] = ()
+    duplicates: Sequence[yamlbody.Duplicate] = ()
     """Keys that are twice in a YAML body."""
 
     def strict_errors(self, unknown: list[str]) -> list[str]:
@@ -59,7 +61,7 @@ class Parsed:
         if self.suspect:
             return strictness.strict_errors(self.suspect, unknown)
         found = [f'unknown field "{path}"' for path in dict.fromkeys(unknown)]
-        found += [f'duplicate field "{name}"' for name in self.duplicates]
+        found += [f'duplicate field "{duplicate.key}"' for duplicate in self.duplicates]
         return found[: strictness.MAX_STRICT_ERRORS]
 
 
@@ -72,6 +74,22 @@ def private_copy(value: Any) -> Any:
     return value
 
 
+def private_object(obj: Object) -> Object:
+    """A deep copy of an API object but for its managed fields, whose entries nobody ever changes."""
+    entries = (obj.get("metadata") or {}).get("managedFields")
+    if not entries:
+        copy: Object = private_copy(obj)
+        return copy
+    bare = {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
+    copy = private_copy(bare)
+    copy["metadata"]["managedFields"] = entries
+    return copy
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("metadata"), dict)
+
+
 _CONTAINERS = frozenset({dict, list, tuple})
 
 
@@ -79,7 +97,8 @@ def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool,
     """The body as JSON values. Raises ``BadRequest``; ``what`` is the kind it should be, of ``api_version``."""
     request = call.request
     if request.content is not None:
-        return Parsed(private_copy(request.content))
+        content = request.content
+        return Parsed(private_object(content) if _is_object(content) else private_copy(content))
     body = request.body
     if media_type == PROTOBUF:
         return Parsed(_parse_protobuf(body, api_version, what))
@@ -158,7 +177,7 @@ def _check_kind(value: Mapping[str, Any], expected: Expected) -> None:
             "error: json: cannot unmarshal into Go struct field .apiVersion of type string"
         )
     version = api_version or expected.api_version
-    if (not kind or kind == expected.kind) and version == expected.api_version:
+    if (not kind or kind == expected.kind) and (version == expected.api_version or version in expected.also_accepted):
         return
     if expected.is_custom and version == expected.api_version:
         raise Invalid.of(

@@ -14,6 +14,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.meta.selectors import FieldSelector
 from steersman.schema.kind import Kind
+from steersman.schema.managedfields.typed import Type, type_of
 from steersman.schema.structural import compiled
 
 
@@ -96,6 +97,11 @@ class Served:
     @cached_property
     def structure(self) -> ObjectStructure:
         return compiled(self.kind.definition)
+
+    @cached_property
+    def fields_type(self) -> Type:
+        """As managed fields see it."""
+        return type_of(self.kind.definition)
 
     @cached_property
     def fields(self) -> Mapping[str, FieldReader]:

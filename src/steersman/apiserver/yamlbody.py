@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -16,12 +17,29 @@ class YAMLError(Exception):
     """Not YAML, or YAML that is no JSON: the message says where."""
 
 
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A key that its mapping has twice, where it comes again."""
+
+    key: str
+    line: int
+
+    @property
+    def text(self) -> str:
+        return f'line {self.line}: key "{self.key}" already set in map'
+
+
+def strict_error(duplicates: Sequence[Duplicate]) -> str:
+    """As strict decoding reports them."""
+    return "\n".join(["yaml: unmarshal errors:", *(f"  {duplicate.text}" for duplicate in duplicates)])
+
+
 class _Loader(yaml.CSafeLoader):
     """JSON's scalar types only; remembers keys that occur twice."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
-        self.duplicates: list[str] = []
+        self.duplicates: list[Duplicate] = []
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -29,7 +47,7 @@ class _Loader(yaml.CSafeLoader):
             key = getattr(key_node, "value", None)
             if isinstance(key, str):
                 if key in seen:
-                    self.duplicates.append(key)
+                    self.duplicates.append(Duplicate(key, key_node.start_mark.line + 1))
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -40,7 +58,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def load(body: bytes) -> tuple[Any, list[str]]:
+def load(body: bytes) -> tuple[Any, list[Duplicate]]:
     """The document and the keys that occur twice in one of its mappings. Raises ``YAMLError``."""
     loader = None
     try:

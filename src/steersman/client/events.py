@@ -77,7 +77,7 @@ class EventRecorder:
         self._clock = clock
         self._component = component
         self._source = {"component": component, "host": host} if host else {"component": component}
-        self._instance = host or component
+        self._instance = host
         self._queue: deque[_Occurrence] = deque()
         self._arrived = asyncio.Event()
         self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()

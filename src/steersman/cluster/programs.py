@@ -159,6 +159,8 @@ def _simulated_nodes(config: ClusterConfig, layout: Layout) -> ProgramSpec:
         "simulated-nodes",
         f"--kubeconfig={layout.kubeconfig('simulated-nodes')}",
         f"--count={config.simulated_nodes}",
+        # Where they are all there is, pods are meant for them.
+        "--tainted" if config.nodes else "--untainted",
         f"--v={config.verbosity}",
     )
     return ProgramSpec(name="simulated-nodes", argv=argv, log=layout.logs / "simulated-nodes.log", order=2)

@@ -153,3 +153,10 @@ class Kind:
         if not self.list_kind:
             return f"{self.definition}List"
         return f"{self.definition.rpartition('.')[0]}.{self.list_kind}"
+
+    def subresource(self, name: str) -> Subresource:
+        """Raises ``KeyError``."""
+        for subresource in self.subresources:
+            if subresource.name == name:
+                return subresource
+        raise KeyError(name)

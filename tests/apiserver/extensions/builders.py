@@ -24,7 +24,11 @@ SCHEMA: Object = {
         },
         "status": {
             "type": "object",
-            "properties": {"replicas": {"type": "integer"}, "selector": {"type": "string"}, "phase": {"type": "string"}},
+            "properties": {
+                "replicas": {"type": "integer"},
+                "selector": {"type": "string"},
+                "phase": {"type": "string"},
+            },
         },
     },
 }
@@ -40,7 +44,9 @@ def version(name: str = "v1", *, storage: bool = True, schema: Object | None = N
     }
 
 
-def definition(*versions: Object, scope: str = "Namespaced", plural: str = "widgets", kind: str = "Widget", **names: Any) -> Object:
+def definition(
+    *versions: Object, scope: str = "Namespaced", plural: str = "widgets", kind: str = "Widget", **names: Any
+) -> Object:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -28,6 +28,8 @@ from steersman.store.stored import Stored
 MAX_DISRUPTED_PODS = 2000
 RETRY_AFTER_S = 10
 _DEFINITION = "io.k8s.api.policy.v1.Eviction"
+_OLDER = ("policy/v1beta1",)
+"""Evictions of clients older than v1.22, which upstream still takes."""
 
 
 class SeveralBudgets(APIError):
@@ -40,6 +42,7 @@ async def evict(api: API, served: Served, call: Call) -> Response:
     """``pods/<name>/eviction``."""
     options = write_options(call, "CreateOptions")
     expected = expected_definition(api, "policy", "v1", "Eviction", _DEFINITION)
+    expected = replace(expected, also_accepted=_OLDER)
     eviction = decode(call, expected, options.field_validation)
     if (eviction.get("metadata") or {}).get("name") != call.info.name:
         raise BadRequest("name in URL does not match name in Eviction object")

@@ -1,4 +1,4 @@
-"""PATCH of an object or of its status: JSON patch, JSON merge patch, strategic merge patch."""
+"""PATCH of an object or of a part of it: JSON patch, JSON merge patch, strategic merge patch; ``apply.py`` has the fourth."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import msgspec
 from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
-from steersman.apiserver.decoding import Parsed, json_error, may_have_duplicates, private_copy
+from steersman.apiserver.decoding import Parsed, json_error, may_have_duplicates, private_object
 from steersman.apiserver.endpoints.api import Endpoint
+from steersman.apiserver.endpoints.apply import APPLY_PATCH, apply
 from steersman.apiserver.negotiation import unsupported
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
@@ -25,7 +26,8 @@ from steersman.schema.structural import strict_decoding_error
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
+_ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
+_ACCEPTED_WITHOUT_STRATEGIC_MERGE = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
 
 Patch = Callable[[Object], Object]
 _decoder = msgspec.json.Decoder()
@@ -38,21 +40,21 @@ def patching(strategy: Strategy) -> Endpoint:
     async def patch(api: API, served: Served, call: Call) -> Response:
         respond.wanted(call, served)
         definition = served.kind.definition if served.has_strategic_merge else ""
-        check_media_type(call, definition)
+        if check_media_type(call, definition) == APPLY_PATCH:
+            return await apply(api, served, call, strategy)
         options = write_options(call, "PatchOptions")
-        apply = mechanism(call, options, definition)
-        transform = patched(served, call, apply, options)
+        transform = patched(served, call, mechanism(call, options, definition), options)
         outcome = await update_object(api, served, call, transform, options, strategy=strategy)
         return respond.entity(call, served, outcome.entity, now_s=api.clock.now())
 
     return patch
 
 
-def patched(served: Served, call: Call, apply: Patch, options: WriteOptions) -> Patch:
+def patched(served: Served, call: Call, patch: Patch, options: WriteOptions) -> Patch:
     """Apply a patch and bring the outcome into the kind's structure, as a copy of its own."""
 
     def transform(old: Object) -> Object:
-        result = apply(old)
+        result = patch(old)
         if result.get("apiVersion") != old["apiVersion"] or result.get("kind") != old["kind"]:
             raise BadRequest(
                 f"the API version in the data ({result.get('apiVersion')}) does not match the expected API version "
@@ -60,7 +62,7 @@ def patched(served: Served, call: Call, apply: Patch, options: WriteOptions) -> 
             )
         unknown: list[str] = []
         try:
-            new: Object = private_copy(served.structure.decode(result, unknown))
+            new: Object = private_object(served.structure.decode(result, unknown))
         except BadRequest as error:
             raise _invalid_patch(result, error.message) from error
         if unknown:
@@ -85,14 +87,14 @@ def _invalid_patch(result: Object, why: str) -> Invalid:
 def check_media_type(call: Call, definition: str) -> str:
     """The kind of patch. Raises ``UnsupportedMediaType``."""
     media_type = call.header("content-type").partition(";")[0].strip().lower()
-    accepted = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH) if definition else (JSON_PATCH, MERGE_PATCH)
+    accepted = _ACCEPTED if definition else _ACCEPTED_WITHOUT_STRATEGIC_MERGE
     if media_type not in accepted:
         raise unsupported(accepted)
     return media_type
 
 
 def mechanism(call: Call, options: WriteOptions, definition: str) -> Patch:
-    """What the body does to an object. ``definition`` directs strategic merge patches; empty where there are none.
+    """What the body does to an object, of the types other than apply. ``definition`` directs strategic merge patches; empty where there are none.
 
     Raises ``UnsupportedMediaType``, ``BadRequest`` and ``Invalid``.
     """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from steersman.apiserver import objectmeta, respond
+from steersman.apiserver import objectmeta, respond, scaling
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode, private_copy
 from steersman.apiserver.endpoints.api import Endpoint, expected_definition
-from steersman.apiserver.endpoints.patch import mechanism
+from steersman.apiserver.endpoints.apply import APPLY_PATCH, configuration
+from steersman.apiserver.endpoints.patch import check_media_type, mechanism
 from steersman.apiserver.extensions.served import CustomServed
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
@@ -20,7 +22,6 @@ from steersman.meta.wire import Response
 from steersman.schema.customresources.scale import AccessorError, ScalePaths, integer_at, text_at, with_integer
 from steersman.schema.structural import compiled
 
-_DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 _STRATEGY = Strategy(subresource="scale", prepare=MAIN.prepare, errors=MAIN.errors, unconditional=False)
 
@@ -51,8 +52,8 @@ def _paths(served: Served) -> ScalePaths:
     return served.version.scale
 
 
-def _scaled(scale: Object, old: Object, paths: ScalePaths) -> Object:
-    """``old`` with the Scale's replicas and version."""
+def _scaled(scale: Object, old: Object, paths: ScalePaths, managed_fields: Any) -> Object:
+    """``old`` with the Scale's replicas and version, and these managed fields. Raises ``Invalid`` and ``BadRequest``."""
     replicas = (scale.get("spec") or {}).get("replicas") or 0
     if replicas < 0:
         errors = [invalid("spec.replicas", replicas, "must be greater than or equal to 0")]
@@ -60,6 +61,9 @@ def _scaled(scale: Object, old: Object, paths: ScalePaths) -> Object:
     metadata = {**old["metadata"], "resourceVersion": scale["metadata"].get("resourceVersion") or ""}
     if scale["metadata"].get("uid"):
         metadata["uid"] = scale["metadata"]["uid"]
+    metadata.pop("managedFields", None)
+    if managed_fields:
+        metadata["managedFields"] = managed_fields
     try:
         return {**with_integer(old, paths.spec_replicas, replicas), "metadata": metadata}
     except AccessorError as error:
@@ -80,41 +84,70 @@ async def get_scale(api: API, served: Served, call: Call) -> Response:
 
 async def update_scale(api: API, served: Served, call: Call) -> Response:
     options = write_options(call, "UpdateOptions")
-    expected = expected_definition(api, "autoscaling", "v1", "Scale", _DEFINITION)
+    expected = expected_definition(api, "autoscaling", "v1", "Scale", scaling.DEFINITION)
     scale = decode(call, expected, options.field_validation)
     metadata = scale.setdefault("metadata", {})
     objectmeta.match_namespace(metadata, call.info.namespace, served.kind)
     objectmeta.match_name(metadata, call.info.name)
-    return await _update(api, served, call, lambda old: scale, options)
+    paths = _paths(served)
+
+    def replaced(old: Object) -> Object:
+        entries = scaling.updated(api, call, scale_of(old, paths), scale, old, options, path=paths.spec_replicas[1:])
+        return _scaled(scale, old, paths, entries)
+
+    return await _update(api, served, call, replaced, options)
 
 
 async def patch_scale(api: API, served: Served, call: Call) -> Response:
+    if check_media_type(call, scaling.DEFINITION) == APPLY_PATCH:
+        return await _apply_scale(api, served, call)
     options = write_options(call, "PatchOptions")
-    apply = mechanism(call, options, _DEFINITION)
+    patch = mechanism(call, options, scaling.DEFINITION)
     paths = _paths(served)
 
     def patched(old: Object) -> Object:
-        before = scale_of(old, paths)
-        before["metadata"].pop("resourceVersion", None)
-        result = apply(before)
-        if (result.get("apiVersion"), result.get("kind")) != ("autoscaling/v1", "Scale"):
+        before = _before(old, paths)
+        result = patch(before)
+        if (result.get("apiVersion"), result.get("kind")) != (scaling.API_VERSION, "Scale"):
             raise BadRequest("the patched object is not a Scale of autoscaling/v1")
-        scale: Object = private_copy(compiled(_DEFINITION).decode(result))
+        scale: Object = private_copy(compiled(scaling.DEFINITION).decode(result))
         if integer_at(old, paths.spec_replicas) is None and "replicas" not in (scale.get("spec") or {}):
             raise BadRequest(f'the spec replicas field "{paths.spec_replicas}" cannot be empty')
-        return scale
+        entries = scaling.updated(api, call, before, scale, old, options, path=paths.spec_replicas[1:])
+        return _scaled(scale, old, paths, entries)
 
     return await _update(api, served, call, patched, options)
 
 
-async def _update(
-    api: API, served: Served, call: Call, scale: Callable[[Object], Object], options: WriteOptions
-) -> Response:
+def _before(old: Object, paths: ScalePaths) -> Object:
+    """The Scale that is patched: without a version, so that it locks nothing unless the patch says so."""
+    before = scale_of(old, paths)
+    before["metadata"].pop("resourceVersion", None)
+    return before
+
+
+async def _apply_scale(api: API, served: Served, call: Call) -> Response:
+    options = write_options(call, "PatchOptions", is_apply=True)
+    config = configuration(call, options)
     paths = _paths(served)
+
+    def applied(old: Object) -> Object:
+        before, path = _before(old, paths), paths.spec_replicas[1:]
+        result, entries = scaling.applied(api, call, before, config, old, options, path=path)
+        objectmeta.match_namespace(result["metadata"], call.info.namespace, served.kind)
+        objectmeta.match_name(result["metadata"], call.info.name)
+        return _scaled(compiled(scaling.DEFINITION).decode(result), old, paths, entries)
+
+    return await _update(api, served, call, applied, options)
+
+
+async def _update(
+    api: API, served: Served, call: Call, scaled: Callable[[Object], Object], options: WriteOptions
+) -> Response:
     outcome = await update_object(
-        api, served, call, lambda old: _scaled(scale(old), old, paths), options, strategy=_STRATEGY, default=False
+        api, served, call, scaled, options, strategy=_STRATEGY, default=False, has_managed_fields=True
     )
-    return respond.value(call, scale_of(served.obj(outcome.entity), paths))
+    return respond.value(call, scale_of(served.obj(outcome.entity), _paths(served)))
 
 
 VERBS: Mapping[str, Endpoint] = {"get": get_scale, "update": update_scale, "patch": patch_scale}

@@ -10,6 +10,8 @@ from steersman.apiserver.served import Entity, ObjectStructure, Served, Unstored
 from steersman.meta.errors import BadRequest, Forbidden
 from steersman.meta.objects import Object
 from steersman.meta.selectors import FieldSelector
+from steersman.schema.customresources import ownership
+from steersman.schema.managedfields.typed import Type
 from steersman.store.stored import Stored
 
 _REMEMBERED = 100_000
@@ -44,6 +46,10 @@ class CustomServed(Served):
     @cached_property
     def structure(self) -> ObjectStructure:
         return _CustomStructure(self.version)
+
+    @cached_property
+    def fields_type(self) -> Type:
+        return ownership.compiled(self.version.schema)
 
     def check_fields(self, selector: FieldSelector) -> None:
         for field, _, _ in selector.terms:

@@ -39,6 +39,7 @@ from steersman.controllers.kinds import (
     statefulset,
     tainteviction,
     tokencleaner,
+    ttl,
     ttlafterfinished,
 )
 from steersman.controllers.runtime import Registration
@@ -221,4 +222,5 @@ REGISTRY: Sequence[Registration] = (
         service_account="horizontal-pod-autoscaler",
         event_source="horizontal-pod-autoscaler",
     ),
+    Registration(module=ttl, start=ttl.TTLController),
 )
