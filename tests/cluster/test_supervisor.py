@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +36,8 @@ class World:
         return path.read_text().split() if path.exists() else []
 
     def state(self, name: str) -> dict[str, Any]:
-        content = json.loads((self.directory / "state.json").read_text())
+        path = self.directory / "state.json"
+        content = json.loads(path.read_text()) if path.exists() else {"programs": {}}
         found: dict[str, Any] = content["programs"].get(name, {})
         return found
 
@@ -78,7 +80,7 @@ async def test_a_program_that_dies_is_started_again_ever_later(world: World) -> 
         assert state["restarts"] >= 3
         assert state["last_exit"] == "exit code 3"
     times = [float(word) for word in world.said()]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert gaps[0] >= 0.2
     assert gaps[1] >= 0.4
     assert gaps[2] >= 0.8
@@ -110,7 +112,7 @@ async def test_a_program_that_does_not_end_is_killed(world: World) -> None:
     script = "trap '' TERM; echo up >> {log}; while :; do sleep 0.02; done"
     began_s = time.monotonic()
     async with world.running(world.spec("a", script, stop_grace_s=0.2)):
-        await until(lambda: world.said())
+        await until(world.said)
     assert time.monotonic() - began_s < 5
 
 
