@@ -22,13 +22,13 @@ TYPES = st.sampled_from((message.A, message.AAAA, message.SRV, message.PTR, mess
 
 
 def query(name: str, kind: int = message.A, *, edns: int = -1, size: int = 1232) -> bytes:
-    return dns.message.make_query(name, kind, use_edns=edns, payload=size).to_wire()
+    return dns.message.make_query(name, dns.rdatatype.RdataType(kind), use_edns=edns, payload=size).to_wire()
 
 
 @given(LABELS, TYPES, st.sampled_from((0, 512, 1232, 4096)))
 def test_a_question_is_read_as_dnspython_wrote_it(labels: list[str], kind: int, size: int) -> None:
     name = ".".join(labels)
-    made = dns.message.make_query(name, kind, use_edns=0 if size else -1, payload=size or 1232)
+    made = dns.message.make_query(name, dns.rdatatype.RdataType(kind), use_edns=0 if size else -1, payload=size or 1232)
     question = parse_question(made.to_wire())
     assert (question.id, question.type, question.klass) == (made.id, kind, message.IN)
     assert question.name == encode_name(name)
