@@ -72,7 +72,9 @@ async def test_events_that_differ_in_their_message_only_become_one(
 
 async def test_containers_of_a_pod_are_told_apart(recorder: EventRecorder, client: Client, clock: FakeClock) -> None:
     for name in ("one", "two"):
-        recorder.event(POD, PODS, type="Normal", reason="Started", message="on", field_path=f"spec.containers{{{name}}}")
+        recorder.event(
+            POD, PODS, type="Normal", reason="Started", message="on", field_path=f"spec.containers{{{name}}}"
+        )
     assert await written(client, clock) == [("on", 1), ("on", 1)]
 
 

@@ -58,7 +58,9 @@ async def test_one_leads_and_renews_while_the_other_stands_by(server: APIServer,
     await b.stop()
 
 
-async def test_a_leader_that_is_stopped_gives_the_lease_back(server: APIServer, clock: FakeClock, client: Client) -> None:
+async def test_a_leader_that_is_stopped_gives_the_lease_back(
+    server: APIServer, clock: FakeClock, client: Client
+) -> None:
     a = Candidate("a", server, clock)
     await clock.advance(1)
     b = Candidate("b", server, clock)

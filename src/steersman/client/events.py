@@ -223,9 +223,7 @@ class EventRecorder:
 
 
 def _identity(regarding: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(
-        str(regarding.get(field) or "") for field in ("kind", "namespace", "name", "uid", "apiVersion")
-    )
+    return tuple(str(regarding.get(field) or "") for field in ("kind", "namespace", "name", "uid", "apiVersion"))
 
 
 def _remember(memory: OrderedDict[tuple[str, ...], Any], key: tuple[str, ...], value: Any) -> None:

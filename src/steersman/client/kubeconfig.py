@@ -79,7 +79,10 @@ def parse(document: Mapping[str, Any], *, context: str = "", origin: Path) -> Ku
     chosen = _entry(document, "contexts", "context", wanted, origin)
     cluster = _entry(document, "clusters", "cluster", chosen.get("cluster") or "", origin)
     user = _entry(document, "users", "user", chosen["user"], origin) if chosen.get("user") else {}
-    for section, unsupported in ((user, ("exec", "auth-provider", "username", "password", "as-uid", "as-user-extra")), (cluster, ("proxy-url",))):
+    for section, unsupported in (
+        (user, ("exec", "auth-provider", "username", "password", "as-uid", "as-user-extra")),
+        (cluster, ("proxy-url",)),
+    ):
         for field in unsupported:
             if section.get(field):
                 raise KubeConfigError(f"{origin}: {field} is not supported")
