@@ -24,6 +24,7 @@ from steersman.apiserver.config import APIServerConfig, extension_authentication
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
+from steersman.apiserver.extensions.customkinds import CustomKinds
 from steersman.apiserver.filters.api import Filter
 from steersman.apiserver.filters.audit import AuditFilter
 from steersman.apiserver.filters.authentication import AuthenticationFilter
@@ -132,6 +133,7 @@ class APIServer:
         )
         self.client = Client(InProcessTransport(self.handle, user=OWN_USER), user_agent="steersman-apiserver/v1.36.0")
         """Acts as the server itself."""
+        self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(
             self.client,
             store,
@@ -149,6 +151,7 @@ class APIServer:
         await self.objects.start()
         self._tasks.spawn(self._deadlines.run(), name="deadlines")
         self._tasks.spawn(self._watches.run(), name="watch-timer")
+        self._customs.start()
         self._tasks.spawn(Compactor(self._store, clock=self._clock).run(), name="compaction")
         await repair(self.reader, self._clusterips, self._nodeports)
         await bootstrap(

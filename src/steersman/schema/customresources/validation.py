@@ -376,8 +376,22 @@ def pattern_error(pattern: str) -> str:
         _pattern(pattern)
     except re2.error as error:
         reason = error.args[0] if error.args else error
-        return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        what, _, where = text.partition(": ")
+        return f"error parsing regexp: {_IN_GO.get(what, what)}: `{where}`"
     return ""
+
+
+_IN_GO: Mapping[str, str] = {
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid repetition size": "invalid repeat count",
+    "trailing \\": "trailing backslash at end of expression",
+}
+"""What RE2 says of malformed expressions, and what Go's RE2 says."""
 
 
 @lru_cache(maxsize=4096)
