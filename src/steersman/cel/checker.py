@@ -323,7 +323,8 @@ class _Checker:
             element = range_type.parameters[0]
             return (types.INT, element) if expr.second_variable else (element, types.DYN)
         if range_type.kind == "map":
-            return range_type.parameters
+            key, value = range_type.parameters
+            return key, value
         if not range_type.is_dyn and range_type.kind != "param":
             self._complain(
                 expr.range,
@@ -365,6 +366,8 @@ class _Checker:
 
 
 def _equivalent(first: Type, second: Type) -> bool:
-    return first.kind == second.kind and first.name == second.name and all(
-        map(_equivalent, first.parameters, second.parameters)
+    return (
+        first.kind == second.kind
+        and first.name == second.name
+        and all(map(_equivalent, first.parameters, second.parameters))
     )

@@ -19,18 +19,16 @@ from steersman.cel.ast import (
     Select,
 )
 from steersman.cel.checker import Checked, Resolved
-from steersman.cel.code import FIRST_VARIABLE, Code, Frame, constant
+from steersman.cel.code import FIRST_VARIABLE, Code, Frame, Run, constant
 from steersman.cel.costs import NEW_LIST, NEW_MAP, NEW_OBJECT
 from steersman.cel.errors import EvaluationError
 from steersman.cel.schemas import Declared, property_name
 from steersman.cel.types import Type
-from steersman.cel.values import ObjectValue, OptionalValue, Value, map_key
+from steersman.cel.values import ObjectValue, OptionalValue, Uint, Value, map_key
 
-_CONVERSIONS = frozenset(
-    {"bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"}
-)
+_CONVERSIONS = frozenset({"bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"})
 """Folded when their operand is written out."""
-_PRIMITIVE = frozenset({bool, int, float, str})
+_PRIMITIVE = frozenset({bool, int, Uint, float, str})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +171,8 @@ class _Compiler:
                 return constant(code.run([0, 2**64]))
             except EvaluationError:
                 return code
-        if resolved.function == "@in" and codes[1].constant and isinstance(codes[1].value, list):
-            if all(type(item) in _PRIMITIVE for item in codes[1].value):
-                return Code(_without_cost(code), codes[0].cost)
+        if resolved.function == "@in" and _is_primitive_list(codes[1]):
+            return Code(_without_cost(code), codes[0].cost)
         return code
 
     def _list(self, expr: ListLiteral) -> Code:
@@ -269,7 +266,7 @@ class _Compiler:
             predicate = self.compile(step.arguments[1])
             test = logic.checked_bool(predicate, self._type(step.arguments[1]))
             return folds.quantifier(elements, over, predicate, test, decisive=expr.macro == "exists")
-        wanted: tuple[Code, folds.Run] | None = None
+        wanted: tuple[Code, Run] | None = None
         if step.function == "_?_:_":
             predicate = self.compile(step.arguments[0])
             wanted = predicate, logic.checked_bool(predicate, self._type(step.arguments[0]))
@@ -285,6 +282,13 @@ class _Compiler:
             return folds.collection(elements, over, wanted, self.compile(made.elements[0]))
         operands = [self.compile(operand) for operand in step.arguments[1:]]
         return folds.mapping(elements, over, wanted, operands[0] if len(operands) == 2 else None, operands[-1])
+
+
+def _is_primitive_list(elements: Code) -> bool:
+    """Written out and of values that hash: looked up rather than searched, and not charged."""
+    if not elements.constant or not isinstance(elements.value, list):
+        return False
+    return all(type(item) in _PRIMITIVE for item in elements.value)
 
 
 def _opened(value: Value) -> OptionalValue:

@@ -38,7 +38,17 @@ class Outcome:
 class Program:
     """A compiled expression. It has no state: any number of evaluations may share it."""
 
-    __slots__ = ("_checked", "_declared", "_estimate", "_locals", "_run", "_start", "expression", "result_type", "variables")
+    __slots__ = (
+        "_checked",
+        "_declared",
+        "_estimate",
+        "_locals",
+        "_run",
+        "_start",
+        "expression",
+        "result_type",
+        "variables",
+    )
 
     def __init__(self, expression: str, checked: Checked, compiled: Compiled, declared: Mapping[str, Declared]) -> None:
         self.expression = expression

@@ -137,7 +137,9 @@ class _Estimator:
         resolved = self._checked.calls[expr.id]
         if resolved.function == "dyn":
             cost = self.cost(expr.arguments[0])
-            self._facts[expr.id] = replace(self.facts(expr.arguments[0]), place=None, size=self._known_size(expr.arguments[0]))
+            self._facts[expr.id] = replace(
+                self.facts(expr.arguments[0]), place=None, size=self._known_size(expr.arguments[0])
+            )
             return cost + ONE
         operands = (*((resolved.target,) if resolved.target is not None else ()), *expr.arguments)
         costs = [self.cost(operand) for operand in operands]
@@ -216,9 +218,7 @@ class _Estimator:
         self._locals.append({expr.accumulator: replace(known, size=known.size or self._known_size(expr.initial))})
         cost = cost + self.cost(expr.result)
         self._locals.pop()
-        self._facts[expr.id] = replace(
-            self.facts(expr.result), place=None, size=self._known_size(expr.result)
-        )
+        self._facts[expr.id] = replace(self.facts(expr.result), place=None, size=self._known_size(expr.result))
         return cost
 
     def _fold(self, expr: Comprehension) -> Range:

@@ -81,9 +81,7 @@ LIBRARY = Library(
                 for kind, zero in _SUMMABLE.items()
             ),
         ),
-        function(
-            "indexOf", member("list_a_index_of_int", types.list_of(_A), _A, to=INT, do=_index_of, cost=AGGREGATE)
-        ),
+        function("indexOf", member("list_a_index_of_int", types.list_of(_A), _A, to=INT, do=_index_of, cost=AGGREGATE)),
         function(
             "lastIndexOf",
             member("list_a_last_index_of_int", types.list_of(_A), _A, to=INT, do=_last_index_of, cost=AGGREGATE),

@@ -14,9 +14,7 @@ LIBRARY = Library(
         function(
             MAP_INSERT,
             overload("@mapInsert_map_map", _MAP, _MAP, to=_MAP),
-            overload(
-                "@mapInsert_map_key_value", _MAP, types.parameter("K"), types.parameter("V"), to=_MAP
-            ),
+            overload("@mapInsert_map_key_value", _MAP, types.parameter("K"), types.parameter("V"), to=_MAP),
         ),
     ),
     macros=TWO_VARIABLES,

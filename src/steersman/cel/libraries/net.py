@@ -60,7 +60,11 @@ def _reason(text: str) -> str:
     if ":" not in text and "." not in text:
         return "unable to parse IP"
     if ":" in text:
-        return "each group must have 4 or fewer hex digits" if any(len(g) > 4 for g in text.split(":")) else "unable to parse IP"
+        return (
+            "each group must have 4 or fewer hex digits"
+            if any(len(g) > 4 for g in text.split(":"))
+            else "unable to parse IP"
+        )
     parts = text.split(".")
     for part in parts:
         if not (part.isascii() and part.isdigit()):
@@ -76,7 +80,7 @@ def parse_cidr(text: str) -> CIDR:
     try:
         base, slash, bits = text.rpartition("/")
         if not slash:
-            raise ValueError(f'netip.ParsePrefix("{text}"): no \'/\'')
+            raise ValueError(f"netip.ParsePrefix(\"{text}\"): no '/'")
         if "%" in base:
             raise ValueError(f'netip.ParsePrefix("{text}"): IPv6 zones cannot be present in a prefix')
         try:

@@ -80,9 +80,8 @@ LIBRARY = Library(
         function("quantity", overload("string_to_quantity", STRING, to=QUANTITY_TYPE, do=_quantity, cost=traversal())),
         function("isQuantity", overload("is_quantity_string", STRING, to=BOOL, do=_is_quantity, cost=traversal())),
         function(
-            "sign",
+            "sign",  # sign(q), although upstream's documentation shows it as a member
             overload("quantity_sign", QUANTITY_TYPE, to=INT, do=lambda one: (one.value > 0) - (one.value < 0)),
-            member("quantity_sign_member", QUANTITY_TYPE, to=INT, do=lambda one: (one.value > 0) - (one.value < 0)),
         ),
         function(
             "isGreaterThan",

@@ -181,9 +181,7 @@ _STRINGS = (
     function("size", *_size("bytes", BYTES), *_size("list", _LIST), *_size("map", _MAP), *_size("string", STRING)),
     function(
         "contains",
-        member(
-            "contains_string", STRING, STRING, to=BOOL, do=lambda text, part: part in text, cost=costs.CONTAINS
-        ),
+        member("contains_string", STRING, STRING, to=BOOL, do=lambda text, part: part in text, cost=costs.CONTAINS),
     ),
     function("endsWith", member("ends_with_string", STRING, STRING, to=BOOL, do=str.endswith, cost=costs.PREFIX)),
     function("startsWith", member("starts_with_string", STRING, STRING, to=BOOL, do=str.startswith, cost=costs.PREFIX)),

@@ -131,9 +131,7 @@ def _is_url(text: str) -> bool:
 LIBRARY = Library(
     name="kubernetes.urls",
     functions=(
-        function(
-            "url", overload("string_to_url", STRING, to=URL_TYPE, do=_url, cost=traversal(keeps_size=True))
-        ),
+        function("url", overload("string_to_url", STRING, to=URL_TYPE, do=_url, cost=traversal(keeps_size=True))),
         function("isURL", overload("is_url_string", STRING, to=BOOL, do=_is_url)),
         function("getScheme", member("url_get_scheme", URL_TYPE, to=STRING, do=lambda url: url.scheme)),
         function("getHost", member("url_get_host", URL_TYPE, to=STRING, do=lambda url: url.host)),
