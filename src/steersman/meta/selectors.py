@@ -268,7 +268,7 @@ def parse_field_selector(text: str) -> FieldSelector:
     for term in re.findall(r"(?:\\.|[^,\\])+", text):
         match = re.match(r"((?:\\.|[^=!\\])*)(!=|==|=)(.*)", term, re.DOTALL)
         if match is None:
-            raise SelectorError(f"invalid field selector term: {term!r}: can't understand '{term}'")
+            raise SelectorError(f"invalid selector: '{text}'; can't understand '{term}'")
         field, operator, value = match.groups()
         terms.append((field.strip(), operator != "!=", re.sub(r"\\(.)", r"\1", value)))
     return FieldSelector(tuple(terms))
