@@ -194,11 +194,11 @@ def _check_kind(value: Mapping[str, Any], expected: Expected, body: bytes) -> No
     raise BadRequest(f'{kind} in version "{short}" cannot be handled as a {expected.kind}: {why}')
 
 
-<<<<<<< HEAD
 def _name_of(value: Mapping[str, Any]) -> str:
     metadata = value.get("metadata")
     return str(metadata.get("name") or "") if isinstance(metadata, dict) else ""
-=======
+
+
 def mismatch(api_version: str, kind: str, expected: Expected) -> str:
     """Why an object of that kind is none of ``expected``."""
     if not expected.is_registered(api_version, kind):
@@ -214,7 +214,6 @@ def _text(value: Mapping[str, Any], field: str, expected: Expected, body: bytes)
         return found
     why = f"json: cannot unmarshal {_go_type(found)} into Go struct field .{field} of type string"
     raise _unrecognized(expected.kind, f"couldn't get version/kind; json parse error: {why}", body)
->>>>>>> clients
 
 
 def _go_type(value: Any) -> str:
