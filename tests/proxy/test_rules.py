@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from steersman.meta.objects import Object
-from steersman.proxy.rules import DEFAULT_AFFINITY_S, HEADLESS_LABEL, PROXY_NAME_LABEL, NodeView, Rules, Target, service_rules
+from steersman.proxy.rules import (
+    DEFAULT_AFFINITY_S,
+    HEADLESS_LABEL,
+    PROXY_NAME_LABEL,
+    NodeView,
+    Rules,
+    Target,
+    service_rules,
+)
 from tests.proxy.builders import CLUSTER_IP, HERE, at, endpoint, endpoint_slice, service, to
 
 NODE_PORT = [{"name": "http", "port": 80, "nodePort": 30080}]
@@ -205,9 +213,7 @@ TABLE: list[tuple[str, Object, list[Object], Rules]] = [
     ),
     (
         "addresses are one address however they are written",
-        service(
-            clusterIP="fd00::9", clusterIPs=["fd00:0::9"], ipFamilies=["IPv6"], externalIPs=["2001:DB8:0::1"]
-        ),
+        service(clusterIP="fd00::9", clusterIPs=["fd00:0::9"], ipFamilies=["IPv6"], externalIPs=["2001:DB8:0::1"]),
         [endpoint_slice(endpoint("FD01::0:1"), family="IPv6")],
         {
             at("fd00::9", version=6): Target(endpoints=to("fd01::1")),

@@ -14,6 +14,7 @@ import msgspec
 
 from steersman.apiserver import protobuf, yamlbody
 from steersman.apiserver.call import Call
+from steersman.apiserver.jsonsyntax import END, syntax_error
 from steersman.apiserver.negotiation import JSON, PROTOBUF, body_media_type
 from steersman.apiserver.options import FieldValidation
 from steersman.apiserver.served import ObjectStructure
@@ -23,6 +24,9 @@ from steersman.schema import strictness
 from steersman.schema.structural import cannot_be_handled, strict_decoding_error
 
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+_VERSION_AND_KIND = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+)
 _POSITION = re.compile(r"\(byte (\d+)\)")
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
@@ -60,8 +64,8 @@ class Parsed:
         """All unknown and duplicate fields, in upstream's words."""
         if self.suspect:
             return strictness.strict_errors(self.suspect, unknown)
-        found = [f'unknown field "{path}"' for path in dict.fromkeys(unknown)]
-        found += [f'duplicate field "{duplicate.key}"' for duplicate in self.duplicates]
+        found = [yamlbody.strict_error(self.duplicates)] if self.duplicates else []
+        found += map(strictness.unknown_field, dict.fromkeys(unknown))
         return found[: strictness.MAX_STRICT_ERRORS]
 
 
@@ -106,7 +110,7 @@ def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool,
         try:
             value, duplicates = yamlbody.load(body)
         except yamlbody.YAMLError as error:
-            raise _unrecognized(what, f"couldn't get version/kind; json parse error: {error}", body) from error
+            raise _unrecognized(what, str(error), body) from error
         return Parsed(value, duplicates=duplicates if find_duplicates else ())
     try:
         value = _decoder.decode(body)
@@ -148,12 +152,12 @@ def _parse_protobuf(body: bytes, api_version: str, kind: str) -> Object:
 
 def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValidation) -> Object:
     """``parsed`` as an object of ``expected``: kind checked, types checked, unknown fields out."""
-    value = parsed.value
+    value = {} if parsed.value is None else parsed.value
+    shown = call.request.body or _encoder.encode(value)
     if not isinstance(value, dict):
-        shown = call.request.body or _encoder.encode(value)
         why = f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(value)} into Go value of type "
-        raise _unrecognized(expected.kind, f"{why}struct {{ APIVersion string; Kind string }}", shown)
-    _check_kind(value, expected)
+        raise _unrecognized(expected.kind, why + _VERSION_AND_KIND, shown)
+    _check_kind(value, expected, shown)
     unknown: list[str] | None = None if validation == "Ignore" else []
     try:
         decoded: Object = expected.structure().decode(value, unknown)
@@ -169,13 +173,10 @@ def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValid
     return decoded
 
 
-def _check_kind(value: Mapping[str, Any], expected: Expected) -> None:
-    api_version, kind = value.get("apiVersion") or "", value.get("kind") or ""
-    if not isinstance(api_version, str) or not isinstance(kind, str):
-        raise BadRequest(
-            f"the object provided is unrecognized (must be of type {expected.kind}): couldn't get version/kind; json parse "
-            "error: json: cannot unmarshal into Go struct field .apiVersion of type string"
-        )
+def _check_kind(value: Mapping[str, Any], expected: Expected, body: bytes) -> None:
+    api_version, kind = (_text(value, field, expected, body) for field in ("apiVersion", "kind"))
+    if api_version.count("/") > 1:
+        raise _unrecognized(expected.kind, f"unexpected GroupVersion string: {api_version}", body)
     version = api_version or expected.api_version
     if (not kind or kind == expected.kind) and (version == expected.api_version or version in expected.also_accepted):
         return
@@ -189,17 +190,30 @@ def _check_kind(value: Mapping[str, Any], expected: Expected) -> None:
         raise BadRequest(
             f"the API version in the data ({version}) does not match the expected API version ({expected.api_version})"
         )
-    if not expected.is_registered(version, kind):
-        why = f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"'
-    else:
-        package = expected.group.partition(".")[0] or "core"
-        why = f"converting ({short}.{kind}) to ({package}.{expected.kind}): unknown conversion"
+    why = mismatch(version, kind, expected)
     raise BadRequest(f'{kind} in version "{short}" cannot be handled as a {expected.kind}: {why}')
 
 
 def _name_of(value: Mapping[str, Any]) -> str:
     metadata = value.get("metadata")
     return str(metadata.get("name") or "") if isinstance(metadata, dict) else ""
+
+
+def mismatch(api_version: str, kind: str, expected: Expected) -> str:
+    """Why an object of that kind is none of ``expected``."""
+    if not expected.is_registered(api_version, kind):
+        return f'no kind "{kind}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
+    package = expected.group.partition(".")[0] or "core"
+    short = api_version.rpartition("/")[2]
+    return f"converting ({short}.{kind}) to ({package}.{expected.kind}): unknown conversion"
+
+
+def _text(value: Mapping[str, Any], field: str, expected: Expected, body: bytes) -> str:
+    found = value.get(field) or ""
+    if isinstance(found, str):
+        return found
+    why = f"json: cannot unmarshal {_go_type(found)} into Go struct field .{field} of type string"
+    raise _unrecognized(expected.kind, f"couldn't get version/kind; json parse error: {why}", body)
 
 
 def _go_type(value: Any) -> str:
@@ -231,16 +245,21 @@ def _summary(body: bytes, limit: int = 30) -> str:
 
 def json_error(body: bytes, error: Exception) -> str:
     """What is wrong with malformed JSON, as Go's decoder says it."""
-    if isinstance(error, UnicodeDecodeError) or "utf-8" in str(error).lower():
+    if found := syntax_error(body):
+        return found
+    text = str(error)
+    if isinstance(error, UnicodeDecodeError) or "utf-8" in text.lower() or "unicode" in text or "surrogate" in text:
         return "invalid UTF-8 in string"
-    if not body.strip() or "truncated" in str(error):
-        return "unexpected end of JSON input"
-    found = _POSITION.search(str(error))
-    position = int(found.group(1)) if found else 0
+    if "out of range" in text:
+        return "json: cannot unmarshal number into Go value of type float64"
+    if "truncated" in text:
+        return END
+    place = _POSITION.search(text)
+    position = int(place.group(1)) if place else 0
     while position < len(body) and body[position : position + 1].isspace():
         position += 1
     if position >= len(body):
-        return "unexpected end of JSON input"
+        return END
     return f"invalid character {chr(body[position])!r} looking for beginning of value"
 
 

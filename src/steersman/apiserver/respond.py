@@ -31,6 +31,9 @@ from steersman.schema import tables
 
 SLICE_BYTES = 64 * 1024
 GZIP_FROM_BYTES = 128 * 1024
+WARNINGS_LIMIT = 4096
+"""Characters of all warnings together before each is cut to ``WARNING_LIMIT``."""
+WARNING_LIMIT = 256
 """Smaller bodies are not worth it; upstream's threshold."""
 _GZIP_LEVEL = 1
 _encoder = msgspec.json.Encoder()
@@ -69,8 +72,20 @@ def headers(call: Call, content_type: str) -> dict[str, str]:
         "content-type": content_type,
     }
     if call.warnings:
-        found["warning"] = ", ".join(f'299 - "{_quoted(text)}"' for text in call.warnings)
+        found["warning"] = ", ".join(f'299 - "{_quoted(text)}"' for text in _bounded(call.warnings))
     return found
+
+
+def _bounded(warnings: Sequence[str]) -> list[str]:
+    """Many long warnings are cut, as upstream cuts them: clients limit the size of headers."""
+    if sum(map(len, warnings)) <= WARNINGS_LIMIT:
+        return list(warnings)
+    kept: list[str] = []
+    for text in warnings:
+        if sum(map(len, kept)) >= WARNINGS_LIMIT:
+            break
+        kept.append(text[:WARNING_LIMIT])
+    return kept
 
 
 def _quoted(text: str) -> str:

@@ -63,7 +63,13 @@ def parse(text: str, macros: Iterable[Macro]) -> Expr:
     """The expression of ``text``. Raises ``CompileError``."""
     if len(text) > MAX_LENGTH:
         raise CompileError(
-            text, [Issue(message=f"expression code point size exceeds limit: size: {len(text)}, limit {MAX_LENGTH}", offset=-1)]
+            text,
+            [
+                Issue(
+                    message=f"expression code point size exceeds limit: size: {len(text)}, limit {MAX_LENGTH}",
+                    offset=-1,
+                )
+            ],
         )
     parser = _Parser(text, macros)
     try:
@@ -325,7 +331,9 @@ class _Parser:
             optional = self._accept("?") is not None
             token = self._token
             if token.kind not in ("ident", "escaped"):
-                raise self._fail(token, f"mismatched input '{token.text}' expecting {{'}}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}}")
+                raise self._fail(
+                    token, f"mismatched input '{token.text}' expecting {{'}}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}}"
+                )
             self._at += 1
             fields.append(self._entry(token.text.strip("`"), optional))
         return ObjectLiteral(id=node, offset=opening.offset, type_name=type_name, fields=tuple(fields))

@@ -128,13 +128,17 @@ SERVER = textwrap.dedent(
     import socket, sys, threading
     def serve(address):
         listener = socket.create_server((address, 8080))
-        print("ready", flush=True)
+        ready.release()
         while True:
             peer, source = listener.accept()
             peer.sendall(f"{address} {source[0]}".encode())
             peer.close()
+    ready = threading.Semaphore(0)
     for address in sys.argv[1:]:
         threading.Thread(target=serve, args=(address,), daemon=True).start()
+    for _ in sys.argv[1:]:
+        ready.acquire()
+    print("ready", flush=True)
     sys.stdin.read()
     """
 )
@@ -177,15 +181,18 @@ def machines(namespaces: list[str]) -> Iterator[list[str]]:
         run("ip", "-n", name, "route", "add", "default", "via", near.split("/")[0])
     run("ip", "-n", client, "address", "add", f"{OUTSIDE}/32", "dev", "lo")
     run("ip", "-n", node, "route", "add", f"{OUTSIDE}/32", "via", CLIENT)
+    run("ip", "-n", node, "route", "add", "default", "via", PODS[0])
     run(*inside(node, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
     python = shutil.which("python3") or "python3"
     server = subprocess.Popen(
         inside(pods, python, "-c", SERVER, *PODS), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert server.stdout is not None
-    assert [server.stdout.readline() for _ in PODS] == ["ready\n"] * len(PODS)
-    yield namespaces
-    server.communicate()
+    try:
+        assert server.stdout.readline() == "ready\n"
+        yield namespaces
+    finally:
+        server.communicate()
 
 
 @real

@@ -96,7 +96,7 @@ def _loaded(call: Call, options: WriteOptions) -> object:
     try:
         value, duplicates = yamlbody.load(body)
     except yamlbody.YAMLError as error:
-        raise BadRequest(f"error decoding YAML: {error}") from error
+        raise BadRequest(f"error decoding YAML: error converting YAML to JSON: {error}") from error
     if duplicates and options.field_validation == "Strict":
         text = yamlbody.strict_error(duplicates)
         raise BadRequest(f"error strict decoding YAML: error converting YAML to JSON: {text}")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
-from steersman.apiserver.decoding import Parsed, json_error, may_have_duplicates, private_object
-from steersman.apiserver.endpoints.api import Endpoint
+from steersman.apiserver.decoding import Expected, Parsed, json_error, may_have_duplicates, mismatch, private_object
+from steersman.apiserver.endpoints.api import Endpoint, expected_kind
 from steersman.apiserver.endpoints.apply import APPLY_PATCH, apply
 from steersman.apiserver.negotiation import unsupported
 from steersman.apiserver.options import WriteOptions, write_options
@@ -43,41 +44,46 @@ def patching(strategy: Strategy) -> Endpoint:
         if check_media_type(call, definition) == APPLY_PATCH:
             return await apply(api, served, call, strategy)
         options = write_options(call, "PatchOptions")
-        transform = patched(served, call, mechanism(call, options, definition), options)
+        body = mechanism(call, options, definition)
+        transform = patched(served, call, body, options, expected_kind(api, served))
         outcome = await update_object(api, served, call, transform, options, strategy=strategy)
         return respond.entity(call, served, outcome.entity, now_s=api.clock.now())
 
     return patch
 
 
-def patched(served: Served, call: Call, patch: Patch, options: WriteOptions) -> Patch:
+def patched(served: Served, call: Call, patch: Mechanism, options: WriteOptions, expected: Expected) -> Patch:
     """Apply a patch and bring the outcome into the kind's structure, as a copy of its own."""
 
     def transform(old: Object) -> Object:
-        result = patch(old)
-        if result.get("apiVersion") != old["apiVersion"] or result.get("kind") != old["kind"]:
-            raise BadRequest(
-                f"the API version in the data ({result.get('apiVersion')}) does not match the expected API version "
-                f"({served.resource.api_version})"
-            )
+        result = patch.apply(old)
+        kind = {field: result.get(field) or old[field] for field in ("apiVersion", "kind")}
+        if patch.keeps_kind:
+            result = {**result, "apiVersion": old["apiVersion"], "kind": old["kind"]}
+        elif kind["apiVersion"] != old["apiVersion"] or kind["kind"] != old["kind"]:
+            raise _invalid_patch(result, mismatch(kind["apiVersion"], kind["kind"], expected))
         unknown: list[str] = []
         try:
             new: Object = private_object(served.structure.decode(result, unknown))
         except BadRequest as error:
             raise _invalid_patch(result, error.message) from error
-        if unknown:
-            texts = Parsed(result).strict_errors(unknown)
-            if options.field_validation == "Strict":
-                raise _invalid_patch(result, strict_decoding_error(texts))
-            if options.field_validation == "Warn":
-                for text in texts:
-                    call.warn(text)
+        check_strictly(call, options, patch, result, unknown)
         metadata = new.setdefault("metadata", {})
         objectmeta.match_namespace(metadata, call.info.namespace, served.kind)
         objectmeta.match_name(metadata, call.info.name)
         return new
 
     return transform
+
+
+def check_strictly(call: Call, options: WriteOptions, patch: Mechanism, result: Object, unknown: list[str]) -> None:
+    """Refuse or warn of what strict validation finds in the patch and in its outcome. Raises ``Invalid``."""
+    texts = [*patch.strict, *Parsed(result).strict_errors(unknown)]
+    if texts and options.field_validation == "Strict":
+        raise _invalid_patch(result, strict_decoding_error(texts))
+    if options.field_validation == "Warn":
+        for text in texts:
+            call.warn(text)
 
 
 def _invalid_patch(result: Object, why: str) -> Invalid:
@@ -93,7 +99,18 @@ def check_media_type(call: Call, definition: str) -> str:
     return media_type
 
 
-def mechanism(call: Call, options: WriteOptions, definition: str) -> Patch:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mechanism:
+    """What a patch's body does to an object."""
+
+    apply: Patch
+    strict: Sequence[str]
+    """What strict validation says of the body itself."""
+    keeps_kind: bool = False
+    """The object's apiVersion and kind are no part of what is patched."""
+
+
+def mechanism(call: Call, options: WriteOptions, definition: str) -> Mechanism:
     """What the body does to an object, of the types other than apply. ``definition`` directs strategic merge patches; empty where there are none.
 
     Raises ``UnsupportedMediaType``, ``BadRequest`` and ``Invalid``.
@@ -106,15 +123,11 @@ def mechanism(call: Call, options: WriteOptions, definition: str) -> Patch:
         strict = [f"json patch {text}" for text in strict]
         if options.field_validation != "Ignore":
             strict += json_patch_strict_errors(document)
-    if strict and options.field_validation == "Strict":
-        raise _invalid_patch(document, strict_decoding_error(strict))
-    for text in strict:
-        call.warn(text)
     if media_type == JSON_PATCH:
-        return lambda old: json_patch(old, document)
+        return Mechanism(apply=lambda old: json_patch(old, document), strict=strict)
     if media_type == MERGE_PATCH:
-        return lambda old: merge_patch(old, document)
-    return lambda old: strategic_merge(old, document, definition)
+        return Mechanism(apply=lambda old: merge_patch(old, document), strict=strict)
+    return Mechanism(apply=lambda old: strategic_merge(old, document, definition), strict=strict, keeps_kind=True)
 
 
 def _document(call: Call) -> Parsed:

@@ -181,15 +181,13 @@ _STRINGS = (
     function("size", *_size("bytes", BYTES), *_size("list", _LIST), *_size("map", _MAP), *_size("string", STRING)),
     function(
         "contains",
-        member(
-            "contains_string", STRING, STRING, to=BOOL, do=lambda text, part: part in text, cost=costs.CONTAINS
-        ),
+        member("contains_string", STRING, STRING, to=BOOL, do=lambda text, part: part in text, cost=costs.CONTAINS),
     ),
     function("endsWith", member("ends_with_string", STRING, STRING, to=BOOL, do=str.endswith, cost=costs.PREFIX)),
     function("startsWith", member("starts_with_string", STRING, STRING, to=BOOL, do=str.startswith, cost=costs.PREFIX)),
     function(
         "matches",
-        overload("matches", STRING, STRING, to=BOOL, do=regexes.matches, cost=costs.MATCH),
+        overload("matches", STRING, STRING, to=BOOL, do=regexes.matches),
         member("matches_string", STRING, STRING, to=BOOL, do=regexes.matches, cost=costs.MATCH),
     ),
 )
