@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from steersman.schema.customresources.validation import UNCORRELATED, compiled, pattern_error
+from steersman.schema.customresources.findings import UNCORRELATED
+from steersman.schema.customresources.scalars import pattern_error
+from steersman.schema.customresources.validation import compiled
 
 Schema = dict[str, Any]
 

@@ -19,6 +19,7 @@ from steersman.meta.objects import Object, is_true
 from steersman.meta.resources import CUSTOMRESOURCEDEFINITIONS
 from steersman.meta.wire import Request
 from steersman.schema.groups.apiextensions import conditions
+from steersman.store.api import StoreUnavailable
 
 log = logging.getLogger(__name__)
 CHECK_S = 60.0
@@ -43,7 +44,7 @@ class Cleanup:
                     return
             except (Conflict, NotFound):
                 pass
-            except APIError as error:
+            except (APIError, StoreUnavailable) as error:
                 log.warning("instances of %s could not be deleted: %s", name, error)
                 await self._clock.sleep(RETRY_S)
 

@@ -45,12 +45,15 @@ class CustomKinds:
         """Every definition as this server sees it: with the conclusions that may not be written yet."""
         self._customs: dict[str, CustomResource] = {}
         self._served: dict[str, tuple[CustomServed, ...]] = {}
+        self._subscription: Subscription | None = None
         self._cleanups: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Serve what is defined, and follow what comes."""
-        subscription = self._load()
-        self._tasks.spawn(self._follow(subscription), name="custom-kinds")
+        self._subscription = self._load()
+        self._tasks.supervise(
+            self._follow, name="custom-kinds", clock=self._clock, backoff=Backoff(initial_s=0.05, cap_s=5.0)
+        )
 
     def _load(self) -> Subscription:
         found = self._api.objects.cached_list(PREFIX)
@@ -59,8 +62,10 @@ class CustomKinds:
         self._serve()
         return subscription
 
-    async def _follow(self, subscription: Subscription) -> None:
+    async def _follow(self) -> None:
         """Until cancelled. A failed write is tried again when anything changes, and after a while."""
+        subscription = self._subscription or self._load()
+        self._subscription = None
         backoff = Backoff(initial_s=0.05, cap_s=5.0)
         pending = set(self._crds)
         while True:
@@ -155,7 +160,11 @@ class CustomKinds:
             if custom is not None and custom.is_of(crd):
                 served = self._served.get(name, ())
             else:
-                custom = CustomResource.of(crd)
+                try:
+                    custom = CustomResource.of(crd)
+                except (KeyError, TypeError, ValueError) as error:
+                    log.warning("the definition %s is malformed and not served: %r", name, error)
+                    continue
                 served = tuple(
                     CustomServed(custom, version) for version in custom.versions.values() if version.is_served
                 )

@@ -18,6 +18,7 @@ from steersman.schema.customresources import coercion, lists, validation
 from steersman.schema.customresources.coercion import Coercion
 from steersman.schema.customresources.columns import columns_of
 from steersman.schema.customresources.embedded import embedded_errors
+from steersman.schema.customresources.findings import NOWHERE, UNCORRELATED
 from steersman.schema.customresources.jsonpath import JSONPathError, parse
 from steersman.schema.customresources.publishing import definition_name, published
 from steersman.schema.customresources.rules import Rules, compile_rules
@@ -132,7 +133,7 @@ class CustomVersion:
     def _status_errors(self, new: Object, old: Object) -> list[FieldError]:
         errors: list[FieldError] = []
         if "status" in new:
-            before = old.get("status", validation.UNCORRELATED)
+            before = old.get("status", UNCORRELATED)
             errors += self._status_validator.update_errors(new["status"], before, field="status")
         if self.scale is not None:
             errors += self.scale.status_errors(new)
@@ -151,7 +152,7 @@ class CustomVersion:
         if self._rules is None:
             return []
         if any(error.type in _BLOCKING for error in errors):
-            return [invalid(validation.NOWHERE, None, _NOT_CHECKED)]
+            return [invalid(NOWHERE, None, _NOT_CHECKED)]
         return self._rules.errors(new, old)
 
 
@@ -194,7 +195,11 @@ class CustomResource:
 
 
 def storage_version(spec: Mapping[str, Any]) -> str:
-    return next(str(version["name"]) for version in spec["versions"] if version.get("storage"))
+    """Raises ``ValueError`` where there is none, which validation does not let in."""
+    for version in spec["versions"]:
+        if version.get("storage"):
+            return str(version["name"])
+    raise ValueError("no version is stored")
 
 
 def _deprecation(spec: Mapping[str, Any], version: Mapping[str, Any]) -> str:

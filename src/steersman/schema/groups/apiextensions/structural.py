@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from steersman.meta.errors import FieldError, forbidden, invalid, required
-from steersman.schema.customresources.validation import pattern_error
+from steersman.schema.customresources.scalars import pattern_error
 from steersman.schema.rules import Errors
 
 Schema = Mapping[str, Any]
