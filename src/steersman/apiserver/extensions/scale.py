@@ -11,7 +11,7 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode, private_copy
 from steersman.apiserver.endpoints.api import Endpoint, expected_definition
 from steersman.apiserver.endpoints.apply import APPLY_PATCH, configuration
-from steersman.apiserver.endpoints.patch import check_media_type, mechanism
+from steersman.apiserver.endpoints.patch import check_media_type, check_strictly, mechanism
 from steersman.apiserver.extensions.served import CustomServed
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
@@ -102,15 +102,19 @@ async def patch_scale(api: API, served: Served, call: Call) -> Response:
     if check_media_type(call, scaling.DEFINITION) == APPLY_PATCH:
         return await _apply_scale(api, served, call)
     options = write_options(call, "PatchOptions")
-    patch = mechanism(call, options, scaling.DEFINITION)
+    body = mechanism(call, options, scaling.DEFINITION)
     paths = _paths(served)
 
     def patched(old: Object) -> Object:
         before = _before(old, paths)
-        result = patch(before)
-        if (result.get("apiVersion"), result.get("kind")) != (scaling.API_VERSION, "Scale"):
+        result = body.apply(before)
+        if body.keeps_kind:
+            result = {**result, "apiVersion": before["apiVersion"], "kind": before["kind"]}
+        elif (result.get("apiVersion"), result.get("kind")) != (scaling.API_VERSION, "Scale"):
             raise BadRequest("the patched object is not a Scale of autoscaling/v1")
-        scale: Object = private_copy(compiled(scaling.DEFINITION).decode(result))
+        unknown: list[str] = []
+        scale: Object = private_copy(compiled(scaling.DEFINITION).decode(result, unknown))
+        check_strictly(call, options, body, result, unknown)
         if integer_at(old, paths.spec_replicas) is None and "replicas" not in (scale.get("spec") or {}):
             raise BadRequest(f'the spec replicas field "{paths.spec_replicas}" cannot be empty')
         entries = scaling.updated(api, call, before, scale, old, options, path=paths.spec_replicas[1:])

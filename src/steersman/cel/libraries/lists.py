@@ -117,8 +117,9 @@ def _sort_by_keys(elements: list[Value], keys: list[Value]) -> list[Value]:
         )
     if any(type_of(key) != type_of(keys[0]) for key in keys):
         raise EvaluationError("list elements must have the same type")
-    order = sorted(range(len(keys)), key=cmp_to_key(lambda left, right: compare(keys[left], keys[right])))
-    return [elements[at] for at in order]
+    rank = cmp_to_key(compare)
+    ranks = [rank(key) for key in keys]
+    return [elements[at] for at in sorted(range(len(keys)), key=ranks.__getitem__)]
 
 
 def _sort(elements: list[Value]) -> list[Value]:
