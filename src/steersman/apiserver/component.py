@@ -24,6 +24,7 @@ from steersman.apiserver.config import APIServerConfig, extension_authentication
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
+from steersman.apiserver.extensions.conversion import ConversionStrategies
 from steersman.apiserver.extensions.customkinds import CustomKinds
 from steersman.apiserver.filters.api import Filter
 from steersman.apiserver.filters.audit import AuditFilter
@@ -55,7 +56,7 @@ from steersman.apiserver.watching import WatchTimer
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
-from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, SERVICES
+from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS, SERVICES
 from steersman.meta.wire import Request, Response
 from steersman.schema.groups import REGISTRY
 from steersman.schema.registry import Registry
@@ -219,10 +220,11 @@ class APIServer:
     # -- parts
 
     def _hooks(self) -> Mapping[tuple[str, str], StorageHook]:
-        services, requests = SERVICES, CERTIFICATESIGNINGREQUESTS
+        services, requests, crds = SERVICES, CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS
         return {
             (services.group, services.plural): ServiceAllocation(self._clusterips, self._nodeports, self._tasks),
             (requests.group, requests.plural): CertificateRequester(),
+            (crds.group, crds.plural): ConversionStrategies(),
         }
 
     def _filters(self, chosen: Plugins) -> list[Filter]:
