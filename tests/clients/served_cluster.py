@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from steersman.aio.clock import SystemClock
-from steersman.apiserver.config import APIServerConfig, Listener
+from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener
 from steersman.apiserver.tls import server_context
 from steersman.cluster import kubeconfigs
 from steersman.cluster.pki import ClusterPKI, ServingHosts
@@ -37,6 +37,7 @@ async def serve(directory: Path) -> None:
         bind_address="127.0.0.1", port=0, certificate_file=str(serving.certificate), key_file=str(serving.key)
     )
     config = APIServerConfig(
+        kubelets=KubeletAccess(preferred_address_types=("ExternalIP",)),  # simulated nodes are nowhere to be reached
         authorization_modes=("Node", "RBAC"),
         client_ca=pki.authority.pair.certificate.read_bytes(),
         service_account_keys=(pki.token_public_key.read_bytes(),),

@@ -132,7 +132,9 @@ class APIServer:
             metrics=self.metrics,
             max_body_bytes=config.max_body_bytes,
         )
-        self.client = Client(InProcessTransport(self.handle, user=OWN_USER), user_agent="steersman-apiserver/v1.36.0")
+        self.client = Client(
+            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
+        )
         """Acts as the server itself."""
         self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(

@@ -9,7 +9,7 @@ language; ``transitions`` knows about ``oldSelf``. https://github.com/google/cel
 """
 
 from steersman.cel.environment import PER_CALL_LIMIT, Environment, Outcome, Program
-from steersman.cel.errors import CELError, CompileError, CostLimitExceeded, EvaluationError, Issue
+from steersman.cel.errors import CELError, CompileError, CostLimitExceeded, EvaluationError, InstantiationError, Issue
 from steersman.cel.schemas import Declared, declare
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Declared",
     "Environment",
     "EvaluationError",
+    "InstantiationError",
     "Issue",
     "Outcome",
     "Program",

@@ -22,12 +22,16 @@ _COMPARISONS: dict[str, Callable[[Value, Value], bool]] = {
 }
 
 
-def accepts(parameter: Type, value: Value) -> bool:
-    """Whether a value that was only known as dyn suits a parameter."""
+def accepts(parameter: Type, value: Value, *, elements: bool = True) -> bool:
+    """Whether a value that was only known as dyn suits a parameter; of a list, its first element stands for all."""
     if parameter.kind == "dyn" or parameter.kind == "param":
         return True
     found = type_of(value)
-    return found.kind == parameter.kind and found.name == parameter.name
+    if found.kind != parameter.kind or found.name != parameter.name:
+        return False
+    if elements and found.kind == "list" and value:
+        return accepts(parameter.parameters[0], value[0])
+    return True
 
 
 def call(name: str, overloads: Sequence[Overload], arguments: Sequence[Code], argument_types: Sequence[Type]) -> Code:
@@ -41,6 +45,14 @@ def call(name: str, overloads: Sequence[Overload], arguments: Sequence[Code], ar
                 return compared_directly
         return _direct(only.implement, only.cost, arguments)
     return _dispatched(name, overloads, arguments, charged=len(overloads) == 1 or not _is_operator(name))
+
+
+def _suits(candidate: Overload, values: Sequence[Value]) -> bool:
+    elements = candidate.element_guarded
+    return all(
+        accepts(parameter, value, elements=elements)
+        for parameter, value in zip(candidate.parameters, values, strict=True)
+    )
 
 
 def _is_operator(name: str) -> bool:
@@ -107,9 +119,12 @@ def _counted(implement: Callable[..., Value], rule: Rule, arguments: Sequence[Co
     actual = rule.actual
 
     def run(frame: Frame) -> Value:
-        values = [one(frame) for one in runs]
         try:
+            values = [one(frame) for one in runs]
             result = implement(*values)
+        except EvaluationError:
+            frame[COST] += 1
+            raise
         except (TypeError, AttributeError):
             raise no_such_overload() from None
         charge(frame, actual(values, result))
@@ -131,7 +146,7 @@ def _dispatched(name: str, overloads: Sequence[Overload], arguments: Sequence[Co
     def run(frame: Frame) -> Value:
         values = [one(frame) for one in runs]
         for candidate in overloads:
-            if candidate.implement is not None and all(map(accepts, candidate.parameters, values)):
+            if candidate.implement is not None and _suits(candidate, values):
                 break
         else:
             if _is_operator(name):
@@ -157,7 +172,11 @@ def equality(arguments: Sequence[Code], argument_types: Sequence[Type], *, negat
         return Code(run_scalar, cost + 1)
 
     def run(frame: Frame) -> Value:
-        first, second = left(frame), right(frame)
+        try:
+            first, second = left(frame), right(frame)
+        except EvaluationError:
+            frame[COST] += 1
+            raise
         charge(frame, compared(first, second))
         return equal(first, second) is not negated
 

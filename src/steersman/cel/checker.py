@@ -177,12 +177,12 @@ class _Checker:
         return found if found is not None else self._complain(expr, f"undefined field '{field}'")
 
     def _call(self, expr: Call) -> Type:
-        if expr.function == "_?._":
+        if expr.function == "_?._" and "_?._" in self._scope.functions:
             field = expr.arguments[1]
             assert isinstance(field, Literal)
             self.types[field.id] = types.STRING
             result = self._field(expr, expr.arguments[0], field.value, optional=True)
-            self.calls[expr.id] = Resolved("_?._", (), None)
+            self.calls[expr.id] = Resolved("_?._", self._scope.functions["_?._"].overloads, None)
             return self.inferred.apply(result)
         arguments = [self.check(argument) for argument in expr.arguments]
         functions = self._scope.functions

@@ -26,6 +26,8 @@ class Code:
     """Names a place (``a.b[0]``): what selects from it extends it and is not charged for starting anew."""
     root: int = 0
     """The part of ``cost`` that a path costs because it stands for itself. Arms of ``?:`` and indices do not."""
+    slot: int = 0
+    """Of the frame, if this is nothing but a variable."""
     constant: bool = False
     value: Value = None
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from steersman.cel import regexes
 from steersman.cel.ast import Call, Expr, Literal, walk
 from steersman.cel.checker import Checked, Scope, check
 from steersman.cel.code import COST
 from steersman.cel.compiler import Compiled, compile_expression
-from steersman.cel.conversions import string_to_duration, string_to_timestamp
+from steersman.cel.conversions import int_to_duration, int_to_timestamp, string_to_duration, string_to_timestamp
 from steersman.cel.costs import Range
 from steersman.cel.declarations import Function, Library, Overload
-from steersman.cel.errors import CELError, CompileError, CostLimitExceeded, EvaluationError, Issue
+from steersman.cel.errors import CELError, CompileError, CostLimitExceeded, EvaluationError, InstantiationError, Issue
 from steersman.cel.estimates import estimate
 from steersman.cel.libraries import standard
 from steersman.cel.macros import Macro
@@ -76,8 +77,11 @@ class Program:
         Raises ``EvaluationError`` for an error value, and ``CostLimitExceeded`` (never an endless evaluation) when more than
         ``cost_limit`` has been spent. Objects in ``bindings`` are not changed; the result may share parts with them.
         """
+        frame: list[Value] = [self._start, cost_limit]
         try:
-            frame = [self._start, cost_limit, *[bindings[name] for name in self.variables], *self._locals]
+            for name in self.variables:
+                frame.append(bindings[name])
+            frame += self._locals
         except KeyError as error:
             raise EvaluationError(f"no such attribute(s): {error.args[0]}") from None
         try:
@@ -166,12 +170,13 @@ class Environment:
         return other
 
     def compile(self, text: str) -> Program:
-        """Raises ``CompileError`` with every complaint and its position."""
+        """Raises ``CompileError`` with every complaint and its position, or ``InstantiationError``."""
         expr = parse(text, self._macros)
         checked = check(expr, text, self._scope)
         issues = list(_literal_issues(expr))
         if issues:
             raise CompileError(text, issues)
+        _prepare_patterns(expr)
         try:
             compiled = compile_expression(checked, self._declared)
         except RecursionError:
@@ -187,21 +192,38 @@ def _merged(libraries: Iterable[Library]) -> dict[str, Function]:
     return {name: Function(name, tuple(found)) for name, found in overloads.items()}
 
 
-_LITERAL_CHECKS: dict[str, Callable[[str], object]] = {
-    "duration": string_to_duration,
-    "timestamp": string_to_timestamp,
-    "matches": regexes.compiled,
+_LITERAL_CHECKS: dict[tuple[str, type], Callable[[Any], object]] = {
+    ("duration", str): string_to_duration,
+    ("duration", int): int_to_duration,
+    ("timestamp", str): string_to_timestamp,
+    ("timestamp", int): int_to_timestamp,
+    ("matches", str): regexes.compiled,
 }
 
 
 def _literal_issues(expr: Expr) -> Iterable[Issue]:
     """Durations, times and patterns that are written out and wrong."""
     for node in walk(expr):
-        if not isinstance(node, Call) or node.function not in _LITERAL_CHECKS or not node.arguments:
+        if not isinstance(node, Call) or not node.arguments:
             continue
         argument = node.arguments[0]
-        if isinstance(argument, Literal) and isinstance(argument.value, str):
-            try:
-                _LITERAL_CHECKS[node.function](argument.value)
-            except (ValueError, EvaluationError):
-                yield Issue(message=f"invalid {node.function} argument", offset=argument.offset)
+        if not isinstance(argument, Literal):
+            continue
+        literal_check = _LITERAL_CHECKS.get((node.function, type(argument.value)))
+        try:
+            if literal_check is not None:
+                literal_check(argument.value)
+        except (ValueError, EvaluationError):
+            yield Issue(message=f"invalid {node.function} argument", offset=argument.offset)
+
+
+def _prepare_patterns(expr: Expr) -> None:
+    """Patterns of ``find`` and ``findAll`` that are written out and wrong. Raises ``InstantiationError``."""
+    for node in walk(expr):
+        if isinstance(node, Call) and node.function in ("find", "findAll") and node.arguments:
+            pattern = node.arguments[0]
+            if isinstance(pattern, Literal) and isinstance(pattern.value, str):
+                try:
+                    regexes.compiled(pattern.value)
+                except ValueError as error:
+                    raise InstantiationError(str(error)) from error

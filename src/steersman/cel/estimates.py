@@ -50,10 +50,11 @@ class _Facts:
     element_size: Range | None = None
     """Of a container that the expression makes; keys and elements are known together."""
     place: Declared | None = None
-    """Where in a schema it comes from."""
+    """Where in a schema it comes from; ``_NOWHERE`` if such a place does not exist."""
 
 
 _NOTHING = _Facts()
+_NOWHERE = Declared(type=types.ERROR)
 
 
 def estimate(checked: Checked, declared: Mapping[str, Declared]) -> Range:
@@ -65,6 +66,7 @@ class _Estimator:
     def __init__(self, checked: Checked, declared: Mapping[str, Declared]) -> None:
         self._checked = checked
         self._declared = declared
+        self._root = next(iter(declared.values()), None)
         self._locals: list[dict[str, _Facts]] = []
         self._facts: dict[int, _Facts] = {}
 
@@ -108,9 +110,11 @@ class _Estimator:
 
     def _known_size(self, expr: Expr) -> Range | None:
         known = self.facts(expr)
+        if isinstance(expr, Ident) and known.place is not None and known.place is not _NOWHERE:
+            return Range(0, known.place.max_elements)
         if known.size is not None:
             return known.size
-        if known.place is not None:
+        if known.place is not None and known.place is not _NOWHERE:
             return Range(0, known.place.max_elements)
         return ONE if _is_scalar(self._type(expr)) else None
 
@@ -119,7 +123,20 @@ class _Estimator:
         for local in reversed(self._locals):
             if name in local:
                 return local[name]
-        return _Facts(place=self._declared.get(name))
+        return _Facts(place=self._declared.get(name) or self._root)
+
+    def _below(self, place: Declared | None, field: str = "", *, key: bool = False) -> Declared | None:
+        """The place of a field (else of an element, or of a map's key) below another.
+
+        What is below no place is taken for the root: so does kube-apiserver, and limits of rules are in its numbers.
+        """
+        if place is None:
+            return self._root
+        if field:
+            return place.field(field) or _NOWHERE
+        if key:
+            return _KEY if place.type.kind == "map" else _NOWHERE
+        return place.element or _NOWHERE
 
     def _select(self, expr: Select) -> Range:
         if expr.id in self._checked.names:
@@ -128,9 +145,7 @@ class _Estimator:
         cost = self.cost(expr.operand)
         if expr.test_only:
             return cost
-        place = self.facts(expr.operand).place
-        if place is not None:
-            self._facts[expr.id] = _Facts(place=place.field(expr.field) if place.fields is not None else None)
+        self._facts[expr.id] = _Facts(place=self._below(self.facts(expr.operand).place, expr.field))
         return cost + ONE if self._type(expr.operand).kind in ("map", "object", "param") else cost
 
     def _call(self, expr: Call) -> Range:
@@ -178,9 +193,7 @@ class _Estimator:
     def _remember_call(self, expr: Call, resolved: Resolved, operands: Sequence[Expr], size: Range | None) -> None:
         if resolved.function == "_[_]":
             operand = self.facts(operands[0])
-            self._facts[expr.id] = _Facts(
-                size=operand.element_size, place=None if operand.place is None else operand.place.element
-            )
+            self._facts[expr.id] = _Facts(size=operand.element_size, place=self._below(operand.place))
             return
         elements: Range | None = None
         keys: Range | None = None
@@ -241,8 +254,8 @@ class _Estimator:
     def _element_facts(self, expr: Comprehension) -> dict[str, _Facts]:
         over = self.facts(expr.range)
         is_list = self._type(expr.range).kind == "list"
-        element = _Facts(size=over.element_size, place=None if over.place is None else over.place.element)
-        key = _Facts(size=over.key_size, place=_KEY if over.place is not None and not is_list else None)
+        element = _Facts(size=over.element_size, place=self._below(over.place))
+        key = _Facts(size=over.key_size, place=self._below(over.place, key=True))
         if expr.second_variable:
             return {expr.variable: key, expr.second_variable: element}
         return {expr.variable: element if is_list else key}
@@ -289,8 +302,9 @@ class _KnownOperands:
         if found is None:
             return None
         known = self._estimator.facts(self._operands[index])
-        if known.place is not None and known.place.element is not None:
-            return Range(0, known.place.element.max_elements)
+        below = None if known.place is None else known.place.element
+        if below is not None:
+            return Range(0, below.max_elements)
         return Range(0, UNBOUNDED)
 
     def type(self, index: int) -> Type:

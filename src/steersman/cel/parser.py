@@ -209,6 +209,8 @@ class _Parser:
         optional = self._accept("?") is not None
         token = self._token
         if token.kind not in ("ident", "escaped"):
+            if token.kind == "word":
+                raise self._fail(token, f"mismatched input '{token.text}' expecting IDENTIFIER")
             raise self._fail(token, f"no viable alternative at input '.{'' if token.kind == 'end' else token.text}'")
         self._at += 1
         name = token.text.strip("`")

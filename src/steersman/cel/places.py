@@ -17,7 +17,7 @@ def variable(slot: int) -> Code:
     def run(frame: Frame) -> Value:
         return frame[slot]
 
-    return Code(run, IDENT, path=True, root=IDENT)
+    return Code(run, IDENT, path=True, root=IDENT, slot=slot)
 
 
 def bound_variable(slot: int, initial: Code) -> Code:
@@ -43,6 +43,19 @@ def _extended(operand: Code, run: Run, more: int = SELECT) -> Code:
 def property_of(operand: Code, name: str) -> Code:
     """A field of an object whose type is known; null counts as absent."""
     get = operand.run
+    if operand.slot:
+        slot = operand.slot
+
+        def run_directly(frame: Frame) -> Value:
+            try:
+                value = frame[slot][name]
+            except (KeyError, TypeError):
+                value = None
+            if value is None:
+                raise EvaluationError(f"no such key: {name}")
+            return value
+
+        return _extended(operand, run_directly)
 
     def run(frame: Frame) -> Value:
         try:
@@ -99,9 +112,12 @@ def optionally_selected(operand: Code, name: str, *, nulls_absent: bool) -> Code
 
     def run(frame: Frame) -> Value:
         found = optional_select(get(frame), name)
-        return NONE if nulls_absent and found.value is None else found
+        if not found.present or (nulls_absent and found.value is None):
+            return NONE
+        frame[COST] += SELECT
+        return found
 
-    return _extended(operand, run)
+    return _extended(operand, run, 0)
 
 
 def present(operand: Code, name: str, *, nulls_absent: bool) -> Code:
@@ -131,9 +147,13 @@ def index(operand: Code, position: Code, *, optional: bool) -> Code:
     if optional:
 
         def run_optional(frame: Frame) -> Value:
-            return optional_item(get(frame), at(frame))
+            target = get(frame)
+            found = optional_item(target, at(frame))
+            if found.present:
+                frame[COST] += SELECT
+            return found
 
-        return _extended(operand, run_optional, more)
+        return _extended(operand, run_optional, more - SELECT)
 
     def run(frame: Frame) -> Value:
         target = get(frame)

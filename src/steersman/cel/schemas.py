@@ -350,7 +350,7 @@ def _to_date(value: Value) -> Value:
     if not isinstance(value, str):
         return value
     try:
-        return timestamp(parse_timestamp(f"{value}T00:00:00Z"))
+        return timestamp(*parse_timestamp(f"{value}T00:00:00Z"))
     except EvaluationError as error:
         raise EvaluationError(f"Invalid date formatted string {value}: {error}") from error
 
@@ -359,6 +359,6 @@ def _to_timestamp(value: Value) -> Value:
     if not isinstance(value, str):
         return value
     try:
-        return timestamp(parse_timestamp(value.replace(" ", "T", 1).replace("t", "T").replace("z", "Z")))
+        return timestamp(*parse_timestamp(value.replace(" ", "T", 1).replace("t", "T").replace("z", "Z")))
     except EvaluationError as error:
         raise EvaluationError(f"Invalid date-time formatted string {value}: {error}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar, Protocol, TypeAlias
 
@@ -38,6 +38,8 @@ class Uint(int):
 class Timestamp:
     ns: int
     """Since the Unix epoch."""
+    offset_s: int = field(default=0, compare=False)
+    """Of the time zone it was written in, which ``string()`` keeps; calendar fields are in UTC nevertheless."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -8,7 +8,7 @@ from functools import cmp_to_key
 from steersman.cel import types
 from steersman.cel.ast import Call, Expr
 from steersman.cel.costs import NEW_LIST, TRAVERSAL, UNBOUNDED, Estimate, Operands, Range, Rule, fixed
-from steersman.cel.declarations import Function, Library, function, member, overload
+from steersman.cel.declarations import Function, Library, Overload, function, member, overload
 from steersman.cel.errors import EvaluationError
 from steersman.cel.macros import STANDARD, Builder, Macro, bound
 from steersman.cel.types import BOOL, BYTES, DOUBLE, DURATION, DYN, INT, STRING, TIMESTAMP, UINT
@@ -153,12 +153,14 @@ LIBRARY = Library(
         function("slice", member("list_slice", _LIST, INT, INT, to=_LIST, do=_slice, cost=_by_output(_slice_size))),
         function(
             "flatten",
-            member(
-                "list_flatten",
-                types.list_of(_LIST),
-                to=_LIST,
-                do=_flatten,
+            Overload(
+                id="list_flatten",
+                parameters=(types.list_of(_LIST),),
+                result=_LIST,
+                member=True,
+                implement=_flatten,
                 cost=Rule(_flatten_cost, _estimate_flatten),
+                element_guarded=False,
             ),
             member(
                 "list_flatten_int",
