@@ -79,8 +79,7 @@ class Program:
         """
         frame: list[Value] = [self._start, cost_limit]
         try:
-            for name in self.variables:
-                frame.append(bindings[name])
+            frame += [bindings[name] for name in self.variables]
             frame += self._locals
         except KeyError as error:
             raise EvaluationError(f"no such attribute(s): {error.args[0]}") from None

@@ -12,7 +12,7 @@ from steersman.client.api import Client
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object, is_true
 from steersman.meta.resources import CUSTOMRESOURCEDEFINITIONS
-from steersman.testing.eventually import eventually
+from steersman.testing.waiting import eventually
 
 Eventually = Callable[[Callable[[], Any]], Awaitable[Any]]
 Define = Callable[[Object], Awaitable[Object]]
