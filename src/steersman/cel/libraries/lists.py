@@ -117,18 +117,12 @@ def _sort_by_keys(elements: list[Value], keys: list[Value]) -> list[Value]:
         )
     if any(type_of(key) != type_of(keys[0]) for key in keys):
         raise EvaluationError("list elements must have the same type")
-<<<<<<< HEAD
-    rank = cmp_to_key(compare)
-    ranks = [rank(key) for key in keys]
-    return [elements[at] for at in sorted(range(len(keys)), key=ranks.__getitem__)]
-=======
 
     def by_key(left: int, right: int) -> int:
         return compare(keys[left], keys[right])
 
     order = sorted(range(len(keys)), key=cmp_to_key(by_key))
     return [elements[at] for at in order]
->>>>>>> cel
 
 
 def _sort(elements: list[Value]) -> list[Value]:
