@@ -17,7 +17,7 @@ import msgspec
 
 from bench.schema import pod
 from steersman.schema.protobuf import tables
-from steersman.schema.protobuf.envelope import decode_object, encode_object
+from steersman.schema.protobuf.envelope import decode_object, encode_message, encode_object
 
 POD = "core.v1.Pod"
 
@@ -44,10 +44,12 @@ def first_use_ms() -> float:
     return round(float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout), 1)
 
 
+_TYPES = {"string": 9, "bool": 8, "int32": 5, "int64": 3, "double": 1, "bytes": 12}
+"""descriptor.proto's numbers."""
+
+
 class CRuntime:
     """Pods over protobuf's C runtime; only what the benchmark's pod has, which favours it."""
-
-    _TYPES = {"string": 9, "bool": 8, "int32": 5, "int64": 3, "double": 1, "bytes": 12}
 
     def __init__(self) -> None:
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -73,11 +75,11 @@ class CRuntime:
         specials = {"resource.Quantity": [(1, "string")], "meta.v1.Time": [(1, "int64"), (2, "int32")]}
         if not tables.exists(name):
             for number, kind in specials.get(name, [(1, "int64"), (2, "int32"), (3, "string")]):
-                proto.field.add(name=f"f{number}", number=number, label=1, type=self._TYPES[kind])
+                proto.field.add(name=f"f{number}", number=number, label=1, type=_TYPES[kind])
             return
         for field in tables.message(name).fields:
             fields[f"f{field.number}"] = field
-            added = proto.field.add(name=f"f{field.number}", number=field.number, label=3 if field.shape else 1)
+            added: Any = proto.field.add(name=f"f{field.number}", number=field.number, label=3 if field.shape else 1)
             if field.shape == "map":
                 entry = proto.nested_type.add(name=f"F{field.number}Entry")
                 entry.options.map_entry = True
@@ -88,8 +90,8 @@ class CRuntime:
                 self._type(added, field.type)
 
     def _type(self, added: Any, name: str) -> None:
-        if name in self._TYPES:
-            added.type = self._TYPES[name]
+        if name in _TYPES:
+            added.type = _TYPES[name]
         else:
             added.type, added.type_name = 11, f".bench.{self._flat(name)}"
             self._add(name)
@@ -122,7 +124,7 @@ class CRuntime:
         return found
 
     def copy(self, message: Any) -> bytes:
-        """Encoding without the lookup of names: fields set one by one from what a message has, then serialized."""
+        """What encoding costs at least: fields set one by one, from what a message has, then serialized."""
         built = self.message()
         self._copy(message, built)
         return bytes(built.SerializeToString())
@@ -152,29 +154,24 @@ class CRuntime:
 
 
 def run() -> dict[str, float]:
+    """Case -> number."""
     obj = pod()
-    data = encode_object(obj)
+    data, raw = encode_object(obj), encode_message(obj)
     decoded = decode_object(data)
-    raw = data[data.index(b"\x12") :]
-    from steersman.schema.protobuf.envelope import encode_message
-
-    raw = encode_message(obj)
     runtime = CRuntime()
     message = runtime.message.FromString(raw)
     text = msgspec.json.encode(decoded)
     return {
-        "json bytes": len(text),
-        "protobuf bytes": len(data),
-        "encode": cost_us(lambda: encode_object(decoded)),
-        "decode": cost_us(lambda: decode_object(data)),
-        "upb encode": cost_us(lambda: runtime.copy(message)),
-        "upb decode": cost_us(lambda: runtime.decode(raw)),
-        "json encode": cost_us(lambda: msgspec.json.encode(decoded)),
-        "json decode": cost_us(lambda: msgspec.json.decode(text)),
-        "first use ms": first_use_ms(),
+        "protobuf/pod/json_bytes": len(text),
+        "protobuf/pod/bytes": len(data),
+        "protobuf/pod/encode/us": cost_us(lambda: encode_object(decoded)),
+        "protobuf/pod/decode/us": cost_us(lambda: decode_object(data)),
+        "protobuf/pod/upb_encode/us": cost_us(lambda: runtime.copy(message)),
+        "protobuf/pod/upb_decode/us": cost_us(lambda: runtime.decode(raw)),
+        "protobuf/first_use/ms": first_use_ms(),
     }
 
 
 if __name__ == "__main__":
-    for name, value in run().items():
-        print(f"{name:16} {value:10.1f}")
+    for case, number in run().items():
+        print(f"{case:45} {number:10.2f}")

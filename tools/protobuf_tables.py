@@ -17,7 +17,28 @@ from pathlib import Path
 
 TABLES = Path(__file__).parent.parent / "src/steersman/schema/protobuf/tables"
 
-_GROUPS = ["admission", "admissionregistration", "apps", "authentication", "authorization", "autoscaling", "batch", "certificates", "coordination", "core", "discovery", "events", "flowcontrol", "networking", "node", "policy", "rbac", "resource", "scheduling", "storage"]
+_GROUPS = [
+    "admission",
+    "admissionregistration",
+    "apps",
+    "authentication",
+    "authorization",
+    "autoscaling",
+    "batch",
+    "certificates",
+    "coordination",
+    "core",
+    "discovery",
+    "events",
+    "flowcontrol",
+    "networking",
+    "node",
+    "policy",
+    "rbac",
+    "resource",
+    "scheduling",
+    "storage",
+]
 PACKAGES: tuple[str, ...] = (
     *(f"api/{group}/v1" for group in _GROUPS),
     "api/autoscaling/v2",

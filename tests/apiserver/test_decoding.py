@@ -42,7 +42,6 @@ async def test_unknown_and_duplicate_fields(client: Client, query: dict[str, str
         (b"hello", "invalid character 'h' looking for beginning of value"),
         (b"{", "unexpected end of JSON input ({)"),
         (b"[]", "cannot unmarshal array into Go value"),
-        (b"null", "cannot"),
         (b'{"metadata":{"name":NaN}}', "invalid character"),
         (b'{"metadata":{"name":"\xff"}}', "invalid UTF-8"),
         (b"[" * 10_000, ""),
@@ -79,6 +78,50 @@ async def test_malformed_yaml_is_a_bad_request(client: Client, body: bytes) -> N
     assert answer.status == 400
 
 
+@pytest.mark.parametrize(("headers", "body"), [({}, b"null"), (YAML, b""), (YAML, b"# nothing\n")])
+async def test_no_object_is_an_empty_one(client: Client, headers: dict[str, str], body: bytes) -> None:
+    answer = await client.request("POST", PATH, headers=headers, body=body)
+    assert answer.status == 422
+    assert answer.content["message"] == (
+        'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required'
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"a: b: c", "yaml: mapping values are not allowed in this context"),
+        (b"a: 1\nb: [\n", "yaml: line 2: did not find expected node content"),
+        (b"a: .nan", "json: unsupported value: nan"),
+    ],
+)
+async def test_malformed_yaml_says_where(client: Client, body: bytes, text: str) -> None:
+    answer = await client.request("POST", PATH, headers=YAML, body=body)
+    shown = f"the object provided is unrecognized (must be of type ConfigMap): {text} ({body.hex()})"
+    assert (answer.status, answer.content["message"]) == (400, shown)
+
+
+async def test_yaml_scalars_are_go_yamls(client: Client) -> None:
+    body = b"metadata: {name: a}\ndata: {time: 12:30:45, date: 2020-01-01, version: 1.2.3, equals: =}\n"
+    answer = await client.request("POST", PATH, headers=YAML, body=body)
+    assert answer.content["data"] == {"time": "12:30:45", "date": "2020-01-01", "version": "1.2.3", "equals": "="}
+    body = b"metadata: {name: b}\nspec: {ports: [{port: 0120}], healthCheckNodePort: 1e3, sessionAffinity: 0x1f}\n"
+    answer = await client.request("POST", "/api/v1/namespaces/default/services", headers=YAML, body=body)
+    assert "cannot unmarshal number into Go struct field ServiceSpec.spec.sessionAffinity" in answer.content["message"]
+
+
+async def test_keys_that_are_twice_in_yaml(client: Client) -> None:
+    body = b"metadata: {name: a}\ndata:\n  a: x\n  a: y\nnonsense: 1\n"
+    answer = await client.request("POST", PATH, headers=YAML, query={"fieldValidation": "Strict"}, body=body)
+    assert (answer.status, answer.content["message"]) == (
+        400,
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:\n'
+        '  line 4: key "a" already set in map, unknown field "nonsense"',
+    )
+    answer = await client.request("POST", PATH, headers=YAML, body=body)
+    assert (answer.status, answer.headers["warning"]) == (201, '299 - "unknown field \\"nonsense\\""')
+
+
 async def test_big_integers_survive(client: Client) -> None:
     body = b'{"metadata":{"name":"a","namespace":"default"},"spec":{"replicas":99999999999999999999}}'
     answer = await client.request("POST", "/apis/apps/v1/namespaces/default/deployments", body=body)
@@ -86,7 +129,7 @@ async def test_big_integers_survive(client: Client) -> None:
     assert "cannot unmarshal number" in answer.content["message"]
 
 
-async def test_protobuf_is_refused_cleanly(client: Client) -> None:
-    headers = {"content-type": "application/vnd.kubernetes.protobuf"}
-    answer = await client.request("POST", PATH, headers=headers, body=b"k8s\x00")
+async def test_other_media_types_are_refused_cleanly(client: Client) -> None:
+    headers = {"content-type": "application/cbor"}
+    answer = await client.request("POST", PATH, headers=headers, body=b"\xd9\xd9\xf7\xa0")
     assert answer.status == 415

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,23 @@ class World:
     log: WriteLog
     manager: ControllerManager
     group: TaskGroup
+    task: asyncio.Task[None]
+    make_manager: Callable[[], ControllerManager]
+
+    async def restart(self) -> None:
+        """Kill the controllers where they are, and start them anew: what they had in memory is lost."""
+        self.task.cancel()
+        await asyncio.wait({self.task})
+        self.manager = self.make_manager()
+        self.task = self.group.spawn(self.manager.run(), name="controllers")
+
+    async def run_for_turns(self, turns: int) -> None:
+        """Let everything run for a few turns of the event loop, which may end in the middle of anything."""
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async def client_list(self, resource: Resource) -> Sequence[Object]:
+        return (await self.client.list(resource, namespace="default")).items
 
     async def settle(self) -> None:
         """Until no controller has anything to do at this time."""
@@ -178,13 +195,17 @@ async def start_world(group: TaskGroup, *controllers: str, **config: Any) -> Wor
     )
     await server.start()
     log = WriteLog()
-    manager = ControllerManager(
-        client=Client(InProcessTransport(log.wrap(server.handle))),
-        clock=clock,
-        config=ControllerManagerConfig(controllers=controllers, **config),
-        rng=random.Random(2),
-        controllers=REGISTRY,
-    )
+
+    def make_manager() -> ControllerManager:
+        return ControllerManager(
+            client=Client(InProcessTransport(log.wrap(server.handle))),
+            clock=clock,
+            config=ControllerManagerConfig(controllers=controllers, **config),
+            rng=random.Random(2),
+            controllers=REGISTRY,
+        )
+
+    manager = make_manager()
     world = World(
         clock=clock,
         client=Client(InProcessTransport(server.handle)),
@@ -192,6 +213,8 @@ async def start_world(group: TaskGroup, *controllers: str, **config: Any) -> Wor
         log=log,
         manager=manager,
         group=group,
+        task=group.spawn(manager.run(), name="controllers"),
+        make_manager=make_manager,
     )
     if not await world.exists(NAMESPACES, "default"):
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
@@ -200,7 +223,6 @@ async def start_world(group: TaskGroup, *controllers: str, **config: Any) -> Wor
         SERVICEACCOUNTS,
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}},
     )
-    group.spawn(manager.run(), name="controllers")
     await asyncio.sleep(0)
     await world.settle()
     return world

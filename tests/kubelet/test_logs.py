@@ -93,8 +93,8 @@ async def test_following_survives_rotation_and_ends_with_the_container(tmp_path:
     path.write_bytes(b"2026-01-01T00:00:02Z stdout F 4\n")
     await until(b"4\n")
     running = False
-    with path.open("ab") as file:
-        file.write(b"2026-01-01T00:00:02Z stdout F 5\n")
+    with path.open("ab") as last:
+        last.write(b"2026-01-01T00:00:02Z stdout F 5\n")
     async with asyncio.timeout(5):
         await follower
     assert received == b"1\n2\n3\n4\n5\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,10 +15,10 @@ from typing import Any
 import pytest
 
 from steersman.cluster.nodes import missing_programs
+from tests.clients.kubectl import kubectls
 
 ROOT = Path(__file__).parents[2]
 API_PORT = 26443
-DEBIAN_KUBECTL = ROOT / ".make/kubectl-1.20/usr/bin/kubectl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +70,6 @@ class RealCluster:
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(argv)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout
-
-
-def kubectls() -> list[str]:
-    """The kubectl of this machine and Debian's, as far as they are there."""
-    return [path for path in (shutil.which("kubectl"), str(DEBIAN_KUBECTL)) if path and Path(path).exists()]
 
 
 def eventually(predicate: Callable[[], Any], timeout_s: float = 60.0) -> Any:

@@ -89,7 +89,13 @@ class WorkQueue(Generic[K]):
                 raise QueueShutDown
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                # It may have been woken for a key already; another worker must hear of that key then.
+                if self._ready and waiter.done() and not waiter.cancelled():
+                    self._wake()
+                raise
         key = self._ready.popleft()
         self._dirty.discard(key)
         self._in_work.add(key)

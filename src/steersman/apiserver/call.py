@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 
 from steersman.apiserver.authn.api import ANONYMOUS, User
@@ -40,6 +41,6 @@ class Call:
         return self.request.query_value(name)
 
     def warn(self, text: str) -> None:
-        """Send ``text`` in a Warning header, once."""
-        if text not in self.warnings:
+        """Send ``text`` in a Warning header, once; upstream sends none with control characters, as of several lines."""
+        if text not in self.warnings and not any(unicodedata.category(character) == "Cc" for character in text):
             self.warnings.append(text)

@@ -41,7 +41,7 @@ class Core:
         )
         try:
             if len(request.body) > self._max_body_bytes:
-                raise RequestEntityTooLarge(f"limit is {self._max_body_bytes}")
+                raise RequestEntityTooLarge(f"Request entity too large: limit is {self._max_body_bytes}")
             response = await self._chain(call)
         except APIError as error:
             response = respond.failure(call, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steersman.apiserver import objectmeta
+from steersman.apiserver import objectmeta, ownership
 from steersman.apiserver.admission.api import AdmissionRequest
 from steersman.apiserver.api import API, Reservation
 from steersman.apiserver.call import Call
@@ -12,6 +12,7 @@ from steersman.apiserver.served import Entity, Served
 from steersman.meta.errors import AlreadyExists, APIError, FieldError
 from steersman.meta.objects import Object
 from steersman.schema import kind as kinds
+from steersman.schema.structural import compiled
 from steersman.store.objects import KeyExists
 
 NAME_ATTEMPTS = 8
@@ -25,19 +26,32 @@ class VersionSetOnCreate(APIError):
 
 
 async def create_object(
-    api: API, served: Served, call: Call, obj: Object, options: WriteOptions, *, name: str = ""
+    api: API,
+    served: Served,
+    call: Call,
+    obj: Object,
+    options: WriteOptions,
+    *,
+    name: str = "",
+    has_managed_fields: bool = False,
 ) -> Entity:
     """Default, admit, validate and commit ``obj``, which is the caller's own; ``name`` is that of the URL for a PUT.
+    ``has_managed_fields`` where they are up to date already (server-side apply).
 
     Raises ``AlreadyExists``, ``Invalid``, ``BadRequest`` and whatever admission refuses with.
     """
     kind = served.kind
+    served.check_creation(name or (obj.get("metadata") or {}).get("name") or "")
     metadata = obj.setdefault("metadata", {})
     namespace = call.info.namespace
     objectmeta.wipe_system_fields(metadata)
     objectmeta.match_namespace(metadata, namespace, kind)
     objectmeta.deduplicate_owner_references(metadata, call)
     kind.default(obj)
+    if not has_managed_fields:
+        obj = ownership.updated(api, served, call, None, obj, options)
+        metadata = obj["metadata"]
+    managed_fields = metadata.get("managedFields")
     own_name = metadata.get("name") or ""
     request = AdmissionRequest(
         operation="CREATE",
@@ -54,6 +68,7 @@ async def create_object(
     )
     if await api.admission.mutate(request):
         obj = _own_copy(request.obj or obj)
+        ownership.after_admission(call, obj, managed_fields)
         kind.default(obj)
     attempts = NAME_ATTEMPTS if not own_name and obj["metadata"].get("generateName") else 1
     for attempt in range(attempts):
@@ -100,7 +115,7 @@ async def _create_named(
     done = False
     try:
         prepare(served, obj)
-        errors = validation_errors(served, obj) + objectmeta.validate(metadata, kind)
+        errors = validation_errors(served, obj) + kind.validate_create(obj) + objectmeta.validate(metadata, kind)
         if errors:
             raise served.invalid(metadata.get("name") or "", errors)
         if kind.warnings is not None:
@@ -139,7 +154,7 @@ def validation_errors(served: Served, obj: Object) -> list[FieldError]:
     if kind.validate is not kinds._no_errors:
         return kind.validate(obj)
     checked = {key: value for key, value in obj.items() if key != "status"}
-    return served.structure.required_errors(checked)
+    return compiled(kind.definition).required_errors(checked)
 
 
 async def _commit(api: API, served: Served, obj: Object, options: WriteOptions) -> Entity:

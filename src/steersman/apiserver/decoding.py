@@ -14,14 +14,19 @@ import msgspec
 
 from steersman.apiserver import protobuf, yamlbody
 from steersman.apiserver.call import Call
+from steersman.apiserver.jsonsyntax import END, syntax_error
 from steersman.apiserver.negotiation import JSON, PROTOBUF, body_media_type
 from steersman.apiserver.options import FieldValidation
-from steersman.meta.errors import BadRequest
+from steersman.apiserver.served import ObjectStructure
+from steersman.meta.errors import BadRequest, Invalid, invalid
 from steersman.meta.objects import Object
 from steersman.schema import strictness
-from steersman.schema.structural import Structure, cannot_be_handled, strict_decoding_error
+from steersman.schema.structural import cannot_be_handled, strict_decoding_error
 
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+_VERSION_AND_KIND = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+)
 _POSITION = re.compile(r"\(byte (\d+)\)")
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
@@ -34,8 +39,11 @@ class Expected:
     group: str
     version: str
     kind: str
-    structure: Callable[[], Structure]
+    structure: Callable[[], ObjectStructure]
     is_registered: Callable[[str, str], bool]
+    is_custom: bool = False
+    also_accepted: Sequence[str] = ()
+    """Other apiVersions whose bodies have the same shape and are taken as this one."""
 
     @property
     def api_version(self) -> str:
@@ -49,15 +57,15 @@ class Parsed:
     value: Any
     suspect: bytes = b""
     """The JSON text, where it may have a key twice."""
-    duplicates: Sequence[str] = ()
+    duplicates: Sequence[yamlbody.Duplicate] = ()
     """Keys that are twice in a YAML body."""
 
     def strict_errors(self, unknown: list[str]) -> list[str]:
         """All unknown and duplicate fields, in upstream's words."""
         if self.suspect:
             return strictness.strict_errors(self.suspect, unknown)
-        found = [f'unknown field "{path}"' for path in dict.fromkeys(unknown)]
-        found += [f'duplicate field "{name}"' for name in self.duplicates]
+        found = [yamlbody.strict_error(self.duplicates)] if self.duplicates else []
+        found += map(strictness.unknown_field, dict.fromkeys(unknown))
         return found[: strictness.MAX_STRICT_ERRORS]
 
 
@@ -70,6 +78,22 @@ def private_copy(value: Any) -> Any:
     return value
 
 
+def private_object(obj: Object) -> Object:
+    """A deep copy of an API object but for its managed fields, whose entries nobody ever changes."""
+    entries = (obj.get("metadata") or {}).get("managedFields")
+    if not entries:
+        copy: Object = private_copy(obj)
+        return copy
+    bare = {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
+    copy = private_copy(bare)
+    copy["metadata"]["managedFields"] = entries
+    return copy
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("metadata"), dict)
+
+
 _CONTAINERS = frozenset({dict, list, tuple})
 
 
@@ -77,7 +101,8 @@ def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool,
     """The body as JSON values. Raises ``BadRequest``; ``what`` is the kind it should be, of ``api_version``."""
     request = call.request
     if request.content is not None:
-        return Parsed(private_copy(request.content))
+        content = request.content
+        return Parsed(private_object(content) if _is_object(content) else private_copy(content))
     body = request.body
     if media_type == PROTOBUF:
         return Parsed(_parse_protobuf(body, api_version, what))
@@ -85,7 +110,7 @@ def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool,
         try:
             value, duplicates = yamlbody.load(body)
         except yamlbody.YAMLError as error:
-            raise _unrecognized(what, f"couldn't get version/kind; json parse error: {error}", body) from error
+            raise _unrecognized(what, str(error), body) from error
         return Parsed(value, duplicates=duplicates if find_duplicates else ())
     try:
         value = _decoder.decode(body)
@@ -118,21 +143,21 @@ def _parse_protobuf(body: bytes, api_version: str, kind: str) -> Object:
     """A body in protobuf. A kind that has no such form comes back empty: that it is the wrong one is said elsewhere."""
     try:
         return protobuf.decode(body, api_version, kind)
-    except protobuf.MalformedObject as error:
-        version = error.api_version.rpartition("/")[2]
-        raise cannot_be_handled(error.kind, version, kind, str(error)) from error
-    except protobuf.MalformedMessage as error:
+    except protobuf.Malformed as error:
+        if error.kind:
+            version = error.api_version.rpartition("/")[2]
+            raise cannot_be_handled(error.kind, version, kind, str(error)) from error
         raise _unrecognized(kind, str(error), body) from error
 
 
 def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValidation) -> Object:
     """``parsed`` as an object of ``expected``: kind checked, types checked, unknown fields out."""
-    value = parsed.value
+    value = {} if parsed.value is None else parsed.value
+    shown = call.request.body or _encoder.encode(value)
     if not isinstance(value, dict):
-        shown = call.request.body or _encoder.encode(value)
         why = f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(value)} into Go value of type "
-        raise _unrecognized(expected.kind, f"{why}struct {{ APIVersion string; Kind string }}", shown)
-    _check_kind(value, expected)
+        raise _unrecognized(expected.kind, why + _VERSION_AND_KIND, shown)
+    _check_kind(value, expected, shown)
     unknown: list[str] | None = None if validation == "Ignore" else []
     try:
         decoded: Object = expected.structure().decode(value, unknown)
@@ -148,28 +173,47 @@ def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValid
     return decoded
 
 
-def _check_kind(value: Mapping[str, Any], expected: Expected) -> None:
-    api_version, kind = value.get("apiVersion") or "", value.get("kind") or ""
-    if not isinstance(api_version, str) or not isinstance(kind, str):
-        raise BadRequest(
-            f"the object provided is unrecognized (must be of type {expected.kind}): couldn't get version/kind; json parse "
-            "error: json: cannot unmarshal into Go struct field .apiVersion of type string"
-        )
+def _check_kind(value: Mapping[str, Any], expected: Expected, body: bytes) -> None:
+    api_version, kind = (_text(value, field, expected, body) for field in ("apiVersion", "kind"))
+    if api_version.count("/") > 1:
+        raise _unrecognized(expected.kind, f"unexpected GroupVersion string: {api_version}", body)
     version = api_version or expected.api_version
-    if (not kind or kind == expected.kind) and version == expected.api_version:
+    if (not kind or kind == expected.kind) and (version == expected.api_version or version in expected.also_accepted):
         return
+    if expected.is_custom and version == expected.api_version:
+        raise Invalid.of(
+            expected.kind, expected.group, _name_of(value), [invalid("kind", kind, f"must be {expected.kind}")]
+        )
     kind = kind or expected.kind
     short = version.rpartition("/")[2]
-    if kind == expected.kind and expected.is_registered(version, kind):
+    if expected.is_custom or (kind == expected.kind and expected.is_registered(version, kind)):
         raise BadRequest(
             f"the API version in the data ({version}) does not match the expected API version ({expected.api_version})"
         )
-    if not expected.is_registered(version, kind):
-        why = f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"'
-    else:
-        package = expected.group.partition(".")[0] or "core"
-        why = f"converting ({short}.{kind}) to ({package}.{expected.kind}): unknown conversion"
+    why = mismatch(version, kind, expected)
     raise BadRequest(f'{kind} in version "{short}" cannot be handled as a {expected.kind}: {why}')
+
+
+def _name_of(value: Mapping[str, Any]) -> str:
+    metadata = value.get("metadata")
+    return str(metadata.get("name") or "") if isinstance(metadata, dict) else ""
+
+
+def mismatch(api_version: str, kind: str, expected: Expected) -> str:
+    """Why an object of that kind is none of ``expected``."""
+    if not expected.is_registered(api_version, kind):
+        return f'no kind "{kind}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
+    package = expected.group.partition(".")[0] or "core"
+    short = api_version.rpartition("/")[2]
+    return f"converting ({short}.{kind}) to ({package}.{expected.kind}): unknown conversion"
+
+
+def _text(value: Mapping[str, Any], field: str, expected: Expected, body: bytes) -> str:
+    found = value.get(field) or ""
+    if isinstance(found, str):
+        return found
+    why = f"json: cannot unmarshal {_go_type(found)} into Go struct field .{field} of type string"
+    raise _unrecognized(expected.kind, f"couldn't get version/kind; json parse error: {why}", body)
 
 
 def _go_type(value: Any) -> str:
@@ -201,16 +245,21 @@ def _summary(body: bytes, limit: int = 30) -> str:
 
 def json_error(body: bytes, error: Exception) -> str:
     """What is wrong with malformed JSON, as Go's decoder says it."""
-    if isinstance(error, UnicodeDecodeError) or "utf-8" in str(error).lower():
+    if found := syntax_error(body):
+        return found
+    text = str(error)
+    if isinstance(error, UnicodeDecodeError) or "utf-8" in text.lower() or "unicode" in text or "surrogate" in text:
         return "invalid UTF-8 in string"
-    if not body.strip() or "truncated" in str(error):
-        return "unexpected end of JSON input"
-    found = _POSITION.search(str(error))
-    position = int(found.group(1)) if found else 0
+    if "out of range" in text:
+        return "json: cannot unmarshal number into Go value of type float64"
+    if "truncated" in text:
+        return END
+    place = _POSITION.search(text)
+    position = int(place.group(1)) if place else 0
     while position < len(body) and body[position : position + 1].isspace():
         position += 1
     if position >= len(body):
-        return "unexpected end of JSON input"
+        return END
     return f"invalid character {chr(body[position])!r} looking for beginning of value"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
@@ -22,6 +23,7 @@ from urllib.parse import parse_qs, unquote
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion10
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from steersman.apiserver.relay import TransportConnection
@@ -43,6 +45,8 @@ WRITE_BUFFER_BYTES = 256 * 1024
 _SLICE_BYTES = 64 * 1024
 _CHUNKED_END = b"0\r\n\r\n"
 _UNSAFE = ("\r", "\n", "\0")
+_BAD_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
+_PLAIN_HEADERS: Mapping[str, str] = {"content-type": "text/plain; charset=utf-8", "connection": "close"}
 
 _PHRASES: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
@@ -67,6 +71,25 @@ class _Written(web.StreamResponse):
 
 _KEEP = _Written(keep_alive=True)
 _CLOSE = _Written(keep_alive=False)
+
+
+class _Malformed(Exception):
+    """The request line cannot be understood: Go's server answers 400 by itself, without a Status."""
+
+
+class _Quiet(logging.Filter):
+    """What malformed requests do to the log is a line for those who debug, not a traceback each."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        log.debug("malformed request: %s", error)
+        return False
+
+
+_connections_log = logging.getLogger(f"{__name__}.connections")
+_connections_log.addFilter(_Quiet())
 
 
 class _Server(web.Server):
@@ -116,6 +139,7 @@ class HTTPServer:
                 self._serve,
                 handler_cancellation=True,
                 access_log=None,
+                logger=_connections_log,
                 keepalive_timeout=IDLE_TIMEOUT_S,
                 max_line_size=HEADER_FIELD_LIMIT_BYTES,
                 max_field_size=HEADER_FIELD_LIMIT_BYTES,
@@ -153,7 +177,12 @@ class HTTPServer:
         if transport is None:
             return _CLOSE
         keep_alive = bool(request.keep_alive) and not self.is_stopping
-        wanted, is_whole = await self._request(request)
+        try:
+            wanted, is_whole = await self._request(request)
+        except _Malformed:
+            body = b"400 Bad Request"
+            transport.write(_head(400, _PLAIN_HEADERS, f"content-length: {len(body)}\r\n") + body)
+            return _CLOSE
         if wanted is None:
             _write_head(transport, 408, {"content-length": "0", "connection": "close"})
             return _CLOSE
@@ -172,11 +201,18 @@ class HTTPServer:
             return _CLOSE
 
     async def _request(self, request: web.BaseRequest) -> tuple[Request | None, bool]:
-        """The request, and whether all of its body was read. None where the body did not come in time."""
+        """The request, and whether all of its body was read. None where the body did not come in time.
+
+        Raises ``_Malformed``.
+        """
         raw_path, _, query = request.raw_path.partition("?")
         if not raw_path.startswith("/"):
             raw_path = "/" + raw_path.partition("://")[2].partition("/")[2]
-        path = unquote(raw_path) if "%" in raw_path else raw_path
+        path = raw_path
+        if "%" in raw_path:
+            if _BAD_ESCAPE.search(raw_path):
+                raise _Malformed
+            path = unquote(raw_path)
         headers: dict[str, str] = {}
         for name, value in request.headers.items():
             name = name.lower()

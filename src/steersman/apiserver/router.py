@@ -42,15 +42,18 @@ class Router:
 
     async def __call__(self, call: Call) -> Response:
         info = call.info
-        if not info.is_resource:
+        if not info.is_resource or info.path.startswith("//"):
             return await self._path(call)
         served = self._api.kinds.lookup(info.group, info.version, info.resource)
         if served is None:
             return await self._path(call)
+        if served.warnings:
+            for text in served.warnings:
+                call.warn(text)
         if info.subresource:
             endpoint = self._subresource(served, call)
         elif self._has_right_scope(served, call):
-            if not info.name and info.verb not in _WITHOUT_NAME:
+            if (info.verb == "create") if info.name else (info.verb not in _WITHOUT_NAME):
                 raise _not_allowed()
             endpoint = self._verb(served, info.verb)
         else:

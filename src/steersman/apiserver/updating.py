@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from steersman.apiserver import creation, objectmeta
+from steersman.apiserver import creation, objectmeta, ownership
 from steersman.apiserver.admission.api import AdmissionRequest
 from steersman.apiserver.api import API, Reservation
 from steersman.apiserver.authz.api import Attributes
@@ -15,8 +15,9 @@ from steersman.apiserver.filters.authorization import attributes_of, forbidden
 from steersman.apiserver.options import WriteOptions
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served
-from steersman.meta.errors import Conflict, FieldError, NotFound, invalid
+from steersman.meta.errors import AlreadyExists, Conflict, FieldError, NotFound, invalid
 from steersman.meta.objects import Object
+from steersman.schema.kind import Subresource
 from steersman.store.objects import Modified
 from steersman.store.stored import Stored
 
@@ -59,12 +60,14 @@ def _prepare_main(served: Served, new: Object, old: Object) -> None:
 
 def raise_generation(served: Served, new: Object, old: Object) -> None:
     """Count the change, where the kind counts and something but metadata and status has changed."""
-    if served.kind.counts_generation and _spec_differs(new, old):
+    if served.kind.counts_generation and _spec_differs(served, new, old):
         new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
 
 
-def _spec_differs(new: Object, old: Object) -> bool:
-    fields = (new.keys() | old.keys()) - {"metadata", "status", "apiVersion", "kind"}
+def _spec_differs(served: Served, new: Object, old: Object) -> bool:
+    fields = (new.keys() | old.keys()) - {"metadata", "apiVersion", "kind"}
+    if served.kind.has_status:
+        fields.discard("status")
     return any(new.get(field) != old.get(field) for field in fields)
 
 
@@ -85,6 +88,25 @@ def _status_errors(served: Served, new: Object, old: Object) -> list[FieldError]
     return served.kind.validate_status_update(new, old)
 
 
+def writing_part(name: str) -> Strategy:
+    """The strategy of a subresource that writes a part of the object by the kind's own hooks: ``resize``, ``approval``."""
+
+    def part(served: Served) -> Subresource:
+        return next(part for part in served.kind.subresources if part.name == name)
+
+    def prepare(served: Served, new: Object, old: Object) -> None:
+        keep = part(served).prepare_update
+        if keep is not None:
+            keep(new, old)
+        raise_generation(served, new, old)
+
+    def errors(served: Served, new: Object, old: Object) -> list[FieldError]:
+        rules = part(served).validate_update
+        return [] if rules is None else rules(new, old)
+
+    return Strategy(subresource=name, prepare=prepare, errors=errors)
+
+
 MAIN = Strategy(prepare=_prepare_main, errors=_main_errors)
 STATUS = Strategy(subresource="status", prepare=_prepare_status, errors=_status_errors)
 
@@ -99,9 +121,10 @@ async def update_object(
     strategy: Strategy = MAIN,
     create: Callable[[], Awaitable[Entity]] | None = None,
     default: bool = True,
+    has_managed_fields: bool = False,
 ) -> Outcome:
     """Replace the object that the URL names by ``transform(object)``, which returns a copy that is the server's own on
-    the paths it changed.
+    the paths it changed; ``has_managed_fields`` where it has brought them up to date.
 
     ``create`` makes an object that is absent, where the endpoint may. Raises ``NotFound``, ``Conflict``, ``Invalid`` and
     whatever admission refuses with.
@@ -114,9 +137,14 @@ async def update_object(
             if create is None:
                 raise NotFound.of(served.resource, info.name)
             await _authorize_creation(api, call)
-            return Outcome(await create(), "created")
+            try:
+                return Outcome(await create(), "created")
+            except AlreadyExists:
+                stored = await api.objects.get(key)
+                if stored is None:
+                    raise
         try:
-            return await _attempt(api, served, call, stored, transform, options, strategy, default)
+            return await _attempt(api, served, call, stored, transform, options, strategy, default, has_managed_fields)
         except Modified as lost:
             stored = lost.current
     raise Conflict.modified(served.resource, info.name)
@@ -142,16 +170,20 @@ async def _attempt(
     options: WriteOptions,
     strategy: Strategy,
     default: bool,
+    has_managed_fields: bool,
 ) -> Outcome:
     kind, resource = served.kind, served.resource
     old = served.obj(stored)
     transformed = transform(old)
     new = transformed if isinstance(transformed, dict) else await transformed
     new = creation._own_copy(new)
-    metadata: dict[str, Any] = new["metadata"]
-    _check_version(served, metadata, old, strategy)
+    _check_version(served, new["metadata"], old, strategy)
     if default:
         kind.default(new)
+    if not has_managed_fields:
+        new = ownership.updated(api, served, call, old, new, options, strategy.subresource)
+    metadata: dict[str, Any] = new["metadata"]
+    managed_fields = metadata.get("managedFields")
     request = AdmissionRequest(
         operation="UPDATE", kind=kind, namespace=call.info.namespace, name=call.info.name,
         subresource=strategy.subresource, obj=new, old=old, user=call.user, dry_run=options.dry_run,
@@ -159,6 +191,7 @@ async def _attempt(
     )  # fmt: skip
     if await api.admission.mutate(request):
         new = creation._own_copy(request.obj or new)
+        ownership.after_admission(call, new, managed_fields)
         kind.default(new)
         metadata = new["metadata"]
     objectmeta.deduplicate_owner_references(metadata, call, after_admission=True)
@@ -179,7 +212,7 @@ async def _attempt(
         if options.dry_run:
             return Outcome(Unstored(_with_version(new, stored)), "updated")
         metadata["resourceVersion"] = str(stored.revision)
-        if new == old:
+        if (new == old or ownership.only_times_differ(new, old)) and not served.is_outdated(stored):
             return Outcome(stored, "updated")
         written = await api.objects.update(stored.key, served.to_storage(new), expected_revision=stored.revision)
         done = True

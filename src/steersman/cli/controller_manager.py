@@ -29,7 +29,6 @@ DURATIONS = {
     "horizontal-pod-autoscaler-downscale-stabilization": ("5m0s", "hpa_downscale_stabilization_s", "The highest recommendation of this time counts when scaling down."),
     "horizontal-pod-autoscaler-cpu-initialization-period": ("5m0s", "hpa_cpu_initialization_period_s", "CPU samples of younger pods may be left out."),
     "horizontal-pod-autoscaler-initial-readiness-delay": ("30s", "hpa_initial_readiness_delay_s", "Readiness changes of younger pods count as the first start."),
-    "legacy-service-account-token-clean-up-period": ("8760h0m0s", "legacy_service_account_token_clean_up_period_s", "Unused token secrets are removed after this long."),
 }  # fmt: skip
 NUMBERS = {
     "node-cidr-mask-size-ipv4": (24, "node_cidr_mask_size_ipv4", "Size of a node's IPv4 block."),
@@ -153,7 +152,12 @@ def _tabled(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--service-account-private-key-file", default="", help="Key that signs the tokens of token secrets.")
 @click.option("--cluster-signing-cert-file", default="", help="CA certificate that signs CSRs.")
 @click.option("--cluster-signing-key-file", default="", help="Its private key.")
-@click.option("--cluster-name", default="kubernetes", show_default=True, help="Name of the cluster.")
+@click.option(
+    "--cluster-name",
+    default="kubernetes",
+    show_default=True,
+    help="Name of the cluster; only cloud providers use it, and none is built in.",
+)
 @click.option(
     "--allocate-node-cidrs",
     type=bool,

@@ -12,7 +12,7 @@ from steersman.cli.cluster_options import data_dir_option, local_cluster, run
 
 @click.command()
 @data_dir_option
-@click.option("--nodes", type=click.IntRange(1, 200), default=None, help="Real nodes, each a machine of its own.")
+@click.option("--nodes", type=click.IntRange(0, 200), default=None, help="Real nodes; 0: simulated ones only.")
 @click.option("--simulated-nodes", type=click.IntRange(0), default=None, help="Nodes without containers beside them.")
 @click.option(
     "--api-port", type=click.IntRange(1, 65535), default=None, help="Port of the API server.  [default: 6443]"

@@ -62,7 +62,12 @@ class _Occurrence:
 
     @property
     def group_key(self) -> tuple[str, ...]:
+        """What events must share to be combined: containers of one pod (``fieldPath``) are told apart by count only."""
         return (*_identity(self.regarding), self.type, self.reason)
+
+    @property
+    def field_path(self) -> str:
+        return str(self.regarding.get("fieldPath") or "")
 
 
 class EventRecorder:
@@ -77,7 +82,7 @@ class EventRecorder:
         self._clock = clock
         self._component = component
         self._source = {"component": component, "host": host} if host else {"component": component}
-        self._instance = host or component
+        self._instance = host
         self._queue: deque[_Occurrence] = deque()
         self._arrived = asyncio.Event()
         self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
@@ -138,6 +143,9 @@ class EventRecorder:
     async def _record(self, occurrence: _Occurrence) -> None:
         occurrence, aggregate_key = self._aggregate(occurrence)
         if not self._within_budget(occurrence):
+            if (seen := self._seen.get(aggregate_key)) is not None:
+                # It counts although it is not written: the next one that is written says how many there were.
+                seen.count += 1
             return
         backoff = Backoff(initial_s=1.0, cap_s=30.0)
         for _ in range(TRIES):
@@ -162,7 +170,7 @@ class EventRecorder:
         similar.messages.add(occurrence.message)
         _remember(self._similar, group, similar)
         if len(similar.messages) < SIMILAR_LIMIT:
-            return occurrence, (*group, occurrence.message)
+            return occurrence, (*group, occurrence.field_path, occurrence.message)
         similar.messages.pop()
         combined = _Occurrence(
             occurrence.regarding,
@@ -171,7 +179,7 @@ class EventRecorder:
             f"(combined from similar events): {occurrence.message}",
             occurrence.time_s,
         )
-        return combined, group
+        return combined, (*group, occurrence.field_path)
 
     def _within_budget(self, occurrence: _Occurrence) -> bool:
         identity = _identity(occurrence.regarding)
@@ -215,9 +223,7 @@ class EventRecorder:
 
 
 def _identity(regarding: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(
-        str(regarding.get(field) or "") for field in ("kind", "namespace", "name", "uid", "apiVersion", "fieldPath")
-    )
+    return tuple(str(regarding.get(field) or "") for field in ("kind", "namespace", "name", "uid", "apiVersion"))
 
 
 def _remember(memory: OrderedDict[tuple[str, ...], Any], key: tuple[str, ...], value: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from steersman.aio.clock import Clock, SystemClock
@@ -59,14 +60,14 @@ class HTTPTransport:
         await self._session.close()
 
     async def _start(self, request: Request) -> aiohttp.ClientResponse:
-        headers = dict(request.headers)
+        headers = CIMultiDict(request.headers)
         token = self._bearer_token()
         if token:
             headers["authorization"] = f"Bearer {token}"
         if self._config.impersonate:
             headers["impersonate-user"] = self._config.impersonate
-            if self._config.impersonate_groups:
-                headers["impersonate-group"] = ", ".join(self._config.impersonate_groups)
+            for group in self._config.impersonate_groups:
+                headers.add("impersonate-group", group)
         query = urlencode(request.query, doseq=True)
         path = request.raw_path or quote(request.path, safe="/:@!$&'()*+,;=~-._")
         url = URL(f"{self._config.server}{path}{'?' + query if query else ''}", encoded=True)

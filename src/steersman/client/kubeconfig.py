@@ -79,18 +79,24 @@ def parse(document: Mapping[str, Any], *, context: str = "", origin: Path) -> Ku
     chosen = _entry(document, "contexts", "context", wanted, origin)
     cluster = _entry(document, "clusters", "cluster", chosen.get("cluster") or "", origin)
     user = _entry(document, "users", "user", chosen["user"], origin) if chosen.get("user") else {}
-    for section, unsupported in ((user, ("exec", "auth-provider", "username")), (cluster, ("proxy-url",))):
+    for section, unsupported in (
+        (user, ("exec", "auth-provider", "username", "password", "as-uid", "as-user-extra")),
+        (cluster, ("proxy-url",)),
+    ):
         for field in unsupported:
             if section.get(field):
                 raise KubeConfigError(f"{origin}: {field} is not supported")
     if not cluster.get("server"):
         raise KubeConfigError(f"{origin}: cluster of context {wanted!r} has no server")
     token_file = user.get("tokenFile") or ""
+    certificate, key = _data(user, "client-certificate", origin), _data(user, "client-key", origin)
+    if bool(certificate) != bool(key):
+        raise KubeConfigError(f"{origin}: client-certificate and client-key of context {wanted!r} need each other")
     return KubeConfig(
         server=str(cluster["server"]).rstrip("/"),
         ca_pem=_data(cluster, "certificate-authority", origin),
-        client_certificate_pem=_data(user, "client-certificate", origin),
-        client_key_pem=_data(user, "client-key", origin),
+        client_certificate_pem=certificate,
+        client_key_pem=key,
         token=user.get("token") or "",
         token_file=str(origin.parent / token_file) if token_file else "",
         insecure_skip_tls_verify=bool(cluster.get("insecure-skip-tls-verify")),
@@ -129,7 +135,10 @@ def _entry(document: Mapping[str, Any], section: str, field: str, name: str, ori
 def _data(section: Mapping[str, Any], field: str, origin: Path) -> bytes:
     inline = section.get(f"{field}-data")
     if inline:
-        return base64.b64decode(inline)
+        try:
+            return base64.b64decode(inline, validate=True)
+        except ValueError as error:
+            raise KubeConfigError(f"{origin}: {field}-data is not base64: {error}") from error
     path = section.get(field)
     if not path:
         return b""

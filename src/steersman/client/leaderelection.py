@@ -57,6 +57,8 @@ class LeaderElector:
         self._observed: tuple[str, str] = ("", "")
         self._observed_s = 0.0
         self._leads = False
+        self._renewed_s = 0.0
+        """When the last successful claim was sent: others may count from then on, whenever its answer came."""
 
     @property
     def leads(self) -> bool:
@@ -86,23 +88,24 @@ class LeaderElector:
         self._leads = True
 
     async def _renew_for_ever(self) -> None:
-        renewed_s = self._clock.monotonic()
         while True:
             await self._clock.sleep(self._config.retry_period_s)
-            left_s = renewed_s + self._config.renew_deadline_s - self._clock.monotonic()
+            left_s = self._renewed_s + self._config.renew_deadline_s - self._clock.monotonic()
             try:
                 held = left_s > 0 and await self._clock.wait_for(self._try_to_hold(), left_s)
             except TimeoutError:
                 held = False
-            if held:
-                renewed_s = self._clock.monotonic()
-            elif self._clock.monotonic() - renewed_s >= self._config.renew_deadline_s:
+            if not held and self._clock.monotonic() - self._renewed_s >= self._config.renew_deadline_s:
                 self._leads = False
                 raise LostLeadership(f"{self._config.namespace}/{self._config.name} not renewed in time")
 
     async def _try_to_hold(self) -> bool:
+        began_s = self._clock.monotonic()
         try:
-            return await self._hold()
+            held = await self._hold()
+            if held:
+                self._renewed_s = began_s
+            return held
         except (APIError, Unreachable) as error:
             log.debug("lease %s: %s", self._config.name, error)
             self._lease = None

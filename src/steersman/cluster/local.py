@@ -215,13 +215,15 @@ class LocalCluster:
         return config
 
     def _decide(self, wanted: Wanted) -> ClusterConfig:
-        config = self.config() or ClusterConfig()
-        reason = self._why_simulated()
+        existing = self.config()
+        config = existing or ClusterConfig()
+        is_simulated = existing is not None and not existing.nodes and wanted.real_nodes is None
+        reason = "none was asked for" if wanted.real_nodes == 0 or is_simulated else self._why_simulated()
         if reason and config.nodes:
             raise ClusterError(f"this cluster has real nodes, but {reason}")
         if reason:
             count = max(wanted.real_nodes or 0, wanted.simulated_nodes or 0, config.simulated_nodes, 1)
-            self._progress.note(f"Nodes are simulated (no containers run): {reason}.")
+            self._progress.note(f"Nodes are simulated, no containers run: {reason}.")
             config = replace(config, simulated_nodes=count, advertise_address=_own_address())
         else:
             if wanted.real_nodes is not None and 0 < wanted.real_nodes < len(config.nodes):

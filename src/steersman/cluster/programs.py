@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from steersman.cluster import machines
+from steersman.cluster import machines, nodes
 from steersman.cluster.configuration import ClusterConfig, Layout, NodeConfig
 from steersman.cluster.supervisor import ProgramSpec
 
@@ -95,6 +95,7 @@ def kubelet_flags(config: ClusterConfig, layout: Layout, node: NodeConfig) -> li
         f"--hostname-override={node.name}",
         f"--node-ip={node.address}",
         f"--root-dir={layout.node(node.name)}/kubelet",
+        f"--cgroup-root={nodes.cgroup_root(config, node)}",
         f"--cluster-dns={config.dns_address}",
         f"--cluster-domain={config.dns_domain}",
         f"--client-ca-file={pki}/ca.crt",
@@ -158,6 +159,8 @@ def _simulated_nodes(config: ClusterConfig, layout: Layout) -> ProgramSpec:
         "simulated-nodes",
         f"--kubeconfig={layout.kubeconfig('simulated-nodes')}",
         f"--count={config.simulated_nodes}",
+        # Where they are all there is, pods are meant for them.
+        "--tainted" if config.nodes else "--untainted",
         f"--v={config.verbosity}",
     )
     return ProgramSpec(name="simulated-nodes", argv=argv, log=layout.logs / "simulated-nodes.log", order=2)

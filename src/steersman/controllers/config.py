@@ -54,7 +54,6 @@ class ControllerManagerConfig:
     mirroring_max_endpoints_per_subset: int = 1000
     endpoint_updates_batch_period_s: float = 0.0
     endpointslice_updates_batch_period_s: float = 0.0
-    legacy_service_account_token_clean_up_period_s: float = 365 * 24 * 3600.0
 
     hpa_sync_period_s: float = 15.0
     hpa_downscale_stabilization_s: float = 300.0

@@ -302,11 +302,11 @@ class Runner:
                 self._queue.add_after(key, result.requeue_after_s)
 
     def _rest(self, key: str, took_s: float) -> None:
-        """A key whose reconciles take long gets at most half of the time, so that many changes make one reconcile."""
+        """A key whose reconciles take long gets at most a third of the time, so that many changes make one reconcile."""
         now_s = self._clock.monotonic()
         if len(self._rests) > 10_000:
             self._rests = {key: due_s for key, due_s in self._rests.items() if due_s > now_s}
-        self._rests[key] = now_s + min(took_s, LONGEST_REST_S)
+        self._rests[key] = now_s + min(2 * took_s, LONGEST_REST_S)
 
     def _retry(self, key: str) -> None:
         self._metrics.retried()

@@ -9,7 +9,7 @@ from typing import Any
 
 from steersman.client.informer import Change, Informer
 from steersman.controllers import pods as podstate
-from steersman.meta import objects, times
+from steersman.meta import objects
 from steersman.meta.objects import Object
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
@@ -155,24 +155,27 @@ class TriggerTimes:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[float, dict[str, float]]] = {}
+        self._seen: dict[str, tuple[str, dict[str, str]]] = {}
 
     def of(self, service: Object, pods: Iterable[Object]) -> str | None:
-        """RFC 3339 with up to nanoseconds; None where nothing is new."""
-        key, created_s = objects.key_of(service), podstate.created_s(service)
-        transitions = {objects.key_of(pod): _transition_s(pod) for pod in pods}
-        known_service_s, known = self._seen.get(key, (None, {}))
-        self._seen[key] = (created_s, transitions)
-        fresh = [at_s for pod, at_s in transitions.items() if at_s and at_s > known.get(pod, 0.0)]
-        if created_s != known_service_s and created_s:
-            fresh.append(created_s)
-        return times.format_time(min(fresh)) if fresh else None
+        """RFC 3339; None where nothing is new. Times of whole seconds in UTC sort as text."""
+        key = objects.key_of(service)
+        created = str(objects.metadata(service).get("creationTimestamp") or "")
+        transitions = {objects.uid(pod): _transition(pod) for pod in pods}
+        known_created, known = self._seen.get(key, ("", {}))
+        self._seen[key] = (created, transitions)
+        fresh = [at for uid, at in transitions.items() if at > known.get(uid, "")]
+        if created != known_created:
+            fresh.append(created)
+        return min(fresh, default=None)
 
     def forget(self, key: str) -> None:
         self._seen.pop(key, None)
 
 
-def _transition_s(pod: Object) -> float:
-    ready = objects.condition(pod, "Ready")
-    since = ready.get("lastTransitionTime") if ready is not None else None
-    return times.parse_time(since) if since else 0.0
+def _transition(pod: Object) -> str:
+    """When the Ready condition changed last; empty where it has not."""
+    for entry in (pod.get("status") or {}).get("conditions") or ():
+        if entry["type"] == "Ready":
+            return str(entry.get("lastTransitionTime") or "")
+    return ""

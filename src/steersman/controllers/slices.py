@@ -41,9 +41,9 @@ class Group:
 
 def identity(endpoint: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes two endpoints the same one, whatever its conditions."""
-    target = endpoint.get("targetRef") or {}
+    target, addresses = endpoint.get("targetRef") or {}, endpoint["addresses"]
     return (
-        tuple(sorted(endpoint["addresses"])),
+        tuple(addresses if len(addresses) == 1 else sorted(addresses)),
         endpoint.get("hostname"),
         endpoint.get("nodeName"),
         target.get("namespace"),
@@ -82,11 +82,18 @@ def make(service_name: str, namespace: str, owner: Object | None, address_type: 
 
 
 def pack(
-    groups: Mapping[Ports, Group], existing: Sequence[Object], template: Object, labels: Mapping[str, str], most: int
+    groups: Mapping[Ports, Group],
+    existing: Sequence[Object],
+    template: Object,
+    metadata: Mapping[str, Any],
+    most: int,
+    *,
+    keeps_one: bool = True,
 ) -> Changes:
     """Changes that make ``existing`` (slices of one address type) hold the endpoints of ``groups``.
 
-    ``template`` is an empty slice as ``make`` gives it; without any endpoint one slice without ports remains.
+    ``template`` is an empty slice as ``make`` gives it. ``metadata`` is what each slice's has to say, absent where None. With
+    ``keeps_one`` a slice without ports remains where there is no endpoint.
     """
     by_ports: dict[Ports, list[Object]] = {}
     for old in existing:
@@ -101,12 +108,12 @@ def pack(
     ]
     for key, group in groups.items():
         if group.endpoints:
-            changes = _pack_group(group, by_ports.get(key, ()), template, labels, most)
+            changes = _pack_group(group, by_ports.get(key, ()), template, metadata, most)
             create += changes.create
             update += changes.update
             delete += changes.delete
-    if len(delete) == len(existing) and not create:
-        placeholder = _labelled({**template, "endpoints": [], "ports": []}, labels)
+    if keeps_one and len(delete) == len(existing) and not create:
+        placeholder = _labelled({**template, "endpoints": [], "ports": []}, metadata)
         kept = next((old for old in delete if _is_placeholder(old, placeholder)), None)
         if kept is None:
             create.append(placeholder)
@@ -116,7 +123,7 @@ def pack(
 
 
 def _pack_group(
-    group: Group, existing: Sequence[Object], template: Object, labels: Mapping[str, str], most: int
+    group: Group, existing: Sequence[Object], template: Object, metadata: Mapping[str, Any], most: int
 ) -> Changes:
     left = dict(group.endpoints)
     changed: dict[str, Object] = {}
@@ -126,8 +133,8 @@ def _pack_group(
         kept, differs = _kept(old, left)
         if not kept:
             delete.append(old)
-        elif differs or objects.labels(old) != labels:
-            changed[objects.name(old)] = _labelled({**old, "endpoints": kept}, labels)
+        elif differs or not _says(old, metadata):
+            changed[objects.name(old)] = _labelled({**old, "endpoints": kept}, metadata)
         else:
             unchanged[objects.name(old)] = old
     for entry in sorted(changed.values(), key=lambda entry: len(entry["endpoints"]), reverse=True):
@@ -136,7 +143,7 @@ def _pack_group(
     while left:
         target = _best_fit(unchanged.values(), len(left), most) if len(left) < most else None
         if target is None:
-            new = _labelled({**template, "endpoints": [], "ports": group.ports}, labels)
+            new = _labelled({**template, "endpoints": [], "ports": group.ports}, metadata)
             _fill(new["endpoints"], left, most)
             create.append(new)
         else:
@@ -165,8 +172,13 @@ def _best_fit(candidates: Iterable[Object], count: int, most: int) -> Object | N
     return max(fitting, key=lambda entry: len(entry["endpoints"]), default=None)
 
 
-def _labelled(entry: Object, labels: Mapping[str, str]) -> Object:
-    return objects.with_metadata(entry, labels=dict(labels))
+def _labelled(entry: Object, metadata: Mapping[str, Any]) -> Object:
+    return objects.with_metadata(entry, **metadata)
+
+
+def _says(entry: Object, metadata: Mapping[str, Any]) -> bool:
+    have = objects.metadata(entry)
+    return all((have.get(name) or None) == (value or None) for name, value in metadata.items())
 
 
 def _is_placeholder(old: Object, placeholder: Object) -> bool:
@@ -178,6 +190,6 @@ def _reused(create: list[Object], update: list[Object], delete: list[Object]) ->
     create, delete = list(create), list(delete)
     while create and delete:
         old, new = delete.pop(0), create.pop()
-        metadata = {**objects.metadata(old), "labels": objects.labels(new)}
-        update = [*update, {**new, "metadata": metadata}]
+        made = {key: value for key, value in objects.metadata(new).items() if key != "generateName"}
+        update = [*update, {**new, "metadata": {**objects.metadata(old), **made}}]
     return Changes(create=create, update=update, delete=delete)

@@ -39,7 +39,7 @@ class Forwarder:
         key = (question.name, question.type, bool(question.edns_bytes))
         cached = self._cache.get(key)
         if cached is not None and cached[0] > self._clock.monotonic():
-            return self._fit(_with_id(cached[1], question.id), question, limit)
+            return self._fit(_for(cached[1], question), question, limit)
         if not self._servers or self._in_flight >= IN_FLIGHT_LIMIT:
             return build_response(question, code=SERVFAIL, authoritative=False)
         self._in_flight += 1
@@ -50,7 +50,7 @@ class Forwarder:
         if response is None:
             return build_response(question, code=SERVFAIL, authoritative=False)
         self._remember(key, response)
-        return self._fit(_with_id(response, question.id), question, limit)
+        return self._fit(_for(response, question), question, limit)
 
     def _fit(self, response: bytes, question: Question, limit: int) -> bytes:
         if len(response) <= limit:
@@ -128,6 +128,14 @@ class _Asker(asyncio.DatagramProtocol):
 
 def _with_id(message: bytes, identity: int) -> bytes:
     return struct.pack("!H", identity) + message[2:]
+
+
+def _for(response: bytes, question: Question) -> bytes:
+    """``response`` for whoever asked ``question``: its number, and the name as this client spelled it (some check that)."""
+    end = 12 + len(question.raw)
+    if response[12:end].lower() == question.raw.lower():
+        response = response[:12] + question.raw + response[end:]
+    return _with_id(response, question.id)
 
 
 def resolvers_of(resolv_conf: str) -> list[tuple[str, int]]:

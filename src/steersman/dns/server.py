@@ -143,7 +143,8 @@ class DNSServer:
                 self.queries += 1
                 try:
                     question = parse_question(data)
-                except MalformedQuery:
+                except MalformedQuery as error:
+                    writer.write(struct.pack("!H", len(error.reply)) + error.reply if error.reply else b"")
                     break
                 response = self._resolver.answer_now(question, limit=TCP_BYTES)
                 if response is None:

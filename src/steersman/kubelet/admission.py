@@ -10,6 +10,7 @@ from typing import Any
 
 from steersman.kubelet.linux_resources import pod_totals
 from steersman.kubelet.podspec import is_static
+from steersman.kubelet.sandbox_config import forbidden_sysctls
 from steersman.kubelet.status import TERMINAL, Verdict
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -18,9 +19,17 @@ from steersman.meta.selectors import Requirement, label_selector_of_map
 
 
 def admit(
-    pod: Mapping[str, Any], *, others: Iterable[Object], node: Mapping[str, Any] | None, allocatable: Mapping[str, Any]
+    pod: Mapping[str, Any],
+    *,
+    others: Iterable[Object],
+    node: Mapping[str, Any] | None,
+    allocatable: Mapping[str, Any],
+    allowed_sysctls: Iterable[str] = (),
 ) -> Verdict | None:
     """None when it may run; ``others`` are the node's other pods."""
+    unsupported = _unsupported(pod, node, allowed_sysctls)
+    if unsupported is not None:
+        return unsupported
     active = [other for other in others if (other.get("status") or {}).get("phase") not in TERMINAL]
     shortage = _shortage(pod, active, allocatable)
     if shortage is not None:
@@ -29,20 +38,42 @@ def admit(
         if not matches_node(pod, node):
             return Verdict(
                 reason="NodeAffinity",
-                message="Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+                message="Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
             )
         taint = _untolerated(pod, node)
         if taint is not None:
             return Verdict(
                 reason="TaintToleration",
-                message="Pod was rejected: Predicate TaintToleration failed: node(s) had untolerated taint(s)",
+                message="Predicate TaintToleration failed: node(s) had untolerated taint(s)",
             )
     port = _port_conflict(pod, active)
     if port is not None:
         return Verdict(
             reason="NodePorts",
-            message="Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+            message="Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
         )
+    return None
+
+
+def _unsupported(
+    pod: Mapping[str, Any], node: Mapping[str, Any] | None, allowed_sysctls: Iterable[str]
+) -> Verdict | None:
+    """What this kubelet does not have is refused by name rather than left out."""
+    spec = pod["spec"]
+    if (spec.get("os") or {}).get("name", "linux") != "linux":
+        message = "Failed to admit pod as the OS field doesn't match node OS"
+        return Verdict(reason="PodOSNotSupported", message=message)
+    forbidden = forbidden_sysctls(pod, allowed_sysctls)
+    if forbidden:
+        return Verdict(reason="SysctlForbidden", message=f'forbidden sysctl: "{forbidden[0]}" not allowlisted')
+    policy = (spec.get("securityContext") or {}).get("supplementalGroupsPolicy")
+    features = ((node or {}).get("status") or {}).get("features") or {}
+    if policy == "Strict" and not features.get("supplementalGroupsPolicy"):
+        message = "SupplementalGroupsPolicy=Strict is not supported in this node"
+        return Verdict(reason="SupplementalGroupsPolicyNotSupported", message=message)
+    if spec.get("resourceClaims"):
+        message = "dynamic resource allocation (spec.resourceClaims) is not supported by this kubelet"
+        return Verdict(reason="UnexpectedAdmissionError", message=message)
     return None
 
 
@@ -64,7 +95,7 @@ def _shortage(pod: Mapping[str, Any], others: list[Object], allocatable: Mapping
         if used.get(name, 0) + amount > total:
             return Verdict(
                 reason=f"OutOf{name}",
-                message=f"Pod was rejected: Node didn't have enough resource: {name}, requested: {amount}, used: "
+                message=f"Node didn't have enough resource: {name}, requested: {amount}, used: "
                 f"{used.get(name, 0)}, capacity: {total}",
             )
     return None

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -26,7 +27,6 @@ from steersman.kubelet.images import ImageManager
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
 from steersman.kubelet.instructions import Record, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
-from steersman.kubelet.mirror_pods import sync_mirrors
 from steersman.kubelet.node import NodeAgent
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pleg import Pleg
@@ -38,6 +38,7 @@ from steersman.kubelet.references import References
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
+from steersman.kubelet.static_source import StaticSource
 from steersman.kubelet.status import TERMINAL, NodeFacts
 from steersman.kubelet.volume_refresh import VolumeRefresh
 from steersman.meta import objects
@@ -107,10 +108,14 @@ class Kubelet:
             adopt=self._adopt,
         )
         self._in_runtime: set[str] = set()
-        self._static: Mapping[str, Object] = {}
-        self._mirrors: dict[str, Object] = {}
+        self._static = StaticSource(
+            client,
+            appeared=self._on_static_appeared,
+            vanished=self._on_static_vanished,
+            mirrored=self._shared.statuses.look_again,
+            node=lambda: self._agent.node,
+        )
         self._registered = asyncio.Event()
-        self._sync_mirrors = asyncio.Event()
         self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
 
     def _make_operations(self) -> PodOperations:
@@ -177,7 +182,7 @@ class Kubelet:
                     node_name=self._config.node_name,
                     clock=self._clock,
                     check_s=self._config.static_pod_check_s,
-                    changed=self._on_static,
+                    changed=self._static.set_pods,
                 )
                 group.supervise(static.run, name="static pods", clock=self._clock)
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
@@ -234,7 +239,7 @@ class Kubelet:
     def _on_api_pod(self, change: Change) -> None:
         pod = change.object
         if podspec.is_mirror(pod):
-            self._on_mirror(change)
+            self._static.on_mirror(change)
             return
         uid = objects.uid(pod)
         worker = self._workers.get(uid)
@@ -262,10 +267,12 @@ class Kubelet:
                     others=[self._with_status(other) for other in self._workers.values() if other is not worker],
                     node=self._agent.node,
                     allocatable=self._settings.allocatable,
+                    allowed_sysctls=self._settings.allowed_unsafe_sysctls,
                 )
                 if verdict is not None:
                     self.announced(pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
-                    worker.terminate(Terminate(verdict=verdict))
+                    rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
+                    worker.terminate(Terminate(verdict=rejected))
         self._begin(worker)
 
     def _begin(self, worker: PodWorker) -> None:
@@ -292,42 +299,21 @@ class Kubelet:
     def _with_status(worker: PodWorker) -> Object:
         return {**worker.pod, "status": worker.machine.status}
 
-    # -- static pods and their mirrors
+    # -- static pods
 
-    def _on_static(self, pods: Mapping[str, Object]) -> None:
-        before, self._static = self._static, pods
-        for uid in before:
-            worker = self._workers.get(uid)
-            if uid not in pods and worker is not None:
-                self._let_go(worker)
-        for uid, pod in pods.items():
-            if uid not in self._workers:
-                self._add(pod)
-        self._sync_mirrors.set()
+    def _on_static_appeared(self, pod: Object) -> None:
+        if objects.uid(pod) not in self._workers:
+            self._add(pod)
 
-    def _on_mirror(self, change: Change) -> None:
-        key = change.key
-        if change.type == "deleted":
-            self._mirrors.pop(key, None)
-        else:
-            self._mirrors[key] = change.object
-        for uid, pod in self._static.items():
-            if objects.key_of(pod) == key:
-                self._shared.statuses.look_again(uid)
-        self._sync_mirrors.set()
+    def _on_static_vanished(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            self._let_go(worker)
 
     async def _keep_mirrors(self) -> None:
         await self._shared.feeds.pods.wait_synced()
         await self._registered.wait()
-        while True:
-            await self._sync_mirrors.wait()
-            self._sync_mirrors.clear()
-            await sync_mirrors(
-                self._client,
-                static=list(self._static.values()),
-                mirrors=list(self._mirrors.values()),
-                node=self._agent.node,
-            )
+        await self._static.keep_mirrors()
 
     # -- news from the runtime
 
@@ -402,8 +388,9 @@ class Kubelet:
         self._workers.pop(uid, None)
         self._in_runtime.discard(uid)
         self._shared.statuses.forget(uid)
-        if uid in self._static:
-            self._add(self._static[uid])
+        static = self._static.find(uid)
+        if static is not None:
+            self._add(static)
 
     # -- for the status manager (PodOwner)
 
@@ -413,7 +400,7 @@ class Kubelet:
             return None
         pod = worker.pod
         if podspec.is_static(pod):
-            return self._mirrors.get(objects.key_of(pod))
+            return self._static.mirror_of(pod)
         return self._shared.feeds.pod(objects.namespace(pod), objects.name(pod), uid)
 
     def is_over(self, uid: str) -> bool:

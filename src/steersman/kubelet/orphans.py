@@ -48,10 +48,14 @@ def left_over(paths: PodPaths | None, cgroups: Cgroups) -> set[str]:
 
 
 def superfluous(record: PodRecord) -> list[ContainerRecord]:
-    """Dead containers beyond the newest of their name."""
+    """Dead containers beyond the newest of their name, and those that were created and never started."""
     seen: Counter[str] = Counter()
+    newer: set[str] = set()
     found = []
     for item in record.containers:
+        if item.state == "CREATED" and item.name in newer:
+            found.append(item)
+        newer.add(item.name)
         if item.state == "EXITED":
             seen[item.name] += 1
             if seen[item.name] > KEPT_DEAD:

@@ -4,61 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from steersman.aio.clock import Clock
 from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
 from steersman.kubelet.cgroups import Cgroups
-from steersman.kubelet.container_config import ContainerInputs, container_config, mount_of, wants_mount_at
-from steersman.kubelet.environment import EnvironmentContext, EnvironmentFailed, ObjectSource, environment
-from steersman.kubelet.expansion import expand_strictly
+from steersman.kubelet.container_builder import CONFIG_ERRORS, ContainerBuilder, NodeSettings
+from steersman.kubelet.environment import ObjectSource
 from steersman.kubelet.handlers import Handlers, HookFailed, Target
-from steersman.kubelet.images import CannotStart, ImageManager, LocalImage
+from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
-from steersman.kubelet.linux_resources import ResourcePolicy
 from steersman.kubelet.pod_dns import pod_dns
-from steersman.kubelet.pod_hostname import hosts_file, pod_hostname
+from steersman.kubelet.pod_hostname import pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
-from steersman.kubelet.runtimes.containers import ContainerConfig, Mount
-from steersman.kubelet.runtimes.sandboxes import DNSConfig, PodSandboxConfig
-from steersman.kubelet.sandbox_config import forbidden_sysctls, sandbox_config
+from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig
+from steersman.kubelet.sandbox_config import sandbox_config
 from steersman.kubelet.security_context import SecurityContextError
 from steersman.kubelet.volume_manager import MountFailed, PodVolumes
-from steersman.kubelet.volumes.api import MountedVolume, VolumeError
 from steersman.kubelet.volumes.mounts import remove_tree
 from steersman.meta import objects
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
 from steersman.meta.resources import RUNTIMECLASSES, SECRETS
 
-ETC_HOSTS = "/etc/hosts"
 HOOK_FAILED_GRACE_S = float(podspec.MINIMUM_GRACE_S)
 log = logging.getLogger(__name__)
 
 Announce = Callable[[Record], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSettings:
-    """What of the node goes into every pod's containers."""
-
-    host_ips: tuple[str, ...]
-    allocatable: Mapping[str, Any]
-    cluster_dns: tuple[str, ...] = ()
-    cluster_domain: str = "cluster.local"
-    resolv_conf: DNSConfig = field(default_factory=DNSConfig)
-    policy: ResourcePolicy
-    seccomp_default: bool = False
-    allowed_unsafe_sysctls: tuple[str, ...] = ()
-    recursive_read_only: bool = False
 
 
 class PodOperations:
@@ -87,8 +65,15 @@ class PodOperations:
         self._paths = paths or PodPaths(root=Path("/nonexistent"))
         self._has_files = paths is not None
         self._source = source
-        self._services = services
         self._node = node
+        self._builder = ContainerBuilder(
+            volumes=volumes,
+            paths=self._paths,
+            has_files=self._has_files,
+            source=source,
+            services=services,
+            node=node,
+        )
         self._clock = clock
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
@@ -111,10 +96,6 @@ class PodOperations:
     async def create_sandbox(self, pod: Object, attempt: int, announce: Announce) -> None:
         """Raises ``CannotStart``."""
         try:
-            node = self._node()
-            forbidden = forbidden_sysctls(pod, node.allowed_unsafe_sysctls)
-            if forbidden:
-                raise SecurityContextError(f'forbidden sysctl: "{forbidden[0]}" not allowlisted')
             handler = await self._runtime_handler(pod)
             config = self._sandbox_config(pod, attempt, announce)
             await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
@@ -170,7 +151,10 @@ class PodOperations:
             raise
         except (APIError, Unreachable, ValueError, OSError, SecurityContextError) as error:
             raise self._refused(say, "CreateContainerConfigError", error) from error
-        config = await self._container_config(pod, record, work, image, say)
+        try:
+            config = await self._builder.build(pod, record, work, image)
+        except CONFIG_ERRORS as error:
+            raise self._refused(say, "CreateContainerConfigError", error) from error
         try:
             container_id = await self._runtime.create_container(sandbox.id, config, sandbox_settings)
         except RuntimeServiceError as error:
@@ -200,133 +184,6 @@ class PodOperations:
             except (APIError, Unreachable) as error:
                 log.warning("pull secret of %s: %s", podspec.full_name(pod), error)
         return secrets
-
-    async def _container_config(
-        self,
-        pod: Object,
-        record: PodRecord,
-        work: StartContainer,
-        image: LocalImage,
-        say: Callable[[Literal["Normal", "Warning"], str, str], None],
-    ) -> ContainerConfig:
-        container = work.container
-        node = self._node()
-        try:
-            variables = await environment(
-                EnvironmentContext(
-                    pod=pod,
-                    source=self._source,
-                    services=self._services(objects.namespace(pod), pod["spec"].get("enableServiceLinks") is not False),
-                    host_ips=node.host_ips,
-                    pod_ips=node.host_ips if podspec.is_host_network(pod) else record.ips,
-                    allocatable=node.allocatable,
-                ),
-                container.spec,
-            )
-            mounts = await self._mounts(pod, record, container, variables)
-            restart_count = self._restart_count(pod, work)
-            return container_config(
-                ContainerInputs(
-                    pod=pod,
-                    container=container,
-                    restart_count=restart_count,
-                    image_ref=image.ref,
-                    image=image.image,
-                    environment=variables,
-                    mounts=mounts,
-                    termination_message_path=self._termination_message(pod, container.name, restart_count),
-                    policy=node.policy,
-                    seccomp_root=str(self._paths.seccomp),
-                    seccomp_default=node.seccomp_default,
-                    target_id=self._target(record, container),
-                )
-            )
-        except (
-            APIError, Unreachable, EnvironmentFailed, SecurityContextError, VolumeError, ValueError, OSError
-        ) as error:  # fmt: skip
-            raise self._refused(say, "CreateContainerConfigError", error) from error
-
-    def _target(self, record: PodRecord, container: PodContainer) -> str:
-        """The running container whose processes an ephemeral container wants to see."""
-        name = container.spec.get("targetContainerName")
-        if not name:
-            return ""
-        found = record.latest(name)
-        if found is None or found.state != "RUNNING":
-            raise ValueError(f'unable to find target container "{name}"')
-        return found.id
-
-    def _restart_count(self, pod: Object, work: StartContainer) -> int:
-        """One more than the runtime remembers; where it has forgotten, one more than the log files say."""
-        if work.restart_count is not None:
-            return work.restart_count
-        if not self._has_files:
-            return 0
-        folder = self._paths.container_logs_of(pod, work.container.name)
-        try:
-            counts = [int(entry.partition(".")[0]) for entry in os.listdir(folder) if entry.partition(".")[0].isdigit()]
-        except FileNotFoundError:
-            return 0
-        return max(counts, default=-1) + 1
-
-    def _termination_message(self, pod: Object, container: str, restart_count: int) -> str:
-        if not self._has_files:
-            return ""
-        path = self._paths.termination_message(objects.uid(pod), container, f"{restart_count:08x}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.touch()
-        path.chmod(0o666)
-        return str(path)
-
-    async def _mounts(
-        self, pod: Object, record: PodRecord, container: PodContainer, variables: Mapping[str, str]
-    ) -> list[Mount]:
-        if not self._has_files:
-            return []
-        node = self._node()
-        volumes = self._volumes.mounted(objects.uid(pod))
-        mounts = []
-        for index, entry in enumerate(container.spec.get("volumeMounts") or ()):
-            volume = volumes.get(entry["name"])
-            if volume is None:
-                raise VolumeError(f'cannot find volume "{entry["name"]}" to mount into container "{container.name}"')
-            path = await self._mount_path(pod, container, index, entry, volume, variables)
-            mounts.append(
-                mount_of(
-                    entry,
-                    str(path),
-                    volume_read_only=volume.read_only,
-                    recursive_read_only=node.recursive_read_only,
-                )
-            )
-        if (record.ips or podspec.is_host_network(pod)) and not wants_mount_at(container.spec, ETC_HOSTS):
-            path = await asyncio.to_thread(self._write_hosts, pod, record, node)
-            mounts.append(Mount(container_path=ETC_HOSTS, host_path=str(path)))
-        return mounts
-
-    async def _mount_path(
-        self,
-        pod: Object,
-        container: PodContainer,
-        index: int,
-        entry: Mapping[str, Any],
-        volume: MountedVolume,
-        variables: Mapping[str, str],
-    ) -> Path:
-        subpath = entry.get("subPath") or ""
-        if entry.get("subPathExpr"):
-            subpath = expand_strictly(entry["subPathExpr"], variables)
-        if not subpath:
-            return volume.path
-        return await self._volumes.subpath(pod, container.name, index, volume, subpath)
-
-    def _write_hosts(self, pod: Object, record: PodRecord, node: NodeSettings) -> Path:
-        path = self._paths.hosts_file(objects.uid(pod))
-        node_hosts = Path(ETC_HOSTS).read_text() if podspec.is_host_network(pod) else ""
-        path.write_text(hosts_file(pod, pod_hostname(pod, node.cluster_domain), record.ips, node_hosts))
-        path.chmod(0o644)
-        return path
 
     def _link_log(self, pod: Object, container: str, container_id: str, log_path: str) -> None:
         """For log collectors that look in one folder for the logs of all containers."""

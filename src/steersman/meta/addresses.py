@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 _LEADING_ZERO = re.compile(r"(^|[./])0\d")
 
@@ -15,6 +16,7 @@ def _without_zeros(text: str) -> str:
     return _LEADING_ZERO.sub(lambda match: match[0], text) if ":" in text else re.sub(r"(^|[./])0+(?=\d)", r"\1", text)
 
 
+@lru_cache(maxsize=16384)
 def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     if "%" in text:
         return None
@@ -85,9 +87,14 @@ def is_strict_subset(part: str, whole: str) -> bool:
 
 def endpoint_ip_errors(text: str) -> list[str]:
     """An address that traffic can be sent to: not unspecified, loopback or link-local."""
+    return list(_endpoint_ip_errors(text))
+
+
+@lru_cache(maxsize=16384)
+def _endpoint_ip_errors(text: str) -> tuple[str, ...]:
     address = _parsed(text)
     if address is None:
-        return ["must be a valid IP address"]
+        return ("must be a valid IP address",)
     errors = []
     if address.is_unspecified:
         errors.append(f"may not be unspecified ({text})")
@@ -97,7 +104,7 @@ def endpoint_ip_errors(text: str) -> list[str]:
         errors.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
     if any(address in network for network in _LINK_LOCAL_MULTICAST if network.version == address.version):
         errors.append("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
-    return errors
+    return tuple(errors)
 
 
 _LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))

@@ -83,7 +83,7 @@ def _operations(patch: Any) -> Sequence[Mapping[str, Any]]:
                 )
     if len(patch) > MAX_OPERATIONS:
         raise RequestEntityTooLarge(
-            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
+            f"Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
         )
     return patch
 

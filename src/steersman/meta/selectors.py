@@ -45,9 +45,8 @@ class Requirement:
                 return self._compares(value)
 
     def _compares(self, value: str | None) -> bool:
-        try:
-            have, bound = int(value or ""), int(next(iter(self.values)))
-        except ValueError:
+        have, bound = _int64(value or ""), _int64(next(iter(self.values)))
+        if have is None or bound is None:
             return False
         return have > bound if self.operator == "Gt" else have < bound
 
@@ -66,6 +65,35 @@ class Requirement:
                 return f"{self.key}>{values}"
             case _:
                 return f"{self.key}<{values}"
+
+
+def _int64(text: str) -> int | None:
+    """The number that ``text`` is for everybody, not for Python only (``1_000``)."""
+    number = int(text) if re.fullmatch(r"[+-]?\d{1,20}", text, re.ASCII) else None
+    return number if number is not None and -(2**63) <= number < 2**63 else None
+
+
+def checked_requirement(key: str, operator: Operator, values: frozenset[str]) -> Requirement:
+    """A requirement that makes sense. Raises ``SelectorError`` with upstream's words where it does not."""
+    errors = label_key_errors(key)
+    if errors:
+        raise SelectorError(f'key: Invalid value: "{key}": {"; ".join(errors)}')
+    listed = " ".join(sorted(values))
+    if operator in ("In", "NotIn") and not values:
+        raise SelectorError("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty")
+    if operator in ("Exists", "DoesNotExist") and values:
+        raise SelectorError(
+            f"values: Invalid value: [{listed}]: values set must be empty for exists and does not exist"
+        )
+    if operator in ("Gt", "Lt") and any(_int64(value) is None for value in values):
+        raise SelectorError(
+            f"values[0]: Invalid value: \"{listed}\": for 'Gt', 'Lt' operators, the value must be an integer"
+        )
+    for position, value in enumerate(sorted(values)):
+        errors = label_value_errors(value)
+        if errors:
+            raise SelectorError(f'values[{position}][{key}]: Invalid value: "{value}": {"; ".join(errors)}')
+    return Requirement(key, operator, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,50 +156,37 @@ def _tokenize(text: str) -> list[str]:
 
 def _parse_requirement(tokens: Sequence[str], position: int) -> tuple[Requirement, int]:
     if tokens[position] == "!":
-        key = _key(tokens, position + 1)
-        return Requirement(key, "DoesNotExist"), position + 2
-    key = _key(tokens, position)
-    following = tokens[position + 1] if position + 1 < len(tokens) else ","
+        return checked_requirement(_token(tokens, position + 1), "DoesNotExist", frozenset()), position + 2
+    key = tokens[position]
+    following = _token(tokens, position + 1) or ","
     if following == ",":
-        return Requirement(key, "Exists"), position + 1
+        return checked_requirement(key, "Exists", frozenset()), position + 1
     if following in ("in", "notin"):
         values, after = _value_set(tokens, position + 2)
-        return Requirement(key, "In" if following == "in" else "NotIn", values), after
-    if following not in ("=", "==", "!=", "<", ">"):
+        return checked_requirement(key, "In" if following == "in" else "NotIn", values), after
+    operator = _OPERATORS.get(following)
+    if operator is None:
         raise SelectorError(f"unable to parse requirement: found '{following}', expected: in, notin, =, ==, !=, gt, lt")
-    after = position + 2
-    value = ""
-    if after < len(tokens) and tokens[after] not in ",()":
-        value = tokens[after]
+    after, value = position + 2, _token(tokens, position + 2)
+    if value in ("", ",", "(", ")"):
+        value = ""
+    else:
         after += 1
-    if following in "<>":
-        if not re.fullmatch(r"[+-]?\d+", value, re.ASCII):
-            raise SelectorError(
-                f"values: Invalid value: {value!r}: for 'Gt', 'Lt' operators, the value must be an integer"
-            )
-        return Requirement(key, "Gt" if following == ">" else "Lt", frozenset({value})), after
-    _check_value(key, value)
-    return Requirement(key, "NotIn" if following == "!=" else "In", frozenset({value})), after
+    return checked_requirement(key, operator, frozenset({value})), after
 
 
-def _key(tokens: Sequence[str], position: int) -> str:
-    key = tokens[position] if position < len(tokens) else ""
-    errors = label_key_errors(key)
-    if errors:
-        raise SelectorError(f'key: Invalid value: "{key}": {"; ".join(errors)}')
-    return key
+_OPERATORS: Mapping[str, Operator] = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}
 
 
-def _check_value(key: str, value: str) -> None:
-    errors = label_value_errors(value)
-    if errors:
-        raise SelectorError(f'values[0][{key}]: Invalid value: "{value}": {"; ".join(errors)}')
+def _token(tokens: Sequence[str], position: int) -> str:
+    """Empty after the last one."""
+    return tokens[position] if position < len(tokens) else ""
 
 
 def _value_set(tokens: Sequence[str], position: int) -> tuple[frozenset[str], int]:
-    if position >= len(tokens) or tokens[position] != "(":
-        found = tokens[position] if position < len(tokens) else ""
-        raise SelectorError(f"unable to parse requirement: found '{found}' expected: '('")
+    """``(a,,b)``: between two commas, and between a comma and a parenthesis, there is the empty value."""
+    if _token(tokens, position) != "(":
+        raise SelectorError(f"unable to parse requirement: found '{_token(tokens, position)}' expected: '('")
     values: set[str] = set()
     last_was_value = False
     for index in range(position + 1, len(tokens)):
@@ -182,10 +197,15 @@ def _value_set(tokens: Sequence[str], position: int) -> tuple[frozenset[str], in
             if not last_was_value:
                 values.add("")
             last_was_value = False
+        elif last_was_value or token in _SYMBOLS:
+            raise SelectorError(f"unable to parse requirement: found '{token}', expected: ',' or ')'")
         else:
             values.add(token)
             last_was_value = True
     raise SelectorError("unable to parse requirement: found '', expected: ',' or ')'")
+
+
+_SYMBOLS = frozenset({"==", "!=", "=", "<", ">", "!", "("})
 
 
 def label_selector_of(selector: Mapping[str, Any] | None) -> LabelSelector:
@@ -193,13 +213,14 @@ def label_selector_of(selector: Mapping[str, Any] | None) -> LabelSelector:
     if selector is None:
         return NOTHING
     requirements = [
-        Requirement(key, "In", frozenset({value})) for key, value in (selector.get("matchLabels") or {}).items()
+        checked_requirement(key, "In", frozenset({value})) for key, value in (selector.get("matchLabels") or {}).items()
     ]
     for expression in selector.get("matchExpressions") or []:
         operator = expression.get("operator")
         if operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
             raise SelectorError(f'"{operator}" is not a valid label selector operator')
-        requirements.append(Requirement(expression["key"], operator, frozenset(expression.get("values") or ())))
+        values = frozenset(expression.get("values") or ())
+        requirements.append(checked_requirement(expression.get("key") or "", operator, values))
     return LabelSelector(tuple(sorted(requirements, key=lambda entry: entry.key)))
 
 
@@ -247,7 +268,7 @@ def parse_field_selector(text: str) -> FieldSelector:
     for term in re.findall(r"(?:\\.|[^,\\])+", text):
         match = re.match(r"((?:\\.|[^=!\\])*)(!=|==|=)(.*)", term, re.DOTALL)
         if match is None:
-            raise SelectorError(f"invalid field selector term: {term!r}: can't understand '{term}'")
+            raise SelectorError(f"invalid selector: '{text}'; can't understand '{term}'")
         field, operator, value = match.groups()
         terms.append((field.strip(), operator != "!=", re.sub(r"\\(.)", r"\1", value)))
     return FieldSelector(tuple(terms))

@@ -129,7 +129,7 @@ def _add_port(
     inside = Target(
         endpoints=local if inside_local else cluster,
         affinity_s=affinity_s,
-        refusal="drop" if inside_local and cluster else "reject",
+        refusal="drop" if inside_local and cluster and not local else "reject",
     )
     for address in _of_version(spec.get("clusterIPs") or [spec["clusterIP"]], version):
         rules[frontend(address)] = inside
@@ -138,11 +138,11 @@ def _add_port(
         endpoints=local if outside_local else cluster,
         masquerade="never" if outside_local else "always",
         affinity_s=affinity_s,
-        refusal="drop" if outside_local and cluster else "reject",
+        refusal="drop" if outside_local and cluster and not local else "reject",
     )
     for address in _of_version(spec.get("externalIPs") or (), version):
         rules[frontend(address)] = outside
-    ranges = tuple(sorted(_of_version(spec.get("loadBalancerSourceRanges") or (), version)))
+    ranges = _source_ranges(spec.get("loadBalancerSourceRanges") or (), version)
     for address in _balancer_addresses(service, version):
         rules[frontend(address)] = Target(
             endpoints=outside.endpoints,
@@ -181,13 +181,14 @@ def _slice_port(entry: Object, wanted: tuple[str, str]) -> int | None:
 
 def _candidate(endpoint: Mapping[str, Any], port: int) -> _Candidate | None:
     addresses = endpoint.get("addresses") or ()
-    if not addresses:
+    address = _canonical(addresses[0]) if addresses else ""
+    if not address:
         return None
     conditions = endpoint.get("conditions") or {}
     ready = conditions.get("ready") is not False
     hints = endpoint.get("hints") or {}
     return _Candidate(
-        endpoint=Endpoint(addresses[0], port),
+        endpoint=Endpoint(address, port),
         node=endpoint.get("nodeName") or "",
         zones=frozenset(entry.get("name", "") for entry in hints.get("forZones") or ()),
         nodes=frozenset(entry.get("name", "") for entry in hints.get("forNodes") or ()),
@@ -249,9 +250,33 @@ def _balancer_addresses(service: Object, version: Literal[4, 6]) -> Iterator[str
 
 
 def _of_version(texts: Iterable[str], version: Literal[4, 6]) -> Iterator[str]:
+    """The addresses of one IP version, each as everybody writes it: the kernel takes two spellings for one key."""
+    for text in texts:
+        address = _canonical(text)
+        if address and (":" in address) == (version == 6):
+            yield address
+
+
+def _canonical(text: str) -> str:
+    """Empty for what is no address."""
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        return ""
+
+
+def _source_ranges(texts: Iterable[str], version: Literal[4, 6]) -> tuple[str, ...]:
+    """The ranges of one IP version, joined where they overlap or touch: the kernel's sets refuse overlaps."""
+    v4: list[ipaddress.IPv4Network] = []
+    v6: list[ipaddress.IPv6Network] = []
     for text in texts:
         try:
-            if ipaddress.ip_network(text.strip(), strict=False).version == version:
-                yield text.strip()
+            network = ipaddress.ip_network(text.strip(), strict=False)
         except ValueError:
             continue
+        if isinstance(network, ipaddress.IPv4Network):
+            v4.append(network)
+        else:
+            v6.append(network)
+    joined = ipaddress.collapse_addresses(v4) if version == 4 else ipaddress.collapse_addresses(v6)
+    return tuple(str(network) for network in joined)

@@ -20,6 +20,11 @@ class _Found(Exception):
     pass
 
 
+def unknown_field(path: str) -> str:
+    """Quoted, because a client chose the name and it travels in a header."""
+    return f"unknown field {json.dumps(path, ensure_ascii=False)}"
+
+
 def has_duplicates(body: bytes) -> bool:
     """Some object of a JSON text (which is known to be valid) has a key twice."""
 
@@ -37,7 +42,7 @@ def has_duplicates(body: bytes) -> bool:
 def strict_errors(body: bytes, unknown: list[str]) -> list[str]:
     """What strict validation says of a JSON text: unknown fields (``unknown``: their paths) and duplicates, in order."""
     if not has_duplicates(body):
-        return [f'unknown field "{path}"' for path in dict.fromkeys(unknown)][:MAX_STRICT_ERRORS]
+        return [unknown_field(path) for path in dict.fromkeys(unknown)][:MAX_STRICT_ERRORS]
     errors: dict[str, None] = {}
     _walk(json.loads(body, object_pairs_hook=_Pairs), "", frozenset(unknown), errors)
     return list(errors)[:MAX_STRICT_ERRORS]
@@ -49,10 +54,10 @@ def _walk(value: Any, path: str, unknown: frozenset[str], errors: dict[str, None
         for key, child in value:
             below = f"{path}.{key}" if path else key
             if below in unknown:
-                errors[f'unknown field "{below}"'] = None
+                errors[unknown_field(below)] = None
                 continue
             if key in seen:
-                errors[f'duplicate field "{below}"'] = None
+                errors[f"duplicate field {json.dumps(below, ensure_ascii=False)}"] = None
             seen.add(key)
             _walk(child, below, unknown, errors)
     elif isinstance(value, list):

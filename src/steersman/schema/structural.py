@@ -179,10 +179,15 @@ def _struct_decoder(name: str, schema: Definition) -> Decoder:
 
 
 def _omitted(schema: Definition) -> dict[str, Any]:
-    """Optional lists and maps, which upstream leaves out when they are empty, each with its empty value."""
+    """Optional lists and maps, which upstream leaves out when they are empty, each with its empty value.
+
+    Not managed fields: a client that sends them empty asks to forget them.
+    """
     required = schema.get("required", ())
     empty: dict[str, Any] = {}
     for field, field_schema in schema["properties"].items():
+        if field == "managedFields":
+            continue
         if field not in required and field_schema.get("type") == "array":
             empty[field] = []
         elif field not in required and "additionalProperties" in field_schema:

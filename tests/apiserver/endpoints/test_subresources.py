@@ -155,7 +155,9 @@ async def test_ephemeral_containers_are_added_and_stay(client: Client) -> None:
 
 
 async def test_resources_are_resized_and_nothing_else(client: Client) -> None:
-    await client.create(PODS, pod())
+    burstable = pod()
+    burstable["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+    await client.create(PODS, burstable)
     patch = {"spec": {"containers": [{"name": "main", "image": "other", "resources": {"requests": {"cpu": "2"}}}]}}
     resized = await client.patch(PODS, "a", patch, namespace="default", subresource="resize")
     container = resized["spec"]["containers"][0]

@@ -172,12 +172,15 @@ async def test_exec_without_an_upgrade_is_refused(cluster: Cluster) -> None:
     assert (answer.status, answer.content["message"]) == (400, "Upgrade request required")
 
 
-async def test_a_kubelet_that_is_gone_is_service_unavailable(cluster: Cluster) -> None:
+async def test_a_kubelet_that_is_gone_is_an_error_in_the_words_of_the_dialer(cluster: Cluster) -> None:
     node = await cluster.client.get(NODES, "node")
     status = {**node["status"], "daemonEndpoints": {"kubeletEndpoint": {"Port": 1}}}
     await cluster.client.update(NODES, {**node, "status": status}, subresource="status")
     answer = await cluster.client.request("GET", "/api/v1/namespaces/default/pods/a/log")
-    assert (answer.status, answer.content["reason"]) == (503, "ServiceUnavailable")
+    assert answer.status == 500
+    assert "reason" not in answer.content
+    assert answer.content["message"].startswith('Get "https://')
+    assert answer.content["message"].endswith("connect: connection refused")
 
 
 async def test_proxies_do_not_reach_this_machine(cluster: Cluster) -> None:

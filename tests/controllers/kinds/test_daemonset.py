@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from steersman.controllers.kinds.daemonset import node_of
+from steersman.controllers.daemonplan import node_of
 from steersman.controllers.pods import phase
 from steersman.meta import objects
 from steersman.meta.objects import Object

@@ -27,6 +27,7 @@ POD = {
         b"",
         b"{}",
         b"k8s",
+        b"k8s\x00",
         b"k8s\x00\xff",
         b"k8s\x00" + b"\xff" * 20,
         b"k8s\x00\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f",

@@ -163,5 +163,5 @@ def test_unknown_fields_are_skipped() -> None:
 def test_custom_kinds_have_no_message() -> None:
     assert not message_of("apps.example.com/v1", "Deployment")
     assert not message_of("gateway.networking.k8s.io/v1", "Ingress")
-    with pytest.raises(UnknownKind, match="Deployment of apps.example.com/v1"):
+    with pytest.raises(UnknownKind, match=r"Deployment of apps\.example\.com/v1"):
         encode_object({"apiVersion": "apps.example.com/v1", "kind": "Deployment"})

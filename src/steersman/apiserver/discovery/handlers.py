@@ -55,6 +55,8 @@ class Discovery:
         root, *parts = call.info.path.strip("/").split("/")
         group = "" if root == "api" else parts.pop(0)
         found = None
+        if root == "apis" and not group:
+            return not_found(call)
         if not parts:
             found = discovery.api_group(registry, group)
         elif len(parts) == 1:

@@ -28,6 +28,8 @@ from steersman.store.stored import Stored
 MAX_DISRUPTED_PODS = 2000
 RETRY_AFTER_S = 10
 _DEFINITION = "io.k8s.api.policy.v1.Eviction"
+_OLDER = ("policy/v1beta1",)
+"""Evictions of clients older than v1.22, which upstream still takes."""
 
 
 class SeveralBudgets(APIError):
@@ -40,6 +42,7 @@ async def evict(api: API, served: Served, call: Call) -> Response:
     """``pods/<name>/eviction``."""
     options = write_options(call, "CreateOptions")
     expected = expected_definition(api, "policy", "v1", "Eviction", _DEFINITION)
+    expected = replace(expected, also_accepted=_OLDER)
     eviction = decode(call, expected, options.field_validation)
     if (eviction.get("metadata") or {}).get("name") != call.info.name:
         raise BadRequest("name in URL does not match name in Eviction object")
@@ -129,7 +132,7 @@ async def _take_from(api: API, stored: Stored, pod: str, *, dry_run: bool) -> No
 def _reduced(budget: Object, pod: str, now: str) -> Object:
     name, status = budget["metadata"]["name"], dict(budget.get("status") or {})
     if (status.get("observedGeneration") or 0) < (budget["metadata"].get("generation") or 0):
-        raise _too_many(f"The disruption budget {name} is still being processed by the server.")
+        raise _too_many(f"The disruption budget {name} is still being processed by the server.", RETRY_AFTER_S)
     allowed = status.get("disruptionsAllowed") or 0
     if allowed < 0:
         raise Forbidden.of(PODDISRUPTIONBUDGETS, name, "pdb disruptions allowed is negative")
@@ -139,15 +142,7 @@ def _reduced(budget: Object, pod: str, now: str) -> Object:
             PODDISRUPTIONBUDGETS, name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
         )
     if allowed == 0:
-        reason = (condition(budget, "DisruptionAllowed") or {}).get("reason")
-        if reason == "SyncFailed":
-            raise _too_many(
-                f"The disruption budget {name} does not allow evicting pods currently because it failed sync"
-            )
-        raise _too_many(
-            f"The disruption budget {name} needs {status.get('desiredHealthy') or 0} healthy pods and has "
-            f"{status.get('currentHealthy') or 0} currently"
-        )
+        raise _too_many(_why_none(name, budget))
     status["disruptionsAllowed"] = allowed - 1
     status["disruptedPods"] = {**disrupted, pod: now}
     if allowed == 1:
@@ -164,11 +159,25 @@ def _reduced(budget: Object, pod: str, now: str) -> Object:
     return {**budget, "status": status}
 
 
-def _too_many(why: str) -> TooManyRequests:
+def _why_none(name: str, budget: Object) -> str:
+    """Why the budget allows no disruption now."""
+    status, found = budget.get("status") or {}, condition(budget, "DisruptionAllowed") or {}
+    desired, healthy = status.get("desiredHealthy") or 0, status.get("currentHealthy") or 0
+    refusal = f"The disruption budget {name} does not allow evicting pods currently"
+    says_why = found.get("status") == "False" and found.get("message")
+    if says_why and found.get("reason") == "SyncFailed":
+        return f"{refusal} because it failed sync: {found['message']}"
+    if healthy <= desired:
+        return f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+    return f"{refusal} ({found.get('reason')}): {found['message']}" if says_why else refusal
+
+
+def _too_many(why: str, retry_after_s: int | None = None) -> TooManyRequests:
+    """``retry_after_s``: clients wait so long before they tell their users."""
     return TooManyRequests(
         "Cannot evict pod as it would violate the pod's disruption budget.",
         details={"causes": [{"reason": "DisruptionBudget", "message": why}]},
-        retry_after_s=RETRY_AFTER_S,
+        retry_after_s=retry_after_s,
     )
 
 

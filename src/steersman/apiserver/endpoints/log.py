@@ -8,6 +8,7 @@ from steersman.apiserver import respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
+from steersman.apiserver.proxying.backend import BackendError, DialError
 from steersman.apiserver.proxying.locations import container_of
 from steersman.apiserver.requestinfo import parse_bool
 from steersman.apiserver.served import Served
@@ -39,7 +40,10 @@ async def log(api: API, served: Served, call: Call) -> Response:
         return respond.text(call, "")
     path = f"/containerLogs/{call.info.namespace}/{call.info.name}/{container}"
     target = api.locations.kubelet(node, path, urlencode(query))
-    answer = await api.backends.request(call, target, headers={"accept": "*/*"}, method="GET")
+    try:
+        answer = await api.backends.request(call, target, headers={"accept": "*/*"}, method="GET")
+    except BackendError as error:
+        raise DialError(f'Get "{target.url}": {error.why}') from error
     if answer.status >= 400:
         raise await _failure(answer)
     headers = respond.headers(call, "text/plain")

@@ -1,16 +1,18 @@
-"""PATCH of an object or of its status: JSON patch, JSON merge patch, strategic merge patch."""
+"""PATCH of an object or of a part of it: JSON patch, JSON merge patch, strategic merge patch; ``apply.py`` has the fourth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
-from steersman.apiserver.decoding import Parsed, json_error, may_have_duplicates, private_copy
-from steersman.apiserver.endpoints.api import Endpoint
+from steersman.apiserver.decoding import Expected, Parsed, json_error, may_have_duplicates, mismatch, private_object
+from steersman.apiserver.endpoints.api import Endpoint, expected_kind
+from steersman.apiserver.endpoints.apply import APPLY_PATCH, apply
 from steersman.apiserver.negotiation import unsupported
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
@@ -25,7 +27,8 @@ from steersman.schema.structural import strict_decoding_error
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
+_ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
+_ACCEPTED_WITHOUT_STRATEGIC_MERGE = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
 
 Patch = Callable[[Object], Object]
 _decoder = msgspec.json.Decoder()
@@ -38,44 +41,49 @@ def patching(strategy: Strategy) -> Endpoint:
     async def patch(api: API, served: Served, call: Call) -> Response:
         respond.wanted(call, served)
         definition = served.kind.definition if served.has_strategic_merge else ""
-        check_media_type(call, definition)
+        if check_media_type(call, definition) == APPLY_PATCH:
+            return await apply(api, served, call, strategy)
         options = write_options(call, "PatchOptions")
-        apply = mechanism(call, options, definition)
-        transform = patched(served, call, apply, options)
+        body = mechanism(call, options, definition)
+        transform = patched(served, call, body, options, expected_kind(api, served))
         outcome = await update_object(api, served, call, transform, options, strategy=strategy)
         return respond.entity(call, served, outcome.entity, now_s=api.clock.now())
 
     return patch
 
 
-def patched(served: Served, call: Call, apply: Patch, options: WriteOptions) -> Patch:
+def patched(served: Served, call: Call, patch: Mechanism, options: WriteOptions, expected: Expected) -> Patch:
     """Apply a patch and bring the outcome into the kind's structure, as a copy of its own."""
 
     def transform(old: Object) -> Object:
-        result = apply(old)
-        if result.get("apiVersion") != old["apiVersion"] or result.get("kind") != old["kind"]:
-            raise BadRequest(
-                f"the API version in the data ({result.get('apiVersion')}) does not match the expected API version "
-                f"({served.resource.api_version})"
-            )
+        result = patch.apply(old)
+        kind = {field: result.get(field) or old[field] for field in ("apiVersion", "kind")}
+        if patch.keeps_kind:
+            result = {**result, "apiVersion": old["apiVersion"], "kind": old["kind"]}
+        elif kind["apiVersion"] != old["apiVersion"] or kind["kind"] != old["kind"]:
+            raise _invalid_patch(result, mismatch(kind["apiVersion"], kind["kind"], expected))
         unknown: list[str] = []
         try:
-            new: Object = private_copy(served.structure.decode(result, unknown))
+            new: Object = private_object(served.structure.decode(result, unknown))
         except BadRequest as error:
             raise _invalid_patch(result, error.message) from error
-        if unknown:
-            texts = Parsed(result).strict_errors(unknown)
-            if options.field_validation == "Strict":
-                raise _invalid_patch(result, strict_decoding_error(texts))
-            if options.field_validation == "Warn":
-                for text in texts:
-                    call.warn(text)
+        check_strictly(call, options, patch, result, unknown)
         metadata = new.setdefault("metadata", {})
         objectmeta.match_namespace(metadata, call.info.namespace, served.kind)
         objectmeta.match_name(metadata, call.info.name)
         return new
 
     return transform
+
+
+def check_strictly(call: Call, options: WriteOptions, patch: Mechanism, result: Object, unknown: list[str]) -> None:
+    """Refuse or warn of what strict validation finds in the patch and in its outcome. Raises ``Invalid``."""
+    texts = [*patch.strict, *Parsed(result).strict_errors(unknown)]
+    if texts and options.field_validation == "Strict":
+        raise _invalid_patch(result, strict_decoding_error(texts))
+    if options.field_validation == "Warn":
+        for text in texts:
+            call.warn(text)
 
 
 def _invalid_patch(result: Object, why: str) -> Invalid:
@@ -85,14 +93,25 @@ def _invalid_patch(result: Object, why: str) -> Invalid:
 def check_media_type(call: Call, definition: str) -> str:
     """The kind of patch. Raises ``UnsupportedMediaType``."""
     media_type = call.header("content-type").partition(";")[0].strip().lower()
-    accepted = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH) if definition else (JSON_PATCH, MERGE_PATCH)
+    accepted = _ACCEPTED if definition else _ACCEPTED_WITHOUT_STRATEGIC_MERGE
     if media_type not in accepted:
         raise unsupported(accepted)
     return media_type
 
 
-def mechanism(call: Call, options: WriteOptions, definition: str) -> Patch:
-    """What the body does to an object. ``definition`` directs strategic merge patches; empty where there are none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mechanism:
+    """What a patch's body does to an object."""
+
+    apply: Patch
+    strict: Sequence[str]
+    """What strict validation says of the body itself."""
+    keeps_kind: bool = False
+    """The object's apiVersion and kind are no part of what is patched."""
+
+
+def mechanism(call: Call, options: WriteOptions, definition: str) -> Mechanism:
+    """What the body does to an object, of the types other than apply. ``definition`` directs strategic merge patches; empty where there are none.
 
     Raises ``UnsupportedMediaType``, ``BadRequest`` and ``Invalid``.
     """
@@ -104,15 +123,11 @@ def mechanism(call: Call, options: WriteOptions, definition: str) -> Patch:
         strict = [f"json patch {text}" for text in strict]
         if options.field_validation != "Ignore":
             strict += json_patch_strict_errors(document)
-    if strict and options.field_validation == "Strict":
-        raise _invalid_patch(document, strict_decoding_error(strict))
-    for text in strict:
-        call.warn(text)
     if media_type == JSON_PATCH:
-        return lambda old: json_patch(old, document)
+        return Mechanism(apply=lambda old: json_patch(old, document), strict=strict)
     if media_type == MERGE_PATCH:
-        return lambda old: merge_patch(old, document)
-    return lambda old: strategic_merge(old, document, definition)
+        return Mechanism(apply=lambda old: merge_patch(old, document), strict=strict)
+    return Mechanism(apply=lambda old: strategic_merge(old, document, definition), strict=strict, keeps_kind=True)
 
 
 def _document(call: Call) -> Parsed:

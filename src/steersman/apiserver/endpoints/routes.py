@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steersman.apiserver.endpoints import approval, ephemeralcontainers, proxy, resize, scale, streaming
+from steersman.apiserver.endpoints import proxy, scale, streaming
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.binding import bind, create_binding
 from steersman.apiserver.endpoints.componentstatuses import get_component_status, list_component_statuses
@@ -16,13 +16,14 @@ from steersman.apiserver.endpoints.create import create
 from steersman.apiserver.endpoints.delete import delete
 from steersman.apiserver.endpoints.deletecollection import deletecollection
 from steersman.apiserver.endpoints.eviction import evict
-from steersman.apiserver.endpoints.finalize import finalize
 from steersman.apiserver.endpoints.get import get
 from steersman.apiserver.endpoints.list import list_
 from steersman.apiserver.endpoints.log import log
+from steersman.apiserver.endpoints.part import part
 from steersman.apiserver.endpoints.patch import patch, patch_status
 from steersman.apiserver.endpoints.update import update, update_status
 from steersman.apiserver.endpoints.watch import watch
+from steersman.apiserver.extensions import scale as custom_scale
 
 VERBS: Mapping[str, Endpoint] = {
     "create": create,
@@ -47,12 +48,13 @@ ANY = "*"
 
 SUBRESOURCES: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = {
     (ANY, ANY, "status"): {"get": get, "patch": patch_status, "update": update_status},
-    ("", "namespaces", "finalize"): {"update": finalize},
+    (ANY, ANY, "scale"): custom_scale.VERBS,
+    ("", "namespaces", "finalize"): {"update": part("finalize")["update"]},
     ("", "pods", "binding"): {"create": bind},
-    ("", "pods", "ephemeralcontainers"): ephemeralcontainers.VERBS,
+    ("", "pods", "ephemeralcontainers"): part("ephemeralcontainers"),
     ("", "pods", "eviction"): {"create": evict},
-    ("", "pods", "resize"): resize.VERBS,
-    ("certificates.k8s.io", "certificatesigningrequests", "approval"): approval.VERBS,
+    ("", "pods", "resize"): part("resize"),
+    ("certificates.k8s.io", "certificatesigningrequests", "approval"): part("approval"),
     ("", "pods", "log"): {"get": log},
     **proxy.ROWS,
     **scale.ROWS,

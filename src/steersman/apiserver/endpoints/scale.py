@@ -6,13 +6,15 @@ To add a kind: one row in ``_REPLICAS``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from steersman.apiserver import objectmeta, respond
+from steersman.apiserver import objectmeta, respond, scaling
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode, private_copy
 from steersman.apiserver.endpoints.api import Endpoint, expected_definition
-from steersman.apiserver.endpoints.patch import mechanism
+from steersman.apiserver.endpoints.apply import APPLY_PATCH, configuration
+from steersman.apiserver.endpoints.patch import check_media_type, check_strictly, mechanism
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served
@@ -30,7 +32,7 @@ from steersman.meta.selectors import label_selector_of, label_selector_of_map
 from steersman.meta.wire import Response
 from steersman.schema.structural import compiled
 
-_DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
+_DEFINITION = scaling.DEFINITION
 KINDS: tuple[Resource, ...] = (DEPLOYMENTS, REPLICASETS, REPLICATIONCONTROLLERS, STATEFULSETS)
 
 
@@ -56,8 +58,8 @@ def scale_of(obj: Object) -> Object:
     }
 
 
-def _scaled(scale: Object, old: Object) -> Object:
-    """``old`` with the Scale's replicas and version. Raises ``Invalid``."""
+def _scaled(scale: Object, old: Object, managed_fields: Any) -> Object:
+    """``old`` with the Scale's replicas and version, and these managed fields. Raises ``Invalid``."""
     replicas = (scale.get("spec") or {}).get("replicas") or 0
     if replicas < 0:
         errors = [invalid("spec.replicas", replicas, "must be greater than or equal to 0")]
@@ -65,6 +67,9 @@ def _scaled(scale: Object, old: Object) -> Object:
     metadata = {**old["metadata"], "resourceVersion": scale["metadata"].get("resourceVersion") or ""}
     if scale["metadata"].get("uid"):
         metadata["uid"] = scale["metadata"]["uid"]
+    metadata.pop("managedFields", None)
+    if managed_fields:
+        metadata["managedFields"] = managed_fields
     return {**old, "metadata": metadata, "spec": {**(old.get("spec") or {}), "replicas": replicas}}
 
 
@@ -85,30 +90,56 @@ async def update_scale(api: API, served: Served, call: Call) -> Response:
     metadata = scale.setdefault("metadata", {})
     objectmeta.match_namespace(metadata, call.info.namespace, served.kind)
     objectmeta.match_name(metadata, call.info.name)
-    return await _update(api, served, call, lambda old: scale, options)
+
+    def replaced(old: Object) -> Object:
+        entries = scaling.updated(api, call, scale_of(old), scale, old, options)
+        return _scaled(scale, old, entries)
+
+    return await _update(api, served, call, replaced, options)
 
 
 async def patch_scale(api: API, served: Served, call: Call) -> Response:
+    if check_media_type(call, _DEFINITION) == APPLY_PATCH:
+        return await _apply_scale(api, served, call)
     options = write_options(call, "PatchOptions")
-    apply = mechanism(call, options, _DEFINITION)
+    body = mechanism(call, options, _DEFINITION)
 
     def patched(old: Object) -> Object:
         before = scale_of(old)
         before["metadata"].pop("resourceVersion", None)
-        result = apply(before)
-        if (result.get("apiVersion"), result.get("kind")) != ("autoscaling/v1", "Scale"):
+        result = body.apply(before)
+        if body.keeps_kind:
+            result = {**result, "apiVersion": before["apiVersion"], "kind": before["kind"]}
+        elif (result.get("apiVersion"), result.get("kind")) != (scaling.API_VERSION, "Scale"):
             raise BadRequest("the patched object is not a Scale of autoscaling/v1")
-        scale: Object = private_copy(compiled(_DEFINITION).decode(result))
-        return scale
+        unknown: list[str] = []
+        scale: Object = private_copy(compiled(_DEFINITION).decode(result, unknown))
+        check_strictly(call, options, body, result, unknown)
+        return _scaled(scale, old, scaling.updated(api, call, before, scale, old, options))
 
     return await _update(api, served, call, patched, options)
 
 
+async def _apply_scale(api: API, served: Served, call: Call) -> Response:
+    options = write_options(call, "PatchOptions", is_apply=True)
+    config = configuration(call, options)
+
+    def applied(old: Object) -> Object:
+        before = scale_of(old)
+        before["metadata"].pop("resourceVersion", None)
+        result, entries = scaling.applied(api, call, before, config, old, options)
+        objectmeta.match_namespace(result["metadata"], call.info.namespace, served.kind)
+        objectmeta.match_name(result["metadata"], call.info.name)
+        return _scaled(compiled(_DEFINITION).decode(result), old, entries)
+
+    return await _update(api, served, call, applied, options)
+
+
 async def _update(
-    api: API, served: Served, call: Call, scale: Callable[[Object], Object], options: WriteOptions
+    api: API, served: Served, call: Call, scaled: Callable[[Object], Object], options: WriteOptions
 ) -> Response:
     outcome = await update_object(
-        api, served, call, lambda old: _scaled(scale(old), old), options, strategy=_STRATEGY, default=False
+        api, served, call, scaled, options, strategy=_STRATEGY, default=False, has_managed_fields=True
     )
     entity: Entity = Unstored(scale_of(served.obj(outcome.entity)))
     return respond.value(call, entity.obj)

@@ -6,7 +6,7 @@ from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.creation import create_object
-from steersman.apiserver.decoding import decode, private_copy
+from steersman.apiserver.decoding import decode, private_object
 from steersman.apiserver.endpoints.api import Endpoint, expected_kind
 from steersman.apiserver.options import write_options
 from steersman.apiserver.served import Entity, Served
@@ -32,13 +32,13 @@ def updating(strategy: Strategy) -> Endpoint:
         def replacement(old: Object) -> Object:
             nonlocal attempts
             attempts += 1
-            return sent if attempts == 1 and served.kind.allows_unconditional_update else private_copy(sent)
+            return sent if attempts == 1 and served.kind.allows_unconditional_update else private_object(sent)
 
         async def create() -> Entity:
             if metadata.get("uid"):
                 why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: "
                 raise Conflict.of(served.resource, call.info.name, why)
-            return await create_object(api, served, call, private_copy(sent), options, name=call.info.name)
+            return await create_object(api, served, call, private_object(sent), options, name=call.info.name)
 
         may_create = served.kind.allows_create_on_update and not strategy.subresource
         outcome = await update_object(

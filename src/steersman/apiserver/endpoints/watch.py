@@ -77,8 +77,7 @@ async def _start(api: API, served: Served, namespace: str, options: ListOptions)
     if options.send_initial_events:
         if version:
             await require_version(api, version)
-    elif version:
-        await require_version(api, version)
+    elif version:  # also one that is still to come: its watch is silent until then
         return (), version
     elif options.send_initial_events is False:
         return (), api.objects.revision

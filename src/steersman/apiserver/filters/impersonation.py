@@ -5,7 +5,8 @@ Source: "User impersonation" in the Kubernetes documentation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from json import dumps
 from urllib.parse import unquote
 
 from steersman.apiserver.authn.api import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
@@ -54,8 +55,17 @@ def _wanted(call: Call) -> User:
         if header.startswith(_EXTRA)
     }
     if not name:
-        raise BadRequest(f"requested {groups or extra or headers.get(_UID)} without impersonating a user")
+        raise BadRequest(f"requested {_as_go(headers.get(_UID, ''), groups, extra)} without impersonating a user name")
     return User(name=name, uid=headers.get(_UID, ""), groups=groups, extra=extra)
+
+
+def _as_go(uid: str, groups: Sequence[str], extra: Mapping[str, Sequence[str]]) -> str:
+    """A user without a name, as Go shows its value."""
+    quoted = {key: ", ".join(map(dumps, values)) for key, values in extra.items()}
+    listed = ", ".join(f"{dumps(key)}:[]string{{{values}}}" for key, values in sorted(quoted.items()))
+    shown_groups = f"[]string{{{', '.join(map(dumps, groups))}}}" if groups else "[]string(nil)"
+    shown_extra = f"map[string][]string{{{listed}}}" if extra else "map[string][]string(nil)"
+    return f'&user.DefaultInfo{{Name:"", UID:{dumps(uid)}, Groups:{shown_groups}, Extra:{shown_extra}}}'
 
 
 def _questions(user: User, wanted: User) -> Iterator[Attributes]:

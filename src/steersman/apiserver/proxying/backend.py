@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -65,9 +67,23 @@ class Target:
         path = quote(self.path, safe="/!$&'()*+,;=:@~%-._") or "/"
         return f"{path}?{self.query}" if self.query else path
 
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.url_path}"
+
 
 class BackendError(ServiceUnavailable):
-    """503: the other end cannot be reached or does not speak HTTP."""
+    """503: the other end cannot be reached or does not speak HTTP; ``why`` in the words of Go's network errors."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"error trying to reach service: {why}")
+        self.why = why
+
+
+class DialError(APIError):
+    """500 without a reason: the other end of a log or of an upgrade cannot be reached."""
+
+    code, reason = 500, ""
 
 
 def unverified() -> ssl.SSLContext:
@@ -145,7 +161,7 @@ class Backends:
         try:
             answer = await session.request(
                 method or call.request.method,
-                URL(f"{target.scheme}://{target.authority}{target.url_path}", encoded=True),
+                URL(target.url, encoded=True),
                 headers=sent,
                 ssl=(target.tls or unverified()) if target.scheme == "https" else True,
                 allow_redirects=False,
@@ -153,7 +169,7 @@ class Backends:
                 **options,  # type: ignore[arg-type]
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _unreachable(error) from error
+            raise BackendError(_reason(target, error)) from error
         found: dict[str, str] = {}
         for name, value in answer.headers.items():
             name = name.lower()
@@ -161,7 +177,7 @@ class Backends:
         return Response(status=answer.status, headers=response_headers(found), stream=_chunks(answer))
 
     async def upgrade(self, call: Call, target: Target, *, headers: Mapping[str, str] | None = None) -> Response:
-        """Ask the other end for the upgrade that the client wants, and let both talk. Raises ``BackendError``."""
+        """Ask the other end for the upgrade that the client wants, and let both talk. Raises ``DialError``."""
         connection = await self._connect(target)
         keep = frozenset({"connection", "upgrade"})
         sent = dict(forwarded_headers(call, keep=keep) if headers is None else headers)
@@ -180,7 +196,7 @@ class Backends:
                     return await _refused(connection, status, answered, rest)
         except (OSError, TimeoutError, ValueError) as error:
             await connection.close()
-            raise _unreachable(error) from error
+            raise DialError(f"error dialing backend: {_reason(target, error)}") from error
         connection.unread(rest)
 
         async def talk(client: Connection) -> None:
@@ -197,7 +213,7 @@ class Backends:
                     asyncio.Protocol, target.host, target.port, ssl=tls, server_hostname=target.host if tls else None
                 )
         except (OSError, TimeoutError) as error:
-            raise _unreachable(error) from error
+            raise DialError(f"error dialing backend: {_reason(target, error)}") from error
         connection = TransportConnection(transport)
         connection.take_over()
         return connection
@@ -217,8 +233,20 @@ class Backends:
         return self._session
 
 
-def _unreachable(error: BaseException) -> APIError:
-    return BackendError(f"error trying to reach service: {error or type(error).__name__}")
+def _reason(target: Target, error: BaseException) -> str:
+    """Why ``target`` could not be reached, as upstream's messages have it."""
+    cause: BaseException | None = getattr(error, "os_error", error)
+    match cause:
+        case socket.gaierror():
+            return f"dial tcp: lookup {target.host}: no such host"
+        case TimeoutError():
+            return f"dial tcp {target.authority}: i/o timeout"
+        case ssl.SSLError():
+            return f"tls: {cause.reason or cause}"
+        case OSError(errno=int(number)):
+            return f"dial tcp {target.authority}: connect: {os.strerror(number).lower()}"
+        case _:
+            return str(error) or type(error).__name__
 
 
 def _clean(value: str) -> str:

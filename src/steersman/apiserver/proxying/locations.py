@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from steersman.apiserver.admission.api import Reader
 from steersman.apiserver.config import KubeletAccess
-from steersman.apiserver.proxying.backend import Target, check_address, is_address
+from steersman.apiserver.proxying.backend import DialError, Target, check_address, is_address
 from steersman.apiserver.tls import kubelet_context
 from steersman.meta.errors import BadRequest, NotFound, ServiceUnavailable
 from steersman.meta.objects import Object
@@ -63,7 +63,7 @@ class Locations:
         return self._context
 
     def kubelet(self, node: str, path: str, query: str = "") -> Target:
-        """Raises ``NotFound`` and ``ServiceUnavailable``."""
+        """Raises ``NotFound`` and ``DialError``."""
         obj = self._reader.get(NODES, "", node)
         if obj is None:
             raise NotFound.of(NODES, node)
@@ -78,9 +78,8 @@ class Locations:
         for kind in self._access.preferred_address_types:
             if addresses.get(kind):
                 return str(addresses[kind]), int(port)
-        raise ServiceUnavailable(
-            f"no preferred addresses found; known addresses: {list(filter(None, addresses.values()))}"
-        )
+        shown = " ".join(f"{{{entry.get('type')} {entry.get('address')}}}" for entry in status.get("addresses") or ())
+        raise DialError(f"no preferred addresses found; known addresses: [{shown}]")
 
     def node_proxy(self, text: str, path: str, query: str) -> Target:
         """The kubelet, or another port of its node."""

@@ -9,19 +9,17 @@ at most maxUnavailable nodes without an available pod, with surge at most maxSur
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
 from steersman.client.informer import Change
-from steersman.controllers import history, nodeaffinity, taints
+from steersman.controllers import daemonplan, history, taints
 from steersman.controllers import pods as podstate
 from steersman.controllers.adoption import Ownership, candidates, claims
+from steersman.controllers.daemonplan import Plan, pod_for
 from steersman.controllers.dependents import owners_of, selector_of
 from steersman.controllers.history import History
-from steersman.controllers.intorstring import scaled
 from steersman.controllers.podcontrol import PodControl
-from steersman.controllers.podtemplate import pod_from
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch, all_of, slow_start
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -34,262 +32,10 @@ REVISION_WATCH = Watch(resource=CONTROLLERREVISIONS, indexers={"controller": pod
 NODE_WATCH = Watch(resource=NODES)
 WATCHES = (DAEMONSET_WATCH, POD_WATCH, REVISION_WATCH, NODE_WATCH)
 
-BURST = 250
-GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
-GENERATION_LABEL = "pod-template-generation"
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 900.0
-_TOLERATED = (
-    (taints.NOT_READY, "NoExecute"),
-    (taints.UNREACHABLE, "NoExecute"),
-    (taints.DISK_PRESSURE, "NoSchedule"),
-    (taints.MEMORY_PRESSURE, "NoSchedule"),
-    (taints.PID_PRESSURE, "NoSchedule"),
-    (taints.UNSCHEDULABLE, "NoSchedule"),
-)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Nodes that need a pod, pods to delete, and the status as it is now."""
-
-    create_on: Sequence[str] = ()
-    delete: Sequence[Object] = ()
-    ended: Sequence[tuple[Object, str]] = ()
-    """Pods to delete because they ended, and their nodes."""
-    status: Object | None = None
-    requeue_after_s: float | None = None
-
-
-def plan(
-    owner: Object,
-    pods: Sequence[Object],
-    nodes: Sequence[Object],
-    revision_hash: str,
-    now_s: float,
-    held_back: Mapping[str, float] | None = None,
-) -> Plan:
-    """``pods`` are the owner's. ``held_back`` says for nodes whose pod keeps failing from when on it may be replaced."""
-    return _Planner(owner, pods, nodes, revision_hash, now_s, held_back or {}).plan()
-
-
-def node_of(pod: Mapping[str, Any]) -> str:
-    """Where the pod runs or, before it is bound, which node it was made for."""
-    bound = podstate.node_name(pod)
-    if bound:
-        return bound
-    affinity = ((pod.get("spec") or {}).get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
-    for term in required.get("nodeSelectorTerms") or ():
-        for entry in term.get("matchFields") or ():
-            if entry["key"] == "metadata.name" and entry["operator"] == "In" and len(entry["values"]) == 1:
-                return str(entry["values"][0])
-    return ""
-
-
-def pod_for(owner: Object, node: str, revision_hash: str) -> Object:
-    """A pod that only ``node`` can take, tolerating what a daemon has to."""
-    pod = pod_from(owner["spec"]["template"], owner, DAEMONSETS)
-    labels = {**objects.labels(pod), history.REVISION_LABEL: revision_hash}
-    generation = objects.annotations(owner).get(GENERATION_ANNOTATION)
-    if generation:
-        labels[GENERATION_LABEL] = generation
-    affinity = pod["spec"].get("affinity") or {}
-    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
-    node_affinity = {
-        **(affinity.get("nodeAffinity") or {}),
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]},
-    }
-    spec = {
-        **pod["spec"],
-        "affinity": {**affinity, "nodeAffinity": node_affinity},
-        "tolerations": tolerations_of(pod["spec"]),
-    }
-    return {**objects.with_metadata(pod, labels=labels), "spec": spec}
-
-
-def tolerations_of(pod_spec: Mapping[str, Any]) -> list[Object]:
-    wanted = [*_TOLERATED, *([(taints.NETWORK_UNAVAILABLE, "NoSchedule")] if pod_spec.get("hostNetwork") else [])]
-    present = pod_spec.get("tolerations") or []
-    added = [{"key": key, "operator": "Exists", "effect": effect} for key, effect in wanted]
-    return [*present, *(entry for entry in added if entry not in present)]
-
-
-@dataclass(slots=True)
-class _Planner:
-    owner: Object
-    pods: Sequence[Object]
-    nodes: Sequence[Object]
-    revision_hash: str
-    now_s: float
-    held_back: Mapping[str, float]
-    on_node: dict[str, list[Object]] = field(default_factory=dict)
-    create_on: list[str] = field(default_factory=list)
-    delete: dict[str, Object] = field(default_factory=dict)
-    ended: list[tuple[Object, str]] = field(default_factory=list)
-    wake_s: list[float] = field(default_factory=list)
-
-    @property
-    def min_ready_s(self) -> int:
-        return int(self.owner["spec"].get("minReadySeconds") or 0)
-
-    def plan(self) -> Plan:
-        for pod in self.pods:
-            self.on_node.setdefault(node_of(pod), []).append(pod)
-        verdicts = {objects.name(node): self._belongs(node) for node in self.nodes}
-        surge, unavailable = self._limits(sum(runs for runs, _ in verdicts.values()))
-        if not objects.is_deleting(self.owner):
-            for name, (runs, stays) in verdicts.items():
-                self._manage(name, runs=runs, stays=stays, surge=surge)
-            for name, found in self.on_node.items():
-                if name and name not in verdicts:
-                    self._drop(found)
-            is_rolling = (self.owner["spec"].get("updateStrategy") or {}).get(
-                "type", "RollingUpdate"
-            ) == "RollingUpdate"
-            if is_rolling and not self.create_on and not self.delete:
-                self._roll([name for name, (runs, _) in verdicts.items() if runs], surge, unavailable)
-        status = self._status({name for name, (runs, _) in verdicts.items() if runs})
-        same = _same_status(self.owner.get("status") or {}, status)
-        if self.min_ready_s:
-            wait_s = podstate.next_availability_s(self.pods, self.min_ready_s, self.now_s)
-            self.wake_s += [wait_s] if wait_s is not None else []
-        return Plan(
-            create_on=self.create_on[:BURST],
-            delete=[*self.delete.values()][:BURST],
-            ended=self.ended,
-            status=None if same else {**self.owner, "status": status},
-            requeue_after_s=min(self.wake_s, default=None),
-        )
-
-    def _belongs(self, node: Object) -> tuple[bool, bool]:
-        """(a pod should start on ``node``, one that is there may stay)."""
-        spec = self.owner["spec"]["template"]["spec"]
-        wanted = spec.get("nodeName")
-        if (wanted and wanted != objects.name(node)) or not nodeaffinity.fits(spec, node):
-            return False, False
-        offered = tolerations_of(spec)
-        untolerated = {
-            taint["effect"]
-            for taint in taints.of_node(node)
-            if not any(taints.tolerates(toleration, taint) for toleration in offered)
-        }
-        return not untolerated & {"NoSchedule", "NoExecute"}, "NoExecute" not in untolerated
-
-    def _limits(self, desired: int) -> tuple[int, int]:
-        """(maxSurge, maxUnavailable) as counts of nodes."""
-        rolling = (self.owner["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
-        surge = scaled(rolling.get("maxSurge", 0), desired, round_up=True)
-        unavailable = scaled(rolling.get("maxUnavailable", 1), desired, round_up=True)
-        return surge, 1 if surge == 0 and unavailable == 0 else unavailable
-
-    def _manage(self, node: str, *, runs: bool, stays: bool, surge: int) -> None:
-        found = self.on_node.get(node) or []
-        if not stays:
-            self._drop(found)
-            return
-        running = []
-        for pod in found:
-            if objects.is_deleting(pod):
-                continue
-            if podstate.is_finished(pod):
-                self._replace_ended(pod, node)
-            else:
-                running.append(pod)
-        if runs and not found:
-            self.create_on.append(node)
-            return
-        if not surge:
-            self._drop(sorted(running, key=_keep_first)[1:])
-        else:
-            self._thin(running)
-
-    def _thin(self, running: Iterable[Object]) -> None:
-        """With surge, one old and one new pod may share a node until the new one is available."""
-        new = sorted((pod for pod in running if self._is_new(pod)), key=_keep_first)
-        old = sorted((pod for pod in running if not self._is_new(pod)), key=_keep_first)
-        self._drop([*new[1:], *old[1:]])
-        if new and old and self._available(new[0]):
-            self._drop(old[:1])
-
-    def _replace_ended(self, pod: Object, node: str) -> None:
-        failed = podstate.phase(pod) == "Failed"
-        wait_s = self.held_back.get(node, 0.0) - self.now_s if failed else 0.0
-        if wait_s > 0:
-            self.wake_s.append(wait_s)
-            return
-        self.ended.append((pod, node))
-        self._drop([pod])
-
-    def _drop(self, found: Iterable[Object]) -> None:
-        for pod in found:
-            if not objects.is_deleting(pod):
-                self.delete[objects.uid(pod)] = pod
-
-    def _roll(self, nodes: Iterable[str], surge: int, unavailable: int) -> None:
-        busy = 0
-        broken: list[tuple[str, Object]] = []
-        healthy: list[tuple[str, Object]] = []
-        for node in nodes:
-            found = [pod for pod in self.on_node.get(node) or [] if not objects.is_deleting(pod)]
-            new = [pod for pod in found if self._is_new(pod)]
-            old = [pod for pod in found if not self._is_new(pod)]
-            if surge:
-                busy += bool(old and new)
-            elif not found or not all(map(self._available, found)):
-                busy += 1
-            if old and not new:
-                (healthy if self._available(old[0]) else broken).append((node, old[0]))
-        left = max((surge or unavailable) - busy, 0)
-        if surge:
-            self.create_on += [node for node, _ in [*broken, *healthy[:left]]]
-        else:
-            self._drop(pod for _, pod in [*broken, *healthy[:left]])
-
-    def _is_new(self, pod: Object) -> bool:
-        return objects.labels(pod).get(history.REVISION_LABEL) == self.revision_hash
-
-    def _available(self, pod: Object) -> bool:
-        return podstate.is_available(pod, self.min_ready_s, self.now_s)
-
-    def _status(self, desired: set[str]) -> Object:
-        current = misplaced = ready = updated = available = 0
-        for node, found in self.on_node.items():
-            if not node:
-                continue
-            if node not in desired:
-                misplaced += any(True for _ in found)
-                continue
-            current += 1
-            chosen = sorted(found, key=lambda pod: (not podstate.is_ready(pod), _keep_first(pod)))[0]
-            ready += podstate.is_ready(chosen)
-            available += podstate.is_ready(chosen) and self._available(chosen)
-            updated += any(map(self._is_new, found))
-        old = self.owner.get("status") or {}
-        status: Object = {
-            "currentNumberScheduled": current,
-            "numberMisscheduled": misplaced,
-            "desiredNumberScheduled": len(desired),
-            "numberReady": ready,
-            "observedGeneration": objects.generation(self.owner),
-        }
-        counts = {
-            "updatedNumberScheduled": updated,
-            "numberAvailable": available,
-            "numberUnavailable": max(len(desired) - available, 0),
-            "collisionCount": old.get("collisionCount") or 0,
-        }
-        status |= {name: count for name, count in counts.items() if count}
-        return status | ({"conditions": old["conditions"]} if old.get("conditions") else {})
-
-
-def _keep_first(pod: Object) -> tuple[bool, str, str]:
-    """Bound before unbound, older before younger."""
-    return (not podstate.node_name(pod), pod["metadata"].get("creationTimestamp") or "", objects.name(pod))
-
-
-def _same_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return all((old.get(name) or 0) == (new.get(name) or 0) for name in {*old, *new})
+plan = daemonplan.plan
 
 
 def _matters(node: Object) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ there, empty where no pod is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from steersman.client.informer import Change
@@ -42,6 +42,31 @@ NODE_WATCH = Watch(resource=NODES)
 WATCHES = (SERVICE_WATCH, POD_WATCH, SLICE_WATCH, NODE_WATCH)
 
 
+@dataclass(slots=True)
+class Memory:
+    """Endpoints of pods that have not changed since they were made: a Service of thousands of pods changes by a few.
+
+    (family, uid) -> (the pod's version, its ports, its endpoint). What is not asked for again is forgotten by ``swap``.
+    """
+
+    _old: dict[tuple[str, str], tuple[str, list[Object], Object]] = field(default_factory=dict)
+    _new: dict[tuple[str, str], tuple[str, list[Object], Object]] = field(default_factory=dict)
+
+    def get(self, family: str, pod: Object) -> tuple[list[Object], Object] | None:
+        key, version = (family, objects.uid(pod)), objects.resource_version(pod)
+        found = self._old.get(key)
+        if found is None or not version or found[0] != version:
+            return None
+        self._new[key] = found
+        return found[1], found[2]
+
+    def put(self, family: str, pod: Object, ports: list[Object], endpoint: Object) -> None:
+        self._new[family, objects.uid(pod)] = (objects.resource_version(pod), ports, endpoint)
+
+    def swap(self) -> None:
+        self._old, self._new = self._new, {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The slices to write, and what could not be said in them."""
@@ -61,8 +86,11 @@ def plan(
     *,
     most_per_slice: int,
     topology: topologyhints.Topology | None = None,
+    memory: Memory | None = None,
 ) -> Plan:
-    """``existing`` are the slices of ours for ``service``; ``nodes`` those of its pods at least."""
+    """``existing`` are the slices of ours for ``service``; ``nodes`` those of its pods at least. ``memory`` is that of the
+    last plan for the same version of ``service`` and of the nodes."""
+    memory = memory if memory is not None else Memory()
     families = serviceendpoints.families_of(service)
     reference = objects.controller_reference(service, SERVICES)
     create: list[Object] = []
@@ -79,10 +107,10 @@ def plan(
                 is_owned = any(owner["uid"] == objects.uid(service) for owner in objects.owner_references(entry))
                 (ours if is_owned else foreign).append(entry)
         delete += foreign
-        groups = _groups(service, candidates, nodes, family, unknown)
+        groups = _groups(service, candidates, nodes, family, unknown, memory)
         events += topologyhints.give_hints(service, groups, topology)
         template = slices.make(objects.name(service), objects.namespace(service), reference, family, [])
-        changes = slices.pack(groups, ours, template, labels_of(service), most_per_slice)
+        changes = slices.pack(groups, ours, template, {"labels": labels_of(service)}, most_per_slice)
         create += changes.create
         update += changes.update
         delete += changes.delete
@@ -105,21 +133,33 @@ def labels_of(service: Object) -> dict[str, str]:
 
 
 def _groups(
-    service: Object, pods: Iterable[Object], nodes: Mapping[str, Object], family: str, unknown: list[str]
+    service: Object,
+    pods: Iterable[Object],
+    nodes: Mapping[str, Object],
+    family: str,
+    unknown: list[str],
+    memory: Memory,
 ) -> dict[slices.Ports, slices.Group]:
     groups: dict[slices.Ports, slices.Group] = {}
     tolerant = bool(service["spec"].get("publishNotReadyAddresses"))
     for pod in pods:
-        addresses = [ip for ip in serviceendpoints.addresses_of(pod) if serviceendpoints.family(ip) == family]
-        if not addresses:
-            continue
-        node = nodes.get(podstate.node_name(pod))
-        if node is None and not tolerant:
-            unknown.append(objects.name(pod))
-            continue
-        ports = _ports(service, pod)
-        group = groups.setdefault(slices.ports_key(ports), slices.Group(ports=ports))
-        group.add(_endpoint(service, pod, node, addresses))
+        made = memory.get(family, pod)
+        if made is None:
+            addresses = [ip for ip in serviceendpoints.addresses_of(pod) if serviceendpoints.family(ip) == family]
+            if not addresses:
+                continue
+            node = nodes.get(podstate.node_name(pod))
+            if node is None and not tolerant:
+                unknown.append(objects.name(pod))
+                continue
+            made = _ports(service, pod), _endpoint(service, pod, node, addresses)
+            memory.put(family, pod, *made)
+        ports, endpoint = made
+        key = slices.ports_key(ports)
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = slices.Group(ports=ports)
+        group.add(endpoint)
     return groups
 
 
@@ -164,6 +204,8 @@ class EndpointSliceController:
         self._nodes = context.informer(NODE_WATCH)
         self._triggers = serviceendpoints.TriggerTimes()
         self._topology: topologyhints.Topology | None = None
+        self._memories: dict[str, tuple[str, Memory]] = {}
+        """Per Service: the version of it that the endpoints were made for."""
         self._told: dict[str, Sequence[topologyhints.Event]] = {}
         """Per Service the events recorded last: the same ones are not recorded with every reconcile."""
 
@@ -190,6 +232,7 @@ class EndpointSliceController:
         if old is not None and new is not None and topologyhints.facts(old) == topologyhints.facts(new):
             return ()
         self._topology = None
+        self._memories.clear()
         keys: set[str] = set()
         for pod in self._pods.by_index("node", objects.name(change.object)):
             keys |= serviceendpoints.services_of(pod, self._services)
@@ -202,11 +245,13 @@ class EndpointSliceController:
             self._context.expectations.forget(key)
             self._triggers.forget(key)
             self._told.pop(key, None)
+            self._memories.pop(key, None)
             return DONE
         if service["spec"].get("type") == "ExternalName" or not service["spec"].get("selector"):
             return DONE
         pods = serviceendpoints.pods_of(service, self._pods)
         names = {podstate.node_name(pod) for pod in pods}
+        memory = self._memory_of(key, service)
         todo = plan(
             service,
             pods,
@@ -214,7 +259,9 @@ class EndpointSliceController:
             {name: node for name in names if (node := self._nodes.get(name)) is not None},
             most_per_slice=self._context.config.max_endpoints_per_slice,
             topology=self._topology_for(service),
+            memory=memory,
         )
+        memory.swap()
         try:
             await self._execute(key, todo.changes, self._triggers.of(service, pods))
             if todo.unknown_nodes:
@@ -230,6 +277,14 @@ class EndpointSliceController:
             for event in todo.events:
                 self._event(service, event.type, event.reason, event.message)
         return DONE
+
+    def _memory_of(self, key: str, service: Object) -> Memory:
+        """Hints of proportions are put into endpoints, so those of such a Service are made anew each time."""
+        version, memory = self._memories.get(key, ("", Memory()))
+        if version != objects.resource_version(service) or topologyhints.spreads(service):
+            memory = Memory()
+        self._memories[key] = (objects.resource_version(service), memory)
+        return memory
 
     def _topology_for(self, service: Object) -> topologyhints.Topology | None:
         if not topologyhints.spreads(service):

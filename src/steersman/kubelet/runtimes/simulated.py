@@ -8,7 +8,6 @@ the clock, the timers and the random numbers that are handed in, so that a run c
 
 from __future__ import annotations
 
-import ipaddress
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from dataclasses import dataclass, replace
 from steersman.aio.broadcast import Broadcaster
 from steersman.aio.clock import Clock
 from steersman.aio.timers import Timers
+from steersman.kubelet.runtimes.addresses import PodAddresses
 from steersman.kubelet.runtimes.api import (
     ALL_STATS,
     EVERY_CONTAINER,
@@ -99,7 +99,7 @@ class SimulatedRuntime:
         self._sandboxes: dict[str, _Sandbox] = {}
         self._containers: dict[str, _Container] = {}
         self._images: dict[str, Image] = {}
-        self._addresses = _Addresses(pod_cidr)
+        self._addresses = PodAddresses(pod_cidr)
         self._events: Broadcaster[ContainerEvent] = Broadcaster()
 
     # -- the runtime itself
@@ -447,34 +447,6 @@ class SimulatedRuntime:
 
     def _now_ns(self) -> int:
         return int(self._clock.now() * 1e9)
-
-
-class _Addresses:
-    """Pod addresses of one node, the lowest free one first."""
-
-    def __init__(self, cidr: str) -> None:
-        self._taken: dict[str, int] = {}
-        self._free: list[int] = []
-        self.use(cidr)
-
-    def use(self, cidr: str) -> None:
-        network = ipaddress.ip_network(cidr)
-        self._base, self._size = network.network_address, network.num_addresses
-        self._next = 2
-
-    def take(self, owner: str) -> str:
-        offset = self._free.pop() if self._free else self._next
-        if offset == self._next:
-            self._next += 1
-        if offset >= self._size:
-            raise RuntimeServiceError("no addresses are left in the pod network")
-        self._taken[owner] = offset
-        return str(self._base + offset)
-
-    def give_back(self, owner: str) -> None:
-        offset = self._taken.pop(owner, None)
-        if offset is not None:
-            self._free.append(offset)
 
 
 def _has_labels(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

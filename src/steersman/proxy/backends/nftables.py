@@ -4,7 +4,9 @@ For each IP version one table ``steersman-proxy``:
 
 - ``services`` (address . protocol . port) and ``nodeports`` (protocol . port) map a frontend to a chain that says how many
   endpoints it has and whether clients are masqueraded, e.g. ``outside-3``;
-- such a chain looks the endpoint up under (frontend . random number below 3) in ``endpoints`` or ``nodeport-endpoints``;
+- such a chain looks the endpoint up under (frontend . random number below 3) in ``endpoints`` or ``nodeport-endpoints``; the
+  number goes through the packet's mark, because nft 1.0 knows no name for the type of a random number and, where ``typeof``
+  stands for it, cannot add a chain to a table that exists already;
 - with session affinity, ``affinity`` remembers the slot (a number that belongs to an endpoint whatever its position) that a
   client was given, ``slots`` turns a random position into a slot, ``slot-endpoints`` a slot into an endpoint;
 - ``refused`` and ``refused-nodeports`` hold frontends without endpoints, ``firewalled`` and ``allowed`` source ranges;
@@ -13,7 +15,7 @@ For each IP version one table ``steersman-proxy``:
 
 So a changed Service is a few changed elements in one transaction, whatever the number of Services (a chain per Service takes
 15 s to load for 10,000 of them; this takes a third of a second). Whether to masquerade is kept in a bit of the
-connection's mark, not of the packet's: that one is used for the slot.
+connection's mark, not of the packet's: that one is used for the random number or the slot.
 """
 
 from __future__ import annotations
@@ -115,6 +117,7 @@ class NftablesBackend:
         family = _family(version)
         key = f"{family} daddr . meta l4proto . th dport"
         ranges = [text for text in self._cluster_ranges if (":" in text) == (version == 6)]
+        address = "ipv6_addr" if version == 6 else "ipv4_addr"
         number = "numgen random mod 65536"
         loopback = "::1/128" if version == 6 else "127.0.0.0/8"
         node_port = f"fib daddr type local {family} daddr != {loopback}"
@@ -124,12 +127,12 @@ delete table {family} {TABLE}
 table {family} {TABLE} {{
   map services {{ typeof {key} : verdict; }}
   map nodeports {{ typeof meta l4proto . th dport : verdict; }}
-  map endpoints {{ typeof {key} . {number} : {family} daddr . th dport; }}
-  map nodeport-endpoints {{ typeof meta l4proto . th dport . {number} : {family} daddr . th dport; }}
+  map endpoints {{ type {address} . inet_proto . inet_service . mark : {address} . inet_service; }}
+  map nodeport-endpoints {{ type inet_proto . inet_service . mark : {address} . inet_service; }}
   map slots {{ typeof {key} . {number} : meta mark; }}
   map nodeport-slots {{ typeof meta l4proto . th dport . {number} : meta mark; }}
-  map slot-endpoints {{ typeof {key} . meta mark : {family} daddr . th dport; }}
-  map nodeport-slot-endpoints {{ typeof meta l4proto . th dport . meta mark : {family} daddr . th dport; }}
+  map slot-endpoints {{ type {address} . inet_proto . inet_service . mark : {address} . inet_service; }}
+  map nodeport-slot-endpoints {{ type inet_proto . inet_service . mark : {address} . inet_service; }}
   map affinity {{ typeof {_client(version, key)} : meta mark; flags dynamic,timeout; size 262144; }}
   map nodeport-affinity {{
     typeof {_client(version, "meta l4proto . th dport")} : meta mark; flags dynamic,timeout; size 262144;
@@ -192,13 +195,15 @@ table {family} {TABLE} {{
             rules += [
                 "meta mark set 0",
                 f"meta mark set {client} map @{prefix}affinity",
-                # Where the slot's endpoint is gone, its look-up fails and a new slot is chosen below.
+                # Where the slot's endpoint is gone, its look-up fails and a new slot is chosen below. ``update`` would
+                # not change the value of an element that is there.
                 f"meta mark != 0 {remember} {translate}",
+                f"meta mark != 0 delete @{prefix}affinity {{ {client} : meta mark }}",
                 f"meta mark set {key} . {pick} map @{prefix}slots",
                 f"{remember} {translate}",
             ]
         else:
-            rules.append(f"dnat {family} to {key} . {pick} map @{prefix}endpoints")
+            rules += [f"meta mark set {pick}", f"dnat {family} to {key} . meta mark map @{prefix}endpoints"]
         return [f"add chain {family} {TABLE} {name}", *(f"add rule {family} {TABLE} {name} {rule}" for rule in rules)]
 
     async def _run(self, lines: Sequence[str]) -> None:

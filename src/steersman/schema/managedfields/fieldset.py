@@ -23,6 +23,12 @@ _SELF_ONLY: FieldSet = {}
 _PREFIXES = ("f:", "k:", "v:", "i:")
 
 
+_MAX_INTERNED = 4096
+"""Sets that are kept to be shared; all are let go when there are more."""
+_interned: dict[bytes, FieldSet] = {}
+_encode = msgspec.json.Encoder().encode
+
+
 class MalformedFields(ValueError):
     """What should be a FieldsV1 is none."""
 
@@ -51,22 +57,32 @@ def _node(member: bool, children: FieldSet) -> FieldSet | None:
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
-    """Fields of either set."""
+    """Fields of either set; ``left`` itself where ``right`` adds nothing."""
     if not left or left is right:
         return right
     if not right:
         return left
-    result = dict(left)
+    result: FieldSet | None = None
     for step, node in right.items():
-        mine = result.get(step)
-        result[step] = node if mine is None else _union_below(mine, node)
-    return result
+        mine = left.get(step)
+        both = node if mine is None else _union_below(mine, node)
+        if both is not mine:
+            if result is None:
+                result = dict(left)
+            result[step] = both
+    return left if result is None else result
 
 
 def _union_below(left: FieldSet, right: FieldSet) -> FieldSet:
-    if left is right:
+    """``left`` itself where ``right`` adds nothing."""
+    if left is right or left == right:
         return left
-    merged = _node(is_member(left) or is_member(right), union(_children(left), _children(right)))
+    member = is_member(left)
+    mine = _children(left)
+    children = union(mine, _children(right))
+    if children is mine and (member or not is_member(right)):
+        return left
+    merged = _node(member or is_member(right), children)
     assert merged is not None, "a node of a set says something"
     return merged
 
@@ -150,9 +166,31 @@ def has(fields: FieldSet, path: tuple[str, ...]) -> bool:
     return is_member(node)
 
 
-def in_order(fields: FieldSet) -> FieldSet:
-    """The same set with its steps in the order in which upstream writes them."""
-    return {step: in_order(fields[step]) for step in sorted(fields, key=order)}
+def in_order(fields: FieldSet, known: FieldSet = EMPTY) -> FieldSet:
+    """The same set with its steps in the order in which upstream writes them. Parts that it shares with ``known``, which is
+    in order, are not looked at again."""
+    if fields is known:
+        return fields
+    return {
+        step: in_order(node, known.get(step, EMPTY)) if node else node
+        for step, node in (sorted(fields.items(), key=_step_order) if len(fields) > 1 else fields.items())
+    }
+
+
+def _step_order(item: tuple[str, FieldSet]) -> tuple[int, Any]:
+    return order(item[0])
+
+
+def interned(fields: FieldSet) -> FieldSet:
+    """One dict for equal sets in one order, however many objects have them: pods of one shape share what their managers
+    own, which is most of a cached pod's memory (and of the garbage collector's work)."""
+    written = _encode(fields)
+    found = _interned.get(written)
+    if found is None:
+        if len(_interned) >= _MAX_INTERNED:
+            _interned.clear()
+        _interned[written] = found = fields
+    return found
 
 
 @lru_cache(maxsize=16384)

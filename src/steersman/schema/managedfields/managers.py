@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -62,9 +62,20 @@ class Owned:
     """RFC 3339; empty where unknown."""
     entry: Object | None = None
     """The entry that this was read from, to be written back as it is while nothing changes."""
+    ordered: FieldSet = field(default_factory=dict)
+    """A set that is in order and shares parts with ``fields``."""
+
+    def at(self, time: str) -> Owned:
+        """The same fields, claimed anew."""
+        if time == self.time:
+            return self
+        entry = None if self.entry is None else {**self.entry, "time": time}
+        return Owned(fields=self.fields, api_version=self.api_version, time=time, entry=entry, ordered=self.ordered)
 
     def with_fields(self, fields: FieldSet) -> Owned:
-        return self if fields is self.fields else replace(self, fields=fields, entry=None)
+        if fields is self.fields:
+            return self
+        return Owned(fields=fields, api_version=self.api_version, time=self.time, ordered=self.ordered)
 
 
 Managers = dict[Identity, Owned]
@@ -84,11 +95,13 @@ def decode(entries: Sequence[Mapping[str, Any]] | None) -> Managers:
             problem = f'invalid fieldsType "{kind}"' if kind else "missing fieldsType"
             raise MalformedFields(f"{problem} in managed fields entry {position}")
         key = identity(entry.get("manager") or "", operation, entry["apiVersion"], entry.get("subresource") or "")
+        fields = entry.get("fieldsV1") or fieldset.EMPTY
         managers[key] = Owned(
-            fields=entry.get("fieldsV1") or fieldset.EMPTY,
+            fields=fields,
+            ordered=fields,
             api_version=entry["apiVersion"],
             time=entry.get("time") or "",
-            entry=dict(entry),
+            entry=entry,  # type: ignore[arg-type]
         )
     return managers
 
@@ -96,7 +109,8 @@ def decode(entries: Sequence[Mapping[str, Any]] | None) -> Managers:
 def decode_checked(entries: Sequence[Mapping[str, Any]] | None) -> Managers:
     """As ``decode``, of entries that a client sent: their fields are checked too."""
     return {
-        key: replace(owned, fields=fieldset.checked(owned.fields), entry=None) for key, owned in decode(entries).items()
+        key: Owned(fields=fieldset.checked(owned.fields), api_version=owned.api_version, time=owned.time)
+        for key, owned in decode(entries).items()
     }
 
 
@@ -123,7 +137,8 @@ def encode(managers: Managers) -> list[Object]:
 def _entry(key: Identity, owned: Owned) -> Object:
     if owned.entry is not None:
         return owned.entry
-    return new_entry(key, replace(owned, fields=fieldset.in_order(owned.fields)))
+    fields = fieldset.interned(fieldset.in_order(owned.fields, owned.ordered))
+    return new_entry(key, Owned(fields=fields, api_version=owned.api_version, time=owned.time))
 
 
 def new_entry(key: Identity, owned: Owned) -> Object:

@@ -150,37 +150,51 @@ def _updated(
 ) -> Managers:
     """Managers after a change by Update; ``known`` where it changed nothing that counts."""
     comparison = compare(live, new, structure).without(ignored)
-    after = _taken(live, new, known, None, api_version, comparison, versions, ignored, force=True)
-    claimed = fieldset.union(comparison.modified, comparison.added)
-    claimed = fieldset.difference(claimed, _NEVER_OWNED)
+    changed = fieldset.union(comparison.modified, comparison.added)
+    after = _taken(live, new, known, key, api_version, comparison, versions, ignored, by_update=True)
+    claimed = fieldset.difference(changed, _NEVER_OWNED)
     if not claimed:
         return after
     previous = after.get(key)
-    fields = claimed if previous is None else fieldset.union(previous.fields, claimed)
-    return {**after, key: Owned(fields=fields, api_version=api_version, time=format_time(now))}
+    if previous is None:
+        after[key] = Owned(fields=claimed, api_version=api_version, time=format_time(now))
+        return after
+    after[key] = previous.with_fields(fieldset.union(previous.fields, claimed)).at(format_time(now))
+    return after
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """A comparison as far as it matters to those who own fields."""
+
+    removed: FieldSet
+    changed: FieldSet
 
 
 def _taken(
     live: Object,
     new: Object,
     known: Managers,
-    self: Identity | None,
+    self: Identity,
     api_version: str,
     comparison: Comparison,
     versions: Versions,
     ignored: FieldSet,
     *,
-    force: bool,
+    force: bool = False,
+    by_update: bool = False,
 ) -> Managers:
-    """Managers other than ``self`` after a change: they lose what it removed, modified or added over them.
+    """Managers after a change by ``self``: others lose what it removed, modified or added over them. ``self`` keeps what
+    it has, but for what an Update removed.
 
     Raises ``ApplyConflict`` where they would lose something else than removed fields and ``force`` is not set.
     """
-    by_version: dict[str, Comparison | None] = {api_version: comparison}
+    changed = fieldset.union(comparison.modified, comparison.added)
+    by_version: dict[str, _Changes | None] = {api_version: _Changes(comparison.removed, changed)}
     after: Managers = {}
     conflicts: dict[Identity, FieldSet] = {}
     for key, owned in known.items():
-        if key == self:
+        if key == self and not by_update:
             after[key] = owned
             continue
         if owned.api_version not in by_version:
@@ -188,25 +202,27 @@ def _taken(
         changes = by_version[owned.api_version]
         if changes is None:
             continue
-        lost = fieldset.intersection(owned.fields, fieldset.union(changes.modified, changes.added))
-        if lost:
-            conflicts[key] = lost
-        kept = owned.with_fields(fieldset.difference(fieldset.difference(owned.fields, lost), changes.removed))
+        fields = owned.fields
+        if key != self:
+            lost = fieldset.intersection(fields, changes.changed)
+            if lost:
+                conflicts[key] = lost
+                fields = fieldset.difference(fields, lost)
+        kept = owned.with_fields(fieldset.difference(fields, changes.removed))
         if kept.fields:
             after[key] = kept
-    if conflicts and not force:
+    if conflicts and not (force or by_update):
         raise ApplyConflict(conflicts)
     return after
 
 
-def _compared_in(
-    api_version: str, live: Object, new: Object, versions: Versions, ignored: FieldSet
-) -> Comparison | None:
+def _compared_in(api_version: str, live: Object, new: Object, versions: Versions, ignored: FieldSet) -> _Changes | None:
     version = versions(api_version)
     if version is None:
         return None
     before = version.convert(live) if live else live
-    return compare(before, version.convert(new), version.type).without(ignored)
+    found = compare(before, version.convert(new), version.type).without(ignored)
+    return _Changes(found.removed, fieldset.union(found.modified, found.added))
 
 
 def apply(
@@ -254,7 +270,7 @@ def apply(
 
 def _check_config(config: Object, api_version: str, structure: Type) -> None:
     if config.get("apiVersion") != api_version:
-        raise BadRequest(f"invalid object type: {_group_version_kind(config)}")
+        raise BadRequest(f"invalid object type: {group_version_kind(config)}")
     if (config.get("metadata") or {}).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
     try:
@@ -268,10 +284,10 @@ def _check_config(config: Object, api_version: str, structure: Type) -> None:
 
 def _described(obj: Object) -> str:
     """``default/web; apps/v1, Kind=Deployment``."""
-    return f"{objects.namespace(obj)}/{objects.name(obj)}; {_group_version_kind(obj)}"
+    return f"{objects.namespace(obj)}/{objects.name(obj)}; {group_version_kind(obj)}"
 
 
-def _group_version_kind(obj: Object) -> str:
+def group_version_kind(obj: Object) -> str:
     """``apps/v1, Kind=Deployment``, ``/v1, Kind=Pod``."""
     api_version = str(obj.get("apiVersion", ""))
     return f"{api_version if '/' in api_version else f'/{api_version}'}, Kind={obj.get('kind', '')}"

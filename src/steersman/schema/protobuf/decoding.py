@@ -32,6 +32,8 @@ def decode(name: str, data: bytes, *, depth: int = 0) -> Any:
         return decoder(name)(data, 0, len(data), depth)
     except (IndexError, struct.error) as error:
         raise MalformedMessage("unexpected EOF") from error
+    except RecursionError as error:  # the caller is deep in Python's stack already
+        raise MalformedMessage("exceeded max depth") from error
 
 
 @cache

@@ -80,7 +80,7 @@ def message_of(api_version: str, kind: str) -> str:
 
 def encode_message(obj: Mapping[str, Any]) -> bytes:
     """The object without its envelope, which is how lists hold it. Raises ``UnknownKind``."""
-    return encoder(_message(obj["apiVersion"], obj["kind"]))(obj)
+    return encoder(_message(obj.get("apiVersion", ""), obj.get("kind", "")))(obj)
 
 
 def _message(api_version: str, kind: str) -> str:
@@ -91,8 +91,9 @@ def _message(api_version: str, kind: str) -> str:
 
 
 def encode_object(obj: Mapping[str, Any]) -> bytes:
-    """A whole object. Raises ``UnknownKind``."""
-    return envelope(obj["apiVersion"], obj["kind"], encode_message(obj))
+    """A whole object; some discovery documents have no apiVersion. Raises ``UnknownKind``."""
+    message = encode_message(obj)
+    return envelope(obj.get("apiVersion", ""), obj["kind"], message)
 
 
 @lru_cache(maxsize=256)
@@ -132,6 +133,10 @@ def decode_object(data: bytes, *, api_version: str = "", kind: str = "", depth: 
 
     Raises ``MalformedMessage`` and ``UnknownKind``.
     """
+    if not data:
+        raise MalformedMessage("empty data")
+    if data == MAGIC:
+        raise MalformedMessage("empty body")
     if not data.startswith(MAGIC):
         raise MalformedMessage("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     try:

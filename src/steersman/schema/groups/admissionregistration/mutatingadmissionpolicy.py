@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, invalid, required
 from steersman.meta.objects import Object
 from steersman.meta.resources import MUTATINGADMISSIONPOLICIES
 from steersman.schema.columns import AGE, NAME, length
+from steersman.schema.groups.admissionregistration.matching import REINVOCATION_POLICIES, check_mutated_operations
 from steersman.schema.groups.admissionregistration.parameters import PARAM_KIND
+from steersman.schema.groups.admissionregistration.policies import check_policy
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_choice
 
 
 def default(obj: Object) -> None:
@@ -15,6 +19,38 @@ def default(obj: Object) -> None:
     if not spec.get("failurePolicy"):
         spec["failurePolicy"] = "Fail"
     default_constraints(spec.get("matchConstraints"))
+
+
+_PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    check_policy(errors, spec)
+    check_mutated_operations(errors, spec.get("matchConstraints") or {}, "spec.matchConstraints")
+    if not spec.get("mutations"):
+        errors.append(required("spec.mutations", "mutations must contain at least one item"))
+    for index, mutation in enumerate(spec.get("mutations") or ()):
+        _check_mutation(errors, mutation, f"spec.mutations[{index}]")
+    check_choice(errors, spec.get("reinvocationPolicy"), "spec.reinvocationPolicy", REINVOCATION_POLICIES)
+    return errors
+
+
+def _check_mutation(errors: list[FieldError], mutation: Object, path: str) -> None:
+    kind = mutation.get("patchType")
+    check_choice(errors, kind, f"{path}.patchType", tuple(_PATCHES))
+    if kind not in _PATCHES:
+        return
+    for other, field in _PATCHES.items():
+        patch = mutation.get(field)
+        if other != kind and patch is not None:
+            detail = f"must not be specified when patchType is {kind}"
+            errors.append(invalid(f"{path}.{field}", f"{{{field}}}", detail))
+        elif other == kind and patch is None:
+            errors.append(required(f"{path}.{field}", f"must be specified when patchType is {kind}"))
+        elif patch is not None and other == kind and not (patch.get("expression") or "").strip():
+            errors.append(required(f"{path}.{field}.expression"))
 
 
 KIND = Kind(
@@ -36,4 +72,5 @@ KIND = Kind(
         PARAM_KIND,
         AGE,
     ),
+    validate=validate,
 )

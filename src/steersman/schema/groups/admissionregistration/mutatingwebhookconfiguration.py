@@ -5,7 +5,7 @@ from __future__ import annotations
 from steersman.meta.objects import Object
 from steersman.meta.resources import MUTATINGWEBHOOKCONFIGURATIONS
 from steersman.schema.columns import AGE, NAME, length
-from steersman.schema.groups.admissionregistration.webhook import default_webhooks
+from steersman.schema.groups.admissionregistration.webhook import default_webhooks, webhook_errors
 from steersman.schema.kind import Kind
 
 
@@ -34,4 +34,5 @@ KIND = Kind(
         ),
         AGE,
     ),
+    validate=webhook_errors,
 )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, duplicate, invalid, required
+from steersman.meta.names import label_key_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import VALIDATINGADMISSIONPOLICIES
 from steersman.schema.columns import AGE, NAME, length
+from steersman.schema.conditions import check_conditions
 from steersman.schema.groups.admissionregistration.parameters import PARAM_KIND
+from steersman.schema.groups.admissionregistration.policies import check_policy
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_optional_choice, check_present
+from steersman.schema.statuswrites import keep_metadata
 from steersman.schema.subresources import STATUS
 
 
@@ -16,6 +22,74 @@ def default(obj: Object) -> None:
     if not spec.get("failurePolicy"):
         spec["failurePolicy"] = "Fail"
     default_constraints(spec.get("matchConstraints"))
+
+
+_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
+_ANNOTATIONS = 20
+_VALUE_BYTES = 5 * 1024
+
+
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {}
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    check_policy(errors, spec)
+    validations, annotations = spec.get("validations") or (), spec.get("auditAnnotations") or ()
+    if not validations and not annotations:
+        detail = "validations or auditAnnotations must contain at least one item"
+        return [*errors, required("spec.validations", detail), required("spec.auditAnnotations", detail)]
+    for index, validation in enumerate(validations):
+        _check_validation(errors, validation, f"spec.validations[{index}]")
+    if len(annotations) > _ANNOTATIONS:
+        detail = f"must not have more than {_ANNOTATIONS} auditAnnotations"
+        errors.append(invalid("spec.auditAnnotations", annotations, detail))
+    seen = set()
+    for index, annotation in enumerate(annotations):
+        path, key = f"spec.auditAnnotations[{index}]", annotation.get("key") or ""
+        _check_annotation(errors, annotation, path, obj["metadata"].get("name") or "")
+        if key in seen:
+            errors.append(duplicate(f"{path}.key", key))
+        seen.add(key)
+    return errors
+
+
+def _check_validation(errors: list[FieldError], validation: Object, path: str) -> None:
+    message = validation.get("message") or ""
+    if not (validation.get("expression") or "").strip():
+        errors.append(required(f"{path}.expression", "expression is not specified"))
+    expression = validation.get("messageExpression")
+    if expression and not expression.strip():
+        errors.append(invalid(f"{path}.messageExpression", expression, "must be non-empty if specified"))
+    if message and not message.strip():
+        errors.append(invalid(f"{path}.message", message, "must be non-empty if specified"))
+    elif any(end in message.strip() for end in "\r\n"):
+        errors.append(invalid(f"{path}.message", message, "must not contain line breaks"))
+    check_optional_choice(errors, validation.get("reason"), f"{path}.reason", _REASONS)
+
+
+def _check_annotation(errors: list[FieldError], annotation: Object, path: str, name: str) -> None:
+    key, expression = annotation.get("key") or "", (annotation.get("valueExpression") or "").strip()
+    if name:
+        errors.extend(invalid(f"{path}.key", f"{name}/{key}", text) for text in label_key_errors(f"{name}/{key}"))
+    else:
+        errors.append(invalid(f"{path}.key", key, "requires metadata.name be non-empty"))
+    if not expression:
+        errors.append(required(f"{path}.valueExpression", "valueExpression is not specified"))
+    elif len(expression.encode()) > _VALUE_BYTES:
+        errors.append(required(f"{path}.valueExpression", f"must not exceed {_VALUE_BYTES} bytes in length"))
+
+
+def validate_status_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    status = new.get("status") or {}
+    for index, warning in enumerate((status.get("typeChecking") or {}).get("expressionWarnings") or ()):
+        path = f"status.typeChecking.expressionWarnings[{index}]"
+        check_present(errors, warning, path, "warning", "fieldRef")
+    check_conditions(errors, status.get("conditions"), "status.conditions")
+    return errors
 
 
 KIND = Kind(
@@ -39,4 +113,8 @@ KIND = Kind(
         PARAM_KIND,
         AGE,
     ),
+    prepare_create=prepare_create,
+    prepare_status_update=keep_metadata,
+    validate=validate,
+    validate_status_update=validate_status_update,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.resources import VALIDATINGWEBHOOKCONFIGURATIONS
 from steersman.schema.columns import AGE, NAME, length
-from steersman.schema.groups.admissionregistration.webhook import default_webhooks
+from steersman.schema.groups.admissionregistration.webhook import default_webhooks, webhook_errors
 from steersman.schema.kind import Kind
 
 KIND = Kind(
@@ -25,4 +25,5 @@ KIND = Kind(
         ),
         AGE,
     ),
+    validate=webhook_errors,
 )

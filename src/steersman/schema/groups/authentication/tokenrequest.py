@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
+from steersman.schema.columns import value_at
+from steersman.schema.groups.authentication.lifetimes import check_token_lifetime
 from steersman.schema.kind import Kind
 
 
@@ -11,6 +14,12 @@ def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     if spec.get("expirationSeconds") is None:
         spec["expirationSeconds"] = 3600
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_token_lifetime(errors, value_at(obj, "spec", "expirationSeconds") or 0, "spec.expirationSeconds")
+    return errors
 
 
 KIND = Kind(
@@ -21,4 +30,5 @@ KIND = Kind(
     storage_prefix="",
     is_stored=False,
     default=default,
+    validate=validate,
 )

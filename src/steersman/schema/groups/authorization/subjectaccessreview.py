@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError
+from steersman.meta.objects import Object
 from steersman.meta.resources import SUBJECTACCESSREVIEWS
+from steersman.schema.groups.authorization.attributes import attribute_errors, metadata_errors, subject_errors
 from steersman.schema.kind import Kind
+
+
+def validate(obj: Object) -> list[FieldError]:
+    return attribute_errors(obj) + subject_errors(obj) + metadata_errors(obj)
+
 
 KIND = Kind(
     resource=SUBJECTACCESSREVIEWS,
@@ -12,4 +20,5 @@ KIND = Kind(
     verbs=("create",),
     storage_prefix="",
     is_stored=False,
+    validate=validate,
 )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, invalid, required
 from steersman.meta.objects import Object
 from steersman.meta.resources import HORIZONTALPODAUTOSCALERS, HORIZONTALPODAUTOSCALERS_V1
 from steersman.schema.cells import UNSET
 from steersman.schema.columns import AGE, NAME, computed, count, value_at
+from steersman.schema.equality import same
+from steersman.schema.groups.autoscaling.behavior import check_behavior
 from steersman.schema.groups.autoscaling.conversion import DEFAULT_CPU_PERCENT, convert, cpu_metric
+from steersman.schema.groups.autoscaling.metricrules import check_api_version, check_metrics, check_scale_reference
 from steersman.schema.groups.autoscaling.metrics import format_targets
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_counts
 from steersman.schema.subresources import STATUS
 
 _DOC = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler"
+_TARGET = "spec.scaleTargetRef"
 _SCALE_UP: Object = {
     "stabilizationWindowSeconds": 0,
     "selectPolicy": "Max",
@@ -73,6 +79,47 @@ def _min_pods(obj: Object, now: float) -> str:
     return UNSET if least is None else str(least)
 
 
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {"currentReplicas": 0, "desiredReplicas": 0}
+
+
+def validate(obj: Object) -> list[FieldError]:
+    """Rules are those of v2; messages about v1 objects speak of v2's fields, as upstream's do."""
+    errors: list[FieldError] = []
+    spec = convert(obj, "autoscaling/v2").get("spec") or {}
+    least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
+    if least is not None and least < 1:
+        errors.append(invalid("spec.minReplicas", least, "must be greater than or equal to 1"))
+    if most == 0:
+        errors.append(required("spec.maxReplicas", "must be set and greater than 0"))
+    elif most < 0:
+        errors.append(invalid("spec.maxReplicas", most, "must be greater than or equal to 1"))
+    if least is not None and most < least:
+        errors.append(invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`"))
+    check_scale_reference(errors, spec.get("scaleTargetRef") or {}, _TARGET)
+    check_metrics(errors, spec.get("metrics") or (), "spec.metrics", scales_to_zero=least == 0)
+    check_behavior(errors, spec.get("behavior") or {}, "spec.behavior")
+    return errors
+
+
+def validate_create(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_api_version(errors, value_at(obj, "spec", "scaleTargetRef") or {}, _TARGET)
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    now, before = (value_at(obj, "spec", "scaleTargetRef") or {} for obj in (new, old))
+    is_same = all(same(now.get(name), before.get(name)) for name in ("apiVersion", "kind"))
+    return [] if is_same else validate_create(new)
+
+
+def validate_status_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_counts(errors, new.get("status") or {}, "status", "currentReplicas", "desiredReplicas")
+    return errors
+
+
 COLUMNS = (
     NAME,
     computed("Reference", _reference, documented_by=f"{_DOC}Spec/scaleTargetRef"),
@@ -95,6 +142,11 @@ V2 = Kind(
     default=default_v2,
     columns=COLUMNS,
     convert=convert,
+    prepare_create=prepare_create,
+    validate=validate,
+    validate_create=validate_create,
+    validate_update=validate_update,
+    validate_status_update=validate_status_update,
 )
 
 V1 = Kind(
@@ -110,6 +162,11 @@ V1 = Kind(
     default=default_v1,
     columns=COLUMNS,
     convert=convert,
+    prepare_create=prepare_create,
+    validate=validate,
+    validate_create=validate_create,
+    validate_update=validate_update,
+    validate_status_update=validate_status_update,
 )
 
 KINDS = (V2, V1)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError
+from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.schema.columns import AGE, NAME, count
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_counts
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_counts(errors, obj.get("spec") or {}, "spec", "replicas")
+    return errors
+
 
 KIND = Kind(
     resource=Resource(group="autoscaling", version="v1", plural="", kind="Scale", namespaced=True),
@@ -19,4 +29,5 @@ KIND = Kind(
         count("Available", "status", "replicas", documented_by="io.k8s.api.autoscaling.v1.ScaleStatus/replicas"),
         AGE,
     ),
+    validate=validate,
 )

@@ -27,7 +27,7 @@ def validate(obj: Object) -> list[FieldError]:
         check_name(errors, key, f"binaryData[{key}]", config_key_errors)
         size += decoded_size(encoded or "")
     if size > MAX_SIZE_BYTES:
-        errors.append(too_long("", MAX_SIZE_BYTES))
+        errors.append(too_long("[]", MAX_SIZE_BYTES))
     return errors
 
 

@@ -80,7 +80,9 @@ def replica_status_errors(status: Mapping[str, Any], *parts: str) -> list[FieldE
     check_counts(errors, status, "status", "unavailableReplicas", "terminatingReplicas", "collisionCount")
     total = status.get("replicas") or 0
     errors.extend(
-        invalid(f"status.{name}", status[name], _TOO_MANY) for name in counted if (status.get(name) or 0) > total
+        invalid(f"status.{name}", status.get(name) or 0, _TOO_MANY)
+        for name in counted
+        if (status.get(name) or 0) > total
     )
     available = status.get("availableReplicas") or 0
     if available > (status.get("readyReplicas") or 0):

@@ -9,6 +9,7 @@ from steersman.meta.resources import SERVICECIDRS
 from steersman.schema.columns import AGE, NAME, computed, value_at
 from steersman.schema.kind import Kind
 from steersman.schema.rules import IMMUTABLE, check_name
+from steersman.schema.statuswrites import keep_metadata
 from steersman.schema.subresources import STATUS
 
 
@@ -66,4 +67,5 @@ KIND = Kind(
     prepare_create=prepare_create,
     validate=validate,
     validate_update=validate_update,
+    prepare_status_update=keep_metadata,
 )

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError, invalid
+from steersman.meta.objects import Object
 from steersman.meta.resources import DEVICECLASSES
 from steersman.schema.columns import AGE, NAME
+from steersman.schema.groups.core.resourcenames import is_extended
+from steersman.schema.groups.resource.claimrules import check_configurations, check_selectors
 from steersman.schema.kind import Kind
+
+
+def validate(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    check_selectors(errors, spec.get("selectors") or (), "spec.selectors")
+    check_configurations(errors, spec.get("config") or (), "spec.config")
+    name = spec.get("extendedResourceName")
+    if name is not None and not is_extended(name):
+        errors.append(invalid("spec.extendedResourceName", name, "must be a valid extended resource name"))
+    return errors
+
 
 KIND = Kind(
     resource=DEVICECLASSES,
@@ -18,4 +34,5 @@ KIND = Kind(
         NAME,
         AGE,
     ),
+    validate=validate,
 )

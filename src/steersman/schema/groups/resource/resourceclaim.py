@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object, is_deleting
 from steersman.meta.resources import RESOURCECLAIMS
 from steersman.schema.columns import AGE, NAME, computed, value_at
+from steersman.schema.groups.resource.claimrules import check_device_claim
 from steersman.schema.groups.resource.claimspec import default_device_claim
+from steersman.schema.groups.resource.claimstatus import drop_deallocated, status_errors
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_immutable
+from steersman.schema.statuswrites import keep_metadata
 from steersman.schema.subresources import STATUS
 
 
@@ -26,6 +31,27 @@ def _state(obj: Object, now: float) -> str:
     return ",".join(words)
 
 
+def prepare_create(obj: Object) -> None:
+    obj["status"] = {}
+
+
+def prepare_status_update(new: Object, old: Object) -> None:
+    keep_metadata(new, old)
+    drop_deallocated(new, old)
+
+
+def validate_create(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_device_claim(errors, value_at(obj, "spec", "devices") or {}, "spec.devices")
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_immutable(errors, new.get("spec"), old.get("spec"), "spec")
+    return errors
+
+
 KIND = Kind(
     resource=RESOURCECLAIMS,
     definition="io.k8s.api.resource.v1.ResourceClaim",
@@ -41,4 +67,9 @@ KIND = Kind(
         computed("State", _state, description="A summary of the current state (allocated, pending, reserved, etc.)."),
         AGE,
     ),
+    prepare_create=prepare_create,
+    prepare_status_update=prepare_status_update,
+    validate_create=validate_create,
+    validate_update=validate_update,
+    validate_status_update=status_errors,
 )

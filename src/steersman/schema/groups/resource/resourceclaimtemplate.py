@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
 from steersman.meta.resources import RESOURCECLAIMTEMPLATES
-from steersman.schema.columns import AGE, NAME
+from steersman.schema.columns import AGE, NAME, value_at
+from steersman.schema.groups.resource.claimrules import check_device_claim
 from steersman.schema.groups.resource.claimspec import default_device_claim
 from steersman.schema.kind import Kind
+from steersman.schema.rules import check_annotations, check_immutable, check_labels
 
 
 def default(obj: Object) -> None:
     template = obj.setdefault("spec", {})
     default_device_claim((template.get("spec") or {}).get("devices"))
+
+
+def validate_create(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    metadata, path = value_at(obj, "spec", "metadata") or {}, "spec.metadata"
+    check_labels(errors, metadata.get("labels"), f"{path}.labels")
+    check_annotations(errors, metadata.get("annotations"), f"{path}.annotations")
+    check_device_claim(errors, value_at(obj, "spec", "spec", "devices") or {}, "spec.spec.devices")
+    return errors
+
+
+def validate_update(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    check_immutable(errors, new.get("spec"), old.get("spec"), "spec")
+    return errors
 
 
 KIND = Kind(
@@ -26,4 +44,6 @@ KIND = Kind(
         NAME,
         AGE,
     ),
+    validate_create=validate_create,
+    validate_update=validate_update,
 )

@@ -52,7 +52,7 @@ def _add(totals: dict[str, Fraction], amounts: Mapping[str, Any] | None) -> set[
             value = quantity(amount)
         except ValueError:
             continue
-        if value > 0:
+        if value.numerator > 0:
             found.add(name)
-            totals[name] = totals.get(name, Fraction(0)) + value
+            totals[name] = totals[name] + value if name in totals else value
     return found

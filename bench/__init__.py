@@ -1,0 +1,1 @@
+"""Measurements against the budgets of docs/architecture.md: ``make bench``."""

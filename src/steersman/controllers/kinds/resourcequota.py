@@ -1,0 +1,163 @@
+"""ResourceQuota: how much of each limit a namespace uses.
+
+watches: ResourceQuotas; Pods, Services, PersistentVolumeClaims; what else a quota counts is counted on demand.
+owns: ResourceQuotas/status.
+writes: ResourceQuotas/status.
+invariants: usage is counted anew from what is there, never changed by differences; admission alone enforces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from steersman.client.informer import Change
+from steersman.controllers.discovery import Discovery, discover
+from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
+from steersman.meta import objects, quotas
+from steersman.meta.errors import NotFound
+from steersman.meta.objects import Object
+from steersman.meta.quantities import canonical, format_binary, format_decimal, quantity
+from steersman.meta.resources import (
+    CONFIGMAPS,
+    PERSISTENTVOLUMECLAIMS,
+    PODS,
+    REPLICATIONCONTROLLERS,
+    RESOURCEQUOTAS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
+
+NAME = "resourcequota-controller"
+QUOTA_WATCH = Watch(resource=RESOURCEQUOTAS)
+CACHED = tuple(Watch(resource=resource) for resource in (PODS, SERVICES, PERSISTENTVOLUMECLAIMS))
+WATCHES = (QUOTA_WATCH, *CACHED)
+
+_CORE = {resource.plural: resource for resource in (CONFIGMAPS, SECRETS, REPLICATIONCONTROLLERS, RESOURCEQUOTAS)}
+_BINARY = ("memory", "storage", "hugepages-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The quota with its new status, where that changes."""
+
+    status: Object | None = None
+
+
+def plan(quota: Object, found: Mapping[Resource, Sequence[Object]], now_s: float) -> Plan:
+    """``found`` are the objects of the quota's namespace, of every resource that it limits."""
+    hard = (quota.get("spec") or {}).get("hard") or {}
+    used = dict.fromkeys(hard, Fraction(0))
+    scopes = quotas.scopes_of(quota)
+    for resource, members in found.items():
+        names = quotas.tracked(resource, hard)
+        for obj in members:
+            if not quotas.in_scope(resource, obj, scopes, now_s):
+                continue
+            usage = quotas.usage_of(resource, obj, now_s)
+            for name in names:
+                used[name] += usage.get(name, Fraction(0))
+    status = {"hard": dict(hard), "used": {name: _format(name, amount) for name, amount in used.items()}}
+    old = quota.get("status") or {}
+    if _same(old.get("hard"), status["hard"]) and _same(old.get("used"), status["used"]):
+        return Plan()
+    return Plan(status={**quota, "status": status})
+
+
+def _format(name: str, amount: Fraction) -> str:
+    is_binary = any(part in name for part in _BINARY)
+    return format_binary(int(amount)) if is_binary and amount.denominator == 1 else format_decimal(amount)
+
+
+def _same(old: Mapping[str, str] | None, new: Mapping[str, str]) -> bool:
+    return (
+        old is not None
+        and old.keys() == new.keys()
+        and all(quantity(old[name]) == quantity(canonical(str(new[name]))) for name in new)
+    )
+
+
+class ResourceQuotaController:
+    """Reconciles one ResourceQuota by key."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._quotas = context.informer(QUOTA_WATCH)
+        self._cached = {watch.resource: context.informer(watch) for watch in CACHED}
+        self._discovery: Discovery | None = None
+
+    def concerned(self, resource: Resource, change: Change) -> Iterable[str]:
+        if resource is RESOURCEQUOTAS:
+            return (change.key,) if change.new is not None else ()
+        if not self._changes_usage(resource, change):
+            return ()
+        return [
+            objects.key_of(quota)
+            for quota in self._quotas.by_namespace(objects.namespace(change.object))
+            if quotas.tracked(resource, quotas.covered(quota))
+        ]
+
+    def _changes_usage(self, resource: Resource, change: Change) -> bool:
+        if change.old is None or change.new is None:
+            return True
+        now_s = self._context.clock.now()
+        before = quotas.usage_of(resource, change.old, now_s)
+        return before != quotas.usage_of(resource, change.new, now_s) or _scope_facts(change.old) != _scope_facts(
+            change.new
+        )
+
+    async def reconcile(self, key: str) -> Result:
+        quota = self._quotas.get(key)
+        if quota is None:
+            self._context.expectations.forget(key)
+            return DONE
+        namespace = objects.namespace(quota)
+        found = {resource: await self._members(resource, namespace) for resource in await self._limited(quota)}
+        todo = plan(quota, found, self._context.clock.now())
+        if todo.status is not None:
+            updated = await self._context.client.update(RESOURCEQUOTAS, todo.status, subresource="status")
+            self._context.expectations.wrote(key, self._quotas, updated)
+        return Result(requeue_after_s=self._context.config.resource_quota_sync_period_s)
+
+    async def _limited(self, quota: Object) -> list[Resource]:
+        """The resources whose objects take from the quota's limits."""
+        hard = quotas.covered(quota)
+        known: list[Resource] = [*self._cached, *_CORE.values()]
+        limited = [resource for resource in known if quotas.tracked(resource, hard)]
+        for name in hard:
+            group_resource = name.removeprefix(quotas.COUNT)
+            if name != group_resource and all(entry.group_resource != group_resource for entry in known):
+                resource = await self._discovered(group_resource)
+                if resource is not None:
+                    limited.append(resource)
+        return limited
+
+    async def _discovered(self, group_resource: str) -> Resource | None:
+        """None where nothing of that name is served: nothing of it is used."""
+        for is_fresh in (False, True):
+            if self._discovery is None or is_fresh:
+                self._discovery = await discover(self._context.client)
+            for resource in self._discovery.supporting("list", namespaced=True):
+                if resource.group_resource == group_resource:
+                    return resource
+        return None
+
+    async def _members(self, resource: Resource, namespace: str) -> Sequence[Object]:
+        informer = self._cached.get(resource)
+        if informer is not None:
+            return informer.by_namespace(namespace)
+        try:
+            return (await self._context.client.list(resource, namespace=namespace)).items
+        except NotFound:
+            return ()
+
+
+def _scope_facts(obj: Object) -> tuple[object, ...]:
+    spec = obj.get("spec") or {}
+    return spec.get("activeDeadlineSeconds"), spec.get("priorityClassName"), spec.get("volumeAttributesClassName")
+
+
+def _conforms(context: Context) -> Controller:
+    return ResourceQuotaController(context)

@@ -1,0 +1,113 @@
+"""Reading the metrics APIs: resource usage of pods, custom metrics of pods and objects, external metrics.
+
+Source: metrics.k8s.io/v1beta1, custom.metrics.k8s.io/v1beta2, external.metrics.k8s.io/v1beta1. Values are thousandths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from steersman.client.api import Client, decoded, failure_of
+from steersman.meta import times
+from steersman.meta.durations import parse_duration
+from steersman.meta.quantities import to_milli
+from steersman.meta.selectors import label_selector_of
+
+
+class MetricsUnavailable(Exception):
+    """No value can be had; the message says why, as it stands in conditions and events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One pod's value."""
+
+    milli: int
+    at_s: float
+    window_s: float = 60.0
+
+
+Samples = dict[str, Sample]
+"""By the pod's name."""
+
+
+class MetricsReader:
+    """Asks the API server, which proxies to whoever serves these APIs."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def resource(self, namespace: str, selector: str, name: str, container: str = "") -> Samples:
+        """Usage of resource ``name`` by each pod, or by one container of each. Raises ``MetricsUnavailable``."""
+        path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
+        items = await self._items(path, {"labelSelector": selector}, "resource metrics API")
+        samples: Samples = {}
+        for item in items:
+            used = 0
+            for entry in item.get("containers") or ():
+                if container and entry["name"] != container:
+                    continue
+                if name not in entry["usage"]:
+                    break
+                used += to_milli(entry["usage"][name])
+            else:
+                window_s = parse_duration(item.get("window") or "60s")
+                samples[item["metadata"]["name"]] = Sample(
+                    milli=used, at_s=times.parse_time(item["timestamp"]), window_s=window_s
+                )
+        if not samples:
+            raise MetricsUnavailable("no metrics returned from resource metrics API")
+        return samples
+
+    async def of_pods(self, namespace: str, selector: str, metric: Mapping[str, Any]) -> Samples:
+        """A custom metric of each pod. Raises ``MetricsUnavailable``."""
+        path = f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/{metric['name']}"
+        query = {"labelSelector": selector, **_metric_selector(metric)}
+        items = await self._items(path, query, "custom metrics API")
+        if not items:
+            raise MetricsUnavailable("no metrics returned from custom metrics API")
+        return {
+            item["describedObject"]["name"]: Sample(
+                milli=to_milli(item["value"]),
+                at_s=times.parse_time(item["timestamp"]),
+                window_s=float(item.get("windowSeconds") or 60),
+            )
+            for item in items
+        }
+
+    async def of_object(
+        self, namespace: str, resource: str, name: str, metric: Mapping[str, Any], *, namespaced: bool
+    ) -> int:
+        """A custom metric of one object. Raises ``MetricsUnavailable``."""
+        scope = f"namespaces/{namespace}/" if namespaced else ""
+        path = f"/apis/custom.metrics.k8s.io/v1beta2/{scope}{resource}/{name}/{metric['name']}"
+        items = await self._items(path, _metric_selector(metric), "custom metrics API")
+        if not items:
+            raise MetricsUnavailable("no metrics returned from custom metrics API")
+        return to_milli(items[0]["value"])
+
+    async def external(self, namespace: str, metric: Mapping[str, Any]) -> int:
+        """The sum of an external metric's series. Raises ``MetricsUnavailable``."""
+        path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/{metric['name']}"
+        query = {}
+        if metric.get("selector") is not None:
+            query["labelSelector"] = str(label_selector_of(metric["selector"]))
+        items = await self._items(path, query, "external metrics API")
+        if not items:
+            raise MetricsUnavailable("no metrics returned from external metrics API")
+        return sum(to_milli(item["value"]) for item in items)
+
+    async def _items(self, path: str, query: Mapping[str, str], api: str) -> list[dict[str, Any]]:
+        response = await self._client.request("GET", path, query=query)
+        if response.status >= 400:
+            raise MetricsUnavailable(f"unable to fetch metrics from {api}: {failure_of(response)}")
+        items: list[dict[str, Any]] = (decoded(response) or {}).get("items") or []
+        return items
+
+
+def _metric_selector(metric: Mapping[str, Any]) -> dict[str, str]:
+    if metric.get("selector") is None:
+        return {}
+    return {"metricLabelSelector": str(label_selector_of(metric["selector"]))}

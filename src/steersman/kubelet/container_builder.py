@@ -1,0 +1,195 @@
+"""Puts a container's configuration together: environment, mounts, files of its own on the node."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from steersman.client.transport import Unreachable
+from steersman.kubelet import podspec
+from steersman.kubelet.container_config import ContainerInputs, container_config, mount_of, wants_mount_at
+from steersman.kubelet.environment import EnvironmentContext, EnvironmentFailed, ObjectSource, environment
+from steersman.kubelet.expansion import expand_strictly
+from steersman.kubelet.images import LocalImage
+from steersman.kubelet.instructions import StartContainer
+from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.pod_hostname import hosts_file, pod_hostname
+from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.podspec import PodContainer
+from steersman.kubelet.records import PodRecord
+from steersman.kubelet.runtimes.containers import ContainerConfig, Mount
+from steersman.kubelet.runtimes.sandboxes import DNSConfig
+from steersman.kubelet.security_context import SecurityContextError
+from steersman.kubelet.volume_manager import PodVolumes
+from steersman.kubelet.volumes.api import MountedVolume, VolumeError
+from steersman.meta import objects
+from steersman.meta.errors import APIError
+from steersman.meta.objects import Object
+
+ETC_HOSTS = "/etc/hosts"
+CONFIG_ERRORS = (APIError, Unreachable, EnvironmentFailed, SecurityContextError, VolumeError, ValueError, OSError)
+"""What keeps a container from being configured: its Waiting state is CreateContainerConfigError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What of the node goes into every pod's containers."""
+
+    host_ips: tuple[str, ...]
+    allocatable: Mapping[str, Any]
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    resolv_conf: DNSConfig = field(default_factory=DNSConfig)
+    policy: ResourcePolicy
+    seccomp_default: bool = False
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    recursive_read_only: bool = False
+
+
+class ContainerBuilder:
+    """One for all pods of a kubelet."""
+
+    def __init__(
+        self,
+        *,
+        volumes: PodVolumes,
+        paths: PodPaths,
+        has_files: bool,
+        source: ObjectSource,
+        services: Callable[[str, bool], Mapping[str, str]],
+        node: Callable[[], NodeSettings],
+    ) -> None:
+        self._volumes = volumes
+        self._paths = paths
+        self._has_files = has_files
+        self._source = source
+        self._services = services
+        self._node = node
+
+    async def build(
+        self,
+        pod: Object,
+        record: PodRecord,
+        work: StartContainer,
+        image: LocalImage,
+    ) -> ContainerConfig:
+        """Raises one of ``CONFIG_ERRORS``."""
+        container = work.container
+        node = self._node()
+        if container.spec.get("volumeDevices"):
+            raise VolumeError("block volumes (volumeDevices) are not supported by this kubelet")
+        variables = await environment(
+            EnvironmentContext(
+                pod=pod,
+                source=self._source,
+                services=self._services(objects.namespace(pod), pod["spec"].get("enableServiceLinks") is not False),
+                host_ips=node.host_ips,
+                pod_ips=node.host_ips if podspec.is_host_network(pod) else record.ips,
+                allocatable=node.allocatable,
+            ),
+            container.spec,
+        )
+        mounts = await self._mounts(pod, record, container, variables)
+        restart_count = self._restart_count(pod, work)
+        return container_config(
+            ContainerInputs(
+                pod=pod,
+                container=container,
+                restart_count=restart_count,
+                image_ref=image.ref,
+                image=image.image,
+                environment=variables,
+                mounts=mounts,
+                termination_message_path=self._termination_message(pod, container.name, restart_count),
+                policy=node.policy,
+                seccomp_root=str(self._paths.seccomp),
+                seccomp_default=node.seccomp_default,
+                target_id=self._target(record, container),
+            )
+        )
+
+    def _target(self, record: PodRecord, container: PodContainer) -> str:
+        """The running container whose processes an ephemeral container wants to see."""
+        name = container.spec.get("targetContainerName")
+        if not name:
+            return ""
+        found = record.latest(name)
+        if found is None or found.state != "RUNNING":
+            raise ValueError(f'unable to find target container "{name}"')
+        return found.id
+
+    def _restart_count(self, pod: Object, work: StartContainer) -> int:
+        """One more than the runtime remembers; where it has forgotten, one more than the log files say."""
+        if work.restart_count is not None:
+            return work.restart_count
+        if not self._has_files:
+            return 0
+        folder = self._paths.container_logs_of(pod, work.container.name)
+        try:
+            counts = [int(entry.partition(".")[0]) for entry in os.listdir(folder) if entry.partition(".")[0].isdigit()]
+        except FileNotFoundError:
+            return 0
+        return max(counts, default=-1) + 1
+
+    def _termination_message(self, pod: Object, container: str, restart_count: int) -> str:
+        if not self._has_files:
+            return ""
+        path = self._paths.termination_message(objects.uid(pod), container, f"{restart_count:08x}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.touch()
+        path.chmod(0o666)
+        return str(path)
+
+    async def _mounts(
+        self, pod: Object, record: PodRecord, container: PodContainer, variables: Mapping[str, str]
+    ) -> list[Mount]:
+        if not self._has_files:
+            return []
+        node = self._node()
+        volumes = self._volumes.mounted(objects.uid(pod))
+        mounts = []
+        for index, entry in enumerate(container.spec.get("volumeMounts") or ()):
+            volume = volumes.get(entry["name"])
+            if volume is None:
+                raise VolumeError(f'cannot find volume "{entry["name"]}" to mount into container "{container.name}"')
+            path = await self._mount_path(pod, container, index, entry, volume, variables)
+            mounts.append(
+                mount_of(
+                    entry,
+                    str(path),
+                    volume_read_only=volume.read_only,
+                    recursive_read_only=node.recursive_read_only,
+                )
+            )
+        if (record.ips or podspec.is_host_network(pod)) and not wants_mount_at(container.spec, ETC_HOSTS):
+            path = await asyncio.to_thread(self._write_hosts, pod, record, node)
+            mounts.append(Mount(container_path=ETC_HOSTS, host_path=str(path)))
+        return mounts
+
+    async def _mount_path(
+        self,
+        pod: Object,
+        container: PodContainer,
+        index: int,
+        entry: Mapping[str, Any],
+        volume: MountedVolume,
+        variables: Mapping[str, str],
+    ) -> Path:
+        subpath = entry.get("subPath") or ""
+        if entry.get("subPathExpr"):
+            subpath = expand_strictly(entry["subPathExpr"], variables)
+        if not subpath:
+            return volume.path
+        return await self._volumes.subpath(pod, container.name, index, volume, subpath)
+
+    def _write_hosts(self, pod: Object, record: PodRecord, node: NodeSettings) -> Path:
+        path = self._paths.hosts_file(objects.uid(pod))
+        node_hosts = Path(ETC_HOSTS).read_text() if podspec.is_host_network(pod) else ""
+        path.write_text(hosts_file(pod, pod_hostname(pod, node.cluster_domain), record.ips, node_hosts))
+        path.chmod(0o644)
+        return path
