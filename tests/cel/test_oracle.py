@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steersman.cel import CompileError, Environment, EvaluationError, types
+from steersman.cel.macros import STANDARD
+from steersman.cel.parser import parse
 from steersman.cel.values import Duration, Uint, Value, from_map_key
 
 VARIABLES = {
@@ -196,8 +199,17 @@ def test_generated_values_of_rarer_types_too(text: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text("ab1.()[]{}'\"+-*/<>=!&|?:, \\r\n", max_size=20))
+@given(st.text("ab1.()[]{}'\"+-*/<>=!&|?:, \\\n", max_size=20))
 def test_text_that_is_no_expression_is_refused_by_both(text: str) -> None:
-    outcome, _ = _oracle(text)
-    found, _ = _ours(text)
-    assert (found == "refused") == (outcome == "refused"), text
+    """Raw strings are left out: ``r'\\'`` is one by the grammar and in cel-go, but not in cel-cpp."""
+    assert _is_expression(lambda: ORACLE.compile(text, disable_check=True)) == _is_expression(
+        lambda: parse(text, STANDARD)
+    )
+
+
+def _is_expression(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except (RuntimeError, CompileError):
+        return False
+    return True

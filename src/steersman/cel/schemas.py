@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from steersman.cel import types
 from steersman.cel.conversions import parse_duration, parse_timestamp
@@ -119,17 +119,6 @@ class Declared:
     def max_cardinality(self) -> int:
         """How many of these fit into one request at most."""
         return MAX_REQUEST_BYTES // (self.min_bytes + 1)
-
-
-class Declares(Protocol):
-    """What can say its type to expressions; ``Declared`` is made from it by whoever has such schemas of his own."""
-
-    def declared(self) -> Declared: ...
-
-
-def of_type(of: Type) -> Declared:
-    """A variable without a schema."""
-    return Declared(type=of)
 
 
 def declare(schema: Schema, name: str = "selfType", *, resource_root: bool = False) -> Declared | None:

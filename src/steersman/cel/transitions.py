@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steersman.cel.environment import Environment, Program
 from steersman.cel.libraries import kubernetes
-from steersman.cel.schemas import Declared
+from steersman.cel.schemas import Declared, Schema
 from steersman.cel.values import NONE, OptionalValue, Value
 
 SELF, OLD_SELF = "self", "oldSelf"
@@ -37,13 +37,10 @@ def rule_bindings(
     return {SELF: value, OLD_SELF: old} if has_old else None
 
 
-def uncorrelatable_reason(schema_path_kinds: tuple[str, ...]) -> str:
-    """Why a transition rule cannot stand below a path of containers, or an empty string.
+def correlatable(schema: Schema) -> bool:
+    """Whether what is inside a value of ``schema`` can be found again in the old value.
 
-    Each kind is ``object``, ``map`` or a list's ``x-kubernetes-list-type`` (``atomic``, ``set``, ``map-list``): elements of
-    lists other than maps have no identity by which their old value could be found.
+    Elements of lists can only by keys; a transition rule below any other list is refused ("oldSelf cannot be used on the
+    uncorrelatable portion of the schema").
     """
-    for kind in schema_path_kinds:
-        if kind in ("atomic", "set"):
-            return "oldSelf cannot be used on the uncorrelatable portion of the schema"
-    return ""
+    return schema.get("type") != "array" or schema.get("x-kubernetes-list-type") == "map"
