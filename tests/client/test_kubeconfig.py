@@ -82,7 +82,7 @@ def test_credentials_that_cannot_be_used_are_refused(tmp_path: Path, user: dict[
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(KubeConfigError, match="no context named 'c'"):
         load(write(tmp_path), "c")
-    with pytest.raises(KubeConfigError, match="cannot read kubeconfig .*nowhere"):
+    with pytest.raises(KubeConfigError, match=r"cannot read kubeconfig .*nowhere"):
         load(tmp_path / "nowhere")
     with pytest.raises(KubeConfigError, match="not in a cluster"):
         in_cluster({})

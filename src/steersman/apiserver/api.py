@@ -57,10 +57,15 @@ class ServedKinds:
         """OpenAPI definitions of kinds that are not built in."""
         self.replace(registry)
 
-    def replace(self, registry: Registry, custom_definitions: Mapping[str, Definition] | None = None) -> None:
-        """Serve the kinds of ``registry`` from now on."""
+    def replace(
+        self,
+        registry: Registry,
+        custom_definitions: Mapping[str, Definition] | None = None,
+        custom: Sequence[Served] = (),
+    ) -> None:
+        """Serve the kinds of ``registry`` from now on, those of ``custom`` in their own way."""
         self.custom_definitions = custom_definitions or {}
-        known = {id(served.kind): served for served in self._served.values()}
+        known = {id(served.kind): served for served in (*self._served.values(), *custom)}
         self._served = {
             (kind.resource.group, kind.resource.version, kind.resource.plural): known.get(id(kind)) or Served(kind)
             for kind in registry.kinds

@@ -24,6 +24,8 @@ from steersman.apiserver.config import APIServerConfig, extension_authentication
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
+from steersman.apiserver.extensions.conversion import ConversionStrategies
+from steersman.apiserver.extensions.customkinds import CustomKinds
 from steersman.apiserver.filters.api import Filter
 from steersman.apiserver.filters.audit import AuditFilter
 from steersman.apiserver.filters.authentication import AuthenticationFilter
@@ -54,7 +56,7 @@ from steersman.apiserver.watching import WatchTimer
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
-from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, SERVICES
+from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS, SERVICES
 from steersman.meta.wire import Request, Response
 from steersman.schema.groups import REGISTRY
 from steersman.schema.registry import Registry
@@ -130,8 +132,11 @@ class APIServer:
             metrics=self.metrics,
             max_body_bytes=config.max_body_bytes,
         )
-        self.client = Client(InProcessTransport(self.handle, user=OWN_USER), user_agent="steersman-apiserver/v1.36.0")
+        self.client = Client(
+            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
+        )
         """Acts as the server itself."""
+        self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(
             self.client,
             store,
@@ -149,6 +154,7 @@ class APIServer:
         await self.objects.start()
         self._tasks.spawn(self._deadlines.run(), name="deadlines")
         self._tasks.spawn(self._watches.run(), name="watch-timer")
+        self._customs.start()
         self._tasks.spawn(Compactor(self._store, clock=self._clock).run(), name="compaction")
         await repair(self.reader, self._clusterips, self._nodeports)
         await bootstrap(
@@ -214,10 +220,11 @@ class APIServer:
     # -- parts
 
     def _hooks(self) -> Mapping[tuple[str, str], StorageHook]:
-        services, requests = SERVICES, CERTIFICATESIGNINGREQUESTS
+        services, requests, crds = SERVICES, CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS
         return {
             (services.group, services.plural): ServiceAllocation(self._clusterips, self._nodeports, self._tasks),
             (requests.group, requests.plural): CertificateRequester(),
+            (crds.group, crds.plural): ConversionStrategies(),
         }
 
     def _filters(self, chosen: Plugins) -> list[Filter]:

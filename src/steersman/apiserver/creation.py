@@ -12,6 +12,7 @@ from steersman.apiserver.served import Entity, Served
 from steersman.meta.errors import AlreadyExists, APIError, FieldError
 from steersman.meta.objects import Object
 from steersman.schema import kind as kinds
+from steersman.schema.structural import compiled
 from steersman.store.objects import KeyExists
 
 NAME_ATTEMPTS = 8
@@ -40,6 +41,7 @@ async def create_object(
     Raises ``AlreadyExists``, ``Invalid``, ``BadRequest`` and whatever admission refuses with.
     """
     kind = served.kind
+    served.check_creation(name or (obj.get("metadata") or {}).get("name") or "")
     metadata = obj.setdefault("metadata", {})
     namespace = call.info.namespace
     objectmeta.wipe_system_fields(metadata)
@@ -152,7 +154,7 @@ def validation_errors(served: Served, obj: Object) -> list[FieldError]:
     if kind.validate is not kinds._no_errors:
         return kind.validate(obj)
     checked = {key: value for key, value in obj.items() if key != "status"}
-    return served.structure.required_errors(checked)
+    return compiled(kind.definition).required_errors(checked)
 
 
 async def _commit(api: API, served: Served, obj: Object, options: WriteOptions) -> Entity:

@@ -17,10 +17,11 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.jsonsyntax import END, syntax_error
 from steersman.apiserver.negotiation import JSON, PROTOBUF, body_media_type
 from steersman.apiserver.options import FieldValidation
-from steersman.meta.errors import BadRequest
+from steersman.apiserver.served import ObjectStructure
+from steersman.meta.errors import BadRequest, Invalid, invalid
 from steersman.meta.objects import Object
 from steersman.schema import strictness
-from steersman.schema.structural import Structure, cannot_be_handled, strict_decoding_error
+from steersman.schema.structural import cannot_be_handled, strict_decoding_error
 
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _VERSION_AND_KIND = (
@@ -38,8 +39,9 @@ class Expected:
     group: str
     version: str
     kind: str
-    structure: Callable[[], Structure]
+    structure: Callable[[], ObjectStructure]
     is_registered: Callable[[str, str], bool]
+    is_custom: bool = False
     also_accepted: Sequence[str] = ()
     """Other apiVersions whose bodies have the same shape and are taken as this one."""
 
@@ -178,14 +180,23 @@ def _check_kind(value: Mapping[str, Any], expected: Expected, body: bytes) -> No
     version = api_version or expected.api_version
     if (not kind or kind == expected.kind) and (version == expected.api_version or version in expected.also_accepted):
         return
+    if expected.is_custom and version == expected.api_version:
+        raise Invalid.of(
+            expected.kind, expected.group, _name_of(value), [invalid("kind", kind, f"must be {expected.kind}")]
+        )
     kind = kind or expected.kind
     short = version.rpartition("/")[2]
-    if kind == expected.kind and expected.is_registered(version, kind):
+    if expected.is_custom or (kind == expected.kind and expected.is_registered(version, kind)):
         raise BadRequest(
             f"the API version in the data ({version}) does not match the expected API version ({expected.api_version})"
         )
     why = mismatch(version, kind, expected)
     raise BadRequest(f'{kind} in version "{short}" cannot be handled as a {expected.kind}: {why}')
+
+
+def _name_of(value: Mapping[str, Any]) -> str:
+    metadata = value.get("metadata")
+    return str(metadata.get("name") or "") if isinstance(metadata, dict) else ""
 
 
 def mismatch(api_version: str, kind: str, expected: Expected) -> str:

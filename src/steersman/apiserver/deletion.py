@@ -58,6 +58,8 @@ def plan(served: Served, obj: Object, options: DeleteOptions, now_s: float) -> P
         first = _plan_namespace(obj, options, now_s)
         if first is not None:
             return first
+    if served.kind.begin_deletion is not None and not obj["metadata"].get("deletionTimestamp"):
+        obj = served.kind.begin_deletion(obj, now_s)
     graceful = _grace(served, obj, options, now_s)
     if graceful == "pending":
         return Plan(action="pending", obj=obj)

@@ -135,7 +135,7 @@ def validate(metadata: Object, kind: Kind) -> list[FieldError]:
         errors += _owner_reference_errors(references)
     finalizers = metadata.get("finalizers")
     if finalizers:
-        errors += _finalizer_errors(finalizers)
+        errors += _finalizer_errors(finalizers, must_qualify=kind.qualifies_finalizers)
     managed = metadata.get("managedFields")
     if managed:
         errors += _managed_fields_errors(managed)
@@ -225,11 +225,11 @@ def _owner_reference_errors(references: Sequence[Object]) -> list[FieldError]:
     return errors
 
 
-def _finalizer_errors(finalizers: Sequence[str]) -> list[FieldError]:
+def _finalizer_errors(finalizers: Sequence[str], *, must_qualify: bool) -> list[FieldError]:
     errors: list[FieldError] = []
     for finalizer in finalizers:
         texts = names.label_key_errors(finalizer)
-        if not texts and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        if must_qualify and not texts and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             texts = ["name is neither a standard finalizer name nor is it fully qualified"]
         errors += [invalid("metadata.finalizers", finalizer, text) for text in texts]
     if ORPHAN in finalizers and FOREGROUND in finalizers:

@@ -23,6 +23,7 @@ from steersman.apiserver.negotiation import (
     representation_or_default,
 )
 from steersman.apiserver.served import Entity, Served
+from steersman.apiserver.served import Unstored as Unstored
 from steersman.meta.errors import APIError, BadRequest
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
@@ -36,17 +37,6 @@ WARNING_LIMIT = 256
 """Smaller bodies are not worth it; upstream's threshold."""
 _GZIP_LEVEL = 1
 _encoder = msgspec.json.Encoder()
-
-
-@dataclass(frozen=True, slots=True)
-class Unstored:
-    """An object that is not in the store: the outcome of a dry run, a review, a conversion."""
-
-    obj: Object
-
-    @property
-    def json(self) -> bytes:
-        return _encoder.encode(self.obj)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +99,9 @@ def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: i
     if form.is_plain and not served.converts:
         body = found.json
         return _response(call, JSON, body, status, found.obj if call.is_in_process else None)
+    if form.is_plain:
+        sent = served.entity(found)
+        return _response(call, JSON, sent.json, status, sent.obj if call.is_in_process else None)
     if form.media_type == PROTOBUF and not form.shape:
         body = protobuf.entity(served, found)
         return _response(call, PROTOBUF, body, status, served.obj(found) if call.is_in_process else None)
@@ -147,9 +140,9 @@ def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListM
     """A list of objects of the kind that the URL names."""
     form = wanted(call, served)
     resource = served.resource
-    head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata.as_object()}
-    if form.is_plain and not served.converts:
-        return _plain_list(call, head, items)
+    head = {"kind": served.list_kind, "apiVersion": resource.api_version, "metadata": metadata.as_object()}
+    if form.is_plain:
+        return _plain_list(call, head, [served.entity(item) for item in items] if served.converts else items)
     if form.media_type == PROTOBUF and not form.shape:
         return _protobuf_list(call, served, head, items)
     objects = [served.obj(item) for item in items]

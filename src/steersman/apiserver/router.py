@@ -47,6 +47,9 @@ class Router:
         served = self._api.kinds.lookup(info.group, info.version, info.resource)
         if served is None:
             return await self._path(call)
+        if served.warnings:
+            for text in served.warnings:
+                call.warn(text)
         if info.subresource:
             endpoint = self._subresource(served, call)
         elif self._has_right_scope(served, call):

@@ -21,15 +21,18 @@ from steersman.schema.managedfields.typed import type_of
 API_VERSION = "autoscaling/v1"
 DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
 SUBRESOURCE = "scale"
-_REPLICAS = fieldset.of_paths("spec.replicas")
+_PATH = "spec.replicas"
+_REPLICAS = fieldset.of_paths(_PATH)
 _REPLICAS_PATH = ("f:spec", "f:replicas")
 
 
-def updated(api: API, call: Call, before: Object, after: Object, workload: Object, options: WriteOptions) -> Any:
-    """The workload's managed fields after its Scale was replaced or patched."""
+def updated(
+    api: API, call: Call, before: Object, after: Object, workload: Object, options: WriteOptions, *, path: str = _PATH
+) -> Any:
+    """The workload's managed fields after its Scale was replaced or patched; ``path`` is that of its replicas."""
     parents = _managers(workload)
     tracked = operations.update(
-        with_metadata(before, managedFields=_of_scale(parents)),
+        with_metadata(before, managedFields=_of_scale(parents, path)),
         after,
         manager=ownership.manager_of(call, options),
         api_version=API_VERSION,
@@ -37,17 +40,17 @@ def updated(api: API, call: Call, before: Object, after: Object, workload: Objec
         now=api.clock.now(),
         structure=type_of(DEFINITION),
     )
-    return _of_workload(parents, tracked, workload)
+    return _of_workload(parents, tracked, workload, path)
 
 
 def applied(
-    api: API, call: Call, before: Object, config: Object, workload: Object, options: WriteOptions
+    api: API, call: Call, before: Object, config: Object, workload: Object, options: WriteOptions, *, path: str = _PATH
 ) -> tuple[Object, Any]:
     """The Scale after ``config`` was applied to it, and the workload's managed fields. Raises ``ApplyConflict``."""
     ownership.check_kind(config, API_VERSION, "Scale")
     parents = _managers(workload)
     scale = operations.apply(
-        with_metadata(before, managedFields=_of_scale(parents)),
+        with_metadata(before, managedFields=_of_scale(parents, path)),
         config,
         manager=ownership.manager_of(call, options),
         api_version=API_VERSION,
@@ -56,7 +59,7 @@ def applied(
         now=api.clock.now(),
         structure=type_of(DEFINITION),
     )
-    return scale, _of_workload(parents, scale, workload)
+    return scale, _of_workload(parents, scale, workload, path)
 
 
 def _managers(workload: Object) -> Managers:
@@ -66,32 +69,37 @@ def _managers(workload: Object) -> Managers:
         return {}
 
 
-def _of_scale(parents: Managers) -> Sequence[Object]:
+def _steps(path: str) -> tuple[str, ...]:
+    return tuple(f"f:{name}" for name in path.split("."))
+
+
+def _of_scale(parents: Managers, path: str) -> Sequence[Object]:
     return managers.encode(
         {
             identity(key.manager, key.operation, API_VERSION, key.subresource): Owned(
                 fields=_REPLICAS, api_version=API_VERSION, time=owned.time
             )
             for key, owned in parents.items()
-            if fieldset.has(owned.fields, _REPLICAS_PATH)
+            if fieldset.has(owned.fields, _steps(path))
         }
     )
 
 
-def _of_workload(parents: Managers, scale: Object, workload: Object) -> Any:
+def _of_workload(parents: Managers, scale: Object, workload: Object, path: str) -> Any:
     """Managers that do not own the Scale's replicas any more lose the workload's; new ones get them, without a time."""
     entries = scale["metadata"].get("managedFields")
     owners = {key for key, owned in managers.decode(entries).items() if fieldset.has(owned.fields, _REPLICAS_PATH)}
     result: Managers = {}
+    replicas = fieldset.of_paths(path)
     for key, owned in parents.items():
-        if fieldset.has(owned.fields, _REPLICAS_PATH):
+        if fieldset.has(owned.fields, _steps(path)):
             of_scale = identity(key.manager, key.operation, API_VERSION, key.subresource)
             if of_scale not in owners:
-                owned = owned.with_fields(fieldset.difference(owned.fields, _REPLICAS))
+                owned = owned.with_fields(fieldset.difference(owned.fields, replicas))
             owners.discard(of_scale)
         if owned.fields:
             result[key] = owned
     for key in owners:
         parent = identity(key.manager, key.operation, workload["apiVersion"], key.subresource)
-        result[parent] = Owned(fields=_REPLICAS, api_version=workload["apiVersion"])
+        result[parent] = Owned(fields=replicas, api_version=workload["apiVersion"])
     return managers.encode(result)

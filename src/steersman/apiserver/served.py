@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from steersman.meta.errors import BadRequest, FieldError, InternalError, Invalid
 from steersman.meta.objects import Object
@@ -12,7 +15,7 @@ from steersman.meta.resources import Resource
 from steersman.meta.selectors import FieldSelector
 from steersman.schema.kind import Kind
 from steersman.schema.managedfields.typed import Type, type_of
-from steersman.schema.structural import Structure, compiled
+from steersman.schema.structural import compiled
 
 
 class Entity(Protocol):
@@ -25,6 +28,25 @@ class Entity(Protocol):
     def json(self) -> bytes: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Unstored:
+    """An object that is not in the store: the outcome of a dry run, a review, a conversion."""
+
+    obj: Object
+
+    @property
+    def json(self) -> bytes:
+        return _encoder.encode(self.obj)
+
+
+class ObjectStructure(Protocol):
+    """Brings decoded bodies into the structure of their kind."""
+
+    def decode(self, obj: Any, unknown: list[str] | None = None) -> Any:
+        """See ``structural.Structure.decode``."""
+
+
+_encoder = msgspec.json.Encoder()
 FieldReader = Callable[[Object], str]
 
 _META_FIELDS: Mapping[str, FieldReader] = {
@@ -45,6 +67,9 @@ class Served:
         """In which objects are stored."""
         self.converts = self.storage_api_version != kind.resource.api_version
         self.prefix = f"/registry/{kind.storage_prefix}/"
+        self.list_kind = kind.list_kind or f"{kind.resource.kind}List"
+        self.warnings: Sequence[str] = ()
+        """Texts for Warning headers of every answer."""
 
     def __repr__(self) -> str:
         return f"Served({self.resource.api_version} {self.resource.plural})"
@@ -70,7 +95,7 @@ class Served:
         return f"{self.prefix}{namespace}/" if namespace and self.resource.namespaced else self.prefix
 
     @cached_property
-    def structure(self) -> Structure:
+    def structure(self) -> ObjectStructure:
         return compiled(self.kind.definition)
 
     @cached_property
@@ -94,6 +119,20 @@ class Served:
     def obj(self, stored: Entity) -> Object:
         """A stored object in this version; shared, unless it had to be converted."""
         return self.from_storage(stored.obj)
+
+    def entity(self, stored: Entity) -> Entity:
+        """What is sent of a stored object: the object itself, unless it had to be converted."""
+        if not self.converts:
+            return stored
+        obj = self.from_storage(stored.obj)
+        return stored if obj is stored.obj else Unstored(obj)
+
+    def is_outdated(self, stored: Entity) -> bool:
+        """A write that changes nothing brings the stored object into another form."""
+        return False
+
+    def check_creation(self, name: str) -> None:
+        """Raises ``APIError`` where no objects of the kind are created now."""
 
     def from_storage(self, obj: Object) -> Object:
         """An object in this version, whatever version it is in."""

@@ -60,12 +60,14 @@ def _prepare_main(served: Served, new: Object, old: Object) -> None:
 
 def raise_generation(served: Served, new: Object, old: Object) -> None:
     """Count the change, where the kind counts and something but metadata and status has changed."""
-    if served.kind.counts_generation and _spec_differs(new, old):
+    if served.kind.counts_generation and _spec_differs(served, new, old):
         new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
 
 
-def _spec_differs(new: Object, old: Object) -> bool:
-    fields = (new.keys() | old.keys()) - {"metadata", "status", "apiVersion", "kind"}
+def _spec_differs(served: Served, new: Object, old: Object) -> bool:
+    fields = (new.keys() | old.keys()) - {"metadata", "apiVersion", "kind"}
+    if served.kind.has_status:
+        fields.discard("status")
     return any(new.get(field) != old.get(field) for field in fields)
 
 
@@ -210,7 +212,7 @@ async def _attempt(
         if options.dry_run:
             return Outcome(Unstored(_with_version(new, stored)), "updated")
         metadata["resourceVersion"] = str(stored.revision)
-        if new == old or ownership.only_times_differ(new, old):
+        if (new == old or ownership.only_times_differ(new, old)) and not served.is_outdated(stored):
             return Outcome(stored, "updated")
         written = await api.objects.update(stored.key, served.to_storage(new), expected_revision=stored.revision)
         done = True

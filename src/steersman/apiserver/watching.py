@@ -6,7 +6,7 @@ bookmarks of all watches are looked after by one ``WatchTimer``, so that an idle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -81,10 +81,9 @@ class PlainFrames:
         if self._media_type == PROTOBUF:
             data = protobuf.watch_frame(kind, protobuf.entity(self._served, stored))
             return WatchFrame(type=kind, object=self._served.obj(stored) if self._decoded else _NOTHING, data=data)
-        if self._served.converts:
-            return frame_of(kind, self._served.obj(stored))
-        data = b'{"type":"%b","object":%b}\n' % (kind.encode(), stored.json)
-        return WatchFrame(type=kind, object=stored.obj if self._decoded else _NOTHING, data=data)
+        sent = self._served.entity(stored) if self._served.converts else stored
+        data = b'{"type":"%b","object":%b}\n' % (kind.encode(), sent.json)
+        return WatchFrame(type=kind, object=sent.obj if self._decoded else _NOTHING, data=data)
 
 
 class ShapedFrames:
@@ -174,6 +173,12 @@ class WatchTimer:
             for watch in tuple(self._watches):
                 watch.tick(now_s)
 
+    def end_of(self, served: Collection[Served]) -> None:
+        """End the watches of kinds that are no longer served so; their clients come again."""
+        for watch in tuple(self._watches):
+            if watch.served in served:
+                watch.end()
+
     def close(self) -> None:
         """End every watch cleanly."""
         for watch in tuple(self._watches):
@@ -199,7 +204,7 @@ class Watch:
         timeout_s: float,
         bookmark_interval_s: float,
     ) -> None:
-        self._served = served
+        self.served = served
         self._options = options
         self._subscription = subscription
         self._initial: Sequence[Stored] | None = initial
@@ -335,8 +340,8 @@ class Watch:
             return False
         if options.fields.is_everything:
             return True
-        fields = self._served.fields
-        obj = self._served.obj(stored)
+        fields = self.served.fields
+        obj = self.served.obj(stored)
         return options.fields.matches(lambda name: fields[name](obj))
 
 

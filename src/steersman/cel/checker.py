@@ -6,7 +6,7 @@ Types are gradual: what is dyn is left to the evaluation. Follows cel-go's check
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from steersman.cel import types
 from steersman.cel.ast import (
@@ -63,8 +63,10 @@ class Checked:
     calls: Mapping[int, Resolved]
     names: Mapping[int, str]
     """Idents and selections that name a variable or a type."""
-    constants: Mapping[int, Type] = field(default_factory=dict)
+    constants: Mapping[int, Type]
     """Those of ``names`` that are types."""
+    variables: tuple[str, ...]
+    """The environment's variables that are referred to, in the order of their first mention."""
 
 
 def check(expr: Expr, text: str, scope: Scope) -> Checked:
@@ -79,7 +81,7 @@ def check(expr: Expr, text: str, scope: Scope) -> Checked:
     if checker.issues:
         raise CompileError(text, checker.issues)
     final = {node: checker.inferred.apply(found, unbound_to_dyn=True) for node, found in checker.types.items()}
-    return Checked(expr, final, checker.calls, checker.names, checker.constants)
+    return Checked(expr, final, checker.calls, checker.names, checker.constants, tuple(checker.variables))
 
 
 class _Checker:
@@ -89,6 +91,7 @@ class _Checker:
         self.calls: dict[int, Resolved] = {}
         self.names: dict[int, str] = {}
         self.constants: dict[int, Type] = {}
+        self.variables: dict[str, None] = {}
         self.inferred = Substitution()
         self._scope = scope
         self._locals: list[dict[str, Type]] = []
@@ -136,6 +139,7 @@ class _Checker:
         found = self._scope.variables.get(name)
         if found is not None:
             self.names[expr.id] = name
+            self.variables[name] = None
             return found
         constant = self._scope.type_names.get(name)
         if constant is None:
@@ -173,12 +177,12 @@ class _Checker:
         return found if found is not None else self._complain(expr, f"undefined field '{field}'")
 
     def _call(self, expr: Call) -> Type:
-        if expr.function == "_?._":
+        if expr.function == "_?._" and "_?._" in self._scope.functions:
             field = expr.arguments[1]
             assert isinstance(field, Literal)
             self.types[field.id] = types.STRING
             result = self._field(expr, expr.arguments[0], field.value, optional=True)
-            self.calls[expr.id] = Resolved("_?._", (), None)
+            self.calls[expr.id] = Resolved("_?._", self._scope.functions["_?._"].overloads, None)
             return self.inferred.apply(result)
         arguments = [self.check(argument) for argument in expr.arguments]
         functions = self._scope.functions
@@ -252,7 +256,7 @@ class _Checker:
             found = self.check(element)
             if index in expr.optional:
                 found = self._inside_optional(element, found)
-            joined = self._joined(element, joined, found)
+            joined = self._joined(joined, found)
         return types.list_of(joined if joined is not None else self.inferred.fresh())
 
     def _inside_optional(self, expr: Expr, found: Type) -> Type:
@@ -260,24 +264,19 @@ class _Checker:
             self._complain(expr, f"expected type '{types.optional_of(found)}' but found '{found}'")
         return types.unwrapped(found)
 
-    def _joined(self, expr: Expr, previous: Type | None, current: Type) -> Type:
-        joined = self.inferred.join(previous, current)
-        if joined is not None:
-            return joined
-        if not self._scope.homogeneous:
-            return types.DYN
-        return self._complain(expr, f"expected type '{previous}' but found '{current}'")
+    def _joined(self, previous: Type | None, current: Type) -> Type:
+        return self.inferred.join(previous, current) or types.DYN
 
     def _map(self, expr: MapLiteral) -> Type:
         key_type: Type | None = None
         value_type: Type | None = None
         for entry in expr.entries:
             assert not isinstance(entry.key, str)
-            key_type = self._joined(entry.key, key_type, self.check(entry.key))
+            key_type = self._joined(key_type, self.check(entry.key))
             found = self.check(entry.value)
             if entry.optional:
                 found = self._inside_optional(entry.value, found)
-            value_type = self._joined(entry.value, value_type, found)
+            value_type = self._joined(value_type, found)
         if key_type is None or value_type is None:
             return types.map_of(self.inferred.fresh(), self.inferred.fresh())
         return types.map_of(key_type, value_type)
@@ -324,7 +323,8 @@ class _Checker:
             element = range_type.parameters[0]
             return (types.INT, element) if expr.second_variable else (element, types.DYN)
         if range_type.kind == "map":
-            return range_type.parameters
+            key, value = range_type.parameters
+            return key, value
         if not range_type.is_dyn and range_type.kind != "param":
             self._complain(
                 expr.range,

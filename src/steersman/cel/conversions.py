@@ -66,7 +66,7 @@ def string_to_bool(text: str) -> bool:
 
 
 def string_to_timestamp(text: str) -> Timestamp:
-    return timestamp(parse_timestamp(text))
+    return timestamp(*parse_timestamp(text))
 
 
 def string_to_duration(text: str) -> Duration:
@@ -114,13 +114,21 @@ def duration_to_string(value: Duration) -> str:
 def timestamp_to_string(value: Timestamp) -> str:
     """RFC 3339 with as many digits of nanoseconds as there are."""
     seconds, nanos = divmod(value.ns, NANOS)
-    moment = _EPOCH + timedelta(seconds=seconds)
+    moment = (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None)
+    zone = "Z"
+    if value.offset_s:
+        ahead = abs(value.offset_s) // 60
+        zone = f"{'+' if value.offset_s > 0 else '-'}{ahead // 60:02d}:{ahead % 60:02d}"
+        moment += timedelta(seconds=value.offset_s)
     fraction = f".{nanos:09d}".rstrip("0") if nanos else ""
-    return f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}T{moment:%H:%M:%S}{fraction}Z"
+    return f"{moment.year:04d}-{moment.month:02d}-{moment.day:02d}T{moment:%H:%M:%S}{fraction}{zone}"
 
 
-def parse_timestamp(text: str) -> int:
-    """Nanoseconds since the epoch of an RFC 3339 time. Raises ``EvaluationError``."""
+def parse_timestamp(text: str) -> tuple[int, int]:
+    """(nanoseconds since the epoch, seconds that its time zone is ahead of UTC) of an RFC 3339 time.
+
+    Raises ``EvaluationError``.
+    """
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise _unconvertible("string", "google.protobuf.Timestamp")
@@ -132,12 +140,13 @@ def parse_timestamp(text: str) -> int:
     seconds = (moment - _EPOCH) // timedelta(seconds=1)
     if int(year) == 0:
         raise EvaluationError("timestamp overflow")
+    offset_s = 0
     if sign:
         if int(offset_hour) > 23 or int(offset_minute) > 59:
             raise _unconvertible("string", "google.protobuf.Timestamp")
-        offset = int(offset_hour) * 3600 + int(offset_minute) * 60
-        seconds -= offset if sign == "+" else -offset
-    return seconds * NANOS + (int(fraction[:9].ljust(9, "0")) if fraction else 0)
+        offset_s = (int(offset_hour) * 3600 + int(offset_minute) * 60) * (1 if sign == "+" else -1)
+    nanos = int(fraction[:9].ljust(9, "0")) if fraction else 0
+    return (seconds - offset_s) * NANOS + nanos, offset_s
 
 
 def parse_duration(text: str) -> int:

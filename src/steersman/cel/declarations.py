@@ -23,6 +23,8 @@ class Overload:
     """None: the compiler knows it (operators, what does not evaluate all its operands)."""
     cost: Rule | None = None
     """None: 1."""
+    element_guarded: bool = True
+    """A list that was only known as dyn must have elements of the parameter's type, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,13 @@ class CompileError(CELError):
         return f"{shown}\n | {snippet}\n | {dots}{mark}"
 
 
+class InstantiationError(CELError):
+    """An expression that type-checks but can never be evaluated: a pattern that is written out is none.
+
+    kube-apiserver reports it as ``program instantiation failed: …``.
+    """
+
+
 class EvaluationError(CELError):
     """An error value of CEL: ``&&``, ``||``, ``?:`` and the quantifiers may absorb it, else the evaluation ends with it."""
 

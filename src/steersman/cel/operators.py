@@ -46,9 +46,9 @@ def duration(ns: int) -> Duration:
     raise EvaluationError("duration overflow")
 
 
-def timestamp(ns: int) -> Timestamp:
+def timestamp(ns: int, offset_s: int = 0) -> Timestamp:
     if EARLIEST_NS <= ns <= LATEST_NS:
-        return Timestamp(ns)
+        return Timestamp(ns, offset_s)
     raise EvaluationError("timestamp overflow")
 
 
@@ -141,7 +141,7 @@ def add_times(left: Value, right: Value) -> Value:
     if type(left) is Duration and type(right) is Duration:
         return duration(left.ns + right.ns)
     if {type(left), type(right)} == {Timestamp, Duration}:
-        return timestamp(left.ns + right.ns)
+        return timestamp(left.ns + right.ns, (left if type(left) is Timestamp else right).offset_s)
     raise no_such_overload()
 
 
@@ -149,7 +149,7 @@ def subtract_times(left: Value, right: Value) -> Value:
     if type(right) is type(left) and type(left) in (Duration, Timestamp):
         return duration(left.ns - right.ns)
     if type(left) is Timestamp and type(right) is Duration:
-        return timestamp(left.ns - right.ns)
+        return timestamp(left.ns - right.ns, left.offset_s)
     raise no_such_overload()
 
 

@@ -209,6 +209,8 @@ class _Parser:
         optional = self._accept("?") is not None
         token = self._token
         if token.kind not in ("ident", "escaped"):
+            if token.kind == "word":
+                raise self._fail(token, f"mismatched input '{token.text}' expecting IDENTIFIER")
             raise self._fail(token, f"no viable alternative at input '.{'' if token.kind == 'end' else token.text}'")
         self._at += 1
         name = token.text.strip("`")
@@ -308,6 +310,7 @@ class _Parser:
         node = self.next_id()
         elements: list[Expr] = []
         optional: set[int] = set()
+        self._lone_comma("]")
         while not self._accept("]"):
             if self._accept("?"):
                 optional.add(len(elements))
@@ -318,6 +321,7 @@ class _Parser:
     def _map(self, opening: Token) -> Expr:
         node = self.next_id()
         entries: list[Entry] = []
+        self._lone_comma("}")
         while not self._accept("}"):
             optional = self._accept("?") is not None
             key = self._expression()
@@ -327,6 +331,7 @@ class _Parser:
     def _object(self, opening: Token, type_name: str) -> Expr:
         node = self.next_id()
         fields: list[Entry] = []
+        self._lone_comma("}")
         while not self._accept("}"):
             optional = self._accept("?") is not None
             token = self._token
@@ -344,6 +349,11 @@ class _Parser:
         value = self._expression()
         self._separator("}")
         return Entry(id=node, offset=colon.offset, key=key, value=value, optional=optional)
+
+    def _lone_comma(self, closing: str) -> None:
+        """``[,]`` and ``{,}`` are empty, by the grammar."""
+        if self._token.text == "," and self._tokens[self._at + 1].text == closing:
+            self._at += 1
 
     def _separator(self, closing: str) -> None:
         """A comma, or the closing bracket which is left for the caller."""

@@ -30,11 +30,13 @@ _OPTIONS.log_errors = False
 
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> Pattern:
-    """Raises ``ValueError``."""
+    """Raises ``ValueError`` with Go's words."""
     try:
         found: Pattern = re2.compile(pattern, _OPTIONS)
     except re2.error as error:
-        raise ValueError(error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)) from error
+        text = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        reason, _, fragment = text.partition(": ")
+        raise ValueError(f"error parsing regexp: {reason}: `{fragment}`") from error
     return found
 
 
@@ -68,11 +70,11 @@ def _checked(pattern: str) -> Pattern:
     try:
         return compiled(pattern)
     except ValueError as error:
-        raise EvaluationError(f"error parsing regexp: {error}") from error
+        raise EvaluationError(str(error)) from error
 
 
 def _illegal(pattern: str) -> Pattern:
     try:
         return compiled(pattern)
     except ValueError as error:
-        raise EvaluationError(f"Illegal regex: error parsing regexp: {error}") from error
+        raise EvaluationError(f"Illegal regex: {error}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar, Protocol, TypeAlias
 
@@ -38,6 +38,8 @@ class Uint(int):
 class Timestamp:
     ns: int
     """Since the Unix epoch."""
+    offset_s: int = field(default=0, compare=False)
+    """Of the time zone it was written in, which ``string()`` keeps; calendar fields are in UTC nevertheless."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -194,10 +196,7 @@ def _lists_equal(left: list[Value], right: list[Value]) -> bool:
 def _maps_equal(left: dict[Value, Value], right: dict[Value, Value]) -> bool:
     if len(left) != len(right):
         return False
-    for key, value in left.items():
-        if key not in right or not equal(value, right[key]):
-            return False
-    return True
+    return all(key in right and equal(value, right[key]) for key, value in left.items())
 
 
 def contains(elements: list[Value], wanted: Value) -> bool:
@@ -216,7 +215,7 @@ def compare(left: Value, right: Value) -> int:
         raise no_such_overload()
     if left != left or right != right:
         raise EvaluationError("NaN values cannot be ordered")
-    return (left > right) - (left < right)
+    return bool(left > right) - bool(left < right)
 
 
 _ORDERED = frozenset({bool, int, Uint, float, str, bytes, Timestamp, Duration})

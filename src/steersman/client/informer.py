@@ -140,7 +140,7 @@ class Informer:
                 delay_s = 0.0
             except (Expired, Gone):
                 self._resource_version = ""
-                delay_s = 0.0
+                delay_s = backoff.next()
             except (APIError, Unreachable) as error:
                 delay_s = backoff.next()
                 log.log(

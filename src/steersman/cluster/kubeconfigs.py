@@ -36,7 +36,8 @@ def document(*, server: str, authority: Path, identity: Pair, context: str, user
 
 
 def write(path: Path, content: Document) -> None:
-    """Replace ``path`` in one step, readable by its owner only."""
+    """Replace ``path`` in one step, readable by its owner only; where it is a link, replace what it leads to."""
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.steersman-new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -103,17 +103,21 @@ class Supervisor:
         backoff = Backoff(initial_s=0.2, cap_s=10.0)
         while True:
             began_s = self._clock.monotonic()
-            process = await self._start(spec)
-            state.pid, state.started_s = process.pid, self._clock.now()
-            self._write_state()
             try:
-                code = await process.wait()
-            except asyncio.CancelledError:
-                await self._end(process, spec)
-                raise
+                process = await self._start(spec)
+            except OSError as error:
+                state.last_exit = f"not started: {error}"
+            else:
+                state.pid, state.started_s = process.pid, self._clock.now()
+                self._write_state()
+                try:
+                    code = await process.wait()
+                except asyncio.CancelledError:
+                    await self._end(process, spec)
+                    raise
+                state.pid, state.last_exit = 0, describe_exit(code)
             if self._clock.monotonic() - began_s > HEALTHY_AFTER_S:
                 backoff.reset()
-            state.pid, state.last_exit = 0, describe_exit(code)
             state.restarts += 1
             delay_s = backoff.next()
             log.error("%s ended (%s); starting it again in %.1f s", spec.name, state.last_exit, delay_s)

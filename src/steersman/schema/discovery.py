@@ -79,7 +79,7 @@ def _resource(kind: Kind) -> Object:
         "singularName": kind.singular,
         "namespaced": kind.resource.namespaced,
         "kind": kind.resource.kind,
-        "verbs": sorted(kind.verbs),
+        "verbs": sorted(kind.listed_verbs or kind.verbs),
     }
     if kind.short_names:
         entry["shortNames"] = list(kind.short_names)
@@ -143,7 +143,7 @@ def _resource_discovery(kind: Kind) -> Object:
         "responseKind": {"group": "", "version": "", "kind": kind.resource.kind},
         "scope": "Namespaced" if kind.resource.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": sorted(kind.verbs),
+        "verbs": sorted(kind.listed_verbs or kind.verbs),
     }
     if kind.short_names:
         entry["shortNames"] = list(kind.short_names)

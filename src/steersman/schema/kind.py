@@ -82,9 +82,13 @@ class Kind:
     definition: str
     """Name of its OpenAPI definition, e.g. ``io.k8s.api.core.v1.Pod``."""
     singular: str
+    list_kind: str = ""
+    """Kind of its lists; empty: its own with ``List`` appended."""
     short_names: Sequence[str] = ()
     categories: Sequence[str] = ()
     verbs: Sequence[str] = STANDARD_VERBS
+    listed_verbs: Sequence[str] = ()
+    """Verbs that discovery lists, where those are fewer than what is answered; empty: ``verbs``."""
     subresources: Sequence[Subresource] = ()
     storage_prefix: str
     """Where it is stored below ``/registry/``, as upstream lays it out: ``pods``, ``services/specs``, ``minions``."""
@@ -99,6 +103,8 @@ class Kind:
     """Field selectors beyond ``metadata.name`` and ``metadata.namespace``."""
     name_errors: Callable[[str], list[str]] | None = None
     """What is wrong with a name; None: a DNS subdomain."""
+    qualifies_finalizers: bool = True
+    """A finalizer that is none of the standard ones needs a slash: true of the kinds that core's validation is for."""
     allows_create_on_update: bool = False
     """PUT of an absent object creates it."""
     allows_unconditional_update: bool = True
@@ -132,10 +138,21 @@ class Kind:
     """Kinds that are deleted gracefully (pods): default grace period in seconds."""
     is_deleted_at_once: Callable[[Object], bool] | None = None
     """Kinds that are deleted gracefully: no grace period applies, whatever was asked for (a pod on no node, or finished)."""
+    begin_deletion: Callable[[Object, float], Object] | None = None
+    """(object, now as epoch seconds) -> the object as its deletion begins, with what the server itself has to clean up."""
     delete_returns_object: bool = False
     """DELETE answers with the deleted object rather than a Status."""
+    is_custom: bool = False
+    """Defined by a CustomResourceDefinition rather than built in."""
     is_stored: bool = True
     """False for reviews and the like, which are answered and never stored (create is their only verb)."""
+
+    @property
+    def listed_definition(self) -> str:
+        """Name of the OpenAPI definition of its lists."""
+        if not self.list_kind:
+            return f"{self.definition}List"
+        return f"{self.definition.rpartition('.')[0]}.{self.list_kind}"
 
     def subresource(self, name: str) -> Subresource:
         """Raises ``KeyError``."""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from steersman.schema import openapi_paths, openapi_protobuf, openapi_v2, openapi_v3
+from steersman.schema.customresources.publishing import v2_form
 from steersman.schema.definitions import Definition
 from steersman.schema.registry import Registry
 
@@ -31,8 +32,8 @@ class Encoded:
 class OpenAPI:
     """Documents for ``registry``.
 
-    ``custom`` holds the definitions of kinds that are not built in, by the names that their ``Kind.definition`` (and that
-    with ``List`` appended) use, in the form of ``definitions.definition``. ``release`` is the server's version: it is part
+    ``custom`` holds the definitions of kinds that are not built in, by the names that their ``Kind.definition`` and
+    ``Kind.listed_definition`` use, in the form of ``customresources.publishing``. ``release`` is the server's version: it is part
     of the hashes by which clients cache v3 documents.
     """
 
@@ -56,7 +57,8 @@ class OpenAPI:
 
     def _v2_document(self) -> dict[str, Any]:
         operations = [operation for make in self._sources.values() for operation in make()]
-        return openapi_v2.document(operations, {**openapi_v2.all_definitions(), **self._custom})
+        custom = {name: v2_form(definition) for name, definition in self._custom.items()}
+        return openapi_v2.document(operations, {**openapi_v2.all_definitions(), **custom})
 
     @cached_property
     def v3_index(self) -> Encoded:

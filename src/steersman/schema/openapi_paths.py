@@ -186,7 +186,7 @@ class _Names:
         scope = "/namespaces/{namespace}" if resource.namespaced else ""
         self.collection = f"{self.root}{scope}/{resource.plural}"
         self.item = f"{self.collection}/{{name}}"
-        self.listed = f"{kind.definition}List"
+        self.listed = kind.listed_definition
 
 
 def _kind_operations(kind: Kind) -> Iterator[Operation]:

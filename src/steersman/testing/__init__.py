@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steersman.testing.cluster import Cluster
-    from steersman.testing.eventually import eventually
+    from steersman.testing.waiting import eventually
 
 __all__ = ["Cluster", "eventually"]
 
+_MODULES = {"Cluster": "cluster", "eventually": "waiting"}
+
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"steersman.testing.{name.lower()}"), name)
+    return getattr(import_module(f"steersman.testing.{_MODULES[name]}"), name)

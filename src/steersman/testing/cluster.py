@@ -32,7 +32,7 @@ from steersman.scheduler.component import Scheduler, SchedulerConfig, default_co
 from steersman.scheduler.configuration import LeaderElection
 from steersman.store.api import Store
 from steersman.store.drivers.memory import MemoryStore
-from steersman.testing.eventually import eventually
+from steersman.testing.waiting import eventually
 
 
 class Cluster:

@@ -118,8 +118,8 @@ ROWS: list[Row] = [
     (
         _field({"type": "string", "pattern": "("}),
         [
-            f'{FIELD}.pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: error parsing regexp: missing ), '
-            "unterminated subpattern at position 0"
+            f'{FIELD}.pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: error parsing regexp: missing '
+            "closing ): `(`"
         ],
     ),
     (_field({"type": "string", "pattern": r"^\p{L}\z"}), []),

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from steersman.aio.clock import SystemClock
 from steersman.store.api import Put, StoreUnavailable
@@ -59,7 +59,11 @@ folders = itertools.count()
 
 @given(steps)
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=4,
+    deadline=None,
+    derandomize=True,  # a failure shrinks for minutes on a real etcd: look for new histories by hand, not in CI
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_etcd_keeps_to_the_model(server: EtcdServer, history: Sequence[Step]) -> None:
     driver = Driver(open=lambda: EtcdStore(server.config))

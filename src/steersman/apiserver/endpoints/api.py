@@ -24,6 +24,7 @@ def expected_kind(api: API, served: Served) -> Expected:
         kind=resource.kind,
         structure=lambda: served.structure,
         is_registered=_is_registered(api),
+        is_custom=served.kind.is_custom,
     )
 
 

@@ -23,6 +23,7 @@ from steersman.apiserver.endpoints.part import part
 from steersman.apiserver.endpoints.patch import patch, patch_status
 from steersman.apiserver.endpoints.update import update, update_status
 from steersman.apiserver.endpoints.watch import watch
+from steersman.apiserver.extensions import scale as custom_scale
 
 VERBS: Mapping[str, Endpoint] = {
     "create": create,
@@ -47,6 +48,7 @@ ANY = "*"
 
 SUBRESOURCES: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = {
     (ANY, ANY, "status"): {"get": get, "patch": patch_status, "update": update_status},
+    (ANY, ANY, "scale"): custom_scale.VERBS,
     ("", "namespaces", "finalize"): {"update": part("finalize")["update"]},
     ("", "pods", "binding"): {"create": bind},
     ("", "pods", "ephemeralcontainers"): part("ephemeralcontainers"),

@@ -187,7 +187,7 @@ _STRINGS = (
     function("startsWith", member("starts_with_string", STRING, STRING, to=BOOL, do=str.startswith, cost=costs.PREFIX)),
     function(
         "matches",
-        overload("matches", STRING, STRING, to=BOOL, do=regexes.matches, cost=costs.MATCH),
+        overload("matches", STRING, STRING, to=BOOL, do=regexes.matches),
         member("matches_string", STRING, STRING, to=BOOL, do=regexes.matches, cost=costs.MATCH),
     ),
 )

@@ -36,7 +36,7 @@ class Coercion:
     __slots__ = ("_coerce", "_default")
 
     def __init__(self, schema: Schema) -> None:
-        self._coerce = _coercer({**schema, EMBEDDED: True}, is_root=True)
+        self._coerce = part_coercer({**schema, EMBEDDED: True})
         self._default = _defaulter(schema)
 
     def coerced(self, obj: Any, unknown: Unknown = None) -> Any:
@@ -61,6 +61,19 @@ def _compiled(content: bytes) -> Coercion:
     return Coercion(msgspec.json.decode(content))
 
 
+def part_coercer(schema: Schema) -> Coerce:
+    """Coerces values of a part of a schema. Raises ``BadRequest`` as ``Coercion.coerced`` does."""
+    coerce = _coercer(schema)
+
+    def coerce_part(value: Any, unknown: Unknown) -> Any:
+        try:
+            return coerce(value, unknown)
+        except _Malformed as error:
+            raise BadRequest(error.message()) from None
+
+    return coerce_part
+
+
 def private_copy(value: Any) -> Any:
     """A deep copy of a JSON value."""
     if value.__class__ is dict:
@@ -75,7 +88,7 @@ def _drops_null(schema: Schema | None) -> bool:
     return schema is not None and not schema.get("nullable") and schema.get("default") is None
 
 
-def _coercer(schema: Schema | None, *, is_root: bool = False) -> Coerce:
+def _coercer(schema: Schema | None) -> Coerce:
     """Prunes values of ``schema``; None: nothing is known of them, so that objects lose all their fields."""
     if schema is None:
         return _emptied
@@ -85,9 +98,9 @@ def _coercer(schema: Schema | None, *, is_root: bool = False) -> Coerce:
     preserves, embedded = bool(schema.get(PRESERVE)), bool(schema.get(EMBEDDED))
     known = {name: (_coercer(part), _drops_null(part)) for name, part in properties.items()}
     if embedded:
-        known |= {name: (_embedded_field(name, is_root=is_root), False) for name in _OBJECT_FIELDS}
+        known |= {name: (_embedded_field(name), False) for name in _OBJECT_FIELDS}
     other: tuple[Coerce, bool] | None = None
-    if additional is not None and additional is not False:
+    if additional is not None:
         part = additional if isinstance(additional, Mapping) else None
         other = (_coercer(part), _drops_null(part))
     elif preserves:
@@ -132,16 +145,7 @@ def _coercer(schema: Schema | None, *, is_root: bool = False) -> Coerce:
                 changed[key] = coerced
         return value if changed is None else changed
 
-    if not is_root:
-        return coerce
-
-    def coerce_root(value: Any, unknown: Unknown) -> Any:
-        try:
-            return coerce(value, unknown)
-        except _Malformed as error:
-            raise BadRequest(error.message()) from None
-
-    return coerce_root
+    return coerce
 
 
 def _coerced_list(coerce_item: Coerce, value: list[Any], unknown: Unknown) -> list[Any]:
@@ -202,7 +206,7 @@ class _Malformed(Exception):
         return str(invalid(self._path, self._value, self._why))
 
 
-def _embedded_field(name: str, *, is_root: bool) -> Coerce:
+def _embedded_field(name: str) -> Coerce:
     """``apiVersion``, ``kind`` or ``metadata`` of an object."""
     if name == "metadata":
         structure = compiled_definition(definitions.OBJECT_META)

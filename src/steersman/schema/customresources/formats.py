@@ -12,7 +12,6 @@ import datetime
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from email.utils import parseaddr
 from urllib.parse import urlsplit
 
 Check = Callable[[str], bool]
@@ -42,6 +41,9 @@ _card = _matches(
     r"4[0-9]{12}(?:[0-9]{3})?|5[1-5][0-9]{14}|6(?:011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}"
     r"|(?:2131|1800|35\d{3})\d{11}"
 )
+_ATOM = r"[^\s()<>\[\]:;@\\,.\"]+"
+_address = _matches(rf'(?:{_ATOM}(?:\.{_ATOM})*|"(?:[^"\\\r\n]|\\.)*")@(?:{_ATOM}(?:\.{_ATOM})*|\[[^\[\]\s]*\])')
+_named_address = re.compile(r'[ \t]*(?:"(?:[^"\\]|\\.)*"|[^<>"@,;:()\[\]\\]*)[ \t]*<([^<>]*)>[ \t]*')
 _hostname_label = re.compile(r"[^\W_](?:(?:[^\W_]|-)*[^\W_])?")
 _time_of_day = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
 _go_duration = _matches(r"[+-]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)")
@@ -71,9 +73,9 @@ def _is_uri(text: str) -> bool:
 
 
 def _is_email(text: str) -> bool:
-    _, address = parseaddr(text, strict=True)
-    local, at, domain = address.rpartition("@")
-    return bool(local and at and domain) and not any(character.isspace() for character in address)
+    """An address, or a name with one in angle brackets (RFC 5322), as Go's ``mail.ParseAddress`` takes them."""
+    found = _named_address.fullmatch(text)
+    return _address(found.group(1) if found is not None else text.strip(" \t"))
 
 
 def _is_hostname(text: str) -> bool:

@@ -86,7 +86,7 @@ def _compare_maps(left: Mapping[str, Any], right: Mapping[str, Any], type_: Type
     zeros = type_.zeros
     for key, mine in left.items():
         theirs = right.get(key, ABSENT)
-        if mine is theirs:
+        if mine is theirs or (mine == theirs and type(mine) is type(theirs)):
             continue
         child = type_.child(key) or ANY
         if theirs is ABSENT:

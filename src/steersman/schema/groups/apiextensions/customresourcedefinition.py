@@ -12,7 +12,9 @@ from steersman.meta.objects import Object, condition
 from steersman.meta.objects import annotations as annotations_of
 from steersman.meta.resources import CUSTOMRESOURCEDEFINITIONS
 from steersman.schema.columns import CREATED_AT, NAME, value_at
+from steersman.schema.customresources.rules import unevaluated
 from steersman.schema.groups.admissionregistration.policies import check_kind
+from steersman.schema.groups.apiextensions.conditions import deletion_begun
 from steersman.schema.groups.apiextensions.openapischema import unrecognized_formats
 from steersman.schema.groups.apiextensions.versions import check_versions
 from steersman.schema.kind import Kind
@@ -205,11 +207,13 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
 
 def warnings(obj: Object) -> list[str]:
     schemas = [
-        schema
-        for version in value_at(obj, "spec", "versions") or ()
+        (schema, f"spec.versions[{index}].schema.openAPIV3Schema")
+        for index, version in enumerate(value_at(obj, "spec", "versions") or ())
         if (schema := value_at(version, "schema", "openAPIV3Schema")) is not None
     ]
-    return [f'unrecognized format "{name}"' for schema in schemas for name in unrecognized_formats(schema)]
+    texts = [f'unrecognized format "{name}"' for schema, _ in schemas for name in unrecognized_formats(schema)]
+    rules = [place for schema, path in schemas for place in unevaluated(schema, path)]
+    return texts + [f"{place}: rules are not evaluated yet by this server" for place in rules]
 
 
 KIND = Kind(
@@ -235,4 +239,6 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     warnings=warnings,
+    begin_deletion=deletion_begun,
+    qualifies_finalizers=False,
 )

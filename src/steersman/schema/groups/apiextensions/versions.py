@@ -7,6 +7,7 @@ from typing import Any
 
 from steersman.meta.errors import duplicate, forbidden, invalid, required
 from steersman.meta.names import dns_1035_label_errors
+from steersman.schema.customresources.defaults import default_errors
 from steersman.schema.groups.apiextensions.openapischema import openapi_errors
 from steersman.schema.groups.apiextensions.structural import PRESERVE, Schema, properties_of, structural_errors
 from steersman.schema.rules import Errors, too_many
@@ -104,8 +105,11 @@ def _check_schema(errors: Errors, schema: Schema, path: str, *, has_status: bool
         _check_beside_status(errors, schema, path)
     if schema.get("nullable"):
         errors.append(forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
-    errors.extend(structural_errors(schema, path))
-    errors.extend(openapi_errors(schema, path))
+    structural, openapi = structural_errors(schema, path), openapi_errors(schema, path)
+    errors.extend(structural)
+    errors.extend(openapi)
+    if not structural and not openapi:
+        errors.extend(default_errors(schema, path))
 
 
 def _check_beside_status(errors: Errors, schema: Schema, path: str) -> None:

@@ -1,0 +1,195 @@
+"""``"%d of %s".format([1, "x"])``, with numbers as Go prints them for American English."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from decimal import Decimal
+
+from steersman.cel.conversions import bytes_to_string, duration_to_string, timestamp_to_string
+from steersman.cel.errors import EvaluationError
+from steersman.cel.types import Type
+from steersman.cel.values import Duration, Timestamp, Uint, Value, from_map_key, go_float, type_of
+
+_CLAUSE = re.compile(r"%(?:%|(?:\.(\d*))?(.?))", re.DOTALL)
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_DEFAULT_PRECISION = 6
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def format_string(template: str, arguments: list[Value]) -> str:
+    """Raises ``EvaluationError`` for clauses that do not exist or do not suit their argument."""
+    position = 0
+
+    def replaced(match: re.Match[str]) -> str:
+        nonlocal position
+        if match.group() == "%%":
+            return "%"
+        precision, clause = match.groups()
+        if not clause:
+            raise EvaluationError("unexpected end of string")
+        if position >= len(arguments):
+            raise EvaluationError(f"index {position} out of range")
+        formatter = _CLAUSES.get(clause)
+        if formatter is None:
+            raise EvaluationError(f'could not parse formatting clause: unrecognized formatting clause "{clause}"')
+        argument = arguments[position]
+        position += 1
+        return formatter(argument, int(precision) if precision else _DEFAULT_PRECISION)
+
+    return _CLAUSE.sub(replaced, template)
+
+
+def _unsuited(what: str, argument: Value) -> EvaluationError:
+    return EvaluationError(f"error during formatting: {what}, was given {type_of(argument).name}")
+
+
+def as_text(argument: Value) -> str:
+    """``%s``"""
+    match argument:
+        case str():
+            return argument
+        case bool():
+            return "true" if argument else "false"
+        case None:
+            return "null"
+        case int():
+            return str(int(argument))
+        case float():
+            return go_float(argument)
+        case bytes():
+            return bytes_to_string(argument)
+        case Timestamp():
+            return timestamp_to_string(argument)
+        case Duration():
+            return duration_to_string(argument)
+        case Type():
+            return argument.name
+        case list():
+            return f"[{', '.join(map(_nested, argument))}]"
+        case dict():
+            pairs = sorted((_nested(from_map_key(key)), _nested(value)) for key, value in argument.items())
+            return f"{{{', '.join(f'{key}:{value}' for key, value in pairs)}}}"
+    raise _unsuited(
+        "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps",
+        argument,
+    )
+
+
+def _nested(argument: Value) -> str:
+    """Inside a list or map: as a literal."""
+    match argument:
+        case str():
+            return _go_quoted(argument)
+        case bytes():
+            return f"b{_go_quoted(bytes_to_string(argument))}"
+        case float():
+            return f"{argument:.{_DEFAULT_PRECISION}f}" if math.isfinite(argument) else f'"{go_float(argument)}"'
+        case Timestamp():
+            return f'timestamp("{timestamp_to_string(argument)}")'
+        case Duration():
+            return f'duration("{duration_to_string(argument)}")'
+    return as_text(argument)
+
+
+def _go_quoted(text: str) -> str:
+    escapes = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+    parts = []
+    for character in text:
+        if character in '"\\':
+            parts.append(f"\\{character}")
+        elif character in escapes:
+            parts.append(escapes[character])
+        elif not character.isprintable():
+            code = ord(character)
+            parts.append(f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+        else:
+            parts.append(character)
+    return f'"{"".join(parts)}"'
+
+
+def _decimal(argument: Value, _: int) -> str:
+    if type(argument) not in (int, Uint):
+        raise _unsuited("decimal clause can only be used on integers", argument)
+    return str(int(argument))
+
+
+def _double(argument: Value, clause: str) -> float:
+    if type(argument) is float:
+        return argument
+    if type(argument) is str and argument in _SPECIAL:
+        return _SPECIAL[argument]
+    raise _unsuited(f"{clause} clause can only be used on doubles", argument)
+
+
+def _fixed(argument: Value, precision: int) -> str:
+    value = _double(argument, "fixed-point")
+    return f"{value:,.{precision}f}" if math.isfinite(value) else _not_finite(value)
+
+
+def _scientific(argument: Value, precision: int) -> str:
+    value = _double(argument, "scientific")
+    if not math.isfinite(value):
+        return _not_finite(value)
+    mantissa, _, exponent = (
+        f"{Decimal(value):.{precision}e}".partition("e") if value else (f"{0:.{precision}f}", "", "0")
+    )
+    power = int(exponent)
+    digits = f"{'-' if power < 0 else ''}{abs(power):02d}"
+    return f"{mantissa}×10{digits.translate(_SUPERSCRIPTS)}"
+
+
+def _not_finite(value: float) -> str:
+    return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
+
+
+def _binary(argument: Value, _: int) -> str:
+    if type(argument) is bool:
+        return "1" if argument else "0"
+    if type(argument) not in (int, Uint):
+        raise _unsuited("only integers and bools can be formatted as binary", argument)
+    return f"{int(argument):b}"
+
+
+def _octal(argument: Value, _: int) -> str:
+    if type(argument) not in (int, Uint):
+        raise _unsuited("octal clause can only be used on integers", argument)
+    return f"{int(argument):o}"
+
+
+def _hexadecimal(argument: Value, _: int) -> str:
+    match argument:
+        case str():
+            return argument.encode().hex()
+        case bytes():
+            return argument.hex()
+        case int() if type(argument) is not bool:
+            return f"{int(argument):x}"
+    raise _unsuited("only integers, byte buffers, and strings can be formatted as hex", argument)
+
+
+_CLAUSES: dict[str, Callable[[Value, int], str]] = {
+    "s": lambda argument, _: as_text(argument),
+    "d": _decimal,
+    "f": _fixed,
+    "e": _scientific,
+    "b": _binary,
+    "o": _octal,
+    "x": _hexadecimal,
+    "X": lambda argument, precision: _hexadecimal(argument, precision).upper(),
+}
+_STRING_KINDS = frozenset(
+    {"string", "bool", "bytes", "int", "uint", "double", "duration", "timestamp", "list", "map", "null", "type", "dyn"}
+)
+CLAUSE_KINDS: dict[str, frozenset[str]] = {
+    "s": _STRING_KINDS,
+    "d": frozenset({"int", "uint", "dyn"}),
+    "f": frozenset({"double", "string", "dyn"}),
+    "e": frozenset({"double", "string", "dyn"}),
+    "b": frozenset({"int", "uint", "bool", "dyn"}),
+    "o": frozenset({"int", "uint", "dyn"}),
+    "x": frozenset({"int", "uint", "string", "bytes", "dyn"}),
+    "X": frozenset({"int", "uint", "string", "bytes", "dyn"}),
+}
+"""Which kinds of arguments a clause takes, for checking calls that are written out."""

@@ -1,0 +1,86 @@
+"""The HTTP transport: what reaches the server, and how its failures come back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from steersman.aio.clock import FakeClock
+from steersman.client.http import TOKEN_REREAD_S, HTTPTransport
+from steersman.client.kubeconfig import KubeConfig
+from steersman.client.transport import Unreachable
+from steersman.meta.wire import Request
+
+
+class Front:
+    """A server that keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.seen: list[web.Request] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.seen.append(request)
+        return web.Response(status=int(request.query.get("status", "200")), text=await request.text())
+
+
+@pytest.fixture
+async def front() -> AsyncIterator[tuple[Front, Callable[..., HTTPTransport]]]:
+    front, made = Front(), list[HTTPTransport]()
+    application = web.Application()
+    application.router.add_route("*", "/{tail:.*}", front.handle)
+    async with TestServer(application) as server:
+
+        def transport(clock: FakeClock | None = None, **config: object) -> HTTPTransport:
+            made.append(HTTPTransport(KubeConfig(server=str(server.make_url("")), **config), clock=clock))  # type: ignore[arg-type]
+            return made[-1]
+
+        yield front, transport
+        for each in made:
+            await each.close()
+
+
+Given = tuple[Front, Callable[..., HTTPTransport]]
+
+
+async def test_each_group_that_is_impersonated_has_a_header_of_its_own(front: Given) -> None:
+    server, transport = front
+    await transport(impersonate="jane", impersonate_groups=("a, b", "c")).send(Request(method="GET", path="/api"))
+    assert server.seen[0].headers["impersonate-user"] == "jane"
+    assert server.seen[0].headers.getall("impersonate-group") == ["a, b", "c"]
+
+
+async def test_a_token_that_rotates_is_read_again(front: Given, tmp_path: Path) -> None:
+    server, transport = front
+    clock, file = FakeClock(), tmp_path / "token"
+    file.write_text("one\n")
+    line = transport(clock, token_file=str(file))
+    await line.send(Request(method="GET", path="/"))
+    file.write_text("two\n")
+    await line.send(Request(method="GET", path="/"))
+    await clock.advance(TOKEN_REREAD_S)
+    await line.send(Request(method="GET", path="/"))
+    assert [request.headers["authorization"] for request in server.seen] == ["Bearer one", "Bearer one", "Bearer two"]
+
+
+async def test_values_and_queries_go_over_the_wire(front: Given) -> None:
+    server, transport = front
+    request = Request(method="POST", path="/a b", query={"x": ["1", "&"]}, content={"a": 1})
+    response = await transport().send(request)
+    assert response.body == b'{"a":1}'
+    assert (server.seen[0].path, server.seen[0].query.getall("x")) == ("/a b", ["1", "&"])
+
+
+async def test_a_failure_has_its_body_also_where_a_stream_was_wanted(front: Given) -> None:
+    response = await front[1]().open(Request(method="POST", path="/", query={"status": ["410"]}, body=b"gone"))
+    assert (response.status, response.body, response.stream) == (410, b"gone", None)
+
+
+async def test_a_server_that_is_not_there_is_unreachable() -> None:
+    line = HTTPTransport(KubeConfig(server="http://127.0.0.1:1"))
+    with pytest.raises(Unreachable, match=r"GET http://127.0.0.1:1/api"):
+        await line.send(Request(method="GET", path="/api"))
+    await line.close()
