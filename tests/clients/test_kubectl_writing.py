@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -47,15 +48,12 @@ def test_apply_removes_what_is_no_longer_there(kubectl: Kubectl) -> None:
 
 def test_dry_runs_change_nothing(kubectl: Kubectl) -> None:
     manifest = config_map()
-    if kubectl.minor >= 21:  # older ones look for dryRun in a form of OpenAPI that upstream no longer publishes
-        assert "created (server dry run)" in kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest)
+    assert "created (server dry run)" in kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest)
     assert "created (dry run)" in kubectl("apply", "--dry-run=client", "-f", "-", stdin=manifest)
     assert "settings" not in names(kubectl, "configmaps")
 
 
 def test_differences_are_shown(kubectl: Kubectl) -> None:
-    if kubectl.minor < 21:
-        pytest.xfail("asks for dryRun in a form of OpenAPI that upstream no longer publishes")
     kubectl("apply", "-f", "-", stdin=deployment())
     assert kubectl.run("diff", "-f", "-", stdin=deployment()).code == 0
     done = kubectl.run("diff", "-f", "-", stdin=deployment(replicas=5))
@@ -144,8 +142,6 @@ def test_edit(kubectl: Kubectl) -> None:
     editor.write_text('#!/bin/sh\nsed -i "s/key: value/key: edited/" "$1"\n')
     editor.chmod(0o700)
     argv = ["env", f"KUBE_EDITOR={editor}", *kubectl.argv("edit", "configmap", "settings")]
-    import subprocess
-
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=kubectl.env, timeout=30)
     assert done.stdout == "configmap/settings edited\n", done.stderr
     assert kubectl.get("configmap", "settings")["data"] == {"key": "edited"}

@@ -136,7 +136,9 @@ def test_v2_holds_all_definitions_and_resolves(v2: Any) -> None:
         section, name = reference.removeprefix("#/").split("/", 1)
         assert name in v2[section]
     assert v2["definitions"][POD]["x-kubernetes-group-version-kind"] == [{"group": "", "version": "v1", "kind": "Pod"}]
-    assert set(v2["parameters"]) == set(QUERY)
+    assert set(v2["parameters"]) == set(QUERY) - INLINE
+    patch = v2["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"]["parameters"]
+    assert {parameter["name"] for parameter in patch if parameter.get("in") == "query"} == INLINE
 
 
 def test_bodies_are_kept_and_compressed_once(openapi: OpenAPI) -> None:

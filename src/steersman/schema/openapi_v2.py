@@ -12,6 +12,8 @@ from steersman.schema.openapi_paths import PATCH, PATCH_MEDIA_TYPES, Operation, 
 
 OBJECTS = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 STREAMS = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
+INLINE = frozenset({"dryRun", "fieldValidation"})
+"""Parameters written out at each operation: kubectl up to 1.27 looks for them there to learn what the server can do."""
 SUCCESS: Mapping[int, str] = {200: "OK", 201: "Created", 202: "Accepted"}
 SECURITY = {"BearerToken": {"description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header"}}  # fmt: skip
 
@@ -42,16 +44,7 @@ def document(operations: Iterable[Operation], schemas: Mapping[str, Definition])
         "info": {"title": "Kubernetes", "version": "unversioned"},
         "paths": dict(sorted(paths.items())),
         "definitions": dict(sorted(schemas.items())),
-        "parameters": {
-            name: {
-                "uniqueItems": True,
-                "type": parameter.type,
-                "description": parameter.description,
-                "name": name,
-                "in": "query",
-            }
-            for name, parameter in QUERY.items()
-        },
+        "parameters": {name: _query_parameter(name) for name in QUERY if name not in INLINE},
         "securityDefinitions": SECURITY,
         "security": [{"BearerToken": []}],
     }
@@ -71,7 +64,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "401": {"description": "Unauthorized"},
         },
     }
-    parameters: list[dict[str, Any]] = [{"$ref": f"#/parameters/{name}"} for name in operation.query]
+    parameters = [
+        _query_parameter(name) if name in INLINE else {"$ref": f"#/parameters/{name}"} for name in operation.query
+    ]
     if operation.body:
         body: dict[str, Any] = {"name": "body", "in": "body", "schema": {"$ref": DEFINITION_PREFIX + operation.body}}
         if operation.method != "delete":
@@ -85,6 +80,17 @@ def _operation(operation: Operation) -> dict[str, Any]:
         group, version, kind = operation.group_version_kind
         rendered["x-kubernetes-group-version-kind"] = {"group": group, "version": version, "kind": kind}
     return rendered
+
+
+def _query_parameter(name: str) -> dict[str, Any]:
+    parameter = QUERY[name]
+    return {
+        "uniqueItems": True,
+        "type": parameter.type,
+        "description": parameter.description,
+        "name": name,
+        "in": "query",
+    }
 
 
 def _path_parameter(name: str, operation: Operation) -> dict[str, Any]:
