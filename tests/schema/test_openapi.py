@@ -13,6 +13,7 @@ from steersman.schema.groups import REGISTRY
 from steersman.schema.openapi import OpenAPI
 from steersman.schema.openapi_parameters import QUERY
 from steersman.schema.openapi_paths import operations
+from steersman.schema.openapi_v2 import INLINE
 from steersman.schema.registry import Registry
 
 SERVED = Registry(REGISTRY)
