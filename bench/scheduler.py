@@ -12,6 +12,7 @@ runs some workloads, also with upstream's programs in the place of ours.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -91,6 +92,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--api-only", action="store_true")
     parser.add_argument("workload", nargs="*")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     programs = Programs(apiserver=given.apiserver, scheduler=given.scheduler, etcd=given.etcd, store=given.store)
     for workload in chosen(given.workload):
         rows: dict[str, float] = {}

@@ -34,7 +34,7 @@ class _Metadata(msgspec.Struct):
 
 
 class _Spec(msgspec.Struct):
-    nodeName: str = ""  # noqa: N815 - as in the API
+    nodeName: str = ""
 
 
 class _Pod(msgspec.Struct):

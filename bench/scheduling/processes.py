@@ -141,13 +141,16 @@ def _start_api_server(made: Stack, pki: ClusterPKI) -> None:
     if made.programs.apiserver == "steersman":
         place = f"{made.directory}/state.db"
         store = f"sqlite:{place}" if made.programs.store == "sqlite" else made.programs.store
-        process = made.start("apiserver", [sys.executable, "-m", "steersman.cli", "apiserver", f"--store={store}", *flags])
+        process = made.start(
+            "apiserver", [sys.executable, "-m", "steersman.cli", "apiserver", f"--store={store}", *flags]
+        )
     else:
         client, peer = _free_port(), _free_port()
         urls = [f"--listen-client-urls=http://127.0.0.1:{client}", f"--advertise-client-urls=http://127.0.0.1:{client}",
                 f"--listen-peer-urls=http://127.0.0.1:{peer}", f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
                 f"--initial-cluster=default=http://127.0.0.1:{peer}"]  # fmt: skip
-        made.start("etcd", [made.programs.etcd, f"--data-dir={made.directory}/etcd", *urls])
+        watching = "--experimental-watch-progress-notify-interval=1s"  # kube-apiserver's watch cache waits for it
+        made.start("etcd", [made.programs.etcd, f"--data-dir={made.directory}/etcd", watching, *urls])
         process = made.start(
             "apiserver", [made.programs.apiserver, f"--etcd-servers=http://127.0.0.1:{client}", *flags]
         )

@@ -79,7 +79,12 @@ def pod(*, cpu: str = "100m", priority: int | None = None, color: str = "", limi
         "ports": [{"containerPort": 80}],
         "resources": {"requests": amounts, **({"limits": amounts} if limits else {})},
     }
-    made: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container], **spec}}
+    made: Object = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"containers": [container], **spec},
+    }
     if priority is not None:
         made["spec"]["priority"] = priority
     return made
@@ -115,9 +120,7 @@ _CHURN_SERVICE = {
 
 
 def _alike(name: str, template: Object, *, before: int, measured: int, **more: Any) -> Workload:
-    return Workload(
-        name=name, nodes=5000, before=before, measured=measured, pod=template, pod_before=template, **more
-    )
+    return Workload(name=name, nodes=5000, before=before, measured=measured, pod=template, pod_before=template, **more)
 
 
 BASIC = _alike("SchedulingBasic", _PLAIN, before=1000, measured=10000)
