@@ -146,13 +146,6 @@ def test_a_resize_under_way_counts_with_the_larger_amount() -> None:
     assert parse_pod(made).requests.amounts == {"cpu": 500}
 
 
-def test_resource_claims_are_refused_rather_than_ignored() -> None:
-    wanted = pod(resourceClaims=[{"name": "gpu", "resourceClaimName": "gpu"}])
-    assert message(cluster_of(node("a")), wanted) == (
-        "0/1 nodes are available: pod has resource claims, which this scheduler does not support."
-    )
-
-
 def test_default_spreading_prefers_zones_with_fewer_siblings_of_a_service() -> None:
     cluster = cluster_of(
         node("a1", labels={ZONE: "a"}), node("b1", labels={ZONE: "b"}), node("a2", labels={ZONE: "a"}),
