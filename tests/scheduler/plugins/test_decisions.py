@@ -352,3 +352,27 @@ def test_a_node_attaches_no_more_volumes_than_its_driver_allows() -> None:
     )
     assert fitting(cluster, using("c2", name="second")) == {"b"}
     assert fitting(cluster, using("c1", name="same")) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("features", "spec", "fits"),
+    [
+        ([], {}, True),
+        ([], {"hostNetwork": True, "hostUsers": False}, False),
+        (["UserNamespacesHostNetworkSupport"], {"hostNetwork": True, "hostUsers": False}, True),
+        ([], {"hostUsers": False}, True),
+        ([], {"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}, False),
+        (["RestartAllContainersOnContainerExits", "Other"],
+         {"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}, True),
+        ([], {"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "Restart"}]}]}, True),
+    ],
+)  # fmt: skip
+def test_kubelets_must_declare_what_the_pod_needs(features: list[str], spec: Object, fits: bool) -> None:
+    made = node("a")
+    made["status"]["declaredFeatures"] = features
+    cluster = cluster_of(made)
+    assert fitting(cluster, pod(**spec)) == ({"a"} if fits else set())
+    if not fits:
+        assert message(cluster, pod(**spec)) == (
+            "0/1 nodes are available: 1 node(s) didn't match Pod's required features."
+        )
