@@ -25,11 +25,12 @@ def reviewing(answer: Answer) -> Endpoint:
 
     async def review(api: API, served: Served, call: Call) -> Response:
         options = write_options(call, "CreateOptions")
+        form = respond.wanted(call, served)
         sent = decode(call, expected_kind(api, served), options.field_validation)
         sent.setdefault("metadata", {})
         served.kind.default(sent)
         answered = await answer(sent, call)
-        return respond.value(call, answered, status=201, form=respond.wanted(call, served))
+        return respond.value(call, answered, status=201, form=form)
 
     return review
 
