@@ -151,6 +151,15 @@ class Served:
         """An object of this version in any other one. Raises ``APIError`` where that fails."""
         return obj if obj.get("apiVersion") == api_version else self._converted(obj, api_version)
 
+    def defaulted(self, kind: Kind, obj: Object) -> Object:
+        """``obj``, which is the caller's own, as ``kind`` has it (this one or another version of it), with defaults.
+
+        Raises ``BadRequest`` where it has not the structure of the kind.
+        """
+        new: Object = compiled(kind.definition).decode(obj)
+        kind.default(new)
+        return new
+
     def _converted(self, obj: Object, api_version: str) -> Object:
         convert = self.kind.convert
         if convert is None:

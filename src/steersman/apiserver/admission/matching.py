@@ -57,11 +57,19 @@ class Target:
 class Versions(Protocol):
     """The other versions of what a request is about."""
 
+    @property
+    def generation(self) -> int:
+        """A number that rises whenever kinds come or go, so that what was found can be kept."""
+
     def equivalents(self, kind: Kind, subresource: str) -> Sequence[Target]:
         """Every version of the resource that has the subresource, its own included, in the order of discovery."""
 
     async def convert(self, kind: Kind, obj: Object, to: GroupVersionKind) -> Object:
         """An object of the resource in another of its kinds. Raises ``APIError`` where that fails."""
+
+    def decode(self, kind: Kind, obj: Object, of: GroupVersionKind) -> Object:
+        """An object that somebody changed, brought into the shape of its kind: what the kind does not have is dropped (not yet of
+        custom resources), what it has by default is there. A copy of its own. Raises ``APIError`` where types are wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

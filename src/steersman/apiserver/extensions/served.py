@@ -11,6 +11,7 @@ from steersman.meta.errors import BadRequest, Forbidden, InternalError
 from steersman.meta.objects import Object
 from steersman.meta.selectors import FieldSelector
 from steersman.schema.customresources import ownership
+from steersman.schema.kind import Kind
 from steersman.schema.managedfields.typed import Type
 from steersman.store.stored import Stored
 
@@ -95,6 +96,11 @@ class CustomServed(Served):
         if version is None:
             raise InternalError(f"request to convert CR to an invalid version: {api_version}")
         return obj if self._version_of(obj) is version else self._in_version(obj, version)
+
+    def defaulted(self, kind: Kind, obj: Object) -> Object:
+        """Not pruned: what webhooks add is for the next ones to see, and pruned when mutation is over."""
+        new: Object = self.custom.versions[kind.resource.version].coercion.defaulted(obj)
+        return new
 
     def _version_of(self, obj: Object) -> CustomVersion:
         version = obj["apiVersion"].rpartition("/")[2]
