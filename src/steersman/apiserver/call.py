@@ -20,6 +20,8 @@ class Call:
     info: RequestInfo
     received_s: float
     """Monotonic time of arrival."""
+    deadline_s: float | None = None
+    """Monotonic time at which the request is given up; None: never."""
     user: User = _NOBODY
     """Whose permissions count: after impersonation, the impersonated."""
     impersonator: User | None = None
