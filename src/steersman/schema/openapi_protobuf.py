@@ -102,7 +102,7 @@ def _operation(source: Mapping[str, Any]) -> bytes:
             _texts(6, source.get("produces", ())),
             _texts(7, source.get("consumes", ())),
             *(_message(8, _parameters_item(entry)) for entry in source.get("parameters", ())),
-            _message(9, _named(1, source["responses"], _response_value)),
+            _message(9, _named(1, source.get("responses", {}), _response_value)),
             _texts(10, source.get("schemes", ())),
             _extensions(13, source),
         )

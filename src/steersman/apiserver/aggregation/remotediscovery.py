@@ -16,7 +16,7 @@ from steersman.aio.clock import Clock
 from steersman.apiserver.aggregation.apiservice import APIService, ServiceReference
 from steersman.apiserver.aggregation.directory import Directory
 from steersman.apiserver.aggregation.extensionservers import ExtensionServers
-from steersman.apiserver.aggregation.refreshing import Refresher
+from steersman.apiserver.aggregation.refreshing import LookFailed, Refresher
 from steersman.apiserver.authn.api import MASTERS_GROUP, User
 from steersman.apiserver.proxying.backend import BackendError, Fetched
 from steersman.meta.objects import Object
@@ -49,17 +49,17 @@ class RemoteDiscovery:
         return self._versions.get(service.name)
 
     async def look(self, name: str) -> bool:
-        """Bring ``name`` up to date; whether there is something to look at again. Raises ``BackendError``."""
+        """Bring ``name`` up to date; whether there is something to look at again. Raises ``BackendError`` and ``LookFailed``."""
         service = self._directory.get(name)
         if service is None or service.service is None:
             if self._versions.pop(name, None) is not None:
                 self.generation += 1
             self._forget_unused()
             return False
-        failure: BackendError | None = None
+        failure: BackendError | LookFailed | None = None
         try:
             versions = await self._fetch(service, service.service)
-        except BackendError as error:
+        except (BackendError, LookFailed) as error:
             failure = error
             versions = self._known.get(service.service, ("", {}))[1]
         entry = dict(versions.get((service.group, service.version)) or {"version": service.version})
@@ -82,7 +82,7 @@ class RemoteDiscovery:
         if answer.status == 304 and etag:
             return known
         if answer.status == 503:
-            raise BackendError(f"service {reference} returned non-success response code: 503")
+            raise LookFailed(f"service {reference} returned non-success response code: 503")
         if answer.status == 200 and _is_aggregated(answer.headers.get("content-type", "")):
             versions = _versions(_decoded(answer))
             self._known[reference] = (answer.headers.get("etag", ""), versions)
@@ -94,10 +94,10 @@ class RemoteDiscovery:
         headers = {"accept": "application/json"}
         answer = await self._servers.fetch(service, service.discovery_path, user=READER, headers=headers)
         if answer.status != 200:
-            raise BackendError(f"failed to download legacy discovery for {service.discovery_path}: {answer.status}")
+            raise LookFailed(f"failed to download legacy discovery for {service.discovery_path}: {answer.status}")
         resources = _decoded(answer).get("resources")
         if not isinstance(resources, list):
-            raise BackendError(f"{service.discovery_path} is no APIResourceList")
+            raise LookFailed(f"{service.discovery_path} is no APIResourceList")
         found: Object = {"version": service.version, "resources": converted(resources)}
         return {(service.group, service.version): found}
 
@@ -116,7 +116,7 @@ def _decoded(answer: Fetched) -> dict[str, Any]:
     try:
         return msgspec.json.decode(answer.body, type=dict[str, Any])
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
-        raise BackendError(f"the discovery document is malformed: {error}") from error
+        raise LookFailed(f"the discovery document is malformed: {error}") from error
 
 
 def _versions(document: Mapping[str, Any]) -> _Versions:
@@ -127,7 +127,7 @@ def _versions(document: Mapping[str, Any]) -> _Versions:
                 resources = [_with_kinds(entry) for entry in version.get("resources") or ()]
                 found[group["metadata"]["name"], version["version"]] = {"version": version["version"], "resources": resources}  # fmt: skip
     except (AttributeError, KeyError, TypeError) as error:
-        raise BackendError(f"the discovery document is malformed: {error!r}") from error
+        raise LookFailed(f"the discovery document is malformed: {error!r}") from error
     return found
 
 
@@ -142,7 +142,7 @@ def _with_kinds(resource: Mapping[str, Any]) -> Object:
 
 
 def converted(resources: Sequence[Mapping[str, Any]]) -> list[Object]:
-    """The resources of an APIResourceList as aggregated discovery has them. Raises ``BackendError``."""
+    """The resources of an APIResourceList as aggregated discovery has them. Raises ``BackendError`` and ``LookFailed``."""
     found: dict[str, Object] = {}
     try:
         for resource in resources:
@@ -158,7 +158,7 @@ def converted(resources: Sequence[Mapping[str, Any]]) -> list[Object]:
                     {"subresource": subresource, "responseKind": _kind(resource), "verbs": resource.get("verbs") or []}
                 )
     except (AttributeError, KeyError, TypeError) as error:
-        raise BackendError(f"the discovery document is malformed: {error!r}") from error
+        raise LookFailed(f"the discovery document is malformed: {error!r}") from error
     return list(found.values())
 
 

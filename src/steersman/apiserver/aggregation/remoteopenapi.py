@@ -20,9 +20,9 @@ from steersman.aio.clock import Clock
 from steersman.apiserver.aggregation.apiservice import APIService
 from steersman.apiserver.aggregation.directory import Directory
 from steersman.apiserver.aggregation.extensionservers import ExtensionServers
-from steersman.apiserver.aggregation.refreshing import Refresher
+from steersman.apiserver.aggregation.refreshing import LookFailed, Refresher
 from steersman.apiserver.authn.api import User
-from steersman.apiserver.proxying.backend import BackendError, Fetched
+from steersman.apiserver.proxying.backend import Fetched
 from steersman.meta.errors import BadRequest
 from steersman.schema import openapi_merging, openapi_protobuf
 
@@ -88,7 +88,7 @@ class RemoteOpenAPI:
         return next((found for found in self._documents.values() if path in found.index()), None)
 
     async def look(self, name: str) -> bool:
-        """Bring ``name`` up to date; whether there is something to look at again. Raises ``BackendError``."""
+        """Bring ``name`` up to date; whether there is something to look at again. Raises ``BackendError`` and ``LookFailed``."""
         service = self._directory.get(name)
         if service is None or service.service is None:
             if self._documents.pop(name, None) is not None:
@@ -96,11 +96,18 @@ class RemoteOpenAPI:
             return False
         known = self._documents.get(name)
         index = await self._v3_index(service)
-        v2, etag = await self._v2(service, known)
+        failure: LookFailed | None = None
+        try:
+            v2, etag = await self._v2(service, known)
+        except LookFailed as error:  # one form of its documents says nothing against the other
+            failure = error
+            v2, etag = (known.v2, "") if known is not None else ({}, "")
         found = RemoteDocuments(service=service, v2=v2, v2_etag=etag, v3_index=index)
         if found != known:
             self._documents[name] = found
             self.generation += 1
+        if failure is not None:
+            raise failure
         return True
 
     async def _v3_index(self, service: APIService) -> Mapping[str, str] | None:
@@ -109,7 +116,7 @@ class RemoteOpenAPI:
             return None
         paths = _decoded(answer).get("paths")
         if not isinstance(paths, dict):
-            raise BackendError("/openapi/v3 is no index of documents")
+            raise LookFailed("/openapi/v3 is no index of documents")
         return {
             path: entry["serverRelativeURL"]
             for path, entry in paths.items()
@@ -133,21 +140,21 @@ class RemoteOpenAPI:
 def _own(document: dict[str, Any], prefix: str) -> dict[str, Any]:
     """The part of a document whose paths begin with ``prefix``, known to be such that it can be served in every form.
 
-    Raises ``BackendError``: nobody's document may spoil that of the cluster.
+    Raises ``LookFailed``: nobody's document may spoil that of the cluster.
     """
     try:
         own = openapi_merging.filtered(document, lambda path: path.startswith(prefix))
         openapi_protobuf.encode(own)
         openapi_merging.to_v3(own)
     except (AttributeError, BadRequest, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise BackendError(f"the OpenAPI document is malformed: {error!r}") from error
+        raise LookFailed(f"the OpenAPI document is malformed: {error!r}") from error
     return own
 
 
 def _decoded(answer: Fetched) -> dict[str, Any]:
     if answer.status != 200:
-        raise BackendError(f"failed to retrieve openAPI spec, http error: {answer.status}")
+        raise LookFailed(f"failed to retrieve openAPI spec, http error: {answer.status}")
     try:
         return msgspec.json.decode(answer.body, type=dict[str, Any])
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
-        raise BackendError(f"the OpenAPI document is malformed: {error}") from error
+        raise LookFailed(f"the OpenAPI document is malformed: {error}") from error
