@@ -12,6 +12,23 @@ from steersman.meta.wire import Request
 _NOBODY = User(name=ANONYMOUS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityHeaders:
+    """Headers that say who somebody is, in lower case. A server that passes requests on says that itself."""
+
+    names: frozenset[str]
+    prefixes: tuple[str, ...]
+
+    def has(self, name: str) -> bool:
+        return name in self.names or name.startswith(self.prefixes)
+
+
+STANDARD_IDENTITY_HEADERS = IdentityHeaders(
+    names=frozenset({"authorization", "x-remote-user", "x-remote-uid", "x-remote-group"}),
+    prefixes=("impersonate-", "x-remote-extra-"),
+)
+
+
 @dataclass(slots=True)
 class Call:
     """The state of one request; it lives as long as its response and is used by one task."""
@@ -27,6 +44,8 @@ class Call:
     impersonator: User | None = None
     """Who really asks, where that is someone else."""
     audit_id: str = ""
+    identity_headers: IdentityHeaders = STANDARD_IDENTITY_HEADERS
+    """What of the request's headers is passed on to nobody."""
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     """For the audit event."""

@@ -207,10 +207,11 @@ def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None
             RequestHeaderAuthenticator(
                 RequestHeaderConfig(
                     authorities=load_authorities(config.request_header_client_ca),
-                    allowed_names=headers.get("allowed_names", ()),
-                    username_headers=headers.get("username_headers", ("x-remote-user",)),
-                    group_headers=headers.get("group_headers", ("x-remote-group",)),
-                    extra_prefixes=headers.get("extra_headers_prefixes", ("x-remote-extra-",)),
+                    allowed_names=headers.allowed_names,
+                    username_headers=headers.username_headers,
+                    uid_headers=headers.uid_headers,
+                    group_headers=headers.group_headers,
+                    extra_prefixes=headers.extra_headers_prefixes,
                 )
             )
         )
