@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from steersman.apiserver.authn.api import ANONYMOUS, User
@@ -49,6 +50,10 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     """For the audit event."""
+    response_headers: Mapping[str, str] | None = None
+    """What every response to this call carries besides."""
+    time_limit_s: float = 0.0
+    """Seconds from its arrival until it has to be answered; 0: it may take as long as it likes."""
 
     @property
     def is_in_process(self) -> bool:

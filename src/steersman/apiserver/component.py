@@ -36,8 +36,11 @@ from steersman.apiserver.filters.authentication import AuthenticationFilter
 from steersman.apiserver.filters.authorization import AuthorizationFilter
 from steersman.apiserver.filters.chain import chain
 from steersman.apiserver.filters.deadline import DeadlineFilter
-from steersman.apiserver.filters.flowcontrol import FlowControlFilter, MaxInFlight
+from steersman.apiserver.filters.flowcontrol import FlowControlFilter
 from steersman.apiserver.filters.impersonation import ImpersonationFilter
+from steersman.apiserver.flowcontrol.api import FlowController
+from steersman.apiserver.flowcontrol.component import FlowControl
+from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.metrics import MetricsPath, RequestMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
@@ -156,6 +159,7 @@ class APIServer:
             rng=rng,
             has_been_ready=lambda: self._bootstrapped,
         )
+        self._flow_control = self._priorities() if chosen.flow_controller is None else None
         self._core = Core(
             chain(self._filters(chosen), self._router(chosen)),
             clock=clock,
@@ -163,6 +167,8 @@ class APIServer:
             metrics=self.metrics,
             max_body_bytes=config.max_body_bytes,
         )
+        if self._flow_control is not None:
+            self._flow_control.expose(self.metrics.registry)
         self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(
             self.client,
@@ -191,6 +197,8 @@ class APIServer:
             authentication=extension_authentication(self._config),
         )
         await self._aggregator.start(self._tasks)
+        if self._flow_control is not None:
+            await self._flow_control.start(self.client, self._tasks)
         if self._config.reconcile_endpoints:
             await self._kubernetes.reconcile()
             self._tasks.spawn(self._kubernetes.run(), name="kubernetes-service")
@@ -275,9 +283,32 @@ class APIServer:
             AuthenticationFilter(authenticator, identity_headers=identity_headers(self._config.request_header)),
             *([AuditFilter(chosen.audit)] if chosen.audit is not None else []),
             ImpersonationFilter(chosen.authorizer),
-            FlowControlFilter(chosen.flow_controller or MaxInFlight(self._config.max_in_flight)),
+            FlowControlFilter(self._flow_controller(chosen)),
             AuthorizationFilter(chosen.authorizer),
         ]
+
+    def _priorities(self) -> FlowControl | None:
+        config = self._config
+        seats = config.max_requests_inflight + config.max_mutating_requests_inflight
+        if not config.enable_priority_and_fairness or not seats:
+            return None
+        return FlowControl(
+            seats,
+            request_timeout_s=config.request_timeout_s,
+            store=self.objects,
+            kinds=self.kinds,
+            reader=self.reader,
+            clock=self._clock,
+            rng=self.api.rng,
+        )
+
+    def _flow_controller(self, chosen: Plugins) -> FlowController:
+        if chosen.flow_controller is not None:
+            return chosen.flow_controller
+        if self._flow_control is not None:
+            return self._flow_control.controller
+        config = self._config
+        return MaxInFlight(reads=config.max_requests_inflight, writes=config.max_mutating_requests_inflight)
 
     def _router(self, chosen: Plugins) -> Router:
         address = f"{self._config.advertise_address}:{self._config.secure_port}"
@@ -308,6 +339,8 @@ class APIServer:
             return respond.value(call, {"paths": sorted({*paths, "/api/v1", *discovery.group_paths()} - {"/"})})
 
         paths["/"] = root
+        if self._flow_control is not None:
+            paths |= self._flow_control.paths
         return Router(
             self.api,
             verbs=VERBS,

@@ -46,7 +46,7 @@ from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.reviews import reviewing, token_requesting
 from steersman.apiserver.filters.audit import AuditSink
-from steersman.apiserver.filters.flowcontrol import FlowController
+from steersman.apiserver.flowcontrol.api import FlowController
 from steersman.apiserver.reviews.access import review_access, review_own_access, review_own_rules
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests

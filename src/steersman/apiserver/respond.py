@@ -72,6 +72,8 @@ def headers(call: Call, content_type: str) -> dict[str, str]:
         "cache-control": "no-cache, private",
         "content-type": content_type,
     }
+    if call.response_headers:
+        found.update(call.response_headers)
     if call.warnings:
         found["warning"] = ", ".join(f'299 - "{_quoted(text)}"' for text in _bounded(call.warnings))
     return found
