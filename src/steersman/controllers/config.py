@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from steersman.client.leaderelection import LeaderElectionConfig
+from steersman.controllers.volumeplugins import HostPaths, RecyclerTimeouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,14 @@ class ControllerManagerConfig:
     secondary_node_eviction_rate: float = 0.01
     large_cluster_size_threshold: int = 50
     unhealthy_zone_threshold: float = 0.55
+
+    pv_claim_binder_sync_period_s: float = 15.0
+    """How often what keeps a claim from its volume is told again, and what failed with a volume is tried again."""
+    enable_dynamic_provisioning: bool = True
+    enable_hostpath_provisioner: bool = False
+    host_paths: HostPaths | None = None
+    """Folders of this machine behind hostPath volumes; None: there are none, as the nodes are simulated."""
+    recycler_timeouts: RecyclerTimeouts = field(default_factory=RecyclerTimeouts)
 
     terminated_pod_gc_threshold: int = 12_500
     namespace_deletion_delay_s: float = 5.0

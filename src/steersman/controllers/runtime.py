@@ -208,8 +208,8 @@ class Runner:
         return all(informer.synced for informer in self._required())
 
     def requeue_everything(self) -> None:
-        """Reconcile every object of the primary resource again, as a resync does."""
-        for informer in self._informers[:1]:
+        """Reconcile whatever any cached object concerns again, as a resync does."""
+        for informer in self._informers:
             for obj in informer.list():
                 for key in self._controller.concerned(informer.resource, Change("updated", obj, obj)):
                     self._add(key)

@@ -26,6 +26,7 @@ from steersman.controllers.kinds import (
     namespace,
     nodeipam,
     nodelifecycle,
+    persistentvolumebinder,
     podgc,
     pvcprotection,
     pvprotection,
@@ -199,6 +200,12 @@ REGISTRY: Sequence[Registration] = (
         start=tokencleaner.TokenCleanerController,
         on_by_default=False,
         service_account="token-cleaner",
+    ),
+    Registration(
+        module=persistentvolumebinder,
+        start=persistentvolumebinder.PersistentVolumeBinder,
+        service_account="persistent-volume-binder",
+        event_source="persistentvolume-controller",
     ),
     Registration(
         module=pvcprotection,
