@@ -53,8 +53,12 @@ class ControllerManagerConfig:
     enable_hostpath_provisioner: bool = False
     host_paths: HostPaths | None = None
     """Folders of this machine behind hostPath volumes; None: there are none, as the nodes are simulated."""
+    disable_force_detach_on_timeout: bool = False
+    """Volumes of nodes that are not ready stay attached until the node is marked out-of-service."""
     recycler_timeouts: RecyclerTimeouts = field(default_factory=RecyclerTimeouts)
 
+    legacy_service_account_token_clean_up_period_s: float = 365 * 24 * 3600.0
+    """How long an auto-generated token may be unused before it is made invalid, and invalid before it is deleted."""
     terminated_pod_gc_threshold: int = 12_500
     namespace_deletion_delay_s: float = 5.0
     """How long after its deletion a namespace's content is deleted: until every API server refuses new content."""
@@ -82,8 +86,11 @@ class ControllerManagerConfig:
     concurrent_service_endpoint_syncs: int = 5
     mirroring_concurrent_service_endpoint_syncs: int = 5
     concurrent_namespace_syncs: int = 10
+    concurrent_resourceclaim_syncs: int = 50
+    concurrent_device_taint_eviction_syncs: int = 8
     concurrent_resource_quota_syncs: int = 5
     concurrent_serviceaccount_token_syncs: int = 5
+    concurrent_ephemeralvolume_syncs: int = 5
     concurrent_gc_syncs: int = 20
     concurrent_ttl_after_finished_syncs: int = 5
     concurrent_horizontal_pod_autoscaler_syncs: int = 5
@@ -91,11 +98,3 @@ class ControllerManagerConfig:
     def __post_init__(self) -> None:
         if self.allocate_node_cidrs and not self.cluster_cidrs:
             raise ValueError("allocate-node-cidrs needs cluster-cidr")
-
-    def runs(self, name: str, *, on_by_default: bool) -> bool:
-        """Whether ``controllers`` selects the controller called ``name``."""
-        if name in self.controllers:
-            return True
-        if f"-{name}" in self.controllers:
-            return False
-        return "*" in self.controllers and on_by_default

@@ -158,6 +158,22 @@ def finalizers_of(volume: Object) -> list[str]:
     return [name for name in kept if name != IN_TREE_FINALIZER]
 
 
+_TYPES = {
+    "awsElasticBlockStore": "kubernetes.io/aws-ebs",
+    "azureDisk": "kubernetes.io/azure-disk",
+    "azureFile": "kubernetes.io/azure-file",
+    "cinder": "kubernetes.io/cinder",
+    "gcePersistentDisk": "kubernetes.io/gce-pd",
+    "portworxVolume": "kubernetes.io/portworx-volume",
+    "vsphereVolume": "kubernetes.io/vsphere-volume",
+}
+
+
+def in_tree_type(volume: Object) -> str:
+    """The in-tree name of a cloud provider's volume; empty for every other volume."""
+    return next((name for field, name in _TYPES.items() if spec_of(volume).get(field)), "")
+
+
 def migrated_driver(obj: Object, *annotations: str) -> str | None:
     """The CSI driver for the provisioner that ``obj`` names in the first of ``annotations`` it has; None: it names none."""
     for name in annotations:
