@@ -55,7 +55,11 @@ class ControllerManagerConfig:
     """Folders of this machine behind hostPath volumes; None: there are none, as the nodes are simulated."""
     disable_force_detach_on_timeout: bool = False
     """Volumes of nodes that are not ready stay attached until the node is marked out-of-service."""
-    recycler_timeouts: RecyclerTimeouts = field(default_factory=RecyclerTimeouts)
+    pv_recycler_minimum_timeout_hostpath: int = 60
+    pv_recycler_timeout_increment_hostpath: int = 30
+    pv_recycler_minimum_timeout_nfs: int = 300
+    pv_recycler_increment_timeout_nfs: int = 30
+    """How long emptying a volume may take, in seconds: at least, and for each gibibyte."""
 
     legacy_service_account_token_clean_up_period_s: float = 365 * 24 * 3600.0
     """How long an auto-generated token may be unused before it is made invalid, and invalid before it is deleted."""
@@ -98,3 +102,10 @@ class ControllerManagerConfig:
     def __post_init__(self) -> None:
         if self.allocate_node_cidrs and not self.cluster_cidrs:
             raise ValueError("allocate-node-cidrs needs cluster-cidr")
+
+    @property
+    def recycler_timeouts(self) -> RecyclerTimeouts:
+        return RecyclerTimeouts(
+            host_path_s=(self.pv_recycler_minimum_timeout_hostpath, self.pv_recycler_timeout_increment_hostpath),
+            nfs_s=(self.pv_recycler_minimum_timeout_nfs, self.pv_recycler_increment_timeout_nfs),
+        )
