@@ -26,7 +26,7 @@ from steersman.kubelet.server.authentication import (
 from steersman.kubelet.server.authorization import AlwaysAllow, Authorizer, SubjectAccessReviewAuthorizer
 from steersman.kubelet.server.certificates import ensure_self_signed
 from steersman.kubelet.server.server import KubeletServer, ServerConfig
-from steersman.kubelet.stats import StatsProvider
+from steersman.kubelet.stats import StatsPlaces, StatsProvider
 from steersman.meta.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def _server(
     return KubeletServer(
         pods=kubelet.lookup,
         runtime=runtime,
-        stats=StatsProvider(runtime, node_name=config.node_name, root_dir=config.root_dir, clock=clock),
+        stats=StatsProvider(
+            runtime, node_name=config.node_name, places=StatsPlaces(root_dir=config.root_dir), clock=clock
+        ),
         authenticator=_authenticator(environment, document, client),
         authorizer=_authorizer(environment, document, client, config.node_name),
         clock=clock,
