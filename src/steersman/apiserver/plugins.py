@@ -17,6 +17,7 @@ from steersman.apiserver.admission.defaulttolerationseconds import DefaultTolera
 from steersman.apiserver.admission.limitranger import LimitRanger
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
+from steersman.apiserver.admission.podresize import PodResize
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
@@ -90,6 +91,7 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     StorageObjectInUseProtection.NAME: (lambda of: StorageObjectInUseProtection(), True),
     RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
     DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
+    PodResize.NAME: (lambda of: PodResize(of.reader), True),
 }
 """Name -> (how it is made, whether it is on unless switched off), in upstream's order."""
 
