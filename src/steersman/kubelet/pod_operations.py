@@ -13,10 +13,10 @@ from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
 from steersman.kubelet.cgroups import Cgroups
 from steersman.kubelet.container_builder import CONFIG_ERRORS, ContainerBuilder, NodeSettings
-from steersman.kubelet.environment import ObjectSource
 from steersman.kubelet.handlers import Handlers, HookFailed, Target
 from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import pod_dns
 from steersman.kubelet.pod_hostname import pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
