@@ -19,6 +19,7 @@ from steersman.apiserver.admission.matching import Versions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
+from steersman.apiserver.admission.podresize import PodResize
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
@@ -126,6 +127,7 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     StorageObjectInUseProtection.NAME: (lambda of: StorageObjectInUseProtection(), True),
     RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
     DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
+    PodResize.NAME: (lambda of: PodResize(of.reader), True),
     MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
     ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
 }
