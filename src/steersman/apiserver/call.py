@@ -20,6 +20,8 @@ class Call:
     info: RequestInfo
     received_s: float
     """Monotonic time of arrival."""
+    deadline_s: float | None = None
+    """Monotonic time at which the request is given up; None: never."""
     user: User = _NOBODY
     """Whose permissions count: after impersonation, the impersonated."""
     impersonator: User | None = None
@@ -41,6 +43,11 @@ class Call:
         return self.request.query_value(name)
 
     def warn(self, text: str) -> None:
-        """Send ``text`` in a Warning header, once; upstream sends none with control characters, as of several lines."""
-        if text not in self.warnings and not any(unicodedata.category(character) == "Cc" for character in text):
-            self.warnings.append(text)
+        """Send ``text`` in a Warning header."""
+        add_warning(self.warnings, text)
+
+
+def add_warning(warnings: list[str], text: str) -> None:
+    """Add ``text`` to what becomes Warning headers, once; upstream sends none with control characters, as of several lines."""
+    if text and text not in warnings and not any(unicodedata.category(character) == "Cc" for character in text):
+        warnings.append(text)

@@ -13,6 +13,8 @@ from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
+from steersman.apiserver.admission.equivalents import ServedVersions
+from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.api import API, ServedKinds, StorageHook
 from steersman.apiserver.authn.anonymous import AnonymousAuthenticator
 from steersman.apiserver.authn.inprocess import InProcessAuthenticator
@@ -44,6 +46,7 @@ from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.reader import CacheReader
 from steersman.apiserver.requestinfo import request_info
 from steersman.apiserver.router import PathHandler, Router
+from steersman.apiserver.services.addresses import ServiceAddresses
 from steersman.apiserver.services.allocation import ServiceAllocation
 from steersman.apiserver.services.clusterips import ClusterIPs
 from steersman.apiserver.services.kubernetesservice import KubernetesService
@@ -53,6 +56,7 @@ from steersman.apiserver.services.repair import repair
 from steersman.apiserver.tls import server_context
 from steersman.apiserver.version import serve_version
 from steersman.apiserver.watching import WatchTimer
+from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
@@ -111,11 +115,25 @@ class APIServer:
         first, last = config.services.node_ports
         self._nodeports = NodePorts(self.objects, first=first, last=last, rng=rng)
         self._backends = Backends()
-        chosen = plugins(Surroundings(config=config, reader=self.reader, clock=clock, rng=rng))
+        self._webhooks = WebhookClient(
+            ServiceAddresses(self.reader, rng=rng), clock=clock, loopback=self.handle, loopback_user=OWN_USER
+        )
+        admission_metrics = AdmissionMetrics(self.metrics.registry)
+        chosen = plugins(
+            Surroundings(
+                config=config,
+                reader=self.reader,
+                clock=clock,
+                rng=rng,
+                versions=ServedVersions(self.kinds),
+                webhooks=self._webhooks,
+                admission_metrics=admission_metrics,
+            )
+        )
         self.api = API(
             objects=self.objects,
             kinds=self.kinds,
-            admission=AdmissionChain(chosen.admission),
+            admission=AdmissionChain(chosen.admission, clock=clock, metrics=admission_metrics),
             authorizer=chosen.authorizer,
             clock=clock,
             rng=rng,
@@ -213,6 +231,7 @@ class APIServer:
         if self._server is not None:
             await self._server.close()
         await self._backends.close()
+        await self._webhooks.close()
         await self._tasks.close()
         await self.objects.close()
         await self._store.close()

@@ -8,7 +8,7 @@ from steersman.apiserver import respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
-from steersman.apiserver.endpoints.connect import admit_connect
+from steersman.apiserver.endpoints.connect import admit_connect, connect_options
 from steersman.apiserver.proxying.backend import Target, forwarded_headers, is_upgrade, query_of
 from steersman.apiserver.proxying.rewriting import CORS_HEADERS, Rewriter
 from steersman.apiserver.served import Served
@@ -34,9 +34,12 @@ def _to_node(api: API, call: Call, path: str, query: str) -> Target:
 
 def proxying(locate: _Locate, kind: str) -> Endpoint:
     async def proxy(api: API, served: Served, call: Call) -> Response:
-        await admit_connect(api, served, call, kind)
         path = call.info.path
         prefix, rest = _split(call)
+        options = connect_options(call, kind)
+        if rest:
+            options["path"] = rest
+        rest = (await admit_connect(api, served, call, options)).get("path") or ""
         if not rest and call.request.method in ("GET", "HEAD") and not path.endswith("/"):
             query = query_of(call)
             location = f"{path}/{'?' + query if query else ''}"
