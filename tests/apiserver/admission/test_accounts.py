@@ -40,14 +40,14 @@ class Annotations:
 
 
 @pytest.fixture
-def annotations() -> Annotations:
+def audited() -> Annotations:
     return Annotations()
 
 
 @pytest.fixture
-async def server(clock: FakeClock, annotations: Annotations) -> AsyncIterator[APIServer]:
+async def server(clock: FakeClock, audited: Annotations) -> AsyncIterator[APIServer]:
     def plugins(of: Surroundings) -> Plugins:
-        return replace(assemble(of), audit=annotations)
+        return replace(assemble(of), audit=audited)
 
     server = APIServer(
         store=MemoryStore(clock=clock), clock=clock, config=CONFIG, rng=random.Random(7), plugins=plugins
@@ -71,7 +71,7 @@ async def metrics(client: Client) -> dict[str, float]:
 
 
 async def test_mutations_are_annotated(
-    client: Client, hooks: WebhookServer, mutating: Configure, annotations: Annotations
+    client: Client, hooks: WebhookServer, mutating: Configure, audited: Annotations
 ) -> None:
     hooks.replies["one"] = patch(add("/data/one", "yes"))
     hooks.replies["two"] = lambda request: {"allowed": True, "auditAnnotations": {"why": "because", "not a key": "x"}}
@@ -82,7 +82,7 @@ async def test_mutations_are_annotated(
         webhook(hooks, "three", rules=CREATES),
     )
     await create(client)
-    found = {key: value for key, value in annotations.last.items() if "webhook" in key or "example.com" in key}
+    found = {key: value for key, value in audited.last.items() if "webhook" in key or "example.com" in key}
     assert found.pop("two.example.com/why") == "because"
     one = {"configuration": "mutating", "webhook": "one.example.com"}
     decoded = {key: msgspec.json.decode(value) for key, value in found.items()}
@@ -99,14 +99,14 @@ async def test_mutations_are_annotated(
 
 
 async def test_failing_open_is_annotated_and_counted(
-    client: Client, hooks: WebhookServer, mutating: Configure, validating: Configure, annotations: Annotations
+    client: Client, hooks: WebhookServer, mutating: Configure, validating: Configure, audited: Annotations
 ) -> None:
     hooks.replies["broken"] = lambda request: {"uid": "wrong"}
     await mutating(webhook(hooks, "broken", rules=CREATES, failurePolicy="Ignore"))
     await validating(webhook(hooks, "broken", rules=CREATES, failurePolicy="Ignore"))
     await create(client)
     prefix = "failed-open."
-    opened = {key: value for key, value in annotations.last.items() if key.startswith(prefix)}
+    opened = {key: value for key, value in audited.last.items() if key.startswith(prefix)}
     assert opened == {
         "failed-open.mutation.webhook.admission.k8s.io/round_0_index_0": "broken.example.com",
         "failed-open.validating.webhook.admission.k8s.io/round_0_index_0": "broken.example.com",

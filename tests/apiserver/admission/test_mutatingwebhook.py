@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -19,8 +20,10 @@ from tests.apiserver.webhookserver import Reply, WebhookServer, add, allow, patc
 def when(key: str, *operations: Object) -> Reply:
     """Changes config maps that have a key."""
 
-    def reply(request: Object) -> Object:
-        return patch(*operations)(request) if key in request["object"]["data"] else {"allowed": True}
+    change = patch(*operations)
+
+    def reply(request: Object) -> Object | Awaitable[Object]:
+        return change(request) if key in request["object"]["data"] else {"allowed": True}
 
     return reply
 
