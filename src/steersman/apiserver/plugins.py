@@ -19,6 +19,7 @@ from steersman.apiserver.admission.matching import Versions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
+from steersman.apiserver.admission.podresize import PodResize
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
@@ -46,7 +47,7 @@ from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.reviews import reviewing, token_requesting
 from steersman.apiserver.filters.audit import AuditSink
-from steersman.apiserver.filters.flowcontrol import FlowController
+from steersman.apiserver.flowcontrol.api import FlowController
 from steersman.apiserver.reviews.access import review_access, review_own_access, review_own_rules
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
@@ -126,6 +127,7 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     StorageObjectInUseProtection.NAME: (lambda of: StorageObjectInUseProtection(), True),
     RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
     DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
+    PodResize.NAME: (lambda of: PodResize(of.reader), True),
     MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
     ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
 }
@@ -207,10 +209,11 @@ def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None
             RequestHeaderAuthenticator(
                 RequestHeaderConfig(
                     authorities=load_authorities(config.request_header_client_ca),
-                    allowed_names=headers.get("allowed_names", ()),
-                    username_headers=headers.get("username_headers", ("x-remote-user",)),
-                    group_headers=headers.get("group_headers", ("x-remote-group",)),
-                    extra_prefixes=headers.get("extra_headers_prefixes", ("x-remote-extra-",)),
+                    allowed_names=headers.allowed_names,
+                    username_headers=headers.username_headers,
+                    uid_headers=headers.uid_headers,
+                    group_headers=headers.group_headers,
+                    extra_prefixes=headers.extra_headers_prefixes,
                 )
             )
         )

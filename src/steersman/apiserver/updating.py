@@ -269,7 +269,11 @@ def _validate(served: Served, call: Call, new: Object, old: Object, strategy: St
     errors = objectmeta.validate(metadata, served.kind) + objectmeta.validate_update(metadata, old["metadata"])
     errors += strategy.errors(served, new, old)
     if errors:
-        raise served.invalid(old["metadata"]["name"], errors)
+        refusing = [error for error in errors if not error.forgiven]
+        if refusing:
+            raise served.invalid(old["metadata"]["name"], refusing)
+        for error in errors:
+            call.warn(str(error))
     if served.kind.warnings is not None and not strategy.subresource:
         for text in served.kind.warnings(new):
             call.warn(text)

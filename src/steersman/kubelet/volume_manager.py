@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
-from steersman.kubelet.environment import ObjectSource
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.volumes.api import MountedVolume, Tokens, VolumeContext, VolumeError, VolumePlugin
 from steersman.kubelet.volumes.mounts import remove_tree, unmount_below

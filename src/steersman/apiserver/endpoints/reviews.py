@@ -26,12 +26,13 @@ def reviewing(answer: Answer) -> Endpoint:
 
     async def review(api: API, served: Served, call: Call) -> Response:
         options = write_options(call, "CreateOptions")
+        form = respond.wanted(call, served)
         sent = decode(call, expected_kind(api, served), options.field_validation)
         sent.setdefault("metadata", {})
         served.kind.default(sent)
         admitted = await _admitted(api, served, call, sent, options)
         answered = await answer(admitted, call)
-        return respond.value(call, answered, status=201, form=respond.wanted(call, served))
+        return respond.value(call, answered, status=201, form=form)
 
     return review
 
