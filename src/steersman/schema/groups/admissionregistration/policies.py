@@ -1,21 +1,23 @@
 """Rules that admission policies share, of validation and of mutation, and those of their bindings.
 
-Expressions are looked at as text only: whether they compile is for the CEL environment of admission to say.
+Expressions are compiled as they will be when the policy is in force, so that what does not compile is refused at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steersman.meta.errors import forbidden, invalid, not_supported, required
 from steersman.meta.names import dns_1035_label_errors, path_segment_errors, subdomain_errors
+from steersman.schema.groups.admissionregistration.expressions import Variables, compile_condition
 from steersman.schema.groups.admissionregistration.matching import (
     FAILURE_POLICIES,
     check_match_conditions,
     check_match_resources,
 )
+from steersman.schema.groups.admissionregistration.policyexpressions import PolicyExpressions
 from steersman.schema.rules import Errors, check_choice, check_label_selector, check_name, check_required_name
 
 _is_identifier = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*", re.ASCII).fullmatch
@@ -46,7 +48,8 @@ _RESERVED = frozenset(
 )
 
 
-def check_policy(errors: Errors, spec: Mapping[str, Any]) -> None:
+def check_policy(errors: Errors, spec: Mapping[str, Any], *, always_has_variables: bool = False) -> PolicyExpressions:
+    """All but what a policy does; gives what compiles that, knowing the policy's variables."""
     check_choice(errors, spec.get("failurePolicy"), "spec.failurePolicy", FAILURE_POLICIES)
     if spec.get("paramKind") is not None:
         _check_param_kind(errors, spec["paramKind"], "spec.paramKind")
@@ -57,9 +60,21 @@ def check_policy(errors: Errors, spec: Mapping[str, Any]) -> None:
         check_match_resources(errors, matching, "spec.matchConstraints")
         if not matching.get("resourceRules"):
             errors.append(required("spec.matchConstraints.resourceRules"))
-    check_match_conditions(errors, spec.get("matchConditions") or (), "spec.matchConditions")
-    for index, variable in enumerate(spec.get("variables") or ()):
-        _check_variable(errors, variable, f"spec.variables[{index}]")
+    has_params, variables = spec.get("paramKind") is not None, spec.get("variables") or ()
+    _check_conditions(errors, spec.get("matchConditions") or (), has_params)
+    expressions = PolicyExpressions(has_params=has_params, has_variables=always_has_variables or bool(variables))
+    for index, variable in enumerate(variables):
+        _check_variable(errors, variable, expressions, f"spec.variables[{index}]")
+    return expressions
+
+
+def _check_conditions(errors: Errors, conditions: Sequence[Mapping[str, Any]], has_params: bool) -> None:
+    check_match_conditions(errors, conditions, "spec.matchConditions")
+    for index, condition in enumerate(conditions):
+        text = (condition.get("expression") or "").strip()
+        if text:
+            compiled = compile_condition(text, Variables(params=has_params))
+            errors.extend(compiled.errors(f"spec.matchConditions[{index}].expression"))
 
 
 def _check_param_kind(errors: Errors, kind: Mapping[str, Any], path: str) -> None:
@@ -99,14 +114,17 @@ def _check_api_version(errors: Errors, api_version: str, path: str) -> None:
         errors.append(invalid(path, version, ",".join(wrong)))
 
 
-def _check_variable(errors: Errors, variable: Mapping[str, Any], path: str) -> None:
+def _check_variable(errors: Errors, variable: Mapping[str, Any], expressions: PolicyExpressions, path: str) -> None:
     name = variable.get("name") or ""
     if not name.strip():
         errors.append(required(f"{path}.name", "name is not specified"))
     elif _is_identifier(name) is None or name in _RESERVED:
         errors.append(invalid(f"{path}.name", name, "must be a valid CEL identifier"))
-    if not (variable.get("expression") or "").strip():
+    expression = variable.get("expression") or ""
+    if not expression.strip():
         errors.append(required(f"{path}.expression", "expression is not specified"))
+    else:
+        errors.extend(expressions.add_variable(name, expression).errors(f"{path}.expression"))
 
 
 def check_binding(errors: Errors, spec: Mapping[str, Any]) -> None:
