@@ -15,6 +15,7 @@ from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.admission.equivalents import ServedVersions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
 from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.api import API, ServedKinds, StorageHook
@@ -128,6 +129,7 @@ class APIServer:
                 versions=ServedVersions(self.kinds),
                 webhooks=self._webhooks,
                 admission_metrics=admission_metrics,
+                policy_metrics=PolicyMetrics(self.metrics.registry),
             )
         )
         self.api = API(
