@@ -141,7 +141,8 @@ def _patched(seen: Versioned, value: Value, kinds: PolicyKinds) -> Object:
         raise InternalError("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value")
     unknown = kinds.unknown_fields(seen.request.kind, new, seen.target.kind)
     if unknown:
-        raise InternalError(f"Internal error occurred: strict decoding error: {', '.join(unknown)}")
+        fields = ", ".join(f'unknown field "{field}"' for field in unknown)
+        raise InternalError(f"Internal error occurred: strict decoding error: {fields}")
     return new
 
 
