@@ -18,7 +18,7 @@ from steersman.controllers.runtime import DONE, Context, Controller, Result, Wat
 from steersman.meta import objects, quotas
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
-from steersman.meta.quantities import canonical, format_binary, format_decimal, quantity
+from steersman.meta.quantities import canonical, quantity
 from steersman.meta.resources import (
     CONFIGMAPS,
     PERSISTENTVOLUMECLAIMS,
@@ -36,7 +36,6 @@ CACHED = tuple(Watch(resource=resource) for resource in (PODS, SERVICES, PERSIST
 WATCHES = (QUOTA_WATCH, *CACHED)
 
 _CORE = {resource.plural: resource for resource in (CONFIGMAPS, SECRETS, REPLICATIONCONTROLLERS, RESOURCEQUOTAS)}
-_BINARY = ("memory", "storage", "hugepages-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +58,11 @@ def plan(quota: Object, found: Mapping[Resource, Sequence[Object]], now_s: float
             usage = quotas.usage_of(resource, obj, now_s)
             for name in names:
                 used[name] += usage.get(name, Fraction(0))
-    status = {"hard": dict(hard), "used": {name: _format(name, amount) for name, amount in used.items()}}
+    status = {"hard": dict(hard), "used": {name: quotas.format_amount(name, amount) for name, amount in used.items()}}
     old = quota.get("status") or {}
     if _same(old.get("hard"), status["hard"]) and _same(old.get("used"), status["used"]):
         return Plan()
     return Plan(status={**quota, "status": status})
-
-
-def _format(name: str, amount: Fraction) -> str:
-    is_binary = any(part in name for part in _BINARY)
-    return format_binary(int(amount)) if is_binary and amount.denominator == 1 else format_decimal(amount)
 
 
 def _same(old: Mapping[str, str] | None, new: Mapping[str, str]) -> bool:
