@@ -52,7 +52,7 @@ class DeadlineFilter:
         task = asyncio.current_task()
         if task is None or task in self._due:
             return await following(call)
-        self._due[task] = call.received_s + limit_s
+        self._due[task] = call.deadline_s = call.received_s + limit_s
         try:
             return await following(call)
         except asyncio.CancelledError:
