@@ -22,6 +22,7 @@ from steersman.apiserver.admission.noderestriction import NodeRestriction
 from steersman.apiserver.admission.podresize import PodResize
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
+from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
 from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
@@ -52,6 +53,7 @@ from steersman.apiserver.reviews.access import review_access, review_own_access,
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
 from steersman.apiserver.webhooks.client import WebhookClient
+from steersman.client.api import Client
 from steersman.meta.errors import ServiceUnavailable
 from steersman.meta.objects import Object
 from steersman.meta.resources import MUTATINGWEBHOOKCONFIGURATIONS, VALIDATINGWEBHOOKCONFIGURATIONS
@@ -82,6 +84,8 @@ class Surroundings:
     versions: Versions
     webhooks: WebhookClient
     admission_metrics: AdmissionMetrics
+    client: Client
+    """Acts as the server itself; for use once it is started."""
     authorizer: Authorizer = field(default_factory=AlwaysDenyAuthorizer)
     """The server's own, once ``assemble`` has made it: admission comes after."""
 
@@ -115,6 +119,11 @@ def _validating_webhooks(of: Surroundings) -> AdmissionPlugin:
     )
 
 
+def _resource_quota(of: Surroundings) -> AdmissionPlugin:
+    limited = limited_resources(of.config.admission_configuration.get(ResourceQuota.NAME))
+    return ResourceQuota(of.reader, of.client, clock=of.clock, limited=limited)
+
+
 ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     NamespaceLifecycle.NAME: (lambda of: NamespaceLifecycle(of.reader), True),
     LimitRanger.NAME: (lambda of: LimitRanger(of.reader), True),
@@ -130,6 +139,7 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     PodResize.NAME: (lambda of: PodResize(of.reader), True),
     MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
     ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
+    ResourceQuota.NAME: (_resource_quota, True),
 }
 """Name -> (how it is made, whether it is on unless switched off), in upstream's order."""
 

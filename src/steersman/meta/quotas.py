@@ -46,16 +46,20 @@ class Scope:
     name: str
     operator: str = "Exists"
     values: frozenset[str] = frozenset()
+    listed: Sequence[str] = ()
+    """The values in the order in which they were given, for messages."""
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Scope:
+        values = tuple(entry.get("values") or ())
+        return cls(name=entry["scopeName"], operator=entry["operator"], values=frozenset(values), listed=values)
 
 
 def scopes_of(quota: Mapping[str, Any]) -> list[Scope]:
     spec = quota.get("spec") or {}
     found = [Scope(name=name) for name in spec.get("scopes") or ()]
     expressions = (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
-    return found + [
-        Scope(name=entry["scopeName"], operator=entry["operator"], values=frozenset(entry.get("values") or ()))
-        for entry in expressions
-    ]
+    return found + [Scope.of(entry) for entry in expressions]
 
 
 def in_scope(resource: Resource, obj: Mapping[str, Any], scopes: Iterable[Scope], now_s: float) -> bool:
