@@ -119,6 +119,10 @@ class APIServer:
         self._webhooks = WebhookClient(
             ServiceAddresses(self.reader, rng=rng), clock=clock, loopback=self.handle, loopback_user=OWN_USER
         )
+        self.client = Client(
+            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
+        )
+        """Acts as the server itself."""
         admission_metrics = AdmissionMetrics(self.metrics.registry)
         chosen = plugins(
             Surroundings(
@@ -130,6 +134,7 @@ class APIServer:
                 webhooks=self._webhooks,
                 admission_metrics=admission_metrics,
                 policy_metrics=PolicyMetrics(self.metrics.registry),
+                client=self.client,
             )
         )
         self.api = API(
@@ -145,10 +150,6 @@ class APIServer:
             backends=self._backends,
             hooks=self._hooks(),
         )
-        self.client = Client(
-            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
-        )
-        """Acts as the server itself."""
         self._aggregator = Aggregator(
             objects=self.objects,
             kinds=self.kinds,

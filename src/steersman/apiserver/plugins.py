@@ -28,6 +28,7 @@ from steersman.apiserver.admission.policies.validating import ValidatingAdmissio
 from steersman.apiserver.admission.policies.verdicts import ValidatingPolicy
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
+from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
 from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
@@ -58,6 +59,7 @@ from steersman.apiserver.reviews.access import review_access, review_own_access,
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
 from steersman.apiserver.webhooks.client import WebhookClient
+from steersman.client.api import Client
 from steersman.meta.errors import ServiceUnavailable
 from steersman.meta.objects import Object
 from steersman.meta.resources import (
@@ -96,6 +98,8 @@ class Surroundings:
     webhooks: WebhookClient
     admission_metrics: AdmissionMetrics
     policy_metrics: PolicyMetrics
+    client: Client
+    """Acts as the server itself; for use once it is started."""
     authorizer: Authorizer = field(default_factory=AlwaysDenyAuthorizer)
     """The server's own, once ``assemble`` has made it: admission comes after."""
 
@@ -157,6 +161,11 @@ def _validating_policies(of: Surroundings) -> AdmissionPlugin:
     )
 
 
+def _resource_quota(of: Surroundings) -> AdmissionPlugin:
+    limited = limited_resources(of.config.admission_configuration.get(ResourceQuota.NAME))
+    return ResourceQuota(of.reader, of.client, clock=of.clock, limited=limited)
+
+
 ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     NamespaceLifecycle.NAME: (lambda of: NamespaceLifecycle(of.reader), True),
     LimitRanger.NAME: (lambda of: LimitRanger(of.reader), True),
@@ -174,6 +183,7 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
     ValidatingAdmissionPolicy.NAME: (_validating_policies, True),
     ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
+    ResourceQuota.NAME: (_resource_quota, True),
 }
 """Name -> (how it is made, whether it is on unless switched off), in upstream's order."""
 
