@@ -183,11 +183,13 @@ def _build(environment: Environment, flags: Flags, document: Mapping[str, Any], 
     from steersman.kubelet.component import Kubelet
     from steersman.kubelet.platform import machine_platform
     from steersman.kubelet.runtimes.cri import CRIRuntime
+    from steersman.kubelet.runtimes.image_mounts import ContainerdImageMounter
 
     endpoint = flags.container_runtime_endpoint or document.get("containerRuntimeEndpoint") or DEFAULT_ENDPOINT
     client = environment.client(flags.kubeconfig, user_agent="kubelet")
     runtime = CRIRuntime(endpoint, image_endpoint=flags.image_service_endpoint or "", clock=environment.clock)
-    platform = machine_platform(config, runtime, clock=environment.clock)
+    mounter = ContainerdImageMounter(endpoint)
+    platform = machine_platform(config, runtime, clock=environment.clock, image_mounter=mounter)
     kubelet = Kubelet(
         client=client,
         clock=environment.clock,

@@ -21,6 +21,7 @@ from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.runtimes.api import Runtime
+from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
@@ -51,6 +52,8 @@ class Platform:
     cgroups: Cgroups
     paths: PodPaths | None
     """None: there are no files."""
+    image_mounter: ImageMounter | None = None
+    """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
 
@@ -94,7 +97,9 @@ class Platform:
         )
 
 
-def machine_platform(config: KubeletConfig, runtime: Runtime, *, clock: Clock) -> Platform:
+def machine_platform(
+    config: KubeletConfig, runtime: Runtime, *, clock: Clock, image_mounter: ImageMounter | None = None
+) -> Platform:
     """This machine. Reads /proc, /sys and the node's resolv.conf once; raises ``OSError`` where they cannot be read."""
     cgroups = CgroupFS(root=config.cgroup_root)
     resolv_conf = DNSConfig()
@@ -106,6 +111,7 @@ def machine_platform(config: KubeletConfig, runtime: Runtime, *, clock: Clock) -
         handlers=RuntimeHandlers(runtime, clock=clock),
         cgroups=cgroups,
         paths=PodPaths(root=Path(config.root_dir), logs=config.pod_logs_dir, container_logs=config.container_logs_dir),
+        image_mounter=image_mounter,
         is_cgroup_v2=cgroups.is_v2,
         resolv_conf=resolv_conf,
     )
