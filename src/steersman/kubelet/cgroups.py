@@ -10,16 +10,17 @@ import errno
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from steersman.kubelet.cgroup_hierarchies import Hierarchy as _Hierarchy
+from steersman.kubelet.cgroup_hierarchies import find_hierarchies as _hierarchies
 from steersman.kubelet.linux_resources import ResourcePolicy, pod_resources
 from steersman.kubelet.podspec import qos_class
 from steersman.kubelet.runtimes.sandboxes import LinuxResources
 from steersman.meta import objects
 
-V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "blkio", "devices", "freezer")
 UNLIMITED_BYTES = 1 << 62
 """cgroup v1 writes no limit as the largest number of pages."""
 QOS_FOLDER = {"Guaranteed": "", "Burstable": "burstable", "BestEffort": "besteffort"}
@@ -58,13 +59,6 @@ class Cgroups(Protocol):
 
     def pods(self) -> Iterable[str]:
         """Uids of pods that have a cgroup."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Hierarchy:
-    mount: Path
-    controllers: frozenset[str]
-    unified: bool
 
 
 class NoCgroups:
@@ -181,24 +175,6 @@ class CgroupFS:
             if "cpuset" in hierarchy.controllers and not hierarchy.unified:
                 _inherit_cpuset(parent, folder)
         return folder
-
-
-def _hierarchies(mountinfo: str) -> list[_Hierarchy]:
-    """v2 alone where /sys/fs/cgroup itself is cgroup2; else the v1 hierarchies (a hybrid's v2 has no controllers)."""
-    found: dict[Path, _Hierarchy] = {}
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, tail = before.split(), after.split()
-        if len(fields) < 5 or len(tail) < 3:
-            continue
-        mount = Path(fields[4])
-        if tail[0] == "cgroup2" and mount == Path("/sys/fs/cgroup"):
-            return [_Hierarchy(mount, frozenset(), True)]
-        if tail[0] == "cgroup":
-            controllers = frozenset(tail[2].split(",")) & frozenset(V1_CONTROLLERS)
-            if controllers:
-                found[mount] = _Hierarchy(mount, controllers, False)
-    return list(found.values())
 
 
 def _settings(hierarchy: _Hierarchy, resources: LinuxResources, *, only_set: bool = False) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ from steersman.kubelet.images import ImageManager
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
 from steersman.kubelet.instructions import PodUpdated, Record, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
-from steersman.kubelet.node import NodeAgent
+from steersman.kubelet.node import NodeAgent, NodeSigns
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pleg import Pleg
 from steersman.kubelet.pod_lookup import PodLookupTable
@@ -89,7 +89,7 @@ class Kubelet:
         self._inspector = Inspector(runtime, clock=clock)
         self._pleg = Pleg(runtime, self._inspector, clock=clock, changed=self._on_runtime_change)
         self._references = References(client, clock=clock, changed=self._on_reference_change)
-        self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls)
+        self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls or 5)
         self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
         self._settings = platform.settings(config, recursive_read_only=False)
         self._operations = self._make_operations()
@@ -155,8 +155,18 @@ class Kubelet:
             facts=self._platform.facts,
             addresses=self._platform.addresses,
             runtime=self._runtime,
-            pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
+            timers=self._shared.timers,
+            signs=NodeSigns(pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet"),
             registered=self._on_node,
+            announce=self._announce_node,
+        )
+
+    def _announce_node(self, kind: str, reason: str, message: str) -> None:
+        """An event about the node. A fleet's nodes keep quiet: thousands that start at once would crowd out their pods'."""
+        if not self._owns_shared:
+            return
+        self._shared.recorder.regarding(
+            self._agent.reference, "Warning" if kind == "Warning" else "Normal", reason, message
         )
 
     @property

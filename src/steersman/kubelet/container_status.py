@@ -124,10 +124,9 @@ def _from_record(
 
 
 def _without_record(reported: Reported, container: PodContainer, previous: Object | None) -> Object:
-    initializing = bool(reported.pod["spec"].get("initContainers"))
     status: Object = {
         "name": container.name,
-        "state": {"waiting": {"reason": "PodInitializing" if initializing else "ContainerCreating"}},
+        "state": {"waiting": {"reason": _creating(reported)}},
         "lastState": {},
         "ready": False,
         "restartCount": 0,
@@ -220,7 +219,12 @@ def _state(reported: Reported, record: ContainerRecord) -> Object:
                 terminated["message"] = record.status.message
             return {"terminated": terminated}
         case _:
-            return {"waiting": {}}
+            return {"waiting": {"reason": _creating(reported)}}
+
+
+def _creating(reported: Reported) -> str:
+    """Why a container waits that has nothing in its way: also one that exists but has not been started yet."""
+    return "PodInitializing" if reported.pod["spec"].get("initContainers") else "ContainerCreating"
 
 
 def _id(reported: Reported, record: ContainerRecord) -> str:

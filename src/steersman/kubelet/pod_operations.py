@@ -256,11 +256,16 @@ class PodOperations:
         await self._runtime.stop_pod_sandbox(sandbox_id)
 
     async def tear_down(self, uid: str) -> None:
-        """Volumes, folders and cgroup. Raises ``OSError``; repeat it then."""
+        """Volumes and cgroup. Raises ``OSError``; repeat it then."""
         await self._image_volumes.release(uid)
         await self._volumes.unmount(uid)
         if self._has_files:
             await asyncio.to_thread(self._cgroups.remove, uid)
+
+    async def remove_folders(self, uid: str) -> None:
+        """Everything of a pod that is gone but its logs. Raises ``OSError``; repeat it then."""
+        await self.tear_down(uid)
+        await self._volumes.remove(uid)
 
     async def remove_dead_container(self, pod: Object, record: ContainerRecord) -> None:
         """One dead run of a container, and its log."""
@@ -275,12 +280,13 @@ class PodOperations:
         self._paths.log_link(pod, record.name, record.id).unlink(missing_ok=True)
 
     async def remove(self, pod: Object, record: PodRecord) -> None:
-        """The last of a pod that is gone from the API: its sandboxes, its containers and its logs."""
+        """The last of a pod that is gone from the API: its sandboxes, its containers, its folder and its logs."""
         for item in record.containers:
             await self._runtime.remove_container(item.id)
         for box in record.sandboxes:
             await self._runtime.stop_pod_sandbox(box.id)
             await self._runtime.remove_pod_sandbox(box.id)
+        await self._volumes.remove(objects.uid(pod))
         if self._has_files:
             await asyncio.to_thread(self._remove_logs, pod, record)
 

@@ -20,6 +20,7 @@ from steersman.kubelet.component import Kubelet
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.platform import machine_platform
 from steersman.kubelet.runtimes.cri import CRIRuntime
+from steersman.kubelet.runtimes.image_mounts import ContainerdImageMounter
 
 
 async def serve(settings: dict[str, str]) -> None:
@@ -39,7 +40,9 @@ async def serve(settings: dict[str, str]) -> None:
         clock=clock,
         config=config,
         runtime=runtime,
-        platform=machine_platform(config, runtime, clock=clock),
+        platform=machine_platform(
+            config, runtime, clock=clock, image_mounter=ContainerdImageMounter(settings["endpoint"])
+        ),
         rng=random.Random(),
     )
     await kubelet.run()
