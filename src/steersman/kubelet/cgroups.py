@@ -111,7 +111,7 @@ class CgroupFS:
         resources = pod_resources(pod, policy)
         for hierarchy in self._hierarchies:
             folder = self._make(hierarchy, path)
-            for file, value in _settings(hierarchy, resources):
+            for file, value in (*_settings(hierarchy, resources), *_counts(hierarchy, resources, policy)):
                 _write(folder / file, value)
         return path
 
@@ -196,6 +196,16 @@ def _settings(hierarchy: _Hierarchy, resources: LinuxResources, *, only_set: boo
             yield "cpu.cfs_quota_us", str(resources.cpu_quota)
     if "memory" in hierarchy.controllers and resources.memory_limit_bytes:
         yield "memory.limit_in_bytes", str(resources.memory_limit_bytes)
+
+
+def _counts(hierarchy: _Hierarchy, resources: LinuxResources, policy: ResourcePolicy) -> Iterator[tuple[str, str]]:
+    """What is limited by number: processes, huge pages."""
+    if policy.pids_limit > 0 and (hierarchy.unified or "pids" in hierarchy.controllers):
+        yield "pids.max", str(policy.pids_limit)
+    if hierarchy.unified or "hugetlb" in hierarchy.controllers:
+        file = "hugetlb.{}.max" if hierarchy.unified else "hugetlb.{}.limit_in_bytes"
+        for limit in resources.hugepage_limits:
+            yield file.format(limit.page_size), str(limit.limit_bytes)
 
 
 def _weight(shares: int) -> int:

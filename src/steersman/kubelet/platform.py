@@ -15,7 +15,7 @@ from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.container_builder import NodeSettings
 from steersman.kubelet.handlers import Handlers, RuntimeHandlers
-from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.linux_resources import HUGEPAGES, ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
@@ -90,6 +90,8 @@ class Platform:
                 cpu_quota=config.cpu_cfs_quota,
                 cgroup_v2=self.is_cgroup_v2,
                 single_process_oom_kill=kill_one if kill_one is not None else not self.is_cgroup_v2,
+                pids_limit=config.pod_pids_limit,
+                hugepage_sizes_bytes=tuple(to_int(name.removeprefix(HUGEPAGES)) for name, _ in self.facts.hugepages),
             ),
             seccomp_default=config.seccomp_default,
             allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,

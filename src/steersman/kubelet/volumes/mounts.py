@@ -59,6 +59,13 @@ def mount_tmpfs(path: Path, *, size_bytes: int = 0, mode: int = 0o755) -> None:
     mount("tmpfs", str(path), "tmpfs", MS_NOSUID | MS_NODEV, ",".join(options))
 
 
+def mount_hugetlbfs(path: Path, *, page_bytes: int) -> None:
+    """A file system of huge pages at ``path``, unless one is there already."""
+    path.mkdir(parents=True, exist_ok=True)
+    if not is_mount_point(path):
+        mount("nodev", str(path), "hugetlbfs", 0, f"pagesize={page_bytes},mode=777")
+
+
 def remove_tree(folder: Path) -> None:
     """Delete ``folder`` without ever following a link or crossing into another file system.
 
