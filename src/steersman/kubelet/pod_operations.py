@@ -30,7 +30,7 @@ from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig
 from steersman.kubelet.sandbox_config import sandbox_config
 from steersman.kubelet.security_context import SecurityContextError
 from steersman.kubelet.volume_manager import MountFailed, PodVolumes
-from steersman.kubelet.volumes.mounts import remove_tree
+from steersman.kubelet.volumes.trees import remove_tree
 from steersman.meta import objects
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object

@@ -25,7 +25,7 @@ from tests.kubelet.real.killed_node import STATUS_LIMIT_S, KilledNode, killed_no
 
 KILLS = int(os.environ.get("STEERSMAN_KILLS", "5"))
 PODS = int(os.environ.get("STEERSMAN_KILLED_PODS", "30"))
-CHURN = 2
+CHURN = int(os.environ.get("STEERSMAN_KILL_CHURN", "2"))
 """Pods that are deleted and made anew in each round, so that kills hit pods in every state."""
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300 + 60 * KILLS)]
 SLEEP = "trap exit TERM; while :; do sleep 1; done"
