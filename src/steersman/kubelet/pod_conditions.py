@@ -47,6 +47,13 @@ def conditions(
     return [*foreign, *own]
 
 
+def disruption_target(pod: Mapping[str, Any], message: str) -> Object:
+    """The kubelet ends the pod for the node's sake; without time."""
+    condition = _condition("DisruptionTarget", True, "TerminationByKubelet", message)
+    generation = objects.generation(pod)
+    return {"observedGeneration": generation, **condition} if generation else condition
+
+
 def with_transition_times(new: Iterable[Object], old: Iterable[Mapping[str, Any]], now: str) -> list[Object]:
     """``new`` with the time of the last change of status: the old one's where the status is the same."""
     before = {entry["type"]: entry for entry in old}

@@ -5,7 +5,7 @@ dead containers and unused images is enough.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -266,5 +266,3 @@ def _violation(pod: Object, found: PodConsumption, filesystems: Filesystems) -> 
         if used_bytes > to_int(limit):
             return "ephemeralcontainerfs.limit", messages.container_limit_message(container["name"], limit)
     return None
-
-
