@@ -266,5 +266,3 @@ def _violation(pod: Object, found: PodConsumption, filesystems: Filesystems) -> 
         if used_bytes > to_int(limit):
             return "ephemeralcontainerfs.limit", messages.container_limit_message(container["name"], limit)
     return None
-
-
