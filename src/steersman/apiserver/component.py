@@ -15,6 +15,7 @@ from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.admission.equivalents import ServedVersions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
 from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.api import API, ServedKinds, StorageHook
@@ -119,6 +120,10 @@ class APIServer:
         self._webhooks = WebhookClient(
             ServiceAddresses(self.reader, rng=rng), clock=clock, loopback=self.handle, loopback_user=OWN_USER
         )
+        self.client = Client(
+            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
+        )
+        """Acts as the server itself."""
         admission_metrics = AdmissionMetrics(self.metrics.registry)
         chosen = plugins(
             Surroundings(
@@ -129,6 +134,8 @@ class APIServer:
                 versions=ServedVersions(self.kinds),
                 webhooks=self._webhooks,
                 admission_metrics=admission_metrics,
+                policy_metrics=PolicyMetrics(self.metrics.registry),
+                client=self.client,
             )
         )
         self.api = API(
@@ -144,10 +151,6 @@ class APIServer:
             backends=self._backends,
             hooks=self._hooks(),
         )
-        self.client = Client(
-            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
-        )
-        """Acts as the server itself."""
         self._aggregator = Aggregator(
             objects=self.objects,
             kinds=self.kinds,

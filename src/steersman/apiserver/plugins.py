@@ -15,13 +15,20 @@ from steersman.apiserver.admission.defaultingressclass import DefaultIngressClas
 from steersman.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from steersman.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from steersman.apiserver.admission.limitranger import LimitRanger
-from steersman.apiserver.admission.matching import Versions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
 from steersman.apiserver.admission.podresize import PodResize
+from steersman.apiserver.admission.policies.active import ActivePolicies
+from steersman.apiserver.admission.policies.kinds import PolicyKinds
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
+from steersman.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
+from steersman.apiserver.admission.policies.mutations import MutatingPolicy
+from steersman.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
+from steersman.apiserver.admission.policies.verdicts import ValidatingPolicy
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
+from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
 from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
@@ -52,9 +59,17 @@ from steersman.apiserver.reviews.access import review_access, review_own_access,
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
 from steersman.apiserver.webhooks.client import WebhookClient
+from steersman.client.api import Client
 from steersman.meta.errors import ServiceUnavailable
 from steersman.meta.objects import Object
-from steersman.meta.resources import MUTATINGWEBHOOKCONFIGURATIONS, VALIDATINGWEBHOOKCONFIGURATIONS
+from steersman.meta.resources import (
+    MUTATINGADMISSIONPOLICIES,
+    MUTATINGADMISSIONPOLICYBINDINGS,
+    MUTATINGWEBHOOKCONFIGURATIONS,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +94,12 @@ class Surroundings:
     reader: Reader
     clock: Clock
     rng: random.Random
-    versions: Versions
+    versions: PolicyKinds
     webhooks: WebhookClient
     admission_metrics: AdmissionMetrics
+    policy_metrics: PolicyMetrics
+    client: Client
+    """Acts as the server itself; for use once it is started."""
     authorizer: Authorizer = field(default_factory=AlwaysDenyAuthorizer)
     """The server's own, once ``assemble`` has made it: admission comes after."""
 
@@ -115,6 +133,39 @@ def _validating_webhooks(of: Surroundings) -> AdmissionPlugin:
     )
 
 
+def _mutating_policies(of: Surroundings) -> AdmissionPlugin:
+    return MutatingAdmissionPolicy(
+        ActivePolicies(
+            of.reader, of.versions, MUTATINGADMISSIONPOLICIES, MUTATINGADMISSIONPOLICYBINDINGS, MutatingPolicy
+        ),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+        metrics=of.policy_metrics,
+        admission_metrics=of.admission_metrics,
+    )
+
+
+def _validating_policies(of: Surroundings) -> AdmissionPlugin:
+    return ValidatingAdmissionPolicy(
+        ActivePolicies(
+            of.reader, of.versions, VALIDATINGADMISSIONPOLICIES, VALIDATINGADMISSIONPOLICYBINDINGS, ValidatingPolicy
+        ),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+        metrics=of.policy_metrics,
+        admission_metrics=of.admission_metrics,
+    )
+
+
+def _resource_quota(of: Surroundings) -> AdmissionPlugin:
+    limited = limited_resources(of.config.admission_configuration.get(ResourceQuota.NAME))
+    return ResourceQuota(of.reader, of.client, clock=of.clock, limited=limited)
+
+
 ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     NamespaceLifecycle.NAME: (lambda of: NamespaceLifecycle(of.reader), True),
     LimitRanger.NAME: (lambda of: LimitRanger(of.reader), True),
@@ -128,8 +179,11 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
     DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
     PodResize.NAME: (lambda of: PodResize(of.reader), True),
+    MutatingAdmissionPolicy.NAME: (_mutating_policies, True),
     MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
+    ValidatingAdmissionPolicy.NAME: (_validating_policies, True),
     ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
+    ResourceQuota.NAME: (_resource_quota, True),
 }
 """Name -> (how it is made, whether it is on unless switched off), in upstream's order."""
 
