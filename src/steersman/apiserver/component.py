@@ -29,7 +29,8 @@ from steersman.apiserver.config import APIServerConfig, extension_authentication
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
-from steersman.apiserver.extensions.conversion import ConversionStrategies
+from steersman.apiserver.extensions.conversion import Conversions
+from steersman.apiserver.extensions.conversionmetrics import ConversionMetrics
 from steersman.apiserver.extensions.customkinds import CustomKinds
 from steersman.apiserver.filters.api import Filter
 from steersman.apiserver.filters.audit import AuditFilter
@@ -66,7 +67,7 @@ from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
-from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS, SERVICES
+from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, SERVICES
 from steersman.meta.wire import Request, Response
 from steersman.schema.groups import REGISTRY
 from steersman.schema.registry import Registry
@@ -172,7 +173,10 @@ class APIServer:
         )
         if self._flow_control is not None:
             self._flow_control.expose(self.metrics.registry)
-        self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
+        conversions = Conversions(
+            self._webhooks, clock=clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
+        )
+        self._customs = CustomKinds(self.api, self.client, conversions, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(
             self.client,
             store,
@@ -269,11 +273,10 @@ class APIServer:
     # -- parts
 
     def _hooks(self) -> Mapping[tuple[str, str], StorageHook]:
-        services, requests, crds = SERVICES, CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS
+        services, requests = SERVICES, CERTIFICATESIGNINGREQUESTS
         return {
             (services.group, services.plural): ServiceAllocation(self._clusterips, self._nodeports, self._tasks),
             (requests.group, requests.plural): CertificateRequester(),
-            (crds.group, crds.plural): ConversionStrategies(),
         }
 
     def _filters(self, chosen: Plugins) -> list[Filter]:
