@@ -41,6 +41,7 @@ from steersman.controllers.kinds import (
     tokencleaner,
     ttl,
     ttlafterfinished,
+    validatingadmissionpolicystatus,
 )
 from steersman.controllers.runtime import Registration
 
@@ -223,4 +224,9 @@ REGISTRY: Sequence[Registration] = (
         event_source="horizontal-pod-autoscaler",
     ),
     Registration(module=ttl, start=ttl.TTLController),
+    Registration(
+        module=validatingadmissionpolicystatus,
+        start=validatingadmissionpolicystatus.ValidatingAdmissionPolicyStatusController,
+        workers=lambda config: config.concurrent_validating_admission_policy_status_syncs,
+    ),
 )
