@@ -36,12 +36,12 @@ class TestAuthority:
         self.file = directory / "ca.crt"
         self.file.write_bytes(self.pem)
 
-    def server(self, name: str = "server", host: str = "localhost") -> Certified:
-        """For 127.0.0.1 and ``host``."""
-        return self._issue(name, (), host=host)
+    def server(self, name: str = "server", *hosts: str) -> Certified:
+        """Of 127.0.0.1 and localhost, or of ``hosts`` where some are given."""
+        return self._issue(name, (), server=True, hosts=hosts)
 
     def client(self, user: str, *groups: str) -> Certified:
-        return self._issue(user, groups)
+        return self._issue(user, groups, server=False)
 
     def client_context(self, client: Certified | None = None) -> ssl.SSLContext:
         """For a client that trusts this authority."""
@@ -62,17 +62,18 @@ class TestAuthority:
             .not_valid_after(now + datetime.timedelta(days=1))
         )
 
-    def _issue(self, name: str, groups: tuple[str, ...], *, host: str = "") -> Certified:
+    def _issue(self, name: str, groups: tuple[str, ...], *, server: bool, hosts: tuple[str, ...] = ()) -> Certified:
         key = ec.generate_private_key(ec.SECP256R1())
         organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = x509.oid.ExtendedKeyUsageOID
         builder = self._builder(subject, key).add_extension(
-            x509.ExtendedKeyUsage([usage.SERVER_AUTH if host else usage.CLIENT_AUTH]), critical=False
+            x509.ExtendedKeyUsage([usage.SERVER_AUTH if server else usage.CLIENT_AUTH]), critical=False
         )
-        if host:
-            hosts = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(host)]
-            builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        if server:
+            loopback = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+            names = [x509.DNSName(host) for host in hosts] or loopback
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         pem = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         found = Certified(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         found.certificate.write_bytes(pem)

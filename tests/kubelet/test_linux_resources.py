@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from steersman.kubelet.cgroups import pod_cgroup
-from steersman.kubelet.linux_resources import ResourcePolicy, container_resources, pod_resources, pod_totals
+from steersman.kubelet.linux_resources import ResourcePolicy, container_resources, pod_resources
 from steersman.kubelet.podspec import app_containers, init_containers, qos_class
 from steersman.meta.objects import Object
+from steersman.schema.groups.core.podspec.totals import pod_totals
 from tests.kubelet.pods import UID, container, pod
 
 POLICY = ResourcePolicy(memory_capacity_bytes=16 * 2**30, single_process_oom_kill=True)
@@ -84,7 +85,7 @@ def test_init_containers_count_by_their_largest_moment_and_sidecars_with_the_app
         ],
         overhead={"cpu": "10m"},
     )
-    assert pod_totals(obj, "requests") == {"cpu": 3510}
+    assert pod_totals(obj["spec"], "requests") == {"cpu": 3510}
 
 
 def test_a_pod_is_limited_only_where_every_container_is() -> None:

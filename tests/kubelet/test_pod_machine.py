@@ -2,87 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.instructions import (
     Cancel,
     CreateSandbox,
-    Event,
-    Finished,
-    Instruction,
     MountVolumes,
     PodUpdated,
     ProbesReported,
     Publish,
-    Record,
     RunPreStop,
     RuntimeReported,
-    StartContainer,
     StopContainer,
     StopSandbox,
     TearDown,
     Terminate,
-    TimePassed,
-    Work,
 )
 from steersman.kubelet.pod_machine import PodMachine, go_duration
 from steersman.kubelet.probe_results import ProbeResults
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.status import NodeFacts, Verdict
-from steersman.meta.objects import Object
+from tests.kubelet.drive import NOTHING, Drive
 from tests.kubelet.pods import NOW_S, container, deleted, pod, ran, record, sandbox
 
 A, B = container("a"), container("b")
-NOTHING = record(sandboxes=[])
 GONE_BOX = sandbox(state="NOTREADY")
-
-
-class Drive:
-    """A machine with the test as its worker."""
-
-    def __init__(self, obj: Object, reported: PodRecord = NOTHING, *, mounted: bool = True) -> None:
-        self.machine = PodMachine(obj, NodeFacts(host_ips=("192.0.2.1",)))
-        self.now_s = NOW_S
-        self.said: list[Instruction] = []
-        self.send(RuntimeReported(record=reported))
-        if mounted:
-            self.finish(MountVolumes(), reported)
-
-    def send(self, event: Event) -> list[Instruction]:
-        self.said = self.machine.handle(event, self.now_s)
-        self.machine.validate()
-        return self.said
-
-    def finish(self, work: Work, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
-        assert work.key in self.machine.in_flight
-        return self.send(Finished(work=work, record=reported, failure=failure))
-
-    def wait(self, delay_s: float) -> list[Instruction]:
-        self.now_s += delay_s
-        return self.send(TimePassed())
-
-    def work(self) -> list[Work]:
-        return [item for item in self.said if not isinstance(item, (Cancel, Record, Publish))]
-
-    def started(self) -> str:
-        [work] = self.work()
-        assert isinstance(work, StartContainer)
-        return work.container.name
-
-    def events(self) -> list[tuple[str, str]]:
-        return [(item.reason, item.message) for item in self.said if isinstance(item, Record)]
-
-    def conditions(self) -> Mapping[str, str]:
-        return {entry["type"]: entry["status"] for entry in self.machine.status["conditions"]}
-
-    def container(self, index: int = 0, field: str = "containerStatuses") -> Any:
-        return self.machine.status[field][index]
-
-    def finish_start(self, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
-        work = next(item for item in self.machine._in_flight.values() if isinstance(item, StartContainer))
-        return self.finish(work, reported, failure)
 
 
 def test_nothing_happens_before_the_runtime_was_asked() -> None:
@@ -238,6 +181,24 @@ def test_a_deleted_pod_that_never_ran_fails() -> None:
     assert drive.machine.state == "terminated"
     assert drive.machine.status["phase"] == "Failed"
     assert drive.container()["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
+
+
+def test_a_sandbox_that_comes_to_be_after_its_pod_is_over_is_stopped() -> None:
+    """The runtime goes on with a creation that was cancelled; its sandbox would hold the pod's cgroup for ever."""
+    drive = Drive(pod(A), NOTHING)
+    drive.send(PodUpdated(pod=deleted(pod(A))))
+    assert Cancel(key="sandbox") in drive.said
+    drive.finish(CreateSandbox(attempt=0), NOTHING, StartFailure(reason="Cancelled", message=""))
+    assert drive.work() == [TearDown()]
+    drive.send(RuntimeReported(record=record()))
+    assert drive.work() == [StopSandbox(sandbox_id="box-0")]
+    drive.finish(TearDown(), record(), StartFailure(reason="TearDown", message="Device or resource busy"))
+    drive.finish(StopSandbox(sandbox_id="box-0"), record(sandboxes=[GONE_BOX]))
+    assert drive.machine.state == "terminated"
+    drive.wait(60)
+    assert drive.work() == [TearDown()]
+    drive.finish(TearDown(), record(sandboxes=[GONE_BOX]))
+    assert drive.machine.state == "finished"
 
 
 def test_prestop_runs_within_the_grace_period() -> None:

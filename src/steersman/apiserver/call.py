@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from steersman.apiserver.audit.event import AuditRecord
 from steersman.apiserver.authn.api import ANONYMOUS, User
 from steersman.apiserver.requestinfo import RequestInfo
 from steersman.meta.wire import Request
@@ -37,6 +39,8 @@ class Call:
     info: RequestInfo
     received_s: float
     """Monotonic time of arrival."""
+    deadline_s: float | None = None
+    """Monotonic time at which the request is given up; None: never."""
     user: User = _NOBODY
     """Whose permissions count: after impersonation, the impersonated."""
     impersonator: User | None = None
@@ -47,6 +51,12 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     """For the audit event."""
+    audit: AuditRecord | None = None
+    """What is recorded of this request; None: nothing."""
+    response_headers: Mapping[str, str] | None = None
+    """What every response to this call carries besides."""
+    time_limit_s: float = 0.0
+    """Seconds from its arrival until it has to be answered; 0: it may take as long as it likes."""
 
     @property
     def is_in_process(self) -> bool:
@@ -60,6 +70,11 @@ class Call:
         return self.request.query_value(name)
 
     def warn(self, text: str) -> None:
-        """Send ``text`` in a Warning header, once; upstream sends none with control characters, as of several lines."""
-        if text not in self.warnings and not any(unicodedata.category(character) == "Cc" for character in text):
-            self.warnings.append(text)
+        """Send ``text`` in a Warning header."""
+        add_warning(self.warnings, text)
+
+
+def add_warning(warnings: list[str], text: str) -> None:
+    """Add ``text`` to what becomes Warning headers, once; upstream sends none with control characters, as of several lines."""
+    if text and text not in warnings and not any(unicodedata.category(character) == "Cc" for character in text):
+        warnings.append(text)

@@ -13,6 +13,8 @@ from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
+from steersman.apiserver.admission.equivalents import ServedVersions
+from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.api import API, ServedKinds, StorageHook
@@ -34,8 +36,11 @@ from steersman.apiserver.filters.authentication import AuthenticationFilter
 from steersman.apiserver.filters.authorization import AuthorizationFilter
 from steersman.apiserver.filters.chain import chain
 from steersman.apiserver.filters.deadline import DeadlineFilter
-from steersman.apiserver.filters.flowcontrol import FlowControlFilter, MaxInFlight
+from steersman.apiserver.filters.flowcontrol import FlowControlFilter
 from steersman.apiserver.filters.impersonation import ImpersonationFilter
+from steersman.apiserver.flowcontrol.api import FlowController
+from steersman.apiserver.flowcontrol.component import FlowControl
+from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.metrics import MetricsPath, RequestMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
@@ -46,6 +51,7 @@ from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.reader import CacheReader
 from steersman.apiserver.requestinfo import request_info
 from steersman.apiserver.router import PathHandler, Router
+from steersman.apiserver.services.addresses import ServiceAddresses
 from steersman.apiserver.services.allocation import ServiceAllocation
 from steersman.apiserver.services.clusterips import ClusterIPs
 from steersman.apiserver.services.kubernetesservice import KubernetesService
@@ -55,6 +61,7 @@ from steersman.apiserver.services.repair import repair
 from steersman.apiserver.tls import server_context
 from steersman.apiserver.version import serve_version
 from steersman.apiserver.watching import WatchTimer
+from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
@@ -108,11 +115,25 @@ class APIServer:
         first, last = config.services.node_ports
         self._nodeports = NodePorts(self.objects, first=first, last=last, rng=rng)
         self._backends = Backends()
-        chosen = plugins(Surroundings(config=config, reader=self.reader, clock=clock, rng=rng))
+        self._webhooks = WebhookClient(
+            ServiceAddresses(self.reader, rng=rng), clock=clock, loopback=self.handle, loopback_user=OWN_USER
+        )
+        admission_metrics = AdmissionMetrics(self.metrics.registry)
+        chosen = plugins(
+            Surroundings(
+                config=config,
+                reader=self.reader,
+                clock=clock,
+                rng=rng,
+                versions=ServedVersions(self.kinds),
+                webhooks=self._webhooks,
+                admission_metrics=admission_metrics,
+            )
+        )
         self.api = API(
             objects=self.objects,
             kinds=self.kinds,
-            admission=AdmissionChain(chosen.admission),
+            admission=AdmissionChain(chosen.admission, clock=clock, metrics=admission_metrics),
             authorizer=chosen.authorizer,
             clock=clock,
             rng=rng,
@@ -138,6 +159,7 @@ class APIServer:
             rng=rng,
             has_been_ready=lambda: self._bootstrapped,
         )
+        self._flow_control = self._priorities() if chosen.flow_controller is None else None
         self._core = Core(
             chain(self._filters(chosen), self._router(chosen)),
             clock=clock,
@@ -145,6 +167,8 @@ class APIServer:
             metrics=self.metrics,
             max_body_bytes=config.max_body_bytes,
         )
+        if self._flow_control is not None:
+            self._flow_control.expose(self.metrics.registry)
         self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(
             self.client,
@@ -173,6 +197,8 @@ class APIServer:
             authentication=extension_authentication(self._config),
         )
         await self._aggregator.start(self._tasks)
+        if self._flow_control is not None:
+            await self._flow_control.start(self.client, self._tasks)
         if self._config.reconcile_endpoints:
             await self._kubernetes.reconcile()
             self._tasks.spawn(self._kubernetes.run(), name="kubernetes-service")
@@ -232,6 +258,7 @@ class APIServer:
             await self._server.close()
         self._aggregator.close()
         await self._backends.close()
+        await self._webhooks.close()
         await self._tasks.close()
         await self.objects.close()
         await self._store.close()
@@ -256,9 +283,32 @@ class APIServer:
             AuthenticationFilter(authenticator, identity_headers=identity_headers(self._config.request_header)),
             *([AuditFilter(chosen.audit)] if chosen.audit is not None else []),
             ImpersonationFilter(chosen.authorizer),
-            FlowControlFilter(chosen.flow_controller or MaxInFlight(self._config.max_in_flight)),
+            FlowControlFilter(self._flow_controller(chosen)),
             AuthorizationFilter(chosen.authorizer),
         ]
+
+    def _priorities(self) -> FlowControl | None:
+        config = self._config
+        seats = config.max_requests_inflight + config.max_mutating_requests_inflight
+        if not config.enable_priority_and_fairness or not seats:
+            return None
+        return FlowControl(
+            seats,
+            request_timeout_s=config.request_timeout_s,
+            store=self.objects,
+            kinds=self.kinds,
+            reader=self.reader,
+            clock=self._clock,
+            rng=self.api.rng,
+        )
+
+    def _flow_controller(self, chosen: Plugins) -> FlowController:
+        if chosen.flow_controller is not None:
+            return chosen.flow_controller
+        if self._flow_control is not None:
+            return self._flow_control.controller
+        config = self._config
+        return MaxInFlight(reads=config.max_requests_inflight, writes=config.max_mutating_requests_inflight)
 
     def _router(self, chosen: Plugins) -> Router:
         address = f"{self._config.advertise_address}:{self._config.secure_port}"
@@ -289,6 +339,8 @@ class APIServer:
             return respond.value(call, {"paths": sorted({*paths, "/api/v1", *discovery.group_paths()} - {"/"})})
 
         paths["/"] = root
+        if self._flow_control is not None:
+            paths |= self._flow_control.paths
         return Router(
             self.api,
             verbs=VERBS,

@@ -76,8 +76,10 @@ class APIServerConfig:
     """Watches without ``timeoutSeconds`` end after once to twice this time."""
     watch_bookmark_interval_s: float = 60.0
     max_body_bytes: int = 3 * 1024 * 1024
-    max_in_flight: int = 600
-    """Requests other than watches and streams in work at once; more wait or are refused with 429."""
+    max_requests_inflight: int = 400
+    max_mutating_requests_inflight: int = 200
+    """Reads and writes in work at once. With priority and fairness the sum is what the priority levels share."""
+    enable_priority_and_fairness: bool = True
     reconcile_endpoints: bool = True
     """Keep the ``kubernetes`` Service's endpoints."""
     service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"

@@ -84,7 +84,9 @@ def _list(text: str) -> tuple[str, ...]:
 @click.option("--min-request-timeout", type=int, default=1800, show_default=True, help="Shortest of a watch, seconds.")
 @click.option("--max-requests-inflight", type=int, default=400, show_default=True, help="Reads in work at once.")
 @click.option("--max-mutating-requests-inflight", type=int, default=200, show_default=True,
-              help="Writes in work at once; the two limits are added up.")  # fmt: skip
+              help="Writes in work at once.")  # fmt: skip
+@click.option("--enable-priority-and-fairness", type=bool, default=True, show_default=True,
+              help="Share the sum of the two limits by priority and fairness.")  # fmt: skip
 @click.option(
     "--shutdown-delay-duration", default="0s", show_default=True, help="How long /readyz fails before the end."
 )
@@ -193,7 +195,9 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         authorization_modes=modes,
         request_timeout_s=request_timeout_s,
         min_request_timeout_s=flags["min_request_timeout"],
-        max_in_flight=flags["max_requests_inflight"] + flags["max_mutating_requests_inflight"],
+        max_requests_inflight=flags["max_requests_inflight"],
+        max_mutating_requests_inflight=flags["max_mutating_requests_inflight"],
+        enable_priority_and_fairness=flags["enable_priority_and_fairness"],
         service_account_issuer=flags["service_account_issuer"],
         api_audiences=_list(flags["api_audiences"]),
         service_account_keys=[_read(path, "service-account-key-file") for path in flags["service_account_key_file"]],

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from steersman.kubelet.linux_resources import pod_totals
 from steersman.kubelet.podspec import is_static
 from steersman.kubelet.sandbox_config import forbidden_sysctls
 from steersman.kubelet.status import TERMINAL, Verdict
@@ -16,6 +15,7 @@ from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int, to_milli
 from steersman.meta.selectors import Requirement, label_selector_of_map
+from steersman.schema.groups.core.podspec.totals import pod_totals
 
 
 def admit(
@@ -78,10 +78,10 @@ def _unsupported(
 
 
 def _shortage(pod: Mapping[str, Any], others: list[Object], allocatable: Mapping[str, Any]) -> Verdict | None:
-    wanted = pod_totals(pod, "requests")
+    wanted = pod_totals(pod["spec"], "requests")
     used: dict[str, int] = {}
     for other in others:
-        for name, amount in pod_totals(other, "requests").items():
+        for name, amount in pod_totals(other["spec"], "requests").items():
             used[name] = used.get(name, 0) + amount
     wanted["pods"] = 1
     used["pods"] = len(others)

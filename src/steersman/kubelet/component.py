@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from steersman.aio.clock import Clock
@@ -18,6 +18,8 @@ from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
 from steersman.kubelet import admission, orphans, podspec
+from steersman.kubelet.allocation import Actuated
+from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
@@ -25,9 +27,9 @@ from steersman.kubelet.feeds import Feeds
 from steersman.kubelet.housekeeping import Housekeeping
 from steersman.kubelet.images import ImageManager
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
-from steersman.kubelet.instructions import Record, Terminate
+from steersman.kubelet.instructions import PodUpdated, Record, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
-from steersman.kubelet.node import NodeAgent
+from steersman.kubelet.node import NodeAgent, NodeSigns
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pleg import Pleg
 from steersman.kubelet.pod_lookup import PodLookupTable
@@ -35,11 +37,12 @@ from steersman.kubelet.pod_operations import PodOperations
 from steersman.kubelet.pod_worker import PodWorker, WorkerTools
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.references import References
+from steersman.kubelet.resource_checkpoint import ResourceCheckpoints
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
 from steersman.kubelet.static_source import StaticSource
-from steersman.kubelet.status import TERMINAL, NodeFacts
+from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict
 from steersman.kubelet.volume_refresh import VolumeRefresh
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -85,7 +88,7 @@ class Kubelet:
         self._inspector = Inspector(runtime, clock=clock)
         self._pleg = Pleg(runtime, self._inspector, clock=clock, changed=self._on_runtime_change)
         self._references = References(client, clock=clock, changed=self._on_reference_change)
-        self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls)
+        self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls or 5)
         self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
         self._settings = platform.settings(config, recursive_read_only=False)
         self._operations = self._make_operations()
@@ -108,6 +111,16 @@ class Kubelet:
             adopt=self._adopt,
         )
         self._in_runtime: set[str] = set()
+        self._checkpoints = ResourceCheckpoints(platform.paths)
+        self._allocations = Allocations(
+            self._checkpoints,
+            clock=clock,
+            timers=self._shared.timers,
+            others=self._others,
+            admit=self._admit,
+            tell=self._tell,
+            announce=self.announced,
+        )
         self._static = StaticSource(
             client,
             appeared=self._on_static_appeared,
@@ -140,8 +153,18 @@ class Kubelet:
             facts=self._platform.facts,
             addresses=self._platform.addresses,
             runtime=self._runtime,
-            pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
+            timers=self._shared.timers,
+            signs=NodeSigns(pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet"),
             registered=self._on_node,
+            announce=self._announce_node,
+        )
+
+    def _announce_node(self, kind: str, reason: str, message: str) -> None:
+        """An event about the node. A fleet's nodes keep quiet: thousands that start at once would crowd out their pods'."""
+        if not self._owns_shared:
+            return
+        self._shared.recorder.regarding(
+            self._agent.reference, "Warning" if kind == "Warning" else "Normal", reason, message
         )
 
     @property
@@ -251,29 +274,45 @@ class Kubelet:
         else:
             if self._tokens is not None:
                 self._references.hold(pod)
-            worker.update(pod)
+            self._allocations.update(pod)
             self._shared.statuses.look_again(uid)
 
     def _add(self, pod: Object) -> None:
         assert self._tools is not None
         uid = objects.uid(pod)
-        worker = self._workers[uid] = PodWorker(pod, self._tools)
+        desired, pod = pod, self._allocations.first(pod)
+        worker = self._workers[uid] = PodWorker(pod, self._tools, actuated=self._checkpoints.get(uid).actuated)
         if (pod.get("status") or {}).get("phase") not in TERMINAL:
             if self._platform.paths is not None:
                 self._references.hold(pod)
+            verdict = None
             if uid not in self._in_runtime and not objects.is_deleting(pod):
-                verdict = admission.admit(
-                    pod,
-                    others=[self._with_status(other) for other in self._workers.values() if other is not worker],
-                    node=self._agent.node,
-                    allocatable=self._settings.allocatable,
-                    allowed_sysctls=self._settings.allowed_unsafe_sysctls,
-                )
-                if verdict is not None:
-                    self.announced(pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
-                    rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
-                    worker.terminate(Terminate(verdict=rejected))
+                verdict = self._admit(pod, self._others(uid))
+            if verdict is not None:
+                self.announced(pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
+                rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
+                worker.terminate(Terminate(verdict=rejected))
+            else:
+                self._allocations.grant(pod)
+                self._allocations.adopt(desired)
         self._begin(worker)
+
+    def _others(self, uid: str) -> list[Object]:
+        return [self._with_status(other) for other in self._workers.values() if other.uid != uid]
+
+    def _admit(self, pod: Object, others: Iterable[Object]) -> Verdict | None:
+        return admission.admit(
+            pod,
+            others=others,
+            node=self._agent.node,
+            allocatable=self._settings.allocatable,
+            allowed_sysctls=self._settings.allowed_unsafe_sysctls,
+        )
+
+    def _tell(self, uid: str, event: PodUpdated) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.update(event)
 
     def _begin(self, worker: PodWorker) -> None:
         """Give the worker its first record: an empty one where the runtime has nothing of the pod."""
@@ -361,8 +400,16 @@ class Kubelet:
             pod, PODS, type=record.type, reason=record.reason, message=record.message, field_path=path
         )
 
+    def resources_set(self, uid: str, actuated: Actuated) -> None:
+        try:
+            self._checkpoints.set_actuated(uid, actuated)
+        except OSError as error:
+            log.warning("cannot write down the resources of pod %s: %s", uid, error)
+        self._allocations.retry()
+
     def finished(self, uid: str) -> None:
         worker = self._workers[uid]
+        self._allocations.retry()
         self._references.release(uid)
         self._images.forget(uid)
         if self._tokens is not None:
@@ -386,6 +433,7 @@ class Kubelet:
         uid = worker.uid
         await worker.close()
         self._workers.pop(uid, None)
+        self._allocations.forget(uid)
         self._in_runtime.discard(uid)
         self._shared.statuses.forget(uid)
         static = self._static.find(uid)

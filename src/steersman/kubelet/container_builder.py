@@ -12,11 +12,12 @@ from typing import Any
 from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
 from steersman.kubelet.container_config import ContainerInputs, container_config, mount_of, wants_mount_at
-from steersman.kubelet.environment import EnvironmentContext, EnvironmentFailed, ObjectSource, environment
+from steersman.kubelet.environment import EnvironmentContext, EnvironmentFailed, environment
 from steersman.kubelet.expansion import expand_strictly
 from steersman.kubelet.images import LocalImage
 from steersman.kubelet.instructions import StartContainer
 from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_hostname import hosts_file, pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.podspec import PodContainer
@@ -90,6 +91,7 @@ class ContainerBuilder:
                 host_ips=node.host_ips,
                 pod_ips=node.host_ips if podspec.is_host_network(pod) else record.ips,
                 allocatable=node.allocatable,
+                volumes=self._volume_paths(objects.uid(pod)),
             ),
             container.spec,
         )
@@ -111,6 +113,11 @@ class ContainerBuilder:
                 target_id=self._target(record, container),
             )
         )
+
+    def _volume_paths(self, uid: str) -> Mapping[str, Path] | None:
+        if not self._has_files:
+            return None
+        return {name: volume.path for name, volume in self._volumes.mounted(uid).items()}
 
     def _target(self, record: PodRecord, container: PodContainer) -> str:
         """The running container whose processes an ephemeral container wants to see."""

@@ -66,7 +66,7 @@ class Housekeeping:
         for uid in await asyncio.to_thread(orphans.left_over, self._platform.paths, self._platform.cgroups):
             if uid not in briefs and uid not in self._workers:
                 try:
-                    await self._operations.tear_down(uid)
+                    await self._operations.remove_folders(uid)
                 except OSError as error:
                     log.warning("cannot remove what is left of pod %s: %s", uid, error)
 

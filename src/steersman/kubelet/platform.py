@@ -14,10 +14,10 @@ from steersman.kubelet import node_object
 from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.container_builder import NodeSettings
-from steersman.kubelet.environment import ObjectSource
 from steersman.kubelet.handlers import Handlers, RuntimeHandlers
 from steersman.kubelet.linux_resources import ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.runtimes.api import Runtime

@@ -13,13 +13,14 @@ from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
 from steersman.kubelet.cgroups import Cgroups
 from steersman.kubelet.container_builder import CONFIG_ERRORS, ContainerBuilder, NodeSettings
-from steersman.kubelet.environment import ObjectSource
 from steersman.kubelet.handlers import Handlers, HookFailed, Target
 from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import pod_dns
 from steersman.kubelet.pod_hostname import pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.pod_resizer import PodResizer
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
@@ -75,6 +76,7 @@ class PodOperations:
             node=node,
         )
         self._clock = clock
+        self.resizer = PodResizer(runtime, cgroups, lambda: node().policy)
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
         """Raises ``CannotStart``."""
@@ -97,6 +99,7 @@ class PodOperations:
         """Raises ``CannotStart``."""
         try:
             handler = await self._runtime_handler(pod)
+            self._cgroups.create(pod, self._node().policy)
             config = self._sandbox_config(pod, attempt, announce)
             await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
@@ -115,7 +118,7 @@ class PodOperations:
             attempt=attempt,
             hostname=pod_hostname(pod, node.cluster_domain),
             dns=dns.config,
-            cgroup_parent=self._cgroups.create(pod, node.policy),
+            cgroup_parent=self._cgroups.path(pod),
             paths=self._paths,
             policy=node.policy,
         )
@@ -249,10 +252,15 @@ class PodOperations:
         await self._runtime.stop_pod_sandbox(sandbox_id)
 
     async def tear_down(self, uid: str) -> None:
-        """Volumes, folders and cgroup. Raises ``OSError``; repeat it then."""
+        """Volumes and cgroup. Raises ``OSError``; repeat it then."""
         await self._volumes.unmount(uid)
         if self._has_files:
             await asyncio.to_thread(self._cgroups.remove, uid)
+
+    async def remove_folders(self, uid: str) -> None:
+        """Everything of a pod that is gone but its logs. Raises ``OSError``; repeat it then."""
+        await self.tear_down(uid)
+        await self._volumes.remove(uid)
 
     async def remove_dead_container(self, pod: Object, record: ContainerRecord) -> None:
         """One dead run of a container, and its log."""
@@ -267,12 +275,13 @@ class PodOperations:
         self._paths.log_link(pod, record.name, record.id).unlink(missing_ok=True)
 
     async def remove(self, pod: Object, record: PodRecord) -> None:
-        """The last of a pod that is gone from the API: its sandboxes, its containers and its logs."""
+        """The last of a pod that is gone from the API: its sandboxes, its containers, its folder and its logs."""
         for item in record.containers:
             await self._runtime.remove_container(item.id)
         for box in record.sandboxes:
             await self._runtime.stop_pod_sandbox(box.id)
             await self._runtime.remove_pod_sandbox(box.id)
+        await self._volumes.remove(objects.uid(pod))
         if self._has_files:
             await asyncio.to_thread(self._remove_logs, pod, record)
 

@@ -241,6 +241,16 @@ async def test_a_name_that_means_this_machine_is_not_reached_either(cluster: Clu
     assert (answer.status, answer.content["message"]) == (400, "address not allowed")
 
 
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [*((method, 400) for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")), ("TRACE", 405)],
+)
+async def test_a_proxy_takes_the_methods_that_upstream_connects(cluster: Cluster, method: str, status: int) -> None:
+    """400 says that the address behind the proxy was looked at: it is one that must not be reached."""
+    answer = await cluster.client.request(method, "/api/v1/nodes/node/proxy/healthz")
+    assert answer.status == status
+
+
 async def test_a_proxy_redirects_to_its_root(cluster: Cluster) -> None:
     created = await cluster.client.get(PODS, "a", namespace="default")
     status = {"phase": "Running", "podIP": "192.0.2.9", "podIPs": [{"ip": "192.0.2.9"}]}

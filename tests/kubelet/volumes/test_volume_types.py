@@ -41,6 +41,7 @@ class Cluster:
 
 class Harness:
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.cluster = Cluster()
         self.clock = FakeClock()
         self.manager = VolumeManager(
@@ -67,7 +68,7 @@ class Harness:
 async def harness(tmp_path: Path) -> Any:
     harness = Harness(tmp_path)
     yield harness
-    await harness.manager.unmount(UID)
+    await harness.manager.remove(UID)
     assert not [point for point in mount_points() if point.startswith(str(tmp_path))]
     assert not (tmp_path / "pods" / UID).exists()
 
@@ -77,6 +78,17 @@ async def test_empty_dir_is_open_to_all_and_kept_on_a_second_mount(harness: Harn
     assert stat.S_IMODE(path.stat().st_mode) == 0o777
     (path / "f").write_text("x")
     assert (await harness.mount(emptyDir={}) / "f").read_text() == "x"
+
+
+async def test_last_words_outlive_the_volumes(harness: Harness) -> None:
+    """A pod that has ended keeps its containers' termination messages for as long as its status may be computed anew."""
+    path = await harness.mount(emptyDir={"medium": "Memory"})
+    words = PodPaths(root=harness.root).termination_message(UID, "c", "0")
+    words.parent.mkdir(parents=True)
+    words.write_text("DONE")
+    await harness.manager.unmount(UID)
+    assert not path.exists()
+    assert words.read_text() == "DONE"
 
 
 async def test_empty_dir_in_memory_has_a_size(harness: Harness) -> None:

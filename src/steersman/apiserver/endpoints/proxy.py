@@ -11,7 +11,7 @@ from steersman.apiserver import respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
-from steersman.apiserver.endpoints.connect import admit_connect
+from steersman.apiserver.endpoints.connect import admit_connect, connect_options
 from steersman.apiserver.proxying.backend import DialError, Target, forwarded_headers, is_upgrade, query_of
 from steersman.apiserver.proxying.rewriting import CORS_HEADERS, Rewriter, recoded
 from steersman.apiserver.served import Served
@@ -43,8 +43,11 @@ def proxying(locate: _Locate, kind: str) -> Endpoint:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         if call.query("dryRun"):
             raise BadRequest("dryRun is not supported")
-        await admit_connect(api, served, call, kind)
         prefix, rest = _split(call)
+        options = connect_options(call, kind)
+        if rest:
+            options["path"] = rest
+        rest = (await admit_connect(api, served, call, options)).get("path") or ""
         target = await locate(api, call, _normalized(rest), query_of(call))
         host = call.header("host")
         target = replace(target, host_header=host)
@@ -106,7 +109,8 @@ async def _with_head(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[b
         yield chunk
 
 
-_VERBS = ("", "create", "delete", "get", "patch", "update")
+_VERBS = ("create", "delete", "get", "patch", "update", "")
+"""The last one is what OPTIONS is to authorization, as upstream has it."""
 ROWS: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = {
     ("", plural, "proxy"): dict.fromkeys(_VERBS, proxying(locate, kind))
     for plural, locate, kind in (

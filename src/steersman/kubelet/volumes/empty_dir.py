@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from steersman.kubelet.linux_resources import pod_totals
 from steersman.kubelet.volumes.api import MountedVolume, VolumeContext, VolumeError, VolumePlugin
 from steersman.kubelet.volumes.mounts import mount_tmpfs
 from steersman.kubelet.volumes.ownership import set_ownership
 from steersman.meta.quantities import to_int
+from steersman.schema.groups.core.podspec.totals import pod_totals
 
 NAME = "kubernetes.io/empty-dir"
 
@@ -46,7 +46,7 @@ def _memory_size(context: VolumeContext) -> int:
     own = (context.volume["emptyDir"] or {}).get("sizeLimit")
     if own is not None and to_int(own) > 0:
         sizes.append(to_int(own))
-    limit = pod_totals(context.pod, "limits").get("memory", 0)
+    limit = pod_totals(context.pod["spec"], "limits").get("memory", 0)
     if limit > 0:
         sizes.append(limit)
     if "memory" in context.allocatable:

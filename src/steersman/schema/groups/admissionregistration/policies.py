@@ -57,7 +57,9 @@ def check_policy(errors: Errors, spec: Mapping[str, Any]) -> None:
         check_match_resources(errors, matching, "spec.matchConstraints")
         if not matching.get("resourceRules"):
             errors.append(required("spec.matchConstraints.resourceRules"))
-    check_match_conditions(errors, spec.get("matchConditions") or (), "spec.matchConditions")
+    check_match_conditions(
+        errors, spec.get("matchConditions") or (), "spec.matchConditions", has_params=spec.get("paramKind") is not None
+    )
     for index, variable in enumerate(spec.get("variables") or ()):
         _check_variable(errors, variable, f"spec.variables[{index}]")
 
