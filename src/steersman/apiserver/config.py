@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from steersman.apiserver.audit.configuration import AuditConfig
 from steersman.apiserver.call import STANDARD_IDENTITY_HEADERS, IdentityHeaders
 
 
@@ -99,6 +100,8 @@ class APIServerConfig:
     """``--enable-aggregator-routing``: requests go to an endpoint of the extension server rather than to its cluster IP."""
     reject_forwarding_redirects: bool = True
     """``--aggregator-reject-forwarding-redirect``: an extension server may not send clients elsewhere."""
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    """``--audit-*``."""
     listener: Listener | None = None
     """Where ``run`` serves; None: nowhere but in this process."""
     shutdown_delay_s: float = 0.0

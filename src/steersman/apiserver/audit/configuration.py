@@ -15,7 +15,7 @@ from steersman.apiserver.audit.buffering import BatchOptions, Buffered
 from steersman.apiserver.audit.logfile import LogBackend, RotatedFile, RotationOptions, StandardOutput
 from steersman.apiserver.audit.metrics import AuditMetrics
 from steersman.apiserver.audit.policy import Policy
-from steersman.apiserver.audit.truncation import Truncating, TruncateOptions
+from steersman.apiserver.audit.truncation import TruncateOptions, Truncating
 from steersman.client.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -59,10 +59,8 @@ class AuditConfig:
     webhook: AuditWebhook | None = None
 
 
-def backend_of(
-    config: AuditConfig, *, clock: Clock, rng: random.Random, metrics: AuditMetrics
-) -> AuditBackend | None:
-    """The backend of a configuration; None where it asks for none. On a running event loop. Raises ``OSError``."""
+def backend_of(config: AuditConfig, *, clock: Clock, rng: random.Random, metrics: AuditMetrics) -> AuditBackend | None:
+    """The backend of a configuration; None where it asks for none. Raises ``OSError``."""
     if config.policy is None:
         if config.log is not None or config.webhook is not None:
             log.warning("no audit policy file provided, no audit events will be recorded")
@@ -78,20 +76,16 @@ def backend_of(
 
 
 def _log_backend(config: AuditLog, *, clock: Clock, metrics: AuditMetrics) -> AuditBackend:
-    output = (
-        StandardOutput() if config.path == "-" else RotatedFile(Path(config.path), config.rotation, clock=clock)
-    )
+    output = StandardOutput() if config.path == "-" else RotatedFile(Path(config.path), config.rotation, clock=clock)
     backend = LogBackend(output, form=config.form, metrics=metrics)
     return _wrapped(backend, config.mode, config.batches, config.truncate, clock=clock, metrics=metrics)
 
 
-def _webhook_backend(
-    config: AuditWebhook, *, clock: Clock, rng: random.Random, metrics: AuditMetrics
-) -> AuditBackend:
+def _webhook_backend(config: AuditWebhook, *, clock: Clock, rng: random.Random, metrics: AuditMetrics) -> AuditBackend:
     from steersman.apiserver.audit.webhook import WebhookBackend
 
     backend = WebhookBackend(
-        config.connect(), initial_backoff_s=config.initial_backoff_s, clock=clock, rng=rng, metrics=metrics
+        config.connect, initial_backoff_s=config.initial_backoff_s, clock=clock, rng=rng, metrics=metrics
     )
     return _wrapped(backend, config.mode, config.batches, config.truncate, clock=clock, metrics=metrics)
 

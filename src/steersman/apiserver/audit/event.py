@@ -156,7 +156,7 @@ def _bare(obj: Any) -> Any:
 
 
 def user_info(user: User) -> dict[str, Any]:
-    found: dict[str, Any] = {"username": user.name}
+    found: dict[str, Any] = {"username": user.name} if user.name else {}
     if user.uid:
         found["uid"] = user.uid
     if user.groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
 import sys
@@ -58,9 +59,9 @@ class RotatedFile:
         self._file.close()
 
     def _open(self) -> BinaryIO:
-        descriptor_file = open(self._path, "ab", buffering=0, opener=_private)
-        self._size_bytes = self._path.stat().st_size
-        return descriptor_file
+        file = open(self._path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - it stays open
+        self._size_bytes = file.seek(0, os.SEEK_END)
+        return file
 
     def _rotate(self) -> None:
         self._file.close()
@@ -98,8 +99,6 @@ class RotatedFile:
 
 
 def _private(path: str, flags: int) -> int:
-    import os
-
     return os.open(path, flags, 0o600)
 
 
@@ -158,7 +157,7 @@ def _legacy(event: AuditEvent) -> bytes:
         "stage": fields["stage"],
         "ip": next(iter(fields.get("sourceIPs") or ()), "<unknown>"),
         "method": fields["verb"],
-        "user": user["username"] or "<none>",
+        "user": user.get("username", "<none>"),
         "groups": _quoted_list(user.get("groups")) or "<none>",
         "as": acting["username"] if acting else "<self>",
         "asgroups": (_quoted_list(acting.get("groups")) if acting else "") or "<lookup>",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from steersman.aio.backoff import Backoff
 from steersman.aio.clock import Clock
@@ -27,14 +27,15 @@ class WebhookBackend:
 
     def __init__(
         self,
-        transport: Transport,
+        connect: Callable[[], Transport],
         *,
         initial_backoff_s: float,
         clock: Clock,
         rng: random.Random,
         metrics: AuditMetrics,
     ) -> None:
-        self._transport = transport
+        self._connect = connect
+        self._transport: Transport | None = None
         self._initial_backoff_s = initial_backoff_s
         self._clock = clock
         self._rng = rng
@@ -62,6 +63,8 @@ class WebhookBackend:
 
     async def _post(self, request: Request) -> str:
         """What went wrong; empty where nothing did."""
+        if self._transport is None:
+            self._transport = self._connect()
         try:
             answer = await self._transport.send(request)
         except Unreachable as error:
@@ -72,7 +75,8 @@ class WebhookBackend:
         return None
 
     async def close(self) -> None:
-        await self._transport.close()
+        if self._transport is not None:
+            await self._transport.close()
 
 
 def _conforms(backend: WebhookBackend) -> AuditBackend:

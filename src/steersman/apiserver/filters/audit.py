@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from steersman.aio.clock import Clock
@@ -12,14 +11,13 @@ from steersman.apiserver.audit.api import AuditBackend
 from steersman.apiserver.audit.event import AuditEvent, AuditRecord
 from steersman.apiserver.audit.metrics import AuditMetrics
 from steersman.apiserver.audit.policy import Policy, Stage
+from steersman.apiserver.authn.api import User
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
 from steersman.apiserver.filters.authorization import attributes_of
 from steersman.apiserver.lifetimes import at_end, lasts
-from steersman.meta.errors import APIError, InternalError
+from steersman.meta.errors import APIError, InternalError, Unauthorized
 from steersman.meta.wire import Response
-
-log = logging.getLogger(__name__)
 
 CLOSED_EARLY = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
 
@@ -27,14 +25,20 @@ CLOSED_EARLY = {"metadata": {}, "status": "Success", "message": "Connection clos
 class AuditFilter:
     NAME = "audit"
 
-    def __init__(
-        self, policy: Policy, backend: AuditBackend, *, clock: Clock, tasks: TaskGroup, metrics: AuditMetrics
-    ) -> None:
+    def __init__(self, policy: Policy, backend: AuditBackend, *, clock: Clock, metrics: AuditMetrics) -> None:
         self._policy = policy
         self._backend = backend
         self._clock = clock
-        self._tasks = tasks
         self._metrics = metrics
+        self._ends = TaskGroup("audit")
+
+    def start(self, tasks: TaskGroup) -> None:
+        self._backend.start(tasks)
+
+    async def close(self) -> None:
+        """Record what is still to be recorded."""
+        await self._ends.wait()
+        await self._backend.close()
 
     async def __call__(self, call: Call, following: Next) -> Response:
         record = self.record(call)
@@ -52,7 +56,7 @@ class AuditFilter:
             raise
         except asyncio.CancelledError:
             record.status = CLOSED_EARLY
-            self._tasks.spawn(self._ended(call, record), name="audit of a request that was given up")
+            self._spawn_end(call, record)
             raise
         except Exception as error:
             message = f"APIServer panic'd: {error}"
@@ -88,11 +92,9 @@ class AuditFilter:
         record = self.record(call)
         if record is None:
             return
-        scheme = call.header("authorization").partition(" ")[0]
-        message = "Authentication failed"
-        if call.header("authorization"):
-            message += f", attempted: {'bearer' if scheme.lower() == 'bearer' else scheme.lower() or 'unknown'}"
-        record.status = {"metadata": {}, "message": message, "code": 401}
+        record.user = User(name="")
+        record.responded(Unauthorized().status())
+        record.answered(401)
         await self._process(record, "ResponseStarted")
 
     async def _answered(self, call: Call, record: AuditRecord, code: int) -> None:
@@ -108,7 +110,7 @@ class AuditFilter:
         return lambda: self._spawn_end(call, record)
 
     def _spawn_end(self, call: Call, record: AuditRecord) -> None:
-        self._tasks.spawn(self._ended(call, record), name="audit of a response's end")
+        self._ends.spawn(self._ended(call, record), name="end of a request")
 
     async def _process(self, record: AuditRecord, stage: Stage, call: Call | None = None) -> bool:
         if stage in record.decision.omit_stages:
@@ -118,7 +120,5 @@ class AuditFilter:
         return await self._backend.process((event,))
 
 
-def _conforms(
-    policy: Policy, backend: AuditBackend, clock: Clock, tasks: TaskGroup, metrics: AuditMetrics
-) -> Filter:
-    return AuditFilter(policy, backend, clock=clock, tasks=tasks, metrics=metrics)
+def _conforms(policy: Policy, backend: AuditBackend, clock: Clock, metrics: AuditMetrics) -> Filter:
+    return AuditFilter(policy, backend, clock=clock, metrics=metrics)
