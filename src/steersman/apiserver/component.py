@@ -132,6 +132,7 @@ class APIServer:
                 versions=ServedVersions(self.kinds),
                 webhooks=self._webhooks,
                 admission_metrics=admission_metrics,
+                registry=self.metrics.registry,
                 client=self.client,
             )
         )

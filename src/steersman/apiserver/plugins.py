@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from prometheus_client import CollectorRegistry
+
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionPlugin, Reader
 from steersman.apiserver.admission.defaultingressclass import DefaultIngressClass
@@ -20,6 +22,8 @@ from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
 from steersman.apiserver.admission.podresize import PodResize
+from steersman.apiserver.admission.podsecurity.configuration import configuration_of
+from steersman.apiserver.admission.podsecurity.plugin import PodSecurity
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
 from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
@@ -84,6 +88,8 @@ class Surroundings:
     versions: Versions
     webhooks: WebhookClient
     admission_metrics: AdmissionMetrics
+    registry: CollectorRegistry
+    """For the metrics of plugins."""
     client: Client
     """Acts as the server itself; for use once it is started."""
     authorizer: Authorizer = field(default_factory=AlwaysDenyAuthorizer)
@@ -119,6 +125,11 @@ def _validating_webhooks(of: Surroundings) -> AdmissionPlugin:
     )
 
 
+def _pod_security(of: Surroundings) -> AdmissionPlugin:
+    configuration = configuration_of(of.config.admission_configuration.get(PodSecurity.NAME))
+    return PodSecurity(of.reader, clock=of.clock, registry=of.registry, configuration=configuration)
+
+
 def _resource_quota(of: Surroundings) -> AdmissionPlugin:
     limited = limited_resources(of.config.admission_configuration.get(ResourceQuota.NAME))
     return ResourceQuota(of.reader, of.client, clock=of.clock, limited=limited)
@@ -130,6 +141,7 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     ServiceAccount.NAME: (lambda of: ServiceAccount(of.reader, rng=of.rng), True),
     NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader), False),
     TaintNodesByCondition.NAME: (lambda of: TaintNodesByCondition(), True),
+    PodSecurity.NAME: (_pod_security, True),
     Priority.NAME: (lambda of: Priority(of.reader), True),
     DefaultTolerationSeconds.NAME: (lambda of: DefaultTolerationSeconds(), True),
     DefaultStorageClass.NAME: (lambda of: DefaultStorageClass(of.reader), True),
