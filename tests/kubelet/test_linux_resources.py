@@ -91,3 +91,11 @@ def test_init_containers_count_by_their_largest_moment_and_sidecars_with_the_app
 def test_a_pod_is_limited_only_where_every_container_is() -> None:
     assert pod_resources(pod(GUARANTEED), POLICY).memory_limit_bytes == 2**30
     assert pod_resources(pod(GUARANTEED, needs("b")), POLICY).memory_limit_bytes == 0
+
+
+def test_huge_pages_without_a_limit_may_not_be_used() -> None:
+    policy = ResourcePolicy(memory_capacity_bytes=2**30, hugepage_sizes_bytes=(2 << 20, 1 << 30))
+    obj = pod(needs(requests={"hugepages-2Mi": "4Mi"}, limits={"hugepages-2Mi": "4Mi"}))
+    expected = [("2MB", 4 << 20), ("1GB", 0)]
+    for resources in (pod_resources(obj, policy), container_resources(obj, next(app_containers(obj)), policy)):
+        assert [(limit.page_size, limit.limit_bytes) for limit in resources.hugepage_limits] == expected

@@ -93,6 +93,14 @@ def test_crash_loop_waits_ten_seconds_more_each_time_up_to_five_minutes() -> Non
     assert delays == [0, 10, 20, 40, 80, 160, 300, 300]
 
 
+def test_another_image_starts_without_back_off() -> None:
+    drive = Drive(pod(A), record(ran(A, "EXITED", exit_code=1)))
+    drive.finish_start(record(ran(A, "EXITED", exit_code=1, attempt=1)))
+    assert drive.container()["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    drive.send(PodUpdated(pod=pod(container("a", "other:1"))))
+    assert drive.started() == "a"
+
+
 def test_back_off_is_announced_once_a_crash() -> None:
     drive = Drive(pod(A), record(ran(A, "EXITED", exit_code=1)))
     drive.finish_start(record(ran(A, "EXITED", exit_code=1, attempt=1)))
@@ -181,6 +189,24 @@ def test_a_deleted_pod_that_never_ran_fails() -> None:
     assert drive.machine.state == "terminated"
     assert drive.machine.status["phase"] == "Failed"
     assert drive.container()["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
+
+
+def test_a_sandbox_that_comes_to_be_after_its_pod_is_over_is_stopped() -> None:
+    """The runtime goes on with a creation that was cancelled; its sandbox would hold the pod's cgroup for ever."""
+    drive = Drive(pod(A), NOTHING)
+    drive.send(PodUpdated(pod=deleted(pod(A))))
+    assert Cancel(key="sandbox") in drive.said
+    drive.finish(CreateSandbox(attempt=0), NOTHING, StartFailure(reason="Cancelled", message=""))
+    assert drive.work() == [TearDown()]
+    drive.send(RuntimeReported(record=record()))
+    assert drive.work() == [StopSandbox(sandbox_id="box-0")]
+    drive.finish(TearDown(), record(), StartFailure(reason="TearDown", message="Device or resource busy"))
+    drive.finish(StopSandbox(sandbox_id="box-0"), record(sandboxes=[GONE_BOX]))
+    assert drive.machine.state == "terminated"
+    drive.wait(60)
+    assert drive.work() == [TearDown()]
+    drive.finish(TearDown(), record(sandboxes=[GONE_BOX]))
+    assert drive.machine.state == "finished"
 
 
 def test_prestop_runs_within_the_grace_period() -> None:
@@ -298,6 +324,28 @@ def test_liveness_failure_kills_with_the_probes_grace_and_starts_again() -> None
     assert isinstance(stop, StopContainer) and stop.grace_s == 5
     drive.finish(stop, record(ran(probed, "EXITED", exit_code=137)))
     assert drive.started() == "a"
+
+
+def test_a_container_killed_by_liveness_starts_again_however_it_exits() -> None:
+    """Upstream starts it in the same breath, whatever ``OnFailure`` would say to an exit with 0."""
+    probed = container("a", livenessProbe={"exec": {"command": ["x"]}})
+    obj = pod(probed, restartPolicy="OnFailure")
+    drive = Drive(obj, record(ran(probed)))
+    drive.send(ProbesReported(results=ProbeResults({("a-0", "liveness"): False})))
+    drive.finish(drive.work()[0], record(ran(probed, "EXITED", exit_code=0)))
+    assert drive.started() == "a"
+    assert drive.machine.status["phase"] == "Running"
+
+
+def test_a_changed_image_replaces_the_container_even_where_it_never_restarts() -> None:
+    obj = pod(A, restartPolicy="Never")
+    drive = Drive(obj, record(ran(A)))
+    changed = container("a", "other:1")
+    drive.send(PodUpdated(pod=pod(changed, restartPolicy="Never")))
+    assert drive.events() == [("Killing", "Container a definition changed, will be restarted")]
+    drive.finish(drive.work()[0], record(ran(A, "EXITED", exit_code=137)))
+    assert drive.started() == "a"
+    assert drive.machine.status["phase"] == "Running"
 
 
 def test_readiness_decides_ready_and_startup_decides_started() -> None:

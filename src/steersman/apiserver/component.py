@@ -15,6 +15,7 @@ from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.admission.equivalents import ServedVersions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
 from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.api import API, ServedKinds, StorageHook
@@ -133,6 +134,7 @@ class APIServer:
                 webhooks=self._webhooks,
                 admission_metrics=admission_metrics,
                 registry=self.metrics.registry,
+                policy_metrics=PolicyMetrics(self.metrics.registry),
                 client=self.client,
             )
         )

@@ -17,13 +17,19 @@ from steersman.apiserver.admission.defaultingressclass import DefaultIngressClas
 from steersman.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from steersman.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from steersman.apiserver.admission.limitranger import LimitRanger
-from steersman.apiserver.admission.matching import Versions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
 from steersman.apiserver.admission.podresize import PodResize
 from steersman.apiserver.admission.podsecurity.configuration import configuration_of
 from steersman.apiserver.admission.podsecurity.plugin import PodSecurity
+from steersman.apiserver.admission.policies.active import ActivePolicies
+from steersman.apiserver.admission.policies.kinds import PolicyKinds
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
+from steersman.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
+from steersman.apiserver.admission.policies.mutations import MutatingPolicy
+from steersman.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
+from steersman.apiserver.admission.policies.verdicts import ValidatingPolicy
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
 from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
@@ -60,7 +66,14 @@ from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.api import Client
 from steersman.meta.errors import ServiceUnavailable
 from steersman.meta.objects import Object
-from steersman.meta.resources import MUTATINGWEBHOOKCONFIGURATIONS, VALIDATINGWEBHOOKCONFIGURATIONS
+from steersman.meta.resources import (
+    MUTATINGADMISSIONPOLICIES,
+    MUTATINGADMISSIONPOLICYBINDINGS,
+    MUTATINGWEBHOOKCONFIGURATIONS,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +98,12 @@ class Surroundings:
     reader: Reader
     clock: Clock
     rng: random.Random
-    versions: Versions
+    versions: PolicyKinds
     webhooks: WebhookClient
     admission_metrics: AdmissionMetrics
     registry: CollectorRegistry
     """For the metrics of plugins."""
+    policy_metrics: PolicyMetrics
     client: Client
     """Acts as the server itself; for use once it is started."""
     authorizer: Authorizer = field(default_factory=AlwaysDenyAuthorizer)
@@ -130,6 +144,34 @@ def _pod_security(of: Surroundings) -> AdmissionPlugin:
     return PodSecurity(of.reader, clock=of.clock, registry=of.registry, configuration=configuration)
 
 
+def _mutating_policies(of: Surroundings) -> AdmissionPlugin:
+    return MutatingAdmissionPolicy(
+        ActivePolicies(
+            of.reader, of.versions, MUTATINGADMISSIONPOLICIES, MUTATINGADMISSIONPOLICYBINDINGS, MutatingPolicy
+        ),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+        metrics=of.policy_metrics,
+        admission_metrics=of.admission_metrics,
+    )
+
+
+def _validating_policies(of: Surroundings) -> AdmissionPlugin:
+    return ValidatingAdmissionPolicy(
+        ActivePolicies(
+            of.reader, of.versions, VALIDATINGADMISSIONPOLICIES, VALIDATINGADMISSIONPOLICYBINDINGS, ValidatingPolicy
+        ),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+        metrics=of.policy_metrics,
+        admission_metrics=of.admission_metrics,
+    )
+
+
 def _resource_quota(of: Surroundings) -> AdmissionPlugin:
     limited = limited_resources(of.config.admission_configuration.get(ResourceQuota.NAME))
     return ResourceQuota(of.reader, of.client, clock=of.clock, limited=limited)
@@ -149,7 +191,9 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
     DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
     PodResize.NAME: (lambda of: PodResize(of.reader), True),
+    MutatingAdmissionPolicy.NAME: (_mutating_policies, True),
     MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
+    ValidatingAdmissionPolicy.NAME: (_validating_policies, True),
     ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
     ResourceQuota.NAME: (_resource_quota, True),
 }

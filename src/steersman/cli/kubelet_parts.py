@@ -16,6 +16,7 @@ from steersman.kubelet.configuration_file import API_VERSION, Document
 from steersman.kubelet.host_checks import apply_to_process, check_host
 from steersman.kubelet.platform import Platform, machine_platform
 from steersman.kubelet.runtimes.cri import CRIRuntime
+from steersman.kubelet.runtimes.image_mounts import ContainerdImageMounter
 from steersman.kubelet.server.authentication import (
     AnonymousAuthenticator,
     Authenticator,
@@ -43,7 +44,8 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         clock=environment.clock,
         request_timeout_s=parse_duration(document["runtimeRequestTimeout"]),
     )
-    platform = machine_platform(config, runtime, clock=environment.clock)
+    mounter = ContainerdImageMounter(document["containerRuntimeEndpoint"])
+    platform = machine_platform(config, runtime, clock=environment.clock, image_mounter=mounter)
     try:
         check_host(document, cgroup_v2=platform.is_cgroup_v2)
     except ConfigurationError as error:

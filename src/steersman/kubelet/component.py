@@ -39,6 +39,7 @@ from steersman.kubelet.records import PodRecord
 from steersman.kubelet.references import References
 from steersman.kubelet.resource_checkpoint import ResourceCheckpoints
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
+from steersman.kubelet.runtimes.image_mounts import mounts_images
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
 from steersman.kubelet.static_source import StaticSource
@@ -136,6 +137,7 @@ class Kubelet:
             runtime=self._runtime,
             volumes=self._volumes,
             images=self._images,
+            image_mounter=self._platform.image_mounter,
             handlers=self._platform.handlers,
             cgroups=self._platform.cgroups,
             paths=self._platform.paths,
@@ -230,7 +232,10 @@ class Kubelet:
                 log.warning("the container runtime does not answer: %s", error)
                 await self._clock.sleep(RUNTIME_RETRY_S)
         recursive = any(item.recursive_read_only_mounts for item in status.handlers if not item.name)
-        self._settings = self._platform.settings(self._config, recursive_read_only=recursive)
+        self._settings = replace(
+            self._platform.settings(self._config, recursive_read_only=recursive),
+            runtime_mounts_images=mounts_images(version),
+        )
         if self._platform.paths is not None:
             await asyncio.to_thread(self._platform.cgroups.prepare)
         self._tools = WorkerTools(

@@ -61,7 +61,7 @@ State = Literal["syncing", "terminating", "terminated", "finished"]
 NEXT: dict[State, tuple[State, ...]] = {
     "syncing": ("terminating",),
     "terminating": ("terminated",),
-    "terminated": ("finished",),
+    "terminated": ("finished", "terminating"),
     "finished": (),
 }
 
@@ -154,6 +154,8 @@ class PodMachine:
             self._enter("terminating")
             creating = (MountVolumes.key, CreateSandbox.key, StartContainer.key)
             out.extend(Cancel(key=key) for key in creating if key in self._in_flight)
+        elif self.state == "terminated" and self._is_alive():
+            self._enter("terminating")
         match self.state:
             case "syncing":
                 self._follow_resize(out)
@@ -390,7 +392,7 @@ class PodMachine:
                 continue
             exited = self._last_exit(container.name)
             if exited is not None:
-                self._backoff.restarted(container.name, exited.finished_at_s, now_s)
+                self._backoff.restarted(_backoff_key(container), exited.finished_at_s, now_s)
             restart_count = None if latest is None else latest.restart_count + 1
             amounts = container_amounts(container, self.pod["spec"].get("resources"))
             work = StartContainer(container=container, restart_count=restart_count, amounts=amounts)
@@ -410,11 +412,12 @@ class PodMachine:
         name = container.name
         exited = self._last_exit(name)
         if exited is not None:
-            ready_at_s = self._backoff.ready_at_s(name, exited.finished_at_s)
+            key = _backoff_key(container)
+            ready_at_s = self._backoff.ready_at_s(key, exited.finished_at_s)
             if now_s < ready_at_s:
                 self._wake(ready_at_s)
                 where = f"container={name} pod={podspec.full_name(self.pod)}"
-                delay = go_duration(self._backoff.delay_s(name))
+                delay = go_duration(self._backoff.delay_s(key))
                 self._failures[name] = StartFailure(
                     reason="CrashLoopBackOff", message=f"back-off {delay} restarting failed {where}"
                 )
@@ -429,6 +432,11 @@ class PodMachine:
             self._wake(retry_at_s)
             return True
         return False
+
+    def _is_alive(self) -> bool:
+        """Of a pod that is over: a runtime may finish what it was told to forget, after it was looked at."""
+        ready = (box.id for box in self.record.sandboxes if box.state == "READY")
+        return any(True for _ in self.record.running()) or any(box not in self._stopped_sandboxes for box in ready)
 
     def _kill_pod(self, out: list[Instruction], now_s: float) -> bool:
         """Stop every container, then every sandbox; True when that is done."""
@@ -512,6 +520,12 @@ class PodMachine:
 
 def _restart_for_resize(record: ContainerRecord) -> KillIntent:
     return KillIntent(record=record, message=f"Container {record.name} resize requires restart", restart=True)
+
+
+def _backoff_key(container: PodContainer) -> str:
+    """A container with another image or other resources is not held responsible for its crashes before."""
+    resources = container.spec.get("resources") or {}
+    return f"{container.name}/{container.spec.get('image')}/{resources}"
 
 
 def go_duration(seconds: float) -> str:

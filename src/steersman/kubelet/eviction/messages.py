@@ -77,7 +77,9 @@ def container_limit_message(container: str, limit: Any) -> str:
 
 
 def _more(kind: str, name: str, used: str, request: Any, resource: str) -> str:
-    return f"{kind} {name} was using {used}, request is {canonical(str(request))}, has larger consumption of {resource}. "
+    return (
+        f"{kind} {name} was using {used}, request is {canonical(str(request))}, has larger consumption of {resource}. "
+    )
 
 
 def _used(resource: str, disk: ContainerDisk) -> int | None:

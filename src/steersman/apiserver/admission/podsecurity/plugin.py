@@ -37,7 +37,9 @@ THIS_VERSION = 36
 _IGNORED = frozenset({"exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"})
 _PATHS: Mapping[Resource, Sequence[str]] = {
     PODTEMPLATES: ("template",),
-    **dict.fromkeys((REPLICATIONCONTROLLERS, REPLICASETS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, JOBS), ("spec", "template")),
+    **dict.fromkeys(
+        (REPLICATIONCONTROLLERS, REPLICASETS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, JOBS), ("spec", "template")
+    ),
     CRONJOBS: ("spec", "jobTemplate", "spec", "template"),
 }
 """Where the template of a pod is."""
