@@ -136,6 +136,7 @@ class APIServer:
                 versions=ServedVersions(self.kinds),
                 webhooks=self._webhooks,
                 admission_metrics=admission_metrics,
+                registry=self.metrics.registry,
                 policy_metrics=PolicyMetrics(self.metrics.registry),
                 client=self.client,
             )
