@@ -16,7 +16,7 @@ class Server(Protocol):
 class Agent:
     """``run`` serves from the first moment, so that health can be asked for while the kubelet still starts."""
 
-    def __init__(self, kubelet: Kubelet, server: Server) -> None:
+    def __init__(self, kubelet: Kubelet, server: Server | None) -> None:
         self.kubelet = kubelet
         self._server = server
 
@@ -24,6 +24,9 @@ class Agent:
         return self.kubelet.ready()
 
     async def run(self) -> None:
+        if self._server is None:
+            await self.kubelet.run()
+            return
         await self._server.start()
         try:
             await self.kubelet.run()

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from steersman.kubelet.records import CONTAINER_NAME, POD_NAME, POD_NAMESPACE
 from steersman.kubelet.runtimes.stats import InterfaceUsage
-from steersman.kubelet.stats import CONTAINER_NAME, POD_NAME, POD_NAMESPACE, PodUsage, StatsProvider
+from steersman.kubelet.stats import PodUsage, StatsProvider
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -82,7 +83,8 @@ async def cadvisor_metrics(stats: StatsProvider) -> str:
 
 
 def _container_resources(out: Exposition, pod: PodUsage) -> None:
-    for container, usage in pod.containers:
+    for item in pod.containers:
+        container, usage = item.container, item.stats
         labels = {
             "container": container.metadata.name,
             "namespace": pod.sandbox.metadata.namespace,
@@ -150,7 +152,8 @@ def _pod_resources(out: Exposition, pod: PodUsage) -> None:
 
 def _cadvisor_pod(out: Exposition, pod: PodUsage) -> None:
     identity = {"namespace": pod.sandbox.metadata.namespace, "pod": pod.sandbox.metadata.name}
-    for container, usage in pod.containers:
+    for item in pod.containers:
+        container, usage = item.container, item.stats
         labels = {
             "container": container.labels.get(CONTAINER_NAME, container.metadata.name),
             "id": container.id,

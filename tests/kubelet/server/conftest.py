@@ -26,7 +26,7 @@ from steersman.kubelet.server.authentication import (
 )
 from steersman.kubelet.server.authorization import SubjectAccessReviewAuthorizer
 from steersman.kubelet.server.server import KubeletServer, ServerConfig
-from steersman.kubelet.stats import StatsProvider
+from steersman.kubelet.stats import StatsPlaces, StatsProvider
 from tests.kubelet.server.loopback import GOOD_TOKEN, LoopbackRuntime, OnePod, Reviews
 
 LOG = (
@@ -83,7 +83,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     server = KubeletServer(
         pods=OnePod(container_id, sandbox_id, log),
         runtime=runtime,
-        stats=StatsProvider(runtime, node_name="node-1", root_dir=tmp_path, clock=clock),
+        stats=StatsProvider(runtime, node_name="node-1", places=StatsPlaces(root_dir=tmp_path), clock=clock),
         authenticator=UnionAuthenticator(CertificateAuthenticator(), TokenReviewAuthenticator(client, clock=clock)),
         authorizer=SubjectAccessReviewAuthorizer(client, node_name="node-1", clock=clock),
         clock=clock,

@@ -38,6 +38,7 @@ from steersman.kubelet.server.certificates import ServerCertificate
 from steersman.kubelet.server.remotecommand import RemoteStreams, StreamOptions, failure_status, serve
 from steersman.kubelet.server_api import PodLookup
 from steersman.kubelet.stats import StatsProvider
+from steersman.kubelet.summary import summary
 from steersman.meta.errors import APIError, BadRequest, NotFound
 
 log = logging.getLogger(__name__)
@@ -379,7 +380,7 @@ class KubeletServer:
 
     async def _get_summary(self, request: web.Request) -> web.StreamResponse:
         only = request.query.get("only_cpu_and_memory", "").lower() == "true"
-        return _json(await self._stats.summary(only_cpu_and_memory=only))
+        return _json(await summary(self._stats, only_cpu_and_memory=only))
 
     async def _get_metrics(self, request: web.Request) -> web.StreamResponse:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
