@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from prometheus_client import CollectorRegistry
+
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionPlugin, Reader
 from steersman.apiserver.admission.defaultingressclass import DefaultIngressClass
@@ -19,6 +21,8 @@ from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
 from steersman.apiserver.admission.podresize import PodResize
+from steersman.apiserver.admission.podsecurity.configuration import configuration_of
+from steersman.apiserver.admission.podsecurity.plugin import PodSecurity
 from steersman.apiserver.admission.policies.active import ActivePolicies
 from steersman.apiserver.admission.policies.kinds import PolicyKinds
 from steersman.apiserver.admission.policies.metrics import PolicyMetrics
@@ -53,7 +57,6 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.reviews import reviewing, token_requesting
-from steersman.apiserver.filters.audit import AuditSink
 from steersman.apiserver.flowcontrol.api import FlowController
 from steersman.apiserver.reviews.access import review_access, review_own_access, review_own_rules
 from steersman.apiserver.reviews.identity import review_self, review_token
@@ -82,7 +85,6 @@ class Plugins:
     verbs: Mapping[tuple[str, str, str], Endpoint] = field(default_factory=dict)
     """(group, plural, verb) -> endpoint of kinds that are not stored, e.g. reviews."""
     subresources: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = field(default_factory=dict)
-    audit: AuditSink | None = None
     flow_controller: FlowController | None = None
 
 
@@ -97,6 +99,8 @@ class Surroundings:
     versions: PolicyKinds
     webhooks: WebhookClient
     admission_metrics: AdmissionMetrics
+    registry: CollectorRegistry
+    """For the metrics of plugins."""
     policy_metrics: PolicyMetrics
     client: Client
     """Acts as the server itself; for use once it is started."""
@@ -131,6 +135,11 @@ def _validating_webhooks(of: Surroundings) -> AdmissionPlugin:
         reader=of.reader,
         clock=of.clock,
     )
+
+
+def _pod_security(of: Surroundings) -> AdmissionPlugin:
+    configuration = configuration_of(of.config.admission_configuration.get(PodSecurity.NAME))
+    return PodSecurity(of.reader, clock=of.clock, registry=of.registry, configuration=configuration)
 
 
 def _mutating_policies(of: Surroundings) -> AdmissionPlugin:
@@ -172,6 +181,7 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     ServiceAccount.NAME: (lambda of: ServiceAccount(of.reader, rng=of.rng), True),
     NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader), False),
     TaintNodesByCondition.NAME: (lambda of: TaintNodesByCondition(), True),
+    PodSecurity.NAME: (_pod_security, True),
     Priority.NAME: (lambda of: Priority(of.reader), True),
     DefaultTolerationSeconds.NAME: (lambda of: DefaultTolerationSeconds(), True),
     DefaultStorageClass.NAME: (lambda of: DefaultStorageClass(of.reader), True),

@@ -218,8 +218,7 @@ class Watch:
         self._bookmark_interval_s = bookmark_interval_s
         self._next_bookmark_s = now_s + bookmark_interval_s if options.bookmarks else float("inf")
         self._bookmark_due = False
-        self.on_end: Callable[[], None] | None = None
-        """Called once, when nobody reads it any more."""
+        self._when_ended: list[Callable[[], None]] = []
         timer.add(self)
 
     def __aiter__(self) -> Watch:
@@ -277,9 +276,13 @@ class Watch:
         self._timer.discard(self)
         self._subscription.listen(None)
         self._subscription.close()
-        if self.on_end is not None:
-            self.on_end()
-            self.on_end = None
+        called, self._when_ended = self._when_ended, []
+        for ended in called:
+            ended()
+
+    def when_ended(self, ended: Callable[[], None]) -> None:
+        """Have ``ended`` called once, when there is nothing more to come or the client has gone."""
+        self._when_ended.append(ended)
 
     def end(self) -> None:
         """Let the client have what is there and then end."""
