@@ -166,7 +166,7 @@ class TestReading:
         (review,) = webhook.reviews
         assert (review["apiVersion"], review["kind"]) == ("apiextensions.k8s.io/v1", "ConversionReview")
         assert review["request"]["desiredAPIVersion"] == "example.com/v2"
-        assert webhook.server.paths == ["/convert"]
+        assert webhook.server.paths == ["/convert?timeout=30s"]
 
     async def test_a_mixed_list_is_converted_with_one_call(
         self, client: Client, webhook: Webhook, stored_in: Redefine
