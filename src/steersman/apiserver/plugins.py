@@ -57,7 +57,6 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.reviews import reviewing, token_requesting
-from steersman.apiserver.filters.audit import AuditSink
 from steersman.apiserver.flowcontrol.api import FlowController
 from steersman.apiserver.reviews.access import review_access, review_own_access, review_own_rules
 from steersman.apiserver.reviews.identity import review_self, review_token
@@ -86,7 +85,6 @@ class Plugins:
     verbs: Mapping[tuple[str, str, str], Endpoint] = field(default_factory=dict)
     """(group, plural, verb) -> endpoint of kinds that are not stored, e.g. reviews."""
     subresources: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = field(default_factory=dict)
-    audit: AuditSink | None = None
     flow_controller: FlowController | None = None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from steersman.cli.audit_flags import audit_flags, read_audit_flags
 from steersman.cli.program import Environment, run_component
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _list(text: str) -> tuple[str, ...]:
 @click.option(
     "--shutdown-delay-duration", default="0s", show_default=True, help="How long /readyz fails before the end."
 )
+@audit_flags
 @click.option("--v", "verbosity", type=int, default=0, help="Log level.")
 def command(*, verbosity: int, **flags: Any) -> None:
     """Serve the Kubernetes API."""
@@ -211,6 +213,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         front_proxy_key_file=flags["proxy_client_key_file"],
         aggregator_routing=flags["enable_aggregator_routing"],
         reject_forwarding_redirects=flags["aggregator_reject_forwarding_redirect"],
+        audit=read_audit_flags(flags),
         shutdown_delay_s=shutdown_delay_s,
     )
 

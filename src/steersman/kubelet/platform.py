@@ -11,7 +11,9 @@ from typing import Any
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
 from steersman.kubelet import node_object
-from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups
+from steersman.kubelet.cgroup_hierarchies import find_hierarchies
+from steersman.kubelet.cgroup_usage import CgroupUsage
+from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups, pod_cgroup
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.container_builder import NodeSettings
 from steersman.kubelet.handlers import Handlers, RuntimeHandlers
@@ -55,6 +57,8 @@ class Platform:
     image_mounter: ImageMounter | None = None
     """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
+    cgroup_usage: CgroupUsage | None = None
+    """None: nothing is counted by cgroups."""
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
 
     def volumes(
@@ -73,6 +77,13 @@ class Platform:
         )
         return manager, tokens
 
+    def pods_cgroup(self, config: KubeletConfig) -> str:
+        """The one that holds all pods'; empty where there is none."""
+        return "/" + "/".join(filter(None, (config.cgroup_root.strip("/"), "kubepods"))) if self.cgroup_usage else ""
+
+    def pod_cgroup(self, pod: Mapping[str, Any], config: KubeletConfig) -> str:
+        return pod_cgroup(pod, config.cgroup_root) if self.cgroup_usage is not None else ""
+
     def allocatable(self, config: KubeletConfig) -> Mapping[str, Any]:
         return node_object.allocatable(config, node_object.capacity(config, self.facts))
 
@@ -88,6 +99,7 @@ class Platform:
             policy=ResourcePolicy(
                 memory_capacity_bytes=max(to_int(total["memory"]), 1),
                 cpu_quota=config.cpu_cfs_quota,
+                cpu_period_us=config.cpu_cfs_period_us,
                 cgroup_v2=self.is_cgroup_v2,
                 single_process_oom_kill=kill_one if kill_one is not None else not self.is_cgroup_v2,
                 pids_limit=config.pod_pids_limit,
@@ -115,6 +127,7 @@ def machine_platform(
         paths=PodPaths(root=Path(config.root_dir), logs=config.pod_logs_dir, container_logs=config.container_logs_dir),
         image_mounter=image_mounter,
         is_cgroup_v2=cgroups.is_v2,
+        cgroup_usage=CgroupUsage(find_hierarchies(Path("/proc/self/mountinfo").read_text())),
         resolv_conf=resolv_conf,
     )
 

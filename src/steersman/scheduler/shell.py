@@ -25,10 +25,13 @@ from steersman.meta.resources import (
     CSIDRIVERS,
     CSINODES,
     CSISTORAGECAPACITIES,
+    DEVICECLASSES,
     NODES,
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    RESOURCECLAIMS,
+    RESOURCESLICES,
     STORAGECLASSES,
     VOLUMEATTACHMENTS,
     Resource,
@@ -61,6 +64,9 @@ _EVENT_RESOURCES: Mapping[Resource, EventResource] = {
     CSIDRIVERS: "CSIDriver",
     CSISTORAGECAPACITIES: "CSIStorageCapacity",
     VOLUMEATTACHMENTS: "VolumeAttachment",
+    RESOURCECLAIMS: "ResourceClaim",
+    RESOURCESLICES: "ResourceSlice",
+    DEVICECLASSES: "DeviceClass",
 }
 
 
@@ -280,6 +286,7 @@ class Shell:
             self.queue.remove(pod.uid)
             return
         began_s = self._clock.monotonic()
+        self.cluster.now_s = self._clock.now()
         try:
             if self._extenders:
                 decision = await self._decide_with_extenders(pod)

@@ -79,7 +79,7 @@ class CallFailed(Exception):
 
 def endpoint_of(client: Mapping[str, Any]) -> Endpoint:
     """The endpoint of a ``clientConfig`` of admissionregistration.k8s.io or apiextensions.k8s.io. Raises ``InvalidEndpoint``."""
-    bundle = base64.b64decode(client.get("caBundle") or "")
+    bundle = base64.b64decode(client.get("caBundle") or "").strip()
     service = client.get("service")
     if service:
         port = service.get("port")

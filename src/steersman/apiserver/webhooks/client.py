@@ -55,12 +55,14 @@ class WebhookClient:
         for session in self._sessions.values():
             await session.close()
 
-    async def post(self, endpoint: Endpoint, body: bytes, *, timeout_s: float | None = None) -> bytes:
-        """The body of the answer to a POST of JSON. ``timeout_s`` is told to the webhook, rounded up to whole seconds.
+    async def post(
+        self, endpoint: Endpoint, body: bytes, *, timeout_s: float | None = None, tells_timeout: bool = True
+    ) -> bytes:
+        """The body of the answer to a POST of JSON. The timeout is told to the webhook, rounded up to whole seconds.
 
         Raises ``CallFailed``.
         """
-        query = "" if timeout_s is None else f"?timeout={max(1, -int(-timeout_s // 1))}s"
+        query = "" if timeout_s is None or not tells_timeout else f"?timeout={max(1, -int(-timeout_s // 1))}s"
         url = f"{_with_path(endpoint.url)}{query}"
         exchange = self._in_process if self._is_own(endpoint) else self._exchange
         try:
