@@ -291,6 +291,8 @@ class Framework:
     """The plugins of one profile by extension point, each point in the order of its calls."""
 
     profile_name: str
+    percentage_to_score: int = 0
+    """How many of all nodes are enough to be found feasible and scored; 0 and 100: no limit."""
     plugins: Mapping[str, Any] = field(default_factory=dict)
     pre_enqueue: tuple[Any, ...] = ()
     queue_sort: Any = None
