@@ -86,6 +86,8 @@ class CgroupFS:
             folder = self._make(hierarchy, path)
             for file, value in _settings(hierarchy, resources):
                 _write(folder / file, value)
+            if policy.pod_pids and (hierarchy.unified or "pids" in hierarchy.controllers):
+                _write(folder / "pids.max", str(policy.pod_pids))
         return path
 
     def remove(self, uid: str) -> None:

@@ -275,6 +275,7 @@ class Kubelet:
         self._settings = self._platform.settings(self._config, recursive_read_only=recursive)
         if self._platform.paths is not None:
             await asyncio.to_thread(self._platform.cgroups.prepare)
+            await asyncio.to_thread(self.upkeep.enforce_reservations)
         self._tools = WorkerTools(
             operations=self._operations,
             inspector=self._inspector,

@@ -27,6 +27,8 @@ class ResourcePolicy:
     cpu_quota: bool = True
     cpu_period_us: int = PERIOD_US
     cgroup_v2: bool = False
+    pod_pids: int = 0
+    """Processes that a pod may have; 0: as many as the node."""
     single_process_oom_kill: bool = False
     """On cgroup v2 the kernel otherwise kills all processes of a container together."""
 
@@ -35,6 +37,11 @@ def cpu_shares(milli: int) -> int:
     if milli == 0:
         return MIN_SHARES
     return max(MIN_SHARES, min(milli * 1024 // 1000, MAX_SHARES))
+
+
+def cpu_weight(shares: int) -> int:
+    """cgroup v2's, from v1's shares."""
+    return 1 + (shares - MIN_SHARES) * 9999 // (MAX_SHARES - MIN_SHARES)
 
 
 def cpu_quota_us(milli: int, period_us: int) -> int:
