@@ -16,11 +16,13 @@ from steersman.kubelet.instructions import (
     StopSandbox,
     TearDown,
     Terminate,
+    Work,
 )
 from steersman.kubelet.pod_machine import PodMachine, go_duration
 from steersman.kubelet.probe_results import ProbeResults
-from steersman.kubelet.records import PodRecord
+from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.status import NodeFacts, Verdict
+from steersman.meta.objects import Object
 from tests.kubelet.drive import NOTHING, Drive
 from tests.kubelet.pods import NOW_S, container, deleted, pod, ran, record, sandbox
 
@@ -265,17 +267,50 @@ def test_a_pod_past_its_deadline_fails() -> None:
     drive = Drive(obj, record(ran(A)))
     assert drive.machine.wake_at_s == NOW_S + 60
     drive.wait(60)
+    [stop] = drive.work()
+    assert isinstance(stop, StopContainer)
+    assert drive.machine.status["phase"] == "Running"
+    end(drive, stop, ran(A, "EXITED", exit_code=143))
     assert drive.machine.status["phase"] == "Failed"
     assert drive.machine.status["reason"] == "DeadlineExceeded"
-    assert isinstance(drive.work()[0], StopContainer)
 
 
 def test_an_evicted_pod_fails_with_the_reason() -> None:
     drive = Drive(pod(A), record(ran(A)))
     drive.send(Terminate(verdict=Verdict(reason="Evicted", message="low on memory"), grace_s=0))
-    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Failed", "Evicted")
     [stop] = drive.work()
     assert isinstance(stop, StopContainer) and stop.grace_s == 2
+    assert drive.machine.status["phase"] == "Running"
+    end(drive, stop, ran(A, "EXITED", exit_code=137))
+    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Failed", "Evicted")
+    assert not conditions_of(drive, "DisruptionTarget")
+
+
+def test_a_pod_that_is_evicted_for_the_node_is_a_target_of_disruption_once_it_has_stopped() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    drive.send(Terminate(verdict=Verdict(reason="Evicted", message="low", disruption="low"), grace_s=0))
+    assert not conditions_of(drive, "DisruptionTarget")
+    end(drive, drive.work()[0], ran(A, "EXITED", exit_code=137))
+    [condition] = conditions_of(drive, "DisruptionTarget")
+    assert (condition["status"], condition["reason"], condition["message"]) == ("True", "TerminationByKubelet", "low")
+
+
+def test_a_pod_that_finishes_while_the_node_shuts_down_has_succeeded() -> None:
+    drive = Drive(pod(A, restartPolicy="Never"), record(ran(A)))
+    drive.send(Terminate(verdict=Verdict(reason="Terminated", message="shutdown", keeps_success=True)))
+    end(drive, drive.work()[0], ran(A, "EXITED", exit_code=0))
+    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Succeeded", "Terminated")
+
+
+def conditions_of(drive: Drive, kind: str) -> list[Object]:
+    return [entry for entry in drive.machine.status["conditions"] if entry["type"] == kind]
+
+
+def end(drive: Drive, stop: Work, dead: ContainerRecord) -> None:
+    """The container stops, then the sandbox."""
+    drive.finish(stop, record(dead))
+    [box] = drive.work()
+    drive.finish(box, record(dead, sandboxes=[GONE_BOX]))
 
 
 def test_a_pod_gone_from_its_source_is_stopped_and_its_status_is_nobodys() -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -30,8 +31,11 @@ from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
 from steersman.kubelet.instructions import PodUpdated, Record, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
 from steersman.kubelet.node import NodeAgent, NodeSigns
+from steersman.kubelet.node_upkeep import NodeUpkeep
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pleg import Pleg
+from steersman.kubelet.pod_admission import PodAdmission
+from steersman.kubelet.pod_ends import PodEnds
 from steersman.kubelet.pod_lookup import PodLookupTable
 from steersman.kubelet.pod_operations import PodOperations
 from steersman.kubelet.pod_worker import PodWorker, WorkerTools
@@ -102,6 +106,20 @@ class Kubelet:
             spawn=self._group.spawn,
             announce=self.announced,
         )
+        self._ends = PodEnds(self._workers, clock=clock, announce=self._warn)
+        self.upkeep = NodeUpkeep(
+            config=config,
+            runtime=runtime,
+            platform=platform,
+            clock=clock,
+            workers=self._workers,
+            volumes=self._volumes,
+            ends=self._ends,
+            sources_ready=lambda: self._sources_ready,
+            announce=self._announce_node,
+            changed=self._agent.report_soon,
+        )
+        self._admission = self._make_admission()
         self._housekeeping = Housekeeping(
             clock=clock,
             pleg=self._pleg,
@@ -117,8 +135,7 @@ class Kubelet:
             self._checkpoints,
             clock=clock,
             timers=self._shared.timers,
-            others=self._others,
-            admit=self._admit,
+            admit=self._admit_resize,
             tell=self._tell,
             announce=self.announced,
         )
@@ -130,6 +147,7 @@ class Kubelet:
             node=lambda: self._agent.node,
         )
         self._registered = asyncio.Event()
+        self._follows_pods = False
         self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
 
     def _make_operations(self) -> PodOperations:
@@ -156,7 +174,10 @@ class Kubelet:
             addresses=self._platform.addresses,
             runtime=self._runtime,
             timers=self._shared.timers,
-            signs=NodeSigns(pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet"),
+            signs=NodeSigns(
+                pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
+                pressures=self._pressures,
+            ),
             registered=self._on_node,
             announce=self._announce_node,
         )
@@ -168,6 +189,38 @@ class Kubelet:
         self._shared.recorder.regarding(
             self._agent.reference, "Warning" if kind == "Warning" else "Normal", reason, message
         )
+
+    def _make_admission(self) -> PodAdmission:
+        return PodAdmission(
+            before=(
+                self.upkeep.admit,
+                lambda pod: admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls),
+            ),
+            allocator=None,
+            fits=lambda pod: admission.findings(
+                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+            ),
+            after=(),
+            active_pods=self._ends.active_pods,
+            preempt=self._ends.preempt,
+        )
+
+    def _pressures(self) -> frozenset[str]:
+        return self.upkeep.pressures()
+
+    def _others(self, pod: Mapping[str, Any]) -> list[Object]:
+        uid = objects.uid(pod)
+        return [self._with_status(worker) for worker in self._workers.values() if worker.uid != uid]
+
+    def _allocatable(self) -> Mapping[str, Any]:
+        """The node's, with what others or device plugins have put there."""
+        status = (self._agent.node or {}).get("status") or {}
+        return {**(status.get("allocatable") or {}), **self._settings.allocatable}
+
+    @property
+    def _sources_ready(self) -> bool:
+        """Every source of pods has been read: a pod that nobody knows is gone."""
+        return self._follows_pods and (self._config.static_pod_path is None or self._static.has_read)
 
     @property
     def node(self) -> Object | None:
@@ -212,6 +265,7 @@ class Kubelet:
                 group.supervise(static.run, name="static pods", clock=self._clock)
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
             group.supervise(self._follow_api, name="pods", clock=self._clock)
+            self.upkeep.supervise(group)
             try:
                 await group.wait()
             finally:
@@ -238,6 +292,7 @@ class Kubelet:
         )
         if self._platform.paths is not None:
             await asyncio.to_thread(self._platform.cgroups.prepare)
+            await asyncio.to_thread(self.upkeep.enforce_reservations)
         self._tools = WorkerTools(
             operations=self._operations,
             inspector=self._inspector,
@@ -262,6 +317,7 @@ class Kubelet:
         if self._config.register_node:
             await self._registered.wait()
         self._shared.feeds.attach(self._config.node_name, self._on_api_pod)
+        self._follows_pods = True
         await self._housekeeping.run()
 
     def _on_api_pod(self, change: Change) -> None:
@@ -292,26 +348,37 @@ class Kubelet:
                 self._references.hold(pod)
             verdict = None
             if uid not in self._in_runtime and not objects.is_deleting(pod):
-                verdict = self._admit(pod, self._others(uid))
-            if verdict is not None:
-                self.announced(pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
-                rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
-                worker.terminate(Terminate(verdict=rejected))
-            else:
-                self._allocations.grant(pod)
-                self._allocations.adopt(desired)
+                answer = self._admission.ask(pod)
+                if isinstance(answer, Awaitable):
+                    self._group.spawn(self._begin_when_admitted(worker, desired, answer), name=f"admit/{uid}")
+                    return
+                verdict = answer
+            self._conclude_admission(worker, desired, verdict)
         self._begin(worker)
 
-    def _others(self, uid: str) -> list[Object]:
-        return [self._with_status(other) for other in self._workers.values() if other.uid != uid]
+    async def _begin_when_admitted(self, worker: PodWorker, desired: Object, answer: Awaitable[Verdict | None]) -> None:
+        verdict = await answer
+        if self._workers.get(worker.uid) is worker:
+            self._conclude_admission(worker, desired, verdict)
+            self._begin(worker)
 
-    def _admit(self, pod: Object, others: Iterable[Object]) -> Verdict | None:
-        return admission.admit(
-            pod,
-            others=others,
-            node=self._agent.node,
-            allocatable=self._settings.allocatable,
-            allowed_sysctls=self._settings.allowed_unsafe_sysctls,
+    def _conclude_admission(self, worker: PodWorker, desired: Object, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            self.announced(worker.pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
+            rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
+            worker.terminate(Terminate(verdict=rejected))
+        else:
+            self._allocations.grant(worker.pod)
+            self._allocations.adopt(desired)
+
+    def _admit_resize(self, pod: Object) -> Verdict | None:
+        """None where the pod, resized, could start on this node now."""
+        return (
+            self.upkeep.admit(pod)
+            or admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls)
+            or admission.findings(
+                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+            ).verdict
         )
 
     def _tell(self, uid: str, event: PodUpdated) -> None:
@@ -405,6 +472,9 @@ class Kubelet:
             pod, PODS, type=record.type, reason=record.reason, message=record.message, field_path=path
         )
 
+    def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
+        self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
+
     def resources_set(self, uid: str, actuated: Actuated) -> None:
         try:
             self._checkpoints.set_actuated(uid, actuated)
@@ -414,6 +484,7 @@ class Kubelet:
 
     def finished(self, uid: str) -> None:
         worker = self._workers[uid]
+        self._ends.ended(uid)
         self._allocations.retry()
         self._references.release(uid)
         self._images.forget(uid)

@@ -23,7 +23,7 @@ from steersman.kubelet.pod_hostname import pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.pod_resizer import PodResizer
 from steersman.kubelet.podspec import PodContainer
-from steersman.kubelet.records import ContainerRecord, PodRecord
+from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig
@@ -266,18 +266,6 @@ class PodOperations:
         """Everything of a pod that is gone but its logs. Raises ``OSError``; repeat it then."""
         await self.tear_down(uid)
         await self._volumes.remove(uid)
-
-    async def remove_dead_container(self, pod: Object, record: ContainerRecord) -> None:
-        """One dead run of a container, and its log."""
-        await self._runtime.remove_container(record.id)
-        if self._has_files:
-            await asyncio.to_thread(self._remove_log, pod, record)
-
-    def _remove_log(self, pod: Object, record: ContainerRecord) -> None:
-        folder = self._paths.container_logs_of(pod, record.name)
-        for path in folder.glob(f"{record.restart_count}.log*"):
-            path.unlink(missing_ok=True)
-        self._paths.log_link(pod, record.name, record.id).unlink(missing_ok=True)
 
     async def remove(self, pod: Object, record: PodRecord) -> None:
         """The last of a pod that is gone from the API: its sandboxes, its containers, its folder and its logs."""

@@ -39,7 +39,7 @@ def pressure_message(
             break
     if consumption is None:
         return EvictionMessage(text=text, annotations={})
-    annotations = {}
+    annotations: dict[str, str] = {}
     level = ((pod["spec"].get("resources") or {}).get("requests") or {}).get(resource)
     if resource == "memory" and level is not None and consumption.memory_bytes is not None:
         used = format_binary(consumption.memory_bytes)
