@@ -60,9 +60,6 @@ class ServerConfig:
     address: str = "0.0.0.0"
     port: int = 10250
     """0: any free one, told by ``KubeletServer.port``."""
-    tls_cert_file: Path
-    tls_private_key_file: Path
-    client_ca_file: Path | None = None
     healthz_address: str = "127.0.0.1"
     healthz_port: int = 10248
     """Plain HTTP for a process manager; 0: none."""
@@ -81,6 +78,7 @@ class KubeletServer:
         stats: StatsProvider,
         authenticator: Authenticator,
         authorizer: Authorizer,
+        certificate: ServerCertificate,
         clock: Clock,
         config: ServerConfig,
         registry: CollectorRegistry,
@@ -92,6 +90,7 @@ class KubeletServer:
         self._stats = stats
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._certificate = certificate
         self._clock = clock
         self._config = config
         self._registry = registry
@@ -118,9 +117,9 @@ class KubeletServer:
     async def start(self) -> None:
         """Listen. Raises ``OSError`` where the port is taken and ``ssl.SSLError`` for an unusable certificate."""
         config = self._config
-        certificate = ServerCertificate(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
-        self._refresher = asyncio.create_task(certificate.keep_fresh(self._clock), name="kubelet-server/certificate")
-        self.port = await self._listen(self._application(), config.address, config.port, certificate.context)
+        fresh = self._certificate.keep_fresh(self._clock)
+        self._refresher = asyncio.create_task(fresh, name="kubelet-server/certificate")
+        self.port = await self._listen(self._application(), config.address, config.port, self._certificate.context)
         if config.healthz_port:
             health = web.Application()
             health.router.add_get("/healthz", self._get_healthz)
