@@ -55,6 +55,8 @@ class ServedKinds:
         self.registry = registry
         self.custom_definitions: Mapping[str, Definition] = {}
         """OpenAPI definitions of kinds that are not built in."""
+        self.generation = 0
+        """Rises whenever kinds come or go."""
         self.replace(registry)
 
     def replace(
@@ -71,6 +73,7 @@ class ServedKinds:
             for kind in registry.kinds
         }
         self.registry = registry
+        self.generation += 1
 
     def lookup(self, group: str, version: str, plural: str) -> Served | None:
         return self._served.get((group, version, plural))

@@ -13,6 +13,11 @@ from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
+from steersman.apiserver.admission.equivalents import ServedVersions
+from steersman.apiserver.admission.metrics import AdmissionMetrics
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
+from steersman.apiserver.aggregation.aggregator import Aggregator
+from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.api import API, ServedKinds, StorageHook
 from steersman.apiserver.authn.anonymous import AnonymousAuthenticator
 from steersman.apiserver.authn.inprocess import InProcessAuthenticator
@@ -20,7 +25,7 @@ from steersman.apiserver.authn.union import UnionAuthenticator
 from steersman.apiserver.bootstrap.cluster import bootstrap
 from steersman.apiserver.call import Call
 from steersman.apiserver.certificates import CertificateRequester
-from steersman.apiserver.config import APIServerConfig, extension_authentication
+from steersman.apiserver.config import APIServerConfig, extension_authentication, identity_headers
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
@@ -32,8 +37,11 @@ from steersman.apiserver.filters.authentication import AuthenticationFilter
 from steersman.apiserver.filters.authorization import AuthorizationFilter
 from steersman.apiserver.filters.chain import chain
 from steersman.apiserver.filters.deadline import DeadlineFilter
-from steersman.apiserver.filters.flowcontrol import FlowControlFilter, MaxInFlight
+from steersman.apiserver.filters.flowcontrol import FlowControlFilter
 from steersman.apiserver.filters.impersonation import ImpersonationFilter
+from steersman.apiserver.flowcontrol.api import FlowController
+from steersman.apiserver.flowcontrol.component import FlowControl
+from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.metrics import MetricsPath, RequestMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
@@ -44,6 +52,7 @@ from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.reader import CacheReader
 from steersman.apiserver.requestinfo import request_info
 from steersman.apiserver.router import PathHandler, Router
+from steersman.apiserver.services.addresses import ServiceAddresses
 from steersman.apiserver.services.allocation import ServiceAllocation
 from steersman.apiserver.services.clusterips import ClusterIPs
 from steersman.apiserver.services.kubernetesservice import KubernetesService
@@ -53,6 +62,7 @@ from steersman.apiserver.services.repair import repair
 from steersman.apiserver.tls import server_context
 from steersman.apiserver.version import serve_version
 from steersman.apiserver.watching import WatchTimer
+from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
@@ -72,11 +82,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OWN_USER = "system:apiserver"
-
-
-def is_proxied(method: str, path: str) -> bool:
-    """The request's body is for somebody else: it is passed on as it comes."""
-    return "/proxy" in path and request_info(Request(method=method, path=path)).subresource == "proxy"
 
 
 class APIServer:
@@ -111,11 +116,31 @@ class APIServer:
         first, last = config.services.node_ports
         self._nodeports = NodePorts(self.objects, first=first, last=last, rng=rng)
         self._backends = Backends()
-        chosen = plugins(Surroundings(config=config, reader=self.reader, clock=clock, rng=rng))
+        self._webhooks = WebhookClient(
+            ServiceAddresses(self.reader, rng=rng), clock=clock, loopback=self.handle, loopback_user=OWN_USER
+        )
+        self.client = Client(
+            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
+        )
+        """Acts as the server itself."""
+        admission_metrics = AdmissionMetrics(self.metrics.registry)
+        chosen = plugins(
+            Surroundings(
+                config=config,
+                reader=self.reader,
+                clock=clock,
+                rng=rng,
+                versions=ServedVersions(self.kinds),
+                webhooks=self._webhooks,
+                admission_metrics=admission_metrics,
+                policy_metrics=PolicyMetrics(self.metrics.registry),
+                client=self.client,
+            )
+        )
         self.api = API(
             objects=self.objects,
             kinds=self.kinds,
-            admission=AdmissionChain(chosen.admission),
+            admission=AdmissionChain(chosen.admission, clock=clock, metrics=admission_metrics),
             authorizer=chosen.authorizer,
             clock=clock,
             rng=rng,
@@ -125,6 +150,19 @@ class APIServer:
             backends=self._backends,
             hooks=self._hooks(),
         )
+        self._aggregator = Aggregator(
+            objects=self.objects,
+            kinds=self.kinds,
+            reader=self.reader,
+            client=self.client,
+            backends=self._backends,
+            config=config,
+            metrics=AvailabilityMetrics(self.metrics.registry),
+            clock=clock,
+            rng=rng,
+            has_been_ready=lambda: self._bootstrapped,
+        )
+        self._flow_control = self._priorities() if chosen.flow_controller is None else None
         self._core = Core(
             chain(self._filters(chosen), self._router(chosen)),
             clock=clock,
@@ -132,10 +170,8 @@ class APIServer:
             metrics=self.metrics,
             max_body_bytes=config.max_body_bytes,
         )
-        self.client = Client(
-            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
-        )
-        """Acts as the server itself."""
+        if self._flow_control is not None:
+            self._flow_control.expose(self.metrics.registry)
         self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(
             self.client,
@@ -163,6 +199,9 @@ class APIServer:
             with_rbac="RBAC" in self._config.authorization_modes,
             authentication=extension_authentication(self._config),
         )
+        await self._aggregator.start(self._tasks)
+        if self._flow_control is not None:
+            await self._flow_control.start(self.client, self._tasks)
         if self._config.reconcile_endpoints:
             await self._kubernetes.reconcile()
             self._tasks.spawn(self._kubernetes.run(), name="kubernetes-service")
@@ -190,8 +229,16 @@ class APIServer:
         if self._server is None:
             from steersman.apiserver.http import HTTPServer  # an embedded server does without aiohttp
 
-            self._server = HTTPServer(self.handle, max_body_bytes=self._config.max_body_bytes, streams_body=is_proxied)
+            self._server = HTTPServer(
+                self.handle, max_body_bytes=self._config.max_body_bytes, streams_body=self._is_passed_on
+            )
         return await self._server.listen(host, port, tls=tls)
+
+    def _is_passed_on(self, method: str, path: str) -> bool:
+        """The request's body is for somebody else: it is passed on as it comes."""
+        if "/proxy" in path and request_info(Request(method=method, path=path)).subresource == "proxy":
+            return True
+        return self._aggregator.directory.route(path) is not None
 
     def ready(self) -> bool:
         """What /readyz answers."""
@@ -212,7 +259,9 @@ class APIServer:
         self._watches.close()
         if self._server is not None:
             await self._server.close()
+        self._aggregator.close()
         await self._backends.close()
+        await self._webhooks.close()
         await self._tasks.close()
         await self.objects.close()
         await self._store.close()
@@ -234,12 +283,35 @@ class APIServer:
         )
         return [
             self._deadlines,
-            AuthenticationFilter(authenticator),
+            AuthenticationFilter(authenticator, identity_headers=identity_headers(self._config.request_header)),
             *([AuditFilter(chosen.audit)] if chosen.audit is not None else []),
             ImpersonationFilter(chosen.authorizer),
-            FlowControlFilter(chosen.flow_controller or MaxInFlight(self._config.max_in_flight)),
+            FlowControlFilter(self._flow_controller(chosen)),
             AuthorizationFilter(chosen.authorizer),
         ]
+
+    def _priorities(self) -> FlowControl | None:
+        config = self._config
+        seats = config.max_requests_inflight + config.max_mutating_requests_inflight
+        if not config.enable_priority_and_fairness or not seats:
+            return None
+        return FlowControl(
+            seats,
+            request_timeout_s=config.request_timeout_s,
+            store=self.objects,
+            kinds=self.kinds,
+            reader=self.reader,
+            clock=self._clock,
+            rng=self.api.rng,
+        )
+
+    def _flow_controller(self, chosen: Plugins) -> FlowController:
+        if chosen.flow_controller is not None:
+            return chosen.flow_controller
+        if self._flow_control is not None:
+            return self._flow_control.controller
+        config = self._config
+        return MaxInFlight(reads=config.max_requests_inflight, writes=config.max_mutating_requests_inflight)
 
     def _router(self, chosen: Plugins) -> Router:
         address = f"{self._config.advertise_address}:{self._config.secure_port}"
@@ -248,13 +320,15 @@ class APIServer:
         shutdown = HealthCheck(name="shutdown", failure=lambda: "process is shutting down" if self._stopping else "")
         sync = HealthCheck(name="informer-sync", failure=self._bootstrap_failure)
         log_check = HealthCheck(name="log", failure=lambda: "")
-        self._readyz = HealthEndpoint("readyz", (PING, log_check, store, sync, hook, shutdown))
+        registered = HealthCheck(name="autoregister-completion", failure=self._aggregator.completion_failure)
+        self._readyz = HealthEndpoint("readyz", (PING, log_check, store, sync, hook, registered, shutdown))
+        discovery = Discovery(self.kinds, self._aggregator, server_address=address)
         endpoints = (
-            HealthEndpoint("healthz", (PING, log_check, store, hook)),
-            HealthEndpoint("livez", (PING, log_check, store, hook)),
+            HealthEndpoint("healthz", (PING, log_check, store, hook, registered)),
+            HealthEndpoint("livez", (PING, log_check, store, hook, registered)),
             self._readyz,
-            Discovery(self.kinds, server_address=address),
-            OpenAPIPaths(self.kinds),
+            discovery,
+            OpenAPIPaths(self.kinds, self._aggregator),
             MetricsPath(self.metrics.registry),
             OpenIDPaths(self._config),
         )
@@ -263,12 +337,13 @@ class APIServer:
         for endpoint in endpoints:
             paths |= endpoint.paths
             prefixes |= endpoint.prefixes
-        listed = sorted({*paths, *self._group_paths()})
 
         async def root(call: Call) -> Response:
-            return respond.value(call, {"paths": listed})
+            return respond.value(call, {"paths": sorted({*paths, "/api/v1", *discovery.group_paths()} - {"/"})})
 
         paths["/"] = root
+        if self._flow_control is not None:
+            paths |= self._flow_control.paths
         return Router(
             self.api,
             verbs=VERBS,
@@ -276,13 +351,8 @@ class APIServer:
             subresources={**SUBRESOURCES, **chosen.subresources},
             paths=paths,
             prefixes=prefixes,
+            aggregator=self._aggregator,
         )
-
-    def _group_paths(self) -> list[str]:
-        registry = self.kinds.registry
-        groups = [group for group in registry.groups if group]
-        versions = [f"/apis/{group}/{version}" for group in groups for version in registry.versions(group)]
-        return ["/api/v1", *(f"/apis/{group}" for group in groups), *versions]
 
     def _store_failure(self) -> str:
         return "" if self.objects.revision else "the store has not been read"

@@ -80,6 +80,10 @@ class DeleteOptions:
     source: Object | None = None
     """As it was sent, for admission."""
 
+    def as_object(self) -> Object:
+        """As admission sees them."""
+        return {**(self.source or {}), "kind": "DeleteOptions", "apiVersion": f"{META_GROUP}/v1"}
+
 
 _DEFAULT_WRITE = WriteOptions()
 _DEFAULT_LIST = ListOptions()

@@ -61,7 +61,8 @@ def wanted(call: Call, served: Served) -> Representation:
     pretty = call.request.query.get("pretty")
     accept = call.header("accept")
     has_protobuf = PROTOBUF not in accept or bool(served.message)
-    return representation(accept, pretty is not None and pretty[0] not in ("", "0", "false"), has_protobuf)
+    is_pretty = pretty is not None and pretty[0] not in ("", "0", "false")
+    return representation(accept, is_pretty, has_protobuf, served.kind.is_stored)
 
 
 def headers(call: Call, content_type: str) -> dict[str, str]:
@@ -71,6 +72,8 @@ def headers(call: Call, content_type: str) -> dict[str, str]:
         "cache-control": "no-cache, private",
         "content-type": content_type,
     }
+    if call.response_headers:
+        found.update(call.response_headers)
     if call.warnings:
         found["warning"] = ", ".join(f'299 - "{_quoted(text)}"' for text in _bounded(call.warnings))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from steersman.apiserver import respond
+from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
@@ -32,7 +33,9 @@ class Router:
         subresources: Mapping[tuple[str, str, str], Mapping[str, Endpoint]],
         paths: Mapping[str, PathHandler],
         prefixes: Mapping[str, PathHandler],
+        aggregator: Aggregator,
     ) -> None:
+        self._aggregator = aggregator
         self._api = api
         self._verbs = verbs
         self._own_verbs = own_verbs
@@ -42,6 +45,9 @@ class Router:
 
     async def __call__(self, call: Call) -> Response:
         info = call.info
+        remote = self._aggregator.directory.route(info.path)
+        if remote is not None:
+            return await self._aggregator.servers.proxy(call, remote)
         if not info.is_resource or info.path.startswith("//"):
             return await self._path(call)
         served = self._api.kinds.lookup(info.group, info.version, info.resource)

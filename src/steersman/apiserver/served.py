@@ -70,6 +70,8 @@ class Served:
         self.list_kind = kind.list_kind or f"{kind.resource.kind}List"
         self.warnings: Sequence[str] = ()
         """Texts for Warning headers of every answer."""
+        self.versions: Sequence[Kind] = ()
+        """Every version of the kind, served or not, where the kind itself knows them; else they are looked up."""
 
     def __repr__(self) -> str:
         return f"Served({self.resource.api_version} {self.resource.plural})"
@@ -144,6 +146,19 @@ class Served:
     def to_storage(self, obj: Object) -> Object:
         """The object in the version that is stored."""
         return self._converted(obj, self.storage_api_version) if self.converts else obj
+
+    async def converted(self, obj: Object, api_version: str) -> Object:
+        """An object of this version in any other one. Raises ``APIError`` where that fails."""
+        return obj if obj.get("apiVersion") == api_version else self._converted(obj, api_version)
+
+    def defaulted(self, kind: Kind, obj: Object) -> Object:
+        """``obj``, which is the caller's own, as ``kind`` has it (this one or another version of it), with defaults.
+
+        Raises ``BadRequest`` where it has not the structure of the kind.
+        """
+        new: Object = compiled(kind.definition).decode(obj)
+        kind.default(new)
+        return new
 
     def _converted(self, obj: Object, api_version: str) -> Object:
         convert = self.kind.convert

@@ -219,6 +219,8 @@ class Watch:
         self._bookmark_interval_s = bookmark_interval_s
         self._next_bookmark_s = now_s + bookmark_interval_s if options.bookmarks else float("inf")
         self._bookmark_due = False
+        self.on_end: Callable[[], None] | None = None
+        """Called once, when nobody reads it any more."""
         timer.add(self)
 
     def __aiter__(self) -> Watch:
@@ -276,6 +278,9 @@ class Watch:
         self._timer.discard(self)
         self._subscription.listen(None)
         self._subscription.close()
+        if self.on_end is not None:
+            self.on_end()
+            self.on_end = None
 
     def end(self) -> None:
         """Let the client have what is there and then end."""

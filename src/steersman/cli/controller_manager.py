@@ -23,6 +23,8 @@ DURATIONS = {
     "node-monitor-grace-period": ("50s", "node_monitor_grace_period_s", "A node that is silent for so long is unreachable."),
     "node-startup-grace-period": ("1m0s", "node_startup_grace_period_s", "The same for a node that has never reported."),
     "resource-quota-sync-period": ("5m0s", "resource_quota_sync_period_s", "How often usage is counted anew."),
+    "pvclaimbinder-sync-period": ("15s", "pv_claim_binder_sync_period_s", "How often volumes and claims that are not settled are looked at again."),
+    "legacy-service-account-token-clean-up-period": ("8760h0m0s", "legacy_service_account_token_clean_up_period_s", "How long an auto-generated token may be unused before it is made invalid, and invalid before it is deleted."),
     "endpoint-updates-batch-period": ("0s", "endpoint_updates_batch_period_s", "Gather changes of pods for so long before writing Endpoints."),
     "endpointslice-updates-batch-period": ("0s", "endpointslice_updates_batch_period_s", "The same for EndpointSlices."),
     "horizontal-pod-autoscaler-sync-period": ("15s", "hpa_sync_period_s", "How often each autoscaler is evaluated."),
@@ -50,6 +52,13 @@ NUMBERS = {
     "concurrent-namespace-syncs": (10, "concurrent_namespace_syncs", "Namespaces deleted at once."),
     "concurrent-resource-quota-syncs": (5, "concurrent_resource_quota_syncs", "Quotas reconciled at once."),
     "concurrent-serviceaccount-token-syncs": (5, "concurrent_serviceaccount_token_syncs", "Token secrets reconciled at once."),
+    "concurrent-ephemeralvolume-syncs": (5, "concurrent_ephemeralvolume_syncs", "Pods whose ephemeral volumes are reconciled at once."),
+    "concurrent-resourceclaim-syncs": (50, "concurrent_resourceclaim_syncs", "ResourceClaims reconciled at once."),
+    "concurrent-device-taint-eviction-syncs": (8, "concurrent_device_taint_eviction_syncs", "Pods evicted from tainted devices at once."),
+    "pv-recycler-minimum-timeout-hostpath": (60, "pv_recycler_minimum_timeout_hostpath", "Seconds that emptying a hostPath volume may take at least."),
+    "pv-recycler-timeout-increment-hostpath": (30, "pv_recycler_timeout_increment_hostpath", "Seconds for each gibibyte of it."),
+    "pv-recycler-minimum-timeout-nfs": (300, "pv_recycler_minimum_timeout_nfs", "Seconds that emptying an NFS volume may take at least."),
+    "pv-recycler-increment-timeout-nfs": (30, "pv_recycler_increment_timeout_nfs", "Seconds for each gibibyte of it."),
     "concurrent-gc-syncs": (20, "concurrent_gc_syncs", "Garbage collector workers."),
     "concurrent-ttl-after-finished-syncs": (5, "concurrent_ttl_after_finished_syncs", "Finished Jobs reconciled at once."),
     "concurrent-horizontal-pod-autoscaler-syncs": (5, "concurrent_horizontal_pod_autoscaler_syncs", "Autoscalers evaluated at once."),
@@ -59,6 +68,11 @@ FRACTIONS = {
     "secondary-node-eviction-rate": (0.01, "secondary_node_eviction_rate", "The same in an unhealthy zone of a large cluster."),
     "unhealthy-zone-threshold": (0.55, "unhealthy_zone_threshold", "The share of nodes not ready (at least 3) that makes a zone unhealthy."),
     "horizontal-pod-autoscaler-tolerance": (0.1, "hpa_tolerance", "Ratios this near to 1 change nothing."),
+}  # fmt: skip
+SWITCHES = {
+    "enable-dynamic-provisioning": (True, "enable_dynamic_provisioning", "Have volumes made for claims whose class names a provisioner."),
+    "enable-hostpath-provisioner": (False, "enable_hostpath_provisioner", "Make hostPath volumes on this machine, for development on one node."),
+    "disable-force-detach-on-timeout": (False, "disable_force_detach_on_timeout", "Volumes of nodes that are not ready stay attached until the node is marked out-of-service."),
 }  # fmt: skip
 SIGNERS = {
     "kubelet-serving": "kubernetes.io/kubelet-serving",
@@ -90,6 +104,10 @@ def _tabled(command: Callable[..., None]) -> Callable[..., None]:
             command = click.option(f"--{name}", field, type=kind, default=default, show_default=True, help=text)(
                 command
             )
+    for name, (default, field, text) in reversed(SWITCHES.items()):
+        command = click.option(
+            f"--{name}", field, type=bool, is_flag=False, flag_value=True, default=default, show_default=True, help=text
+        )(command)
     for signer in reversed(SIGNERS):
         for part in ("key", "cert"):
             command = click.option(
@@ -286,6 +304,7 @@ def read_flags(
 
     from steersman.client.leaderelection import LeaderElectionConfig
     from steersman.controllers.config import ControllerManagerConfig
+    from steersman.controllers.hostfolders import HostFolders
 
     signers = {
         name: pair
@@ -316,6 +335,7 @@ def read_flags(
             service_account_key_pem=_read("service-account-private-key-file", service_account_private_key_file),
             cluster_signing=_key_pair("cluster-signing", cluster_signing_cert_file, cluster_signing_key_file),
             signers=signers,
+            host_paths=HostFolders(),
             cluster_cidrs=tuple(cidrs),
             service_cidrs=tuple(cidr for cidr in service_cluster_ip_range.split(",") if cidr),
             **fields,

@@ -22,6 +22,7 @@ from steersman.kubelet.host_checks import apply_to_process, check_host
 from steersman.kubelet.node_cgroups import over_reserved
 from steersman.kubelet.platform import Platform, machine_platform
 from steersman.kubelet.runtimes.cri import CRIRuntime
+from steersman.kubelet.runtimes.image_mounts import ContainerdImageMounter
 from steersman.kubelet.server.authentication import (
     AnonymousAuthenticator,
     Authenticator,
@@ -50,7 +51,8 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         clock=environment.clock,
         request_timeout_s=parse_duration(document["runtimeRequestTimeout"]),
     )
-    platform = machine_platform(config, runtime, clock=environment.clock)
+    mounter = ContainerdImageMounter(document["containerRuntimeEndpoint"])
+    platform = machine_platform(config, runtime, clock=environment.clock, image_mounter=mounter)
     try:
         check_host(document, cgroup_v2=platform.is_cgroup_v2)
     except ConfigurationError as error:

@@ -11,7 +11,7 @@ import msgspec
 
 from steersman.client.transport import Transport, Unreachable
 from steersman.meta import objects
-from steersman.meta.errors import APIError, OtherStatus, from_status
+from steersman.meta.errors import APIError, OtherStatus, TooManyRequests, from_status
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.meta.wire import Request, Response, WatchFrame
@@ -279,6 +279,9 @@ def failure_of(response: Response) -> APIError:
     if isinstance(status, dict) and status.get("kind") == "Status":
         return from_status(status)
     text = response.body[:500].decode(errors="replace")
+    if response.status == 429:  # API Priority and Fairness answers with a line of text
+        after = response.headers.get("retry-after", "")
+        return TooManyRequests(text.strip(), retry_after_s=int(after) if after.isdigit() else None)
     return OtherStatus({"kind": "Status", "status": "Failure", "code": response.status, "message": text})
 
 

@@ -14,9 +14,9 @@ from steersman.client.events import EventRecorder
 from steersman.client.informer import Informers
 from steersman.client.leaderelection import LeaderElector
 from steersman.controllers.config import ControllerManagerConfig
-from steersman.controllers.kinds import REGISTRY
+from steersman.controllers.kinds import NOT_RUN, REGISTRY
 from steersman.controllers.metrics import ControllerMetrics
-from steersman.controllers.runtime import Registration, Runner, reconcile_log
+from steersman.controllers.runtime import NotRun, Registration, Runner, reconcile_log
 
 log = reconcile_log(__name__)
 
@@ -25,21 +25,50 @@ class UnknownController(ValueError):
     """``--controllers`` names what does not exist."""
 
 
-def selected(config: ControllerManagerConfig, registry: Sequence[Registration] = REGISTRY) -> list[Registration]:
-    """The controllers to run. Raises ``UnknownController``."""
-    known = {registration.name for registration in registry}
-    for name in config.controllers:
-        if name != "*" and name.removeprefix("-") not in known:
-            raise UnknownController(f"{name.removeprefix('-')!r} is not in the list of known controllers")
+def selected(
+    config: ControllerManagerConfig,
+    registry: Sequence[Registration] = REGISTRY,
+    not_run: Sequence[NotRun] = NOT_RUN,
+) -> list[Registration]:
+    """The controllers to run. Raises ``UnknownController``.
+
+    As upstream: of several words about one controller the first counts, and one that a feature gate disables is skipped even
+    where it is named.
+    """
+    chosen_names = _canonical(config.controllers, [*registry, *not_run])
+    for entry in not_run:
+        if entry.is_off_by_default and entry.name in chosen_names:
+            raise UnknownController(f"{entry.name!r} cannot be run: {entry.because}")
+        if _runs(entry.name, chosen_names, on_by_default=not entry.is_off_by_default):
+            log.info("%s is not started: %s", entry.name, entry.because)
     chosen = []
     for registration in registry:
-        if not config.runs(registration.name, on_by_default=registration.on_by_default):
+        if not _runs(registration.name, chosen_names, on_by_default=registration.on_by_default):
             continue
         if not registration.enabled(config):
             log.info("%s is not started: its configuration is missing", registration.name)
             continue
         chosen.append(registration)
     return chosen
+
+
+def _canonical(names: Sequence[str], known: Sequence[Registration | NotRun]) -> list[str]:
+    """``names`` without aliases. Raises ``UnknownController``."""
+    canonical = {alias: entry.name for entry in known for alias in (*entry.aliases, entry.name)}
+    chosen = []
+    for name in names:
+        bare = name.removeprefix("-")
+        if name != "*" and bare not in canonical:
+            raise UnknownController(f'"{bare}" is not in the list of known controllers')
+        chosen.append(name if name == "*" else name.removesuffix(bare) + canonical[bare])
+    return chosen
+
+
+def _runs(name: str, chosen: Sequence[str], *, on_by_default: bool) -> bool:
+    for word in chosen:
+        if word in (name, f"-{name}"):
+            return word == name
+    return "*" in chosen and on_by_default
 
 
 class ControllerManager:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from steersman.client.leaderelection import LeaderElectionConfig
+from steersman.controllers.volumeplugins import HostPaths, RecyclerTimeouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,22 @@ class ControllerManagerConfig:
     large_cluster_size_threshold: int = 50
     unhealthy_zone_threshold: float = 0.55
 
+    pv_claim_binder_sync_period_s: float = 15.0
+    """How often what keeps a claim from its volume is told again, and what failed with a volume is tried again."""
+    enable_dynamic_provisioning: bool = True
+    enable_hostpath_provisioner: bool = False
+    host_paths: HostPaths | None = None
+    """Folders of this machine behind hostPath volumes; None: there are none, as the nodes are simulated."""
+    disable_force_detach_on_timeout: bool = False
+    """Volumes of nodes that are not ready stay attached until the node is marked out-of-service."""
+    pv_recycler_minimum_timeout_hostpath: int = 60
+    pv_recycler_timeout_increment_hostpath: int = 30
+    pv_recycler_minimum_timeout_nfs: int = 300
+    pv_recycler_increment_timeout_nfs: int = 30
+    """How long emptying a volume may take, in seconds: at least, and for each gibibyte."""
+
+    legacy_service_account_token_clean_up_period_s: float = 365 * 24 * 3600.0
+    """How long an auto-generated token may be unused before it is made invalid, and invalid before it is deleted."""
     terminated_pod_gc_threshold: int = 12_500
     namespace_deletion_delay_s: float = 5.0
     """How long after its deletion a namespace's content is deleted: until every API server refuses new content."""
@@ -73,8 +90,11 @@ class ControllerManagerConfig:
     concurrent_service_endpoint_syncs: int = 5
     mirroring_concurrent_service_endpoint_syncs: int = 5
     concurrent_namespace_syncs: int = 10
+    concurrent_resourceclaim_syncs: int = 50
+    concurrent_device_taint_eviction_syncs: int = 8
     concurrent_resource_quota_syncs: int = 5
     concurrent_serviceaccount_token_syncs: int = 5
+    concurrent_ephemeralvolume_syncs: int = 5
     concurrent_gc_syncs: int = 20
     concurrent_ttl_after_finished_syncs: int = 5
     concurrent_horizontal_pod_autoscaler_syncs: int = 5
@@ -83,10 +103,9 @@ class ControllerManagerConfig:
         if self.allocate_node_cidrs and not self.cluster_cidrs:
             raise ValueError("allocate-node-cidrs needs cluster-cidr")
 
-    def runs(self, name: str, *, on_by_default: bool) -> bool:
-        """Whether ``controllers`` selects the controller called ``name``."""
-        if name in self.controllers:
-            return True
-        if f"-{name}" in self.controllers:
-            return False
-        return "*" in self.controllers and on_by_default
+    @property
+    def recycler_timeouts(self) -> RecyclerTimeouts:
+        return RecyclerTimeouts(
+            host_path_s=(self.pv_recycler_minimum_timeout_hostpath, self.pv_recycler_timeout_increment_hostpath),
+            nfs_s=(self.pv_recycler_minimum_timeout_nfs, self.pv_recycler_increment_timeout_nfs),
+        )

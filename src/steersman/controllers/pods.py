@@ -101,6 +101,30 @@ def by_node(pod: Object) -> Iterable[str]:
     return (node,) if node else ()
 
 
+def by_claim(pod: Object) -> Iterable[str]:
+    """Index: keys of the claims that a pod mounts, also of those made for its ephemeral volumes."""
+    namespace, names = objects.namespace(pod), []
+    for volume in (pod.get("spec") or {}).get("volumes") or ():
+        if volume.get("persistentVolumeClaim"):
+            names.append(volume["persistentVolumeClaim"]["claimName"])
+        elif volume.get("ephemeral") is not None:
+            names.append(f"{objects.name(pod)}-{volume['name']}")
+    return [objects.make_key(namespace, name) for name in names]
+
+
+def has_stopped(pod: Mapping[str, Any]) -> bool:
+    """Finished, or being deleted with no container that may still run: it uses none of its volumes."""
+    if is_finished(pod):
+        return True
+    status = pod.get("status") or {}
+    states = [
+        entry.get("state") or {}
+        for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+        for entry in status.get(field) or ()
+    ]
+    return bool(pod["metadata"].get("deletionTimestamp")) and all("terminated" in s or "waiting" in s for s in states)
+
+
 def restarts(pod: Mapping[str, Any]) -> tuple[int, int]:
     """The most restarts of any container, and of any sidecar."""
     status, spec = pod.get("status") or {}, pod.get("spec") or {}

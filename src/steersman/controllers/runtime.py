@@ -147,6 +147,8 @@ class Registration:
     """Keys to reconcile once at the start, for controllers that have work of their own."""
     event_source: str = ""
     """Component that its events name, where that is not its own name."""
+    aliases: Sequence[str] = ()
+    """Other names of it for ``--controllers=``: those of before Kubernetes v1.28."""
     service_account: str | None = None
     """Where the controller's identity has not its own name: upstream's bootstrap roles name some differently. Empty: it
     works as the manager itself."""
@@ -154,6 +156,17 @@ class Registration:
     @property
     def name(self) -> str:
         return self.module.NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotRun:
+    """A controller of upstream's that exists by name only."""
+
+    name: str
+    because: str
+    aliases: Sequence[str] = ()
+    is_off_by_default: bool = False
+    """Upstream would run it where it is named: here naming it is an error."""
 
 
 class Runner:
@@ -208,8 +221,8 @@ class Runner:
         return all(informer.synced for informer in self._required())
 
     def requeue_everything(self) -> None:
-        """Reconcile every object of the primary resource again, as a resync does."""
-        for informer in self._informers[:1]:
+        """Reconcile whatever any cached object concerns again, as a resync does."""
+        for informer in self._informers:
             for obj in informer.list():
                 for key in self._controller.concerned(informer.resource, Change("updated", obj, obj)):
                     self._add(key)

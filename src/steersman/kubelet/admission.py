@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steersman.kubelet.linux_resources import pod_totals
 from steersman.kubelet.podspec import is_static
 from steersman.kubelet.sandbox_config import forbidden_sysctls
 from steersman.kubelet.status import TERMINAL, Verdict
@@ -18,6 +17,7 @@ from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int, to_milli
 from steersman.meta.selectors import Requirement, label_selector_of_map
+from steersman.schema.groups.core.podspec.totals import pod_totals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +117,10 @@ def refused(
 
 
 def _shortages(pod: Mapping[str, Any], others: list[Object], allocatable: Mapping[str, Any]) -> Iterator[Shortage]:
-    wanted = {"pods": 1, **pod_totals(pod, "requests")}
+    wanted = {"pods": 1, **pod_totals(pod["spec"], "requests")}
     used: dict[str, int] = {"pods": len(others)}
     for other in others:
-        for name, amount in pod_totals(other, "requests").items():
+        for name, amount in pod_totals(other["spec"], "requests").items():
             used[name] = used.get(name, 0) + amount
     for name, amount in wanted.items():
         if amount == 0 or (name not in allocatable and _is_extended(name)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,8 @@ from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
 from steersman.kubelet import admission, orphans, podspec
+from steersman.kubelet.allocation import Actuated
+from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
@@ -26,7 +28,7 @@ from steersman.kubelet.feeds import Feeds
 from steersman.kubelet.housekeeping import Housekeeping
 from steersman.kubelet.images import ImageManager
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
-from steersman.kubelet.instructions import Record, Terminate
+from steersman.kubelet.instructions import PodUpdated, Record, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
 from steersman.kubelet.node import NodeAgent, NodeSigns
 from steersman.kubelet.node_upkeep import NodeUpkeep
@@ -39,7 +41,9 @@ from steersman.kubelet.pod_operations import PodOperations
 from steersman.kubelet.pod_worker import PodWorker, WorkerTools
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.references import References
+from steersman.kubelet.resource_checkpoint import ResourceCheckpoints
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
+from steersman.kubelet.runtimes.image_mounts import mounts_images
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
 from steersman.kubelet.static_source import StaticSource
@@ -126,6 +130,16 @@ class Kubelet:
             adopt=self._adopt,
         )
         self._in_runtime: set[str] = set()
+        self._checkpoints = ResourceCheckpoints(platform.paths)
+        self._allocations = Allocations(
+            self._checkpoints,
+            clock=clock,
+            timers=self._shared.timers,
+            others=self._others,
+            admit=self._fits,
+            tell=self._tell,
+            announce=self.announced,
+        )
         self._static = StaticSource(
             client,
             appeared=self._on_static_appeared,
@@ -142,6 +156,7 @@ class Kubelet:
             runtime=self._runtime,
             volumes=self._volumes,
             images=self._images,
+            image_mounter=self._platform.image_mounter,
             handlers=self._platform.handlers,
             cgroups=self._platform.cgroups,
             paths=self._platform.paths,
@@ -184,7 +199,7 @@ class Kubelet:
             ),
             allocator=None,
             fits=lambda pod: admission.findings(
-                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+                pod, others=self._others(objects.uid(pod)), node=self._agent.node, allocatable=self._allocatable()
             ),
             after=(),
             active_pods=self._ends.active_pods,
@@ -194,8 +209,7 @@ class Kubelet:
     def _pressures(self) -> frozenset[str]:
         return self.upkeep.pressures()
 
-    def _others(self, pod: Mapping[str, Any]) -> list[Object]:
-        uid = objects.uid(pod)
+    def _others(self, uid: str) -> list[Object]:
         return [self._with_status(worker) for worker in self._workers.values() if worker.uid != uid]
 
     def _allocatable(self) -> Mapping[str, Any]:
@@ -272,7 +286,10 @@ class Kubelet:
                 log.warning("the container runtime does not answer: %s", error)
                 await self._clock.sleep(RUNTIME_RETRY_S)
         recursive = any(item.recursive_read_only_mounts for item in status.handlers if not item.name)
-        self._settings = self._platform.settings(self._config, recursive_read_only=recursive)
+        self._settings = replace(
+            self._platform.settings(self._config, recursive_read_only=recursive),
+            runtime_mounts_images=mounts_images(version),
+        )
         if self._platform.paths is not None:
             await asyncio.to_thread(self._platform.cgroups.prepare)
             await asyncio.to_thread(self.upkeep.enforce_reservations)
@@ -318,35 +335,57 @@ class Kubelet:
         else:
             if self._tokens is not None:
                 self._references.hold(pod)
-            worker.update(pod)
+            self._allocations.update(pod)
             self._shared.statuses.look_again(uid)
 
     def _add(self, pod: Object) -> None:
         assert self._tools is not None
         uid = objects.uid(pod)
-        worker = self._workers[uid] = PodWorker(pod, self._tools)
+        desired, pod = pod, self._allocations.first(pod)
+        worker = self._workers[uid] = PodWorker(pod, self._tools, actuated=self._checkpoints.get(uid).actuated)
         if (pod.get("status") or {}).get("phase") not in TERMINAL:
             if self._platform.paths is not None:
                 self._references.hold(pod)
+            verdict = None
             if uid not in self._in_runtime and not objects.is_deleting(pod):
                 answer = self._admission.ask(pod)
                 if isinstance(answer, Awaitable):
-                    self._group.spawn(self._begin_when_admitted(worker, answer), name=f"admit/{uid}")
+                    waiting = self._begin_when_admitted(worker, desired, answer)
+                    self._group.spawn(waiting, name=f"admit/{uid}")
                     return
-                self._conclude_admission(worker, answer)
+                verdict = answer
+            self._conclude_admission(worker, desired, verdict)
         self._begin(worker)
 
-    async def _begin_when_admitted(self, worker: PodWorker, answer: Awaitable[Verdict | None]) -> None:
+    async def _begin_when_admitted(self, worker: PodWorker, desired: Object, answer: Awaitable[Verdict | None]) -> None:
         verdict = await answer
         if self._workers.get(worker.uid) is worker:
-            self._conclude_admission(worker, verdict)
+            self._conclude_admission(worker, desired, verdict)
             self._begin(worker)
 
-    def _conclude_admission(self, worker: PodWorker, verdict: Verdict | None) -> None:
+    def _conclude_admission(self, worker: PodWorker, desired: Object, verdict: Verdict | None) -> None:
         if verdict is not None:
             self.announced(worker.pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
             rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
             worker.terminate(Terminate(verdict=rejected))
+        else:
+            self._allocations.grant(worker.pod)
+            self._allocations.adopt(desired)
+
+    def _fits(self, pod: Object, others: Iterable[Object]) -> Verdict | None:
+        """Whether a resized pod would be admitted."""
+        return admission.admit(
+            pod,
+            others=others,
+            node=self._agent.node,
+            allocatable=self._allocatable(),
+            allowed_sysctls=self._settings.allowed_unsafe_sysctls,
+        )
+
+    def _tell(self, uid: str, event: PodUpdated) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.update(event)
 
     def _begin(self, worker: PodWorker) -> None:
         """Give the worker its first record: an empty one where the runtime has nothing of the pod."""
@@ -434,12 +473,20 @@ class Kubelet:
             pod, PODS, type=record.type, reason=record.reason, message=record.message, field_path=path
         )
 
+    def resources_set(self, uid: str, actuated: Actuated) -> None:
+        try:
+            self._checkpoints.set_actuated(uid, actuated)
+        except OSError as error:
+            log.warning("cannot write down the resources of pod %s: %s", uid, error)
+        self._allocations.retry()
+
     def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
         self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
 
     def finished(self, uid: str) -> None:
         worker = self._workers[uid]
         self._ends.ended(uid)
+        self._allocations.retry()
         self._references.release(uid)
         self._images.forget(uid)
         if self._tokens is not None:
@@ -463,6 +510,7 @@ class Kubelet:
         uid = worker.uid
         await worker.close()
         self._workers.pop(uid, None)
+        self._allocations.forget(uid)
         self._in_runtime.discard(uid)
         self._shared.statuses.forget(uid)
         static = self._static.find(uid)

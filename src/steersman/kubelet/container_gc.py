@@ -19,7 +19,7 @@ from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.runtimes.api import RuntimeService, RuntimeServiceError
 from steersman.kubelet.runtimes.containers import Container
 from steersman.kubelet.runtimes.sandboxes import PodSandbox
-from steersman.kubelet.volumes.mounts import remove_tree
+from steersman.kubelet.volumes.trees import remove_tree
 
 PERIOD_S: Final = 60.0
 UNKNOWN_GRACE_S: Final = 2.0

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.cgroup_hierarchies import Hierarchy
-from steersman.kubelet.linux_resources import MIN_SHARES, cpu_shares, cpu_weight, pod_totals
+from steersman.kubelet.linux_resources import MIN_SHARES, cpu_shares, cpu_weight
 from steersman.kubelet.podspec import qos_class
 from steersman.kubelet.reservations import Reservations
 from steersman.meta.quantities import format_binary, quantity, to_int, to_milli
+from steersman.schema.groups.core.podspec.totals import pod_totals
 
 QOS_PERIOD_S: Final = 60.0
 RETRY_S: Final = 60.0
@@ -102,7 +103,9 @@ class NodeCgroups:
 
     def share(self, pods: Iterable[Mapping[str, Any]]) -> None:
         """CPU time by QoS class: Burstable pods get what they ask for together, BestEffort ones what is left."""
-        burstable = sum(pod_totals(pod, "requests").get("cpu", 0) for pod in pods if qos_class(pod) == "Burstable")
+        burstable = sum(
+            pod_totals(pod["spec"], "requests").get("cpu", 0) for pod in pods if qos_class(pod) == "Burstable"
+        )
         for folder, shares in (("burstable", cpu_shares(burstable)), ("besteffort", MIN_SHARES)):
             for hierarchy in self._hierarchies:
                 for file, value in _cpu(hierarchy, shares):

@@ -16,14 +16,15 @@ from steersman.kubelet.cgroup_usage import CgroupUsage
 from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups, pod_cgroup
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.container_builder import NodeSettings
-from steersman.kubelet.environment import ObjectSource
 from steersman.kubelet.handlers import Handlers, RuntimeHandlers
-from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.linux_resources import HUGEPAGES, ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
 from steersman.kubelet.node_cgroups import NodeCgroups
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.runtimes.api import Runtime
+from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
@@ -54,6 +55,8 @@ class Platform:
     cgroups: Cgroups
     paths: PodPaths | None
     """None: there are no files."""
+    image_mounter: ImageMounter | None = None
+    """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
     cgroup_usage: CgroupUsage | None = None
     """None: nothing is counted by cgroups."""
@@ -100,8 +103,9 @@ class Platform:
                 cpu_quota=config.cpu_cfs_quota,
                 cpu_period_us=config.cpu_cfs_period_us,
                 cgroup_v2=self.is_cgroup_v2,
-                pod_pids=max(config.pod_pids_limit, 0),
                 single_process_oom_kill=kill_one if kill_one is not None else not self.is_cgroup_v2,
+                pids_limit=config.pod_pids_limit,
+                hugepage_sizes_bytes=tuple(to_int(name.removeprefix(HUGEPAGES)) for name, _ in self.facts.hugepages),
             ),
             seccomp_default=config.seccomp_default,
             allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
@@ -109,7 +113,9 @@ class Platform:
         )
 
 
-def machine_platform(config: KubeletConfig, runtime: Runtime, *, clock: Clock) -> Platform:
+def machine_platform(
+    config: KubeletConfig, runtime: Runtime, *, clock: Clock, image_mounter: ImageMounter | None = None
+) -> Platform:
     """This machine. Reads /proc, /sys and the node's resolv.conf once; raises ``OSError`` where they cannot be read."""
     cgroups = CgroupFS(root=config.cgroup_root)
     hierarchies = find_hierarchies(Path("/proc/self/mountinfo").read_text())
@@ -122,6 +128,7 @@ def machine_platform(config: KubeletConfig, runtime: Runtime, *, clock: Clock) -
         handlers=RuntimeHandlers(runtime, clock=clock),
         cgroups=cgroups,
         paths=PodPaths(root=Path(config.root_dir), logs=config.pod_logs_dir, container_logs=config.container_logs_dir),
+        image_mounter=image_mounter,
         is_cgroup_v2=cgroups.is_v2,
         cgroup_usage=CgroupUsage(hierarchies),
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),

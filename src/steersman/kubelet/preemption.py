@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from steersman.kubelet import podspec
 from steersman.kubelet.admission import Shortage
-from steersman.kubelet.linux_resources import pod_totals
 from steersman.meta.objects import Object
+from steersman.schema.groups.core.podspec.totals import pod_totals
 
 REASON: Final = "Preempting"
 MESSAGE: Final = "Preempted in order to admit critical pod"
@@ -74,7 +74,7 @@ def _less(wanted: Requirements, pods: Iterable[Object]) -> dict[str, int]:
 
 
 def _request(pod: Object, name: str) -> int:
-    return 1 if name == "pods" else pod_totals(pod, "requests").get(name, 0)
+    return 1 if name == "pods" else pod_totals(pod["spec"], "requests").get(name, 0)
 
 
 def _no_set(wanted: Requirements) -> str:

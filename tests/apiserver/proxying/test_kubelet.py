@@ -233,6 +233,16 @@ async def test_proxies_do_not_reach_this_machine(cluster: Cluster) -> None:
         assert (answer.status, answer.content["message"]) == (400, "address not allowed")
 
 
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [*((method, 400) for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")), ("TRACE", 405)],
+)
+async def test_a_proxy_takes_the_methods_that_upstream_connects(cluster: Cluster, method: str, status: int) -> None:
+    """400 says that the address behind the proxy was looked at: it is one that must not be reached."""
+    answer = await cluster.client.request(method, "/api/v1/nodes/node/proxy/healthz")
+    assert answer.status == status
+
+
 async def test_a_proxy_redirects_to_its_root(cluster: Cluster) -> None:
     answer = await cluster.client.request("GET", "/api/v1/namespaces/default/pods/a/proxy", query={"x": "1"})
     assert (answer.status, answer.headers["location"]) == (301, "/api/v1/namespaces/default/pods/a/proxy/?x=1")

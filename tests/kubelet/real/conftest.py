@@ -27,6 +27,7 @@ from steersman.kubelet.component import Kubelet
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.platform import machine_platform
 from steersman.kubelet.runtimes.cri import CRIRuntime
+from steersman.kubelet.runtimes.image_mounts import ContainerdImageMounter
 from steersman.meta import objects
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
@@ -73,7 +74,12 @@ class RealNode:
             clock=self.clock,
             config=self.config,
             runtime=runtime,
-            platform=machine_platform(self.config, runtime, clock=self.clock),
+            platform=machine_platform(
+                self.config,
+                runtime,
+                clock=self.clock,
+                image_mounter=ContainerdImageMounter(self.instance.endpoint),
+            ),
             rng=random.Random(1),
         )
         async with TaskGroup("test") as group:

@@ -8,12 +8,14 @@ from steersman.apiserver import respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
-from steersman.apiserver.endpoints.connect import admit_connect
+from steersman.apiserver.endpoints.connect import admit_connect, connect_options
 from steersman.apiserver.proxying.backend import Target, forwarded_headers, is_upgrade, query_of
 from steersman.apiserver.proxying.rewriting import CORS_HEADERS, Rewriter
 from steersman.apiserver.served import Served
+from steersman.meta.errors import MethodNotAllowed
 from steersman.meta.wire import Response
 
+METHODS: frozenset[str] = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 HTML_LIMIT_BYTES = 10 * 1024 * 1024
 """Longer pages are passed on as they are."""
 
@@ -34,9 +36,14 @@ def _to_node(api: API, call: Call, path: str, query: str) -> Target:
 
 def proxying(locate: _Locate, kind: str) -> Endpoint:
     async def proxy(api: API, served: Served, call: Call) -> Response:
-        await admit_connect(api, served, call, kind)
+        if call.request.method not in METHODS:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
         path = call.info.path
         prefix, rest = _split(call)
+        options = connect_options(call, kind)
+        if rest:
+            options["path"] = rest
+        rest = (await admit_connect(api, served, call, options)).get("path") or ""
         if not rest and call.request.method in ("GET", "HEAD") and not path.endswith("/"):
             query = query_of(call)
             location = f"{path}/{'?' + query if query else ''}"
@@ -87,7 +94,8 @@ async def _with_head(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[b
         yield chunk
 
 
-_VERBS = ("create", "delete", "get", "patch", "update")
+_VERBS = ("create", "delete", "get", "patch", "update", "")
+"""The last one is what OPTIONS is to authorization, as upstream has it."""
 ROWS: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = {
     ("", plural, "proxy"): dict.fromkeys(_VERBS, proxying(locate, kind))
     for plural, locate, kind in (

@@ -73,7 +73,17 @@ def _scaled(scale: Object, old: Object, managed_fields: Any) -> Object:
     return {**old, "metadata": metadata, "spec": {**(old.get("spec") or {}), "replicas": replicas}}
 
 
-_STRATEGY = Strategy(subresource="scale", prepare=MAIN.prepare, errors=MAIN.errors, unconditional=False)
+def _view(served: Served, workload: Object) -> Object:
+    return scale_of(workload)
+
+
+def _adopt(served: Served, scale: Object, workload: Object) -> Object:
+    return _scaled(scale, workload, workload["metadata"].get("managedFields"))
+
+
+_STRATEGY = Strategy(
+    subresource="scale", prepare=MAIN.prepare, errors=MAIN.errors, unconditional=False, view=_view, adopt=_adopt
+)
 
 
 async def get_scale(api: API, served: Served, call: Call) -> Response:

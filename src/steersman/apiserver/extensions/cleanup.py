@@ -96,7 +96,13 @@ class Cleanup:
             )
             try:
                 await deletion.delete_object(
-                    self._api, served, call, metadata.get("namespace") or "", metadata["name"], DeleteOptions()
+                    self._api,
+                    served,
+                    call,
+                    metadata.get("namespace") or "",
+                    metadata["name"],
+                    DeleteOptions(),
+                    admits=False,
                 )
             except NotFound:
                 continue

@@ -23,7 +23,6 @@ from steersman.schema.customresources.scale import AccessorError, ScalePaths, in
 from steersman.schema.structural import compiled
 
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-_STRATEGY = Strategy(subresource="scale", prepare=MAIN.prepare, errors=MAIN.errors, unconditional=False)
 
 
 def scale_of(obj: Object, paths: ScalePaths) -> Object:
@@ -68,6 +67,19 @@ def _scaled(scale: Object, old: Object, paths: ScalePaths, managed_fields: Any) 
         return {**with_integer(old, paths.spec_replicas, replicas), "metadata": metadata}
     except AccessorError as error:
         raise BadRequest(str(error)) from error
+
+
+def _view(served: Served, obj: Object) -> Object:
+    return scale_of(obj, _paths(served))
+
+
+def _adopt(served: Served, scale: Object, obj: Object) -> Object:
+    return _scaled(scale, obj, _paths(served), obj["metadata"].get("managedFields"))
+
+
+_STRATEGY = Strategy(
+    subresource="scale", prepare=MAIN.prepare, errors=MAIN.errors, unconditional=False, view=_view, adopt=_adopt
+)
 
 
 async def get_scale(api: API, served: Served, call: Call) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steersman.apiserver.authn.api import Authenticator
-from steersman.apiserver.call import Call
+from steersman.apiserver.call import STANDARD_IDENTITY_HEADERS, Call, IdentityHeaders
 from steersman.apiserver.filters.api import Filter, Next
 from steersman.meta.errors import Unauthorized
 from steersman.meta.wire import Response
@@ -12,14 +12,18 @@ from steersman.meta.wire import Response
 class AuthenticationFilter:
     NAME = "authentication"
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(
+        self, authenticator: Authenticator, *, identity_headers: IdentityHeaders = STANDARD_IDENTITY_HEADERS
+    ) -> None:
         self._authenticator = authenticator
+        self._identity_headers = identity_headers
 
     async def __call__(self, call: Call, following: Next) -> Response:
         user = await self._authenticator.authenticate(call.request)
         if user is None:
             raise Unauthorized
         call.user = user
+        call.identity_headers = self._identity_headers
         return await following(call)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from steersman.client.informer import Change
-from steersman.controllers.pods import is_finished, node_name
+from steersman.controllers.pods import by_claim, is_finished, node_name
 from steersman.controllers.protection import with_finalizer
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
 from steersman.meta import objects
@@ -22,17 +22,6 @@ from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PODS, Resource
 
 NAME = "persistentvolumeclaim-protection-controller"
 FINALIZER = "kubernetes.io/pvc-protection"
-
-
-def by_claim(pod: Object) -> Iterable[str]:
-    """Index: the claims that a pod mounts, also those made for its ephemeral volumes."""
-    namespace, names = objects.namespace(pod), []
-    for volume in (pod.get("spec") or {}).get("volumes") or ():
-        if volume.get("persistentVolumeClaim"):
-            names.append(volume["persistentVolumeClaim"]["claimName"])
-        elif volume.get("ephemeral") is not None:
-            names.append(f"{objects.name(pod)}-{volume['name']}")
-    return [objects.make_key(namespace, name) for name in names]
 
 
 CLAIM_WATCH = Watch(resource=PERSISTENTVOLUMECLAIMS)

@@ -28,13 +28,13 @@ from steersman.kubelet.eviction.thresholds import (
     Threshold,
     with_container_filesystem,
 )
-from steersman.kubelet.linux_resources import pod_totals
 from steersman.kubelet.runtimes.api import RuntimeServiceError
 from steersman.kubelet.status import Verdict
 from steersman.kubelet.taints import tolerates
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int
+from steersman.schema.groups.core.podspec.totals import pod_totals
 
 PERIOD_S: Final = 10.0
 HARD_GRACE_S: Final = 1
@@ -252,7 +252,7 @@ def _violation(pod: Object, found: PodConsumption, filesystems: Filesystems) -> 
         used = found.volumes.get(volume["name"])
         if limit is not None and used is not None and 0 < to_int(limit) < used.used_bytes:
             return "emptydirfs.limit", messages.empty_dir_message(volume["name"], limit)
-    pod_limit = pod_totals(pod, "limits").get("ephemeral-storage")
+    pod_limit = pod_totals(pod["spec"], "limits").get("ephemeral-storage")
     if pod_limit is not None and found.ephemeral_bytes > pod_limit:
         return "ephemeralpodfs.limit", messages.pod_limit_message(pod_limit)
     for container in pod["spec"].get("containers") or ():

@@ -71,6 +71,7 @@ M = TypeVar("M", bound=Message)
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 NOT_INITIALIZED: Final = "not initialized yet"
+NOT_IMPLEMENTED: Final = "not implemented"
 INITIALIZATION_S: Final = 10.0
 """How long a runtime that says ``NOT_INITIALIZED`` is asked again, every ``POLL_S``."""
 POLL_S: Final = 0.1
@@ -190,7 +191,12 @@ class CRIRuntime:
             overhead=requests.resources(overhead) if overhead else None,
             resources=requests.resources(resources) if resources else None,
         )
-        await self._call("UpdatePodSandboxResources", request, pb.Empty)
+        try:
+            await self._call("UpdatePodSandboxResources", request, pb.Empty)
+        except RuntimeServiceError as error:
+            if NOT_IMPLEMENTED in str(error):  # containerd 2.2 says so without the code
+                raise Unimplemented(str(error)) from error
+            raise
 
     # ---- containers --------------------------------------------------------------------------------------------
 
