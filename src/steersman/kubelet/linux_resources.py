@@ -29,8 +29,6 @@ class ResourcePolicy:
     cpu_quota: bool = True
     cpu_period_us: int = PERIOD_US
     cgroup_v2: bool = False
-    pod_pids: int = 0
-    """Processes that a pod may have; 0: as many as the node."""
     single_process_oom_kill: bool = False
     """On cgroup v2 the kernel otherwise kills all processes of a container together."""
     hugepage_sizes_bytes: tuple[int, ...] = ()
