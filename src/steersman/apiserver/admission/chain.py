@@ -67,6 +67,8 @@ class AdmissionChain:
 
         self._mutation = step("admit", "mutate")
         self._validation = step("validate", "validate")
+        self.validating = tuple(plugin.NAME for plugin in plugins if hasattr(plugin, "validate"))
+        """The names of those that validate, in their order."""
 
     async def mutate(self, request: AdmissionRequest) -> bool:
         """Run the mutating plugins; whether one of them replaced ``request.obj``."""
