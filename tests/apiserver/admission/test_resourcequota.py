@@ -176,5 +176,4 @@ def test_the_configuration_is_read_or_refused() -> None:
 
 
 def test_it_stands_last_of_those_that_validate(server: APIServer) -> None:
-    names = [name for name, _ in server.api.admission._validating]
-    assert names[-1] == ResourceQuota.NAME
+    assert server.api.admission.validating[-1] == ResourceQuota.NAME
