@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionPlugin, Reader
+from steersman.apiserver.admission.configuration import kubeconfig_of
 from steersman.apiserver.admission.defaultingressclass import DefaultIngressClass
 from steersman.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from steersman.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
@@ -38,7 +39,7 @@ from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
 from steersman.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
 from steersman.apiserver.admission.webhooks.calling import Caller
-from steersman.apiserver.admission.webhooks.hooks import Hooks
+from steersman.apiserver.admission.webhooks.hooks import Hooks, WebhookKind
 from steersman.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
 from steersman.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from steersman.apiserver.authn.api import Authenticator
@@ -62,6 +63,7 @@ from steersman.apiserver.reviews.access import review_access, review_own_access,
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
 from steersman.apiserver.webhooks.client import WebhookClient
+from steersman.apiserver.webhooks.credentials import Credentials
 from steersman.client.api import Client
 from steersman.meta.errors import ServiceUnavailable
 from steersman.meta.objects import Object
@@ -115,10 +117,16 @@ class UnknownPlugin(ValueError):
 _AdmissionFactory = Callable[[Surroundings], AdmissionPlugin]
 
 
+def _caller(of: Surroundings, kind: WebhookKind, plugin: str) -> Caller:
+    file = kubeconfig_of(plugin, of.config.admission_configuration.get(plugin))
+    credentials = Credentials.load(file, clock=of.clock) if file else None
+    return Caller(kind, of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics, credentials=credentials)
+
+
 def _mutating_webhooks(of: Surroundings) -> AdmissionPlugin:
     return MutatingAdmissionWebhook(
         Hooks(of.reader, of.versions, MUTATINGWEBHOOKCONFIGURATIONS),
-        Caller("admit", of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics),
+        _caller(of, "admit", MutatingAdmissionWebhook.NAME),
         of.versions,
         of.authorizer,
         reader=of.reader,
@@ -129,7 +137,7 @@ def _mutating_webhooks(of: Surroundings) -> AdmissionPlugin:
 def _validating_webhooks(of: Surroundings) -> AdmissionPlugin:
     return ValidatingAdmissionWebhook(
         Hooks(of.reader, of.versions, VALIDATINGWEBHOOKCONFIGURATIONS),
-        Caller("validating", of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics),
+        _caller(of, "validating", ValidatingAdmissionWebhook.NAME),
         of.versions,
         of.authorizer,
         reader=of.reader,

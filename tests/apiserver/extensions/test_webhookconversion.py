@@ -17,9 +17,16 @@ from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
 from steersman.meta.errors import APIError, NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import CUSTOMRESOURCEDEFINITIONS, VALIDATINGWEBHOOKCONFIGURATIONS
+from steersman.meta.resources import (
+    CONFIGMAPS,
+    CUSTOMRESOURCEDEFINITIONS,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
+)
 from steersman.testing.waiting import eventually
 from tests.apiserver.authorities import TestAuthority
+from tests.apiserver.builders import config_map
 from tests.apiserver.extensions.builders import WIDGETS, WIDGETS_V2, definition
 from tests.apiserver.extensions.conftest import Define
 from tests.apiserver.webhookserver import WebhookServer, allow
@@ -159,7 +166,7 @@ class TestReading:
         (review,) = webhook.reviews
         assert (review["apiVersion"], review["kind"]) == ("apiextensions.k8s.io/v1", "ConversionReview")
         assert review["request"]["desiredAPIVersion"] == "example.com/v2"
-        assert webhook.server.paths == ["/convert"]
+        assert webhook.server.paths == ["/convert?timeout=30s"]
 
     async def test_a_mixed_list_is_converted_with_one_call(
         self, client: Client, webhook: Webhook, stored_in: Redefine
@@ -397,6 +404,25 @@ class TestWriting:
         (request,) = webhook.server.requests()
         assert (request["object"]["apiVersion"], request["object"]["host"]) == ("example.com/v2", "localhost")
         assert (request["requestKind"]["version"], request["kind"]["version"]) == ("v1", "v2")
+
+    async def test_parameters_of_policies_are_converted(
+        self, client: Client, webhook: Webhook, stored_in: Redefine
+    ) -> None:
+        await stored_in("v1")
+        await client.create(WIDGETS, v1("limits", host_port="forbidden:1"))
+        everything = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+        spec = {
+            "paramKind": {"apiVersion": "example.com/v2", "kind": "Widget"},
+            "matchConstraints": {"resourceRules": [everything]},
+            "validations": [{"expression": "object.metadata.name != params.host", "message": "forbidden host"}],
+        }
+        await client.create(VALIDATINGADMISSIONPOLICIES, {"metadata": {"name": "hosts"}, "spec": spec})
+        reference = {"name": "limits", "parameterNotFoundAction": "Deny"}
+        binding = {"policyName": "hosts", "paramRef": reference, "validationActions": ["Deny"]}
+        await client.create(VALIDATINGADMISSIONPOLICYBINDINGS, {"metadata": {"name": "hosts"}, "spec": binding})
+        with pytest.raises(APIError, match="forbidden host"):
+            await client.create(CONFIGMAPS, config_map("forbidden"))
+        assert await client.create(CONFIGMAPS, config_map("fine"))
 
 
 def without(obj: Object, *path: str) -> Object:
