@@ -8,7 +8,8 @@ import random
 import pytest
 
 from steersman.aio.clock import FakeClock
-from steersman.apiserver.admission.resourcequota import MalformedConfiguration, ResourceQuota, limited_resources
+from steersman.apiserver.admission.errors import MalformedConfiguration
+from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
 from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
 from steersman.meta.errors import APIError, Conflict, Forbidden

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from steersman.apiserver.admission.errors import MalformedConfiguration
 from steersman.apiserver.admission.podsecurity.configuration import (
-    MalformedConfiguration,
     PodSecurityConfiguration,
     configuration_of,
 )

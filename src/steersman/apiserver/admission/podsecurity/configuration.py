@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from steersman.apiserver.admission.errors import MalformedConfiguration
 from steersman.apiserver.admission.podsecurity.policies import (
     PRIVILEGED,
     Policy,
@@ -19,10 +20,6 @@ from steersman.meta.names import label_errors, subdomain_errors
 
 _API_VERSIONS = tuple(f"pod-security.admission.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _MODES = ("enforce", "audit", "warn")
-
-
-class MalformedConfiguration(ValueError):
-    """The plugin's configuration is not what it should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
