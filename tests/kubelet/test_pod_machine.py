@@ -193,6 +193,23 @@ def test_a_deleted_pod_that_never_ran_fails() -> None:
     assert drive.container()["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
 
 
+def test_a_sandbox_that_comes_to_be_after_its_pod_is_over_is_stopped() -> None:
+    """The runtime goes on with a creation that was cancelled; its sandbox would hold the pod's cgroup for ever."""
+    drive = Drive(pod(A), NOTHING)
+    drive.send(PodUpdated(pod=deleted(pod(A))))
+    assert Cancel(key="sandbox") in drive.said
+    drive.finish(CreateSandbox(attempt=0), NOTHING, StartFailure(reason="Cancelled", message=""))
+    assert drive.work() == [TearDown()]
+    drive.send(RuntimeReported(record=record()))
+    assert drive.work() == [StopSandbox(sandbox_id="box-0")]
+    drive.finish(TearDown(), record(), StartFailure(reason="TearDown", message="Device or resource busy"))
+    drive.finish(StopSandbox(sandbox_id="box-0"), record(sandboxes=[GONE_BOX]))
+    drive.wait(60)
+    assert drive.work() == [TearDown()]
+    drive.finish(TearDown(), record(sandboxes=[GONE_BOX]))
+    assert drive.machine.state == "finished"
+
+
 def test_prestop_runs_within_the_grace_period() -> None:
     hooked = container("a", lifecycle={"preStop": {"exec": {"command": ["bye"]}}})
     drive = Drive(pod(hooked), record(ran(hooked)))

@@ -26,21 +26,21 @@ def test_the_default_profile_is_upstreams() -> None:
     assert [plugin.NAME for plugin in framework.filter] == [
         "NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit",
         "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "PodTopologySpread",
-        "InterPodAffinity", "DynamicResources",
+        "InterPodAffinity", "DynamicResources", "NodeDeclaredFeatures",
     ]  # fmt: skip
     assert {scored.plugin.NAME: scored.weight for scored in framework.score} == {
         "TaintToleration": 3, "NodeAffinity": 2, "NodeResourcesFit": 1, "PodTopologySpread": 2, "InterPodAffinity": 2,
-        "NodeResourcesBalancedAllocation": 1, "ImageLocality": 1,
+        "DynamicResources": 2, "NodeResourcesBalancedAllocation": 1, "ImageLocality": 1,
     }  # fmt: skip
     assert framework.queue_sort.NAME == "PrioritySort"
-    assert [plugin.NAME for plugin in framework.post_filter] == ["DefaultPreemption"]
+    assert [plugin.NAME for plugin in framework.post_filter] == ["DynamicResources", "DefaultPreemption"]
 
 
 def test_a_point_can_disable_everything_and_enable_some() -> None:
     only = {"disabled": [{"name": "*"}], "enabled": [{"name": "NodeResourcesFit", "weight": 7}]}
     framework = profile(plugins={"preScore": only, "score": only})
     assert [(scored.plugin.NAME, scored.weight) for scored in framework.score] == [("NodeResourcesFit", 7)]
-    assert len(framework.filter) == 13
+    assert len(framework.filter) == 14
 
 
 def test_multi_point_disables_a_plugin_everywhere() -> None:

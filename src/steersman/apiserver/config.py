@@ -5,9 +5,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
+from steersman.apiserver.audit.configuration import AuditConfig
 from steersman.apiserver.call import STANDARD_IDENTITY_HEADERS, IdentityHeaders
 
 
@@ -70,6 +72,8 @@ class APIServerConfig:
     allow_privileged: bool = True
     disabled_admission_plugins: Sequence[str] = ()
     enabled_admission_plugins: Sequence[str] = ()
+    admission_configuration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """``--admission-control-config-file``: the configuration of plugins, by their names."""
     authorization_modes: Sequence[str] = ("AlwaysAllow",)
     request_timeout_s: float = 60.0
     min_request_timeout_s: int = 1800
@@ -99,6 +103,8 @@ class APIServerConfig:
     """``--enable-aggregator-routing``: requests go to an endpoint of the extension server rather than to its cluster IP."""
     reject_forwarding_redirects: bool = True
     """``--aggregator-reject-forwarding-redirect``: an extension server may not send clients elsewhere."""
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    """``--audit-*``."""
     listener: Listener | None = None
     """Where ``run`` serves; None: nowhere but in this process."""
     shutdown_delay_s: float = 0.0

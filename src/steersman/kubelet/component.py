@@ -198,7 +198,7 @@ class Kubelet:
             ),
             allocator=None,
             fits=lambda pod: admission.findings(
-                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+                pod, others=self._others(objects.uid(pod)), node=self._agent.node, allocatable=self._allocatable()
             ),
             after=(),
             active_pods=self._ends.active_pods,
@@ -208,8 +208,7 @@ class Kubelet:
     def _pressures(self) -> frozenset[str]:
         return self.upkeep.pressures()
 
-    def _others(self, pod: Mapping[str, Any]) -> list[Object]:
-        uid = objects.uid(pod)
+    def _others(self, uid: str) -> list[Object]:
         return [self._with_status(worker) for worker in self._workers.values() if worker.uid != uid]
 
     def _allocatable(self) -> Mapping[str, Any]:
@@ -377,7 +376,7 @@ class Kubelet:
             self.upkeep.admit(pod)
             or admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls)
             or admission.findings(
-                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+                pod, others=self._others(objects.uid(pod)), node=self._agent.node, allocatable=self._allocatable()
             ).verdict
         )
 

@@ -61,7 +61,7 @@ State = Literal["syncing", "terminating", "terminated", "finished"]
 NEXT: dict[State, tuple[State, ...]] = {
     "syncing": ("terminating",),
     "terminating": ("terminated",),
-    "terminated": ("finished",),
+    "terminated": ("finished", "terminating"),
     "finished": (),
 }
 
@@ -154,6 +154,8 @@ class PodMachine:
             self._enter("terminating")
             creating = (MountVolumes.key, CreateSandbox.key, StartContainer.key)
             out.extend(Cancel(key=key) for key in creating if key in self._in_flight)
+        elif self.state == "terminated" and self._is_alive():
+            self._enter("terminating")
         match self.state:
             case "syncing":
                 self._follow_resize(out)
@@ -430,6 +432,11 @@ class PodMachine:
             self._wake(retry_at_s)
             return True
         return False
+
+    def _is_alive(self) -> bool:
+        """Of a pod that is over: a runtime may finish what it was told to forget, after it was looked at."""
+        ready = (box.id for box in self.record.sandboxes if box.state == "READY")
+        return any(True for _ in self.record.running()) or any(box not in self._stopped_sandboxes for box in ready)
 
     def _kill_pod(self, out: list[Instruction], now_s: float) -> bool:
         """Stop every container, then every sandbox; True when that is done."""

@@ -62,6 +62,11 @@ class PodSearch:
     def is_successful(self) -> bool:
         return self.rejection is None and bool(self.feasible.any())
 
+    @property
+    def count(self) -> int:
+        """How many nodes are feasible."""
+        return int(np.count_nonzero(self.feasible))
+
     def rows(self) -> Rows:
         """The feasible rows: a slice where it is all of them."""
         if self.feasible.all():
@@ -72,6 +77,15 @@ class PodSearch:
         """The feasible nodes."""
         return [self.cluster.nodes.names[int(row)] for row in np.flatnonzero(self.feasible)]
 
+    def on_nominated(self) -> PodSearch | None:
+        """The same search of the pod's nominated node alone; None where it has none or does not fit there."""
+        row = self.cluster.nodes.rows.get(self.pod.nominated_node, -1) if self.pod.nominated_node else -1
+        if not 0 <= row < len(self.feasible) or not self.feasible[row]:
+            return None
+        alone = np.zeros_like(self.feasible)
+        alone[row] = True
+        return replace(self, feasible=alone, all_local=False)
+
     def restrict(self, names: frozenset[str], failed: Mapping[str, str], unresolvable: Mapping[str, str]) -> None:
         """Extenders left only ``names`` of the feasible nodes; the others have reasons."""
         self.all_local = False
@@ -81,6 +95,10 @@ class PodSearch:
         allowed = np.zeros_like(self.feasible)
         allowed[[row for row in rows if row < len(allowed)]] = True
         self.feasible = self.feasible & allowed
+
+    def state_of(self, plugin: str) -> Any:
+        names = (each.NAME for each in self.framework.filter)
+        return next((self.states.get(position) for position, name in enumerate(names) if name == plugin), None)
 
     def resolvable_rows(self) -> NDArray[np.intp]:
         unresolvable = self._unresolvable()
@@ -258,10 +276,19 @@ def _filter_globally(found: PodSearch, rows: Rows) -> bool:
             named[[cluster.nodes.rows[name] for name in found.only if name in cluster.nodes.rows]] = True
             found.first[~named[: len(found.first)]] = NO_NODE
         found.states[position] = state
-        _note(found, position, rows, np.asarray(plugin.filter(state, cluster.nodes, rows), dtype=np.int64))
+        asked = _left(found, rows) if getattr(plugin, "BY_NODE", False) else rows
+        _note(found, position, asked, np.asarray(plugin.filter(state, cluster.nodes, asked), dtype=np.int64))
     if copied:
         found.feasible = found.first == FITS
     return True
+
+
+def _left(found: PodSearch, rows: Rows) -> NDArray[np.intp]:
+    """Those of ``rows`` that nothing has rejected so far."""
+    fitting = found.first == FITS
+    asked = np.zeros_like(fitting)
+    asked[rows] = True
+    return np.flatnonzero(fitting & asked)
 
 
 def _reserve_nominated(found: PodSearch) -> None:

@@ -203,6 +203,7 @@ def simulate(scenario: Mapping[str, Any], plugins: Sequence[PluginSpec]) -> Resu
         core=SchedulerCore(configuration.frameworks, cluster, seed=int(scenario.get("seed") or 0)),
         queue=SchedulingQueue(
             configuration.frameworks,
+            cluster,
             initial_backoff_s=configuration.initial_backoff_s,
             max_backoff_s=configuration.max_backoff_s,
         ),
