@@ -19,6 +19,7 @@ from steersman.kubelet.component import Kubelet
 from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
 from steersman.kubelet.configuration_file import API_VERSION, Document
 from steersman.kubelet.host_checks import apply_to_process, check_host
+from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_cgroups import over_reserved
 from steersman.kubelet.platform import Platform, machine_platform
 from steersman.kubelet.runtimes.cri import CRIRuntime
@@ -32,6 +33,7 @@ from steersman.kubelet.server.authentication import (
 )
 from steersman.kubelet.server.authorization import AlwaysAllow, Authorizer, SubjectAccessReviewAuthorizer
 from steersman.kubelet.server.certificates import ServerCertificate, ensure_self_signed
+from steersman.kubelet.server.documents import About
 from steersman.kubelet.server.server import KubeletServer, ServerConfig
 from steersman.kubelet.server.tls_settings import TLSSettingsError, tls_settings
 from steersman.meta.durations import parse_duration
@@ -45,11 +47,13 @@ if TYPE_CHECKING:
 async def build_agent(environment: Environment, flags: Flags, document: Document, config: KubeletConfig) -> Agent:
     """Raises ``click.UsageError`` where flags and configuration do not go with this machine."""
     certificates = flags.cert_dir or config.root_dir / "pki"
+    metrics = KubeletMetrics(environment.registry)
     runtime = CRIRuntime(
         document["containerRuntimeEndpoint"],
         image_endpoint=document["imageServiceEndpoint"],
         clock=environment.clock,
         request_timeout_s=parse_duration(document["runtimeRequestTimeout"]),
+        observe=metrics.observe_runtime,
     )
     mounter = ContainerdImageMounter(document["containerRuntimeEndpoint"])
     platform = machine_platform(config, runtime, clock=environment.clock, image_mounter=mounter)
@@ -78,6 +82,7 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         runtime=runtime,
         platform=platform,
         rng=environment.rng,
+        metrics=metrics,
     )
     managers = [identity.manager] if identity.manager is not None else []
     server = None
@@ -85,7 +90,7 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         certificate, manager = _serving(environment, document, config, kubelet, client, platform, certificates)
         if manager is not None:
             managers.append(manager)
-        server = _server(environment, document, config, kubelet, client, runtime, certificate)
+        server = _server(environment, flags, document, config, kubelet, client, runtime, certificate)
     return Agent(kubelet, server, certificates=managers, clock=environment.clock)
 
 
@@ -144,6 +149,7 @@ def _addresses(kubelet: Kubelet) -> list[Mapping[str, Any]]:
 
 def _server(
     environment: Environment,
+    flags: Flags,
     document: Document,
     config: KubeletConfig,
     kubelet: Kubelet,
@@ -166,10 +172,21 @@ def _server(
             healthz_address=document["healthzBindAddress"],
             healthz_port=document["healthzPort"],
             checkpoint_dir=config.root_dir / "checkpoints",
+            read_only_port=document["readOnlyPort"],
+            debugging_handlers=document["enableDebuggingHandlers"],
+            system_logs=Path("/var/log") if document["enableSystemLogHandler"] else None,
+            debug_flags=document["enableDebugFlagsHandler"],
+            profiling=document["enableProfilingHandler"],
         ),
         registry=environment.registry,
-        configz=lambda: shown_configuration(document),
-        healthy=kubelet.ready,
+        probes=kubelet.probe_metrics.registry,
+        about=About(
+            configz=lambda: shown_configuration(document),
+            flags=flags.given,
+            healthy=kubelet.alive,
+            version=config.version.removeprefix("v"),
+            started_s=clock.now(),
+        ),
     )
 
 

@@ -29,10 +29,10 @@ class ResourcePolicy:
     cpu_quota: bool = True
     cpu_period_us: int = PERIOD_US
     cgroup_v2: bool = False
-    pod_pids: int = 0
-    """Processes that a pod may have; 0: as many as the node."""
     single_process_oom_kill: bool = False
     """On cgroup v2 the kernel otherwise kills all processes of a container together."""
+    pod_pids: int = 0
+    """How many processes a pod may have; 0: any number."""
     hugepage_sizes_bytes: tuple[int, ...] = ()
     """Sizes of huge pages that this machine has. A pod may use those that it has a limit for."""
 

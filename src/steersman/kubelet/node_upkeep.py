@@ -13,6 +13,7 @@ from steersman.kubelet.container_gc import ContainerGC, Fate
 from steersman.kubelet.eviction.manager import EvictionManager
 from steersman.kubelet.eviction.signals import StatsObserver
 from steersman.kubelet.image_gc import ImageGC
+from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_cgroups import NodeCgroupKeeper, pods_limits
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pod_ends import PodEnds
@@ -44,6 +45,7 @@ class NodeUpkeep:
         sources_ready: Callable[[], bool],
         announce: AnnounceNode,
         changed: Callable[[], None],
+        metrics: KubeletMetrics,
     ) -> None:
         """``changed`` is called when the node's pressure conditions are others."""
         self._clock = clock
@@ -65,7 +67,14 @@ class NodeUpkeep:
         def warn(reason: str, message: str) -> None:
             announce("Warning", reason, message)
 
-        self.image_gc = ImageGC(runtime, observer, clock=clock, config=config.image_gc, announce=warn)
+        self.image_gc = ImageGC(
+            runtime,
+            observer,
+            clock=clock,
+            config=config.image_gc,
+            announce=warn,
+            removed=lambda reason: metrics.images_collected.labels(reason).inc(),
+        )
         self.container_gc = ContainerGC(
             runtime,
             clock=clock,
@@ -94,6 +103,7 @@ class NodeUpkeep:
             clock=clock,
             announce=warn,
             changed=changed,
+            counted=lambda signal: metrics.evictions.labels(signal).inc(),
         )
 
     def pressures(self) -> frozenset[str]:

@@ -62,6 +62,8 @@ class Nomination:
     node_name: str
     victims: tuple[PodInfo, ...]
     budget_violations: int = 0
+    alternatives: tuple[Nomination, ...] = ()
+    """Every node that could be cleared, this one too, where extenders have a say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +260,10 @@ class Search(Protocol):
 
     @property
     def pod(self) -> PodInfo: ...
+
+    @property
+    def wants_alternatives(self) -> bool:
+        """A nomination must name all its alternatives."""
 
     def state_of(self, plugin: str) -> Any:
         """What the plugin's ``pre_filter`` returned; None where it took no part."""

@@ -26,6 +26,7 @@ from steersman.kubelet.server.authentication import (
 )
 from steersman.kubelet.server.authorization import SubjectAccessReviewAuthorizer
 from steersman.kubelet.server.certificates import ServerCertificate
+from steersman.kubelet.server.documents import About
 from steersman.kubelet.server.server import KubeletServer, ServerConfig
 from steersman.kubelet.stats import StatsPlaces, StatsProvider
 from tests.kubelet.server.loopback import GOOD_TOKEN, LoopbackRuntime, OnePod, Reviews
@@ -93,7 +94,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
             address="127.0.0.1", port=0, healthz_port=0,
         ),
         registry=CollectorRegistry(),
-        configz=lambda: {"maxPods": 110},
+        about=About(configz=lambda: {"maxPods": 110}, flags={"node-ip": "192.0.2.1"}),
     )  # fmt: skip
     await server.start()
     yield Running(server=server, runtime=runtime, reviews=reviews, pki=pki, log=log)

@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 
 from steersman.meta import objects
-from steersman.meta.durations import parse_duration
 from steersman.meta.objects import Object
 from steersman.meta.resources import DEVICECLASSES
 from steersman.meta.times import parse_time
@@ -68,7 +67,7 @@ from steersman.scheduler.framework import (
 )
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.node_table import NodeTable
-from steersman.scheduler.plugin_args import Args, ArgsError, reject_unknown
+from steersman.scheduler.plugin_args import Args, ArgsError, duration_s, reject_unknown
 from steersman.scheduler.pod_info import PodInfo
 
 _UNAVAILABLE, _NO_DEVICES, _INVALID, _STALE = 1, 2, 3, 4
@@ -356,15 +355,9 @@ def _unresolvable(reason: str) -> Rejection:
 
 
 def _seconds(args: Args, name: str, default: float) -> float:
-    stated = args.get(name)
-    if stated is None:
-        return default
-    try:
-        value = parse_duration(str(stated))
-    except ValueError as error:
-        raise ArgsError(f'{name}: Invalid value: "{stated}": {error}') from error
+    value = default if args.get(name) is None else duration_s(args[name], name)
     if value < 0:
-        raise ArgsError(f'{name}: Invalid value: "{stated}": must be zero or positive')
+        raise ArgsError(f'{name}: Invalid value: "{args[name]}": must be zero or positive')
     return value
 
 
