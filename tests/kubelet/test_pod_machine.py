@@ -16,11 +16,13 @@ from steersman.kubelet.instructions import (
     StopSandbox,
     TearDown,
     Terminate,
+    Work,
 )
 from steersman.kubelet.pod_machine import PodMachine, go_duration
 from steersman.kubelet.probe_results import ProbeResults
-from steersman.kubelet.records import PodRecord
+from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.status import NodeFacts, Verdict
+from steersman.meta.objects import Object
 from tests.kubelet.drive import NOTHING, Drive
 from tests.kubelet.pods import NOW_S, container, deleted, pod, ran, record, sandbox
 
@@ -91,6 +93,14 @@ def test_crash_loop_waits_ten_seconds_more_each_time_up_to_five_minutes() -> Non
         delays.append(round(drive.now_s - began_s))
         drive.finish_start(record(ran(A, attempt=attempt + 1, age_s=NOW_S - drive.now_s)))
     assert delays == [0, 10, 20, 40, 80, 160, 300, 300]
+
+
+def test_another_image_starts_without_back_off() -> None:
+    drive = Drive(pod(A), record(ran(A, "EXITED", exit_code=1)))
+    drive.finish_start(record(ran(A, "EXITED", exit_code=1, attempt=1)))
+    assert drive.container()["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    drive.send(PodUpdated(pod=pod(container("a", "other:1"))))
+    assert drive.started() == "a"
 
 
 def test_back_off_is_announced_once_a_crash() -> None:
@@ -194,7 +204,6 @@ def test_a_sandbox_that_comes_to_be_after_its_pod_is_over_is_stopped() -> None:
     assert drive.work() == [StopSandbox(sandbox_id="box-0")]
     drive.finish(TearDown(), record(), StartFailure(reason="TearDown", message="Device or resource busy"))
     drive.finish(StopSandbox(sandbox_id="box-0"), record(sandboxes=[GONE_BOX]))
-    assert drive.machine.state == "terminated"
     drive.wait(60)
     assert drive.work() == [TearDown()]
     drive.finish(TearDown(), record(sandboxes=[GONE_BOX]))
@@ -275,17 +284,50 @@ def test_a_pod_past_its_deadline_fails() -> None:
     drive = Drive(obj, record(ran(A)))
     assert drive.machine.wake_at_s == NOW_S + 60
     drive.wait(60)
+    [stop] = drive.work()
+    assert isinstance(stop, StopContainer)
+    assert drive.machine.status["phase"] == "Running"
+    end(drive, stop, ran(A, "EXITED", exit_code=143))
     assert drive.machine.status["phase"] == "Failed"
     assert drive.machine.status["reason"] == "DeadlineExceeded"
-    assert isinstance(drive.work()[0], StopContainer)
 
 
 def test_an_evicted_pod_fails_with_the_reason() -> None:
     drive = Drive(pod(A), record(ran(A)))
     drive.send(Terminate(verdict=Verdict(reason="Evicted", message="low on memory"), grace_s=0))
-    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Failed", "Evicted")
     [stop] = drive.work()
     assert isinstance(stop, StopContainer) and stop.grace_s == 2
+    assert drive.machine.status["phase"] == "Running"
+    end(drive, stop, ran(A, "EXITED", exit_code=137))
+    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Failed", "Evicted")
+    assert not conditions_of(drive, "DisruptionTarget")
+
+
+def test_a_pod_that_is_evicted_for_the_node_is_a_target_of_disruption_once_it_has_stopped() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    drive.send(Terminate(verdict=Verdict(reason="Evicted", message="low", disruption="low"), grace_s=0))
+    assert not conditions_of(drive, "DisruptionTarget")
+    end(drive, drive.work()[0], ran(A, "EXITED", exit_code=137))
+    [condition] = conditions_of(drive, "DisruptionTarget")
+    assert (condition["status"], condition["reason"], condition["message"]) == ("True", "TerminationByKubelet", "low")
+
+
+def test_a_pod_that_finishes_while_the_node_shuts_down_has_succeeded() -> None:
+    drive = Drive(pod(A, restartPolicy="Never"), record(ran(A)))
+    drive.send(Terminate(verdict=Verdict(reason="Terminated", message="shutdown", keeps_success=True)))
+    end(drive, drive.work()[0], ran(A, "EXITED", exit_code=0))
+    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Succeeded", "Terminated")
+
+
+def conditions_of(drive: Drive, kind: str) -> list[Object]:
+    return [entry for entry in drive.machine.status["conditions"] if entry["type"] == kind]
+
+
+def end(drive: Drive, stop: Work, dead: ContainerRecord) -> None:
+    """The container stops, then the sandbox."""
+    drive.finish(stop, record(dead))
+    [box] = drive.work()
+    drive.finish(box, record(dead, sandboxes=[GONE_BOX]))
 
 
 def test_a_pod_gone_from_its_source_is_stopped_and_its_status_is_nobodys() -> None:
@@ -316,6 +358,28 @@ def test_liveness_failure_kills_with_the_probes_grace_and_starts_again() -> None
     assert isinstance(stop, StopContainer) and stop.grace_s == 5
     drive.finish(stop, record(ran(probed, "EXITED", exit_code=137)))
     assert drive.started() == "a"
+
+
+def test_a_container_killed_by_liveness_starts_again_however_it_exits() -> None:
+    """Upstream starts it in the same breath, whatever ``OnFailure`` would say to an exit with 0."""
+    probed = container("a", livenessProbe={"exec": {"command": ["x"]}})
+    obj = pod(probed, restartPolicy="OnFailure")
+    drive = Drive(obj, record(ran(probed)))
+    drive.send(ProbesReported(results=ProbeResults({("a-0", "liveness"): False})))
+    drive.finish(drive.work()[0], record(ran(probed, "EXITED", exit_code=0)))
+    assert drive.started() == "a"
+    assert drive.machine.status["phase"] == "Running"
+
+
+def test_a_changed_image_replaces_the_container_even_where_it_never_restarts() -> None:
+    obj = pod(A, restartPolicy="Never")
+    drive = Drive(obj, record(ran(A)))
+    changed = container("a", "other:1")
+    drive.send(PodUpdated(pod=pod(changed, restartPolicy="Never")))
+    assert drive.events() == [("Killing", "Container a definition changed, will be restarted")]
+    drive.finish(drive.work()[0], record(ran(A, "EXITED", exit_code=137)))
+    assert drive.started() == "a"
+    assert drive.machine.status["phase"] == "Running"
 
 
 def test_readiness_decides_ready_and_startup_decides_started() -> None:

@@ -15,6 +15,7 @@ from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.admission.equivalents import ServedVersions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
 from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.api import API, ServedKinds, StorageHook
@@ -30,7 +31,8 @@ from steersman.apiserver.config import APIServerConfig, Listener, extension_auth
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
-from steersman.apiserver.extensions.conversion import ConversionStrategies
+from steersman.apiserver.extensions.conversion import Conversions
+from steersman.apiserver.extensions.conversionmetrics import ConversionMetrics
 from steersman.apiserver.extensions.customkinds import CustomKinds
 from steersman.apiserver.filters.api import Filter
 from steersman.apiserver.filters.audit import AuditFilter
@@ -72,7 +74,7 @@ from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
-from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS, SERVICES
+from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, SERVICES
 from steersman.meta.wire import Request, Response
 from steersman.schema.groups import REGISTRY
 from steersman.schema.registry import Registry
@@ -134,6 +136,10 @@ class APIServer:
         self._webhooks = WebhookClient(
             ServiceAddresses(self.reader, rng=rng), clock=clock, loopback=self.handle, loopback_user=OWN_USER
         )
+        self.client = Client(
+            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
+        )
+        """Acts as the server itself."""
         admission_metrics = AdmissionMetrics(self.metrics.registry)
         chosen = plugins(
             Surroundings(
@@ -144,6 +150,9 @@ class APIServer:
                 versions=ServedVersions(self.kinds),
                 webhooks=self._webhooks,
                 admission_metrics=admission_metrics,
+                registry=self.metrics.registry,
+                policy_metrics=PolicyMetrics(self.metrics.registry),
+                client=self.client,
             )
         )
         self.api = API(
@@ -161,10 +170,6 @@ class APIServer:
             storage_metrics=self._storage_metrics,
             hooks=self._hooks(),
         )
-        self.client = Client(
-            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
-        )
-        """Acts as the server itself."""
         self._aggregator = Aggregator(
             objects=self.objects,
             kinds=self.kinds,
@@ -188,7 +193,10 @@ class APIServer:
         )
         if self._flow_control is not None:
             self._flow_control.expose(self.metrics.registry)
-        self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
+        conversions = Conversions(
+            self._webhooks, clock=clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
+        )
+        self._customs = CustomKinds(self.api, self.client, conversions, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(
             self.client,
             store,
@@ -292,11 +300,10 @@ class APIServer:
     # -- parts
 
     def _hooks(self) -> Mapping[tuple[str, str], StorageHook]:
-        services, requests, crds = SERVICES, CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS
+        services, requests = SERVICES, CERTIFICATESIGNINGREQUESTS
         return {
             (services.group, services.plural): ServiceAllocation(self._clusterips, self._nodeports, self._tasks),
             (requests.group, requests.plural): CertificateRequester(),
-            (crds.group, crds.plural): ConversionStrategies(),
         }
 
     def _filters(self, chosen: Plugins) -> list[Filter]:

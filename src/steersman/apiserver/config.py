@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -71,6 +72,8 @@ class APIServerConfig:
     allow_privileged: bool = True
     disabled_admission_plugins: Sequence[str] = ()
     enabled_admission_plugins: Sequence[str] = ()
+    admission_configuration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """``--admission-control-config-file``: the configuration of plugins, by their names."""
     authorization_modes: Sequence[str] = ("AlwaysAllow",)
     request_timeout_s: float = 60.0
     min_request_timeout_s: int = 1800

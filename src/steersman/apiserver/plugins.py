@@ -9,25 +9,37 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from prometheus_client import CollectorRegistry
+
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionPlugin, Reader
+from steersman.apiserver.admission.configuration import kubeconfig_of
 from steersman.apiserver.admission.defaultingressclass import DefaultIngressClass
 from steersman.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from steersman.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from steersman.apiserver.admission.limitranger import LimitRanger
-from steersman.apiserver.admission.matching import Versions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
 from steersman.apiserver.admission.podresize import PodResize
+from steersman.apiserver.admission.podsecurity.configuration import configuration_of
+from steersman.apiserver.admission.podsecurity.plugin import PodSecurity
+from steersman.apiserver.admission.policies.active import ActivePolicies
+from steersman.apiserver.admission.policies.kinds import PolicyKinds
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
+from steersman.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
+from steersman.apiserver.admission.policies.mutations import MutatingPolicy
+from steersman.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
+from steersman.apiserver.admission.policies.verdicts import ValidatingPolicy
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
+from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
 from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
 from steersman.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
 from steersman.apiserver.admission.webhooks.calling import Caller
-from steersman.apiserver.admission.webhooks.hooks import Hooks
+from steersman.apiserver.admission.webhooks.hooks import Hooks, WebhookKind
 from steersman.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
 from steersman.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from steersman.apiserver.authn.api import Authenticator
@@ -51,9 +63,18 @@ from steersman.apiserver.reviews.access import review_access, review_own_access,
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
 from steersman.apiserver.webhooks.client import WebhookClient
+from steersman.apiserver.webhooks.credentials import Credentials
+from steersman.client.api import Client
 from steersman.meta.errors import ServiceUnavailable
 from steersman.meta.objects import Object
-from steersman.meta.resources import MUTATINGWEBHOOKCONFIGURATIONS, VALIDATINGWEBHOOKCONFIGURATIONS
+from steersman.meta.resources import (
+    MUTATINGADMISSIONPOLICIES,
+    MUTATINGADMISSIONPOLICYBINDINGS,
+    MUTATINGWEBHOOKCONFIGURATIONS,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +98,14 @@ class Surroundings:
     reader: Reader
     clock: Clock
     rng: random.Random
-    versions: Versions
+    versions: PolicyKinds
     webhooks: WebhookClient
     admission_metrics: AdmissionMetrics
+    registry: CollectorRegistry
+    """For the metrics of plugins."""
+    policy_metrics: PolicyMetrics
+    client: Client
+    """Acts as the server itself; for use once it is started."""
     authorizer: Authorizer = field(default_factory=AlwaysDenyAuthorizer)
     """The server's own, once ``assemble`` has made it: admission comes after."""
 
@@ -91,10 +117,16 @@ class UnknownPlugin(ValueError):
 _AdmissionFactory = Callable[[Surroundings], AdmissionPlugin]
 
 
+def _caller(of: Surroundings, kind: WebhookKind, plugin: str) -> Caller:
+    file = kubeconfig_of(plugin, of.config.admission_configuration.get(plugin))
+    credentials = Credentials.load(file, clock=of.clock) if file else None
+    return Caller(kind, of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics, credentials=credentials)
+
+
 def _mutating_webhooks(of: Surroundings) -> AdmissionPlugin:
     return MutatingAdmissionWebhook(
         Hooks(of.reader, of.versions, MUTATINGWEBHOOKCONFIGURATIONS),
-        Caller("admit", of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics),
+        _caller(of, "admit", MutatingAdmissionWebhook.NAME),
         of.versions,
         of.authorizer,
         reader=of.reader,
@@ -105,12 +137,50 @@ def _mutating_webhooks(of: Surroundings) -> AdmissionPlugin:
 def _validating_webhooks(of: Surroundings) -> AdmissionPlugin:
     return ValidatingAdmissionWebhook(
         Hooks(of.reader, of.versions, VALIDATINGWEBHOOKCONFIGURATIONS),
-        Caller("validating", of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics),
+        _caller(of, "validating", ValidatingAdmissionWebhook.NAME),
         of.versions,
         of.authorizer,
         reader=of.reader,
         clock=of.clock,
     )
+
+
+def _pod_security(of: Surroundings) -> AdmissionPlugin:
+    configuration = configuration_of(of.config.admission_configuration.get(PodSecurity.NAME))
+    return PodSecurity(of.reader, clock=of.clock, registry=of.registry, configuration=configuration)
+
+
+def _mutating_policies(of: Surroundings) -> AdmissionPlugin:
+    return MutatingAdmissionPolicy(
+        ActivePolicies(
+            of.reader, of.versions, MUTATINGADMISSIONPOLICIES, MUTATINGADMISSIONPOLICYBINDINGS, MutatingPolicy
+        ),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+        metrics=of.policy_metrics,
+        admission_metrics=of.admission_metrics,
+    )
+
+
+def _validating_policies(of: Surroundings) -> AdmissionPlugin:
+    return ValidatingAdmissionPolicy(
+        ActivePolicies(
+            of.reader, of.versions, VALIDATINGADMISSIONPOLICIES, VALIDATINGADMISSIONPOLICYBINDINGS, ValidatingPolicy
+        ),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+        metrics=of.policy_metrics,
+        admission_metrics=of.admission_metrics,
+    )
+
+
+def _resource_quota(of: Surroundings) -> AdmissionPlugin:
+    limited = limited_resources(of.config.admission_configuration.get(ResourceQuota.NAME))
+    return ResourceQuota(of.reader, of.client, clock=of.clock, limited=limited)
 
 
 ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
@@ -119,6 +189,7 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     ServiceAccount.NAME: (lambda of: ServiceAccount(of.reader, rng=of.rng), True),
     NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader), False),
     TaintNodesByCondition.NAME: (lambda of: TaintNodesByCondition(), True),
+    PodSecurity.NAME: (_pod_security, True),
     Priority.NAME: (lambda of: Priority(of.reader), True),
     DefaultTolerationSeconds.NAME: (lambda of: DefaultTolerationSeconds(), True),
     DefaultStorageClass.NAME: (lambda of: DefaultStorageClass(of.reader), True),
@@ -126,8 +197,11 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
     DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
     PodResize.NAME: (lambda of: PodResize(of.reader), True),
+    MutatingAdmissionPolicy.NAME: (_mutating_policies, True),
     MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
+    ValidatingAdmissionPolicy.NAME: (_validating_policies, True),
     ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
+    ResourceQuota.NAME: (_resource_quota, True),
 }
 """Name -> (how it is made, whether it is on unless switched off), in upstream's order."""
 

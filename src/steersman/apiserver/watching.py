@@ -17,14 +17,13 @@ from steersman.apiserver import protobuf
 from steersman.apiserver.metrics.watches import WatchMeter
 from steersman.apiserver.negotiation import JSON, PROTOBUF, Representation
 from steersman.apiserver.options import ListOptions
-from steersman.apiserver.served import Served
+from steersman.apiserver.served import Changes, Served
 from steersman.meta.errors import APIError, Expired, InternalError
 from steersman.meta.objects import Object
 from steersman.meta.wire import PushedWatch, WatchFrame
 from steersman.store.api import CompactedError, StoreUnavailable
 from steersman.store.events import ObjectEvent
 from steersman.store.stored import Stored
-from steersman.store.subscriptions import Subscription
 
 TICK_S = 1.0
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
@@ -197,7 +196,7 @@ class Watch:
         *,
         served: Served,
         options: ListOptions,
-        subscription: Subscription,
+        subscription: Changes,
         initial: Sequence[Stored],
         frames: FrameMaker,
         timer: WatchTimer,
@@ -249,7 +248,7 @@ class Watch:
             except StopAsyncIteration:
                 await self.aclose()
                 raise
-            except (CompactedError, Overrun, StoreUnavailable) as error:
+            except (CompactedError, Overrun, StoreUnavailable, APIError) as error:
                 await self.aclose()
                 return [self._frames.failed(self._failure(error))]
             frames = self._with_bookmark(self._frames_of(events) if events else [])
@@ -319,6 +318,8 @@ class Watch:
         return frames
 
     def _failure(self, error: Exception) -> APIError:
+        if isinstance(error, APIError):
+            return error
         if isinstance(error, CompactedError):
             return Expired(f"too old resource version: {self._subscription.progress()} ({error.compacted})")
         if isinstance(error, Overrun):

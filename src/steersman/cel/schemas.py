@@ -76,6 +76,8 @@ class Declared:
     """Of an object, by identifier."""
     adapt: Adapter | None = None
     """Brings JSON into the type; None: it is already."""
+    keeps_nulls: bool = False
+    """Of an object whose fields are always there, null or not; in others a field that is null counts as absent."""
 
     def field(self, identifier: str) -> Declared | None:
         if self.fields is None:

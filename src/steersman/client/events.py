@@ -59,6 +59,7 @@ class _Occurrence:
     reason: str
     message: str
     time_s: float
+    annotations: Mapping[str, str] | None = None
 
     @property
     def group_key(self) -> tuple[str, ...]:
@@ -100,6 +101,7 @@ class EventRecorder:
         reason: str,
         message: str,
         field_path: str = "",
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Record that ``reason`` happened to ``obj``. Returns at once; ``reason`` is one CamelCase word."""
         regarding: Object = {
@@ -111,16 +113,21 @@ class EventRecorder:
             "resourceVersion": objects.resource_version(obj),
             "fieldPath": field_path,
         }
-        self.regarding({key: value for key, value in regarding.items() if value}, type, reason, message)
+        self.regarding({key: value for key, value in regarding.items() if value}, type, reason, message, annotations)
 
     def regarding(
-        self, reference: Mapping[str, Any], type: Literal["Normal", "Warning"], reason: str, message: str
+        self,
+        reference: Mapping[str, Any],
+        type: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """As ``event``, for an object of which only a reference is at hand."""
         if len(self._queue) >= QUEUE_LIMIT:
             dropped = self._queue.popleft()
             log.warning("dropped event %s of %s: too many are waiting", dropped.reason, dropped.regarding.get("name"))
-        self._queue.append(_Occurrence(reference, type, reason, message[:1024], self._clock.now()))
+        self._queue.append(_Occurrence(reference, type, reason, message[:1024], self._clock.now(), annotations))
         self._arrived.set()
 
     @property
@@ -178,6 +185,7 @@ class EventRecorder:
             occurrence.reason,
             f"(combined from similar events): {occurrence.message}",
             occurrence.time_s,
+            occurrence.annotations,
         )
         return combined, (*group, occurrence.field_path)
 
@@ -206,7 +214,11 @@ class EventRecorder:
         event: Object = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                **({"annotations": dict(occurrence.annotations)} if occurrence.annotations else {}),
+            },
             "involvedObject": dict(occurrence.regarding),
             "reason": occurrence.reason,
             "message": occurrence.message,

@@ -6,17 +6,19 @@ others; the runtime puts each container's cgroup below its pod's.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
+import signal
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from steersman.kubelet.cgroup_hierarchies import Hierarchy as _Hierarchy
 from steersman.kubelet.cgroup_hierarchies import find_hierarchies as _hierarchies
-from steersman.kubelet.linux_resources import ResourcePolicy, pod_resources
+from steersman.kubelet.linux_resources import ResourcePolicy, cpu_weight, pod_resources
 from steersman.kubelet.podspec import qos_class
 from steersman.kubelet.runtimes.sandboxes import LinuxResources
 from steersman.meta import objects
@@ -55,7 +57,8 @@ class Cgroups(Protocol):
         """Of the whole pod or of one container, caches included. Raises ``OSError``."""
 
     def remove(self, uid: str) -> None:
-        """Remove the pod's cgroup wherever it is; nothing happens when it is gone. Raises ``OSError``."""
+        """Kill what is left in the pod's cgroup and remove it; nothing happens when it is gone. Raises ``OSError`` while
+        something in it still dies; repeat it then."""
 
     def pods(self) -> Iterable[str]:
         """Uids of pods that have a cgroup."""
@@ -111,7 +114,7 @@ class CgroupFS:
         resources = pod_resources(pod, policy)
         for hierarchy in self._hierarchies:
             folder = self._make(hierarchy, path)
-            for file, value in _settings(hierarchy, resources):
+            for file, value in (*_settings(hierarchy, resources), *_counts(hierarchy, resources, policy)):
                 _write(folder / file, value)
         return path
 
@@ -144,6 +147,7 @@ class CgroupFS:
     def remove(self, uid: str) -> None:
         for hierarchy in self._hierarchies:
             for folder in self._find(hierarchy, uid):
+                _kill_all(folder)
                 _remove_tree(folder)
 
     def pods(self) -> Iterable[str]:
@@ -181,7 +185,7 @@ def _settings(hierarchy: _Hierarchy, resources: LinuxResources, *, only_set: boo
     """Files and what to write to them. Without ``only_set`` a limit that is not set is lifted."""
     if hierarchy.unified:
         if resources.cpu_shares:
-            yield "cpu.weight", str(_weight(resources.cpu_shares))
+            yield "cpu.weight", str(cpu_weight(resources.cpu_shares))
         if resources.cpu_quota or not only_set:
             quota = str(resources.cpu_quota) if resources.cpu_quota > 0 else "max"
             yield "cpu.max", f"{quota} {resources.cpu_period or 100_000}"
@@ -198,8 +202,14 @@ def _settings(hierarchy: _Hierarchy, resources: LinuxResources, *, only_set: boo
         yield "memory.limit_in_bytes", str(resources.memory_limit_bytes)
 
 
-def _weight(shares: int) -> int:
-    return 1 + (shares - 2) * 9999 // 262142
+def _counts(hierarchy: _Hierarchy, resources: LinuxResources, policy: ResourcePolicy) -> Iterator[tuple[str, str]]:
+    """What is limited by number: processes, huge pages."""
+    if policy.pod_pids and (hierarchy.unified or "pids" in hierarchy.controllers):
+        yield "pids.max", str(policy.pod_pids)
+    if hierarchy.unified or "hugetlb" in hierarchy.controllers:
+        file = "hugetlb.{}.max" if hierarchy.unified else "hugetlb.{}.limit_in_bytes"
+        for limit in resources.hugepage_limits:
+            yield file.format(limit.page_size), str(limit.limit_bytes)
 
 
 def _shares(weight: int) -> int:
@@ -246,6 +256,26 @@ def _inherit_cpuset(parent: Path, folder: Path) -> None:
         own = folder / name
         if own.exists() and not own.read_text().strip():
             _write(own, (parent / name).read_text().strip())
+
+
+def _kill_all(folder: Path) -> None:
+    """What a runtime that was killed itself has forgotten: sandboxes half made, commands half started."""
+    whole = folder / "cgroup.kill"
+    if whole.exists() and any(_pids(folder)):
+        _write(whole, "1")
+        return
+    for pid in _pids(folder):
+        log.warning("killing process %d, left over in cgroup %s", pid, folder)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _pids(folder: Path) -> Iterator[int]:
+    """Of processes in ``folder`` and below, those of other process namespaces left out."""
+    for base, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            found = (int(line) for line in Path(base, "cgroup.procs").read_text().split())
+            yield from (pid for pid in found if pid > 0)
 
 
 def _remove_tree(folder: Path) -> None:

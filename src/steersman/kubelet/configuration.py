@@ -60,6 +60,9 @@ class KubeletConfig:
     lease_duration_s: int = 40
     sync_s: float = 60.0
     cgroup_root: str = "/"
+    kubelet_cgroup: str = ""
+    runtime_cgroup: str = ""
+    """Of the kubelet's own and of the runtime's processes; empty: not known."""
     cpu_cfs_quota: bool = True
     single_process_oom_kill: bool | None = None
     seccomp_default: bool = False

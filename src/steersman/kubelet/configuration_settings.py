@@ -90,6 +90,7 @@ def _runtime(document: Document) -> dict[str, Any]:
     verifies = feature_gates.enabled("KubeletEnsureSecretPulledImages", gates)
     return {
         "cgroup_root": document["cgroupRoot"] or "/",
+        "kubelet_cgroup": document["kubeletCgroups"],
         "cpu_cfs_quota": document["cpuCFSQuota"],
         "cpu_cfs_period_us": round(_seconds(document, "cpuCFSQuotaPeriod") * 1_000_000),
         "single_process_oom_kill": document.get("singleProcessOOMKill"),

@@ -23,6 +23,7 @@ from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.containers import ContainerConfig, Mount
+from steersman.kubelet.runtimes.images import ImageSpec
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
 from steersman.kubelet.security_context import SecurityContextError
 from steersman.kubelet.volume_manager import PodVolumes
@@ -49,6 +50,7 @@ class NodeSettings:
     seccomp_default: bool = False
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     recursive_read_only: bool = False
+    runtime_mounts_images: bool = False
 
 
 class ContainerBuilder:
@@ -77,8 +79,9 @@ class ContainerBuilder:
         record: PodRecord,
         work: StartContainer,
         image: LocalImage,
+        image_volumes: Mapping[str, ImageSpec],
     ) -> ContainerConfig:
-        """Raises one of ``CONFIG_ERRORS``."""
+        """``image_volumes``: volumes that the runtime itself mounts. Raises one of ``CONFIG_ERRORS``."""
         container = work.container
         node = self._node()
         if container.spec.get("volumeDevices"):
@@ -95,7 +98,7 @@ class ContainerBuilder:
             ),
             container.spec,
         )
-        mounts = await self._mounts(pod, record, container, variables)
+        mounts = await self._mounts(pod, record, container, variables, image_volumes)
         restart_count = self._restart_count(pod, work)
         return container_config(
             ContainerInputs(
@@ -153,7 +156,12 @@ class ContainerBuilder:
         return str(path)
 
     async def _mounts(
-        self, pod: Object, record: PodRecord, container: PodContainer, variables: Mapping[str, str]
+        self,
+        pod: Object,
+        record: PodRecord,
+        container: PodContainer,
+        variables: Mapping[str, str],
+        image_volumes: Mapping[str, ImageSpec],
     ) -> list[Mount]:
         if not self._has_files:
             return []
@@ -164,13 +172,17 @@ class ContainerBuilder:
             volume = volumes.get(entry["name"])
             if volume is None:
                 raise VolumeError(f'cannot find volume "{entry["name"]}" to mount into container "{container.name}"')
-            path = await self._mount_path(pod, container, index, entry, volume, variables)
+            subpath = _subpath(entry, variables)
+            image = image_volumes.get(entry["name"])
+            host_path = "" if image else str(await self._mount_path(pod, container, index, volume, subpath))
             mounts.append(
                 mount_of(
                     entry,
-                    str(path),
+                    host_path,
                     volume_read_only=volume.read_only,
                     recursive_read_only=node.recursive_read_only,
+                    image=image,
+                    image_sub_path=subpath if image else "",
                 )
             )
         if (record.ips or podspec.is_host_network(pod)) and not wants_mount_at(container.spec, ETC_HOSTS):
@@ -183,13 +195,9 @@ class ContainerBuilder:
         pod: Object,
         container: PodContainer,
         index: int,
-        entry: Mapping[str, Any],
         volume: MountedVolume,
-        variables: Mapping[str, str],
+        subpath: str,
     ) -> Path:
-        subpath = entry.get("subPath") or ""
-        if entry.get("subPathExpr"):
-            subpath = expand_strictly(entry["subPathExpr"], variables)
         if not subpath:
             return volume.path
         return await self._volumes.subpath(pod, container.name, index, volume, subpath)
@@ -200,3 +208,10 @@ class ContainerBuilder:
         path.write_text(hosts_file(pod, pod_hostname(pod, node.cluster_domain), record.ips, node_hosts))
         path.chmod(0o644)
         return path
+
+
+def _subpath(entry: Mapping[str, Any], variables: Mapping[str, str]) -> str:
+    """Of one volumeMount, expanded. Raises ``ValueError``."""
+    if entry.get("subPathExpr"):
+        return expand_strictly(entry["subPathExpr"], variables)
+    return str(entry.get("subPath") or "")

@@ -19,7 +19,7 @@ from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.runtimes.api import RuntimeService, RuntimeServiceError
 from steersman.kubelet.runtimes.containers import Container
 from steersman.kubelet.runtimes.sandboxes import PodSandbox
-from steersman.kubelet.volumes.mounts import remove_tree
+from steersman.kubelet.volumes.trees import remove_tree
 
 PERIOD_S: Final = 60.0
 UNKNOWN_GRACE_S: Final = 2.0
@@ -61,7 +61,10 @@ def plan(
         return fate(uid) == "gone" or (aggressive and fate(uid) == "ended")
 
     groups: dict[tuple[str, str], list[Container]] = defaultdict(list)
+    newest = _newest(containers)
     for container in containers:
+        if container.state == "CREATED" and container.id in newest and not is_over(_uid(container)):
+            continue  # about to be started
         if container.state != "RUNNING" and container.created_at_ns / 1e9 <= now_s - policy.min_age_s:
             groups[(_uid(container), container.metadata.name)].append(container)
     doomed: list[Container] = []
@@ -76,6 +79,16 @@ def plan(
     left = {item.id for item in doomed}
     occupied = {item.sandbox_id for item in containers if item.id not in left}
     return ContainerGCPlan(containers=tuple(doomed), sandboxes=tuple(_dead_sandboxes(sandboxes, occupied, is_over)))
+
+
+def _newest(containers: Sequence[Container]) -> set[str]:
+    """Ids of the newest container of each name in each pod."""
+    found: dict[tuple[str, str], Container] = {}
+    for container in containers:
+        key = (_uid(container), container.metadata.name)
+        if key not in found or container.created_at_ns > found[key].created_at_ns:
+            found[key] = container
+    return {container.id for container in found.values()}
 
 
 def _cut(group: list[Container], keep: int) -> list[Container]:

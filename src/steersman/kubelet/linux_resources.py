@@ -8,9 +8,10 @@ from typing import Any
 
 from steersman.kubelet.podspec import PodContainer, app_containers, containers, qos_class
 from steersman.kubelet.runtimes.sandboxes import HugepageLimit, LinuxResources
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import format_binary, quantity, to_int, to_milli
-from steersman.schema.groups.core.podspec.totals import pod_totals
 
+HUGEPAGES = "hugepages-"
 MIN_SHARES = 2
 MAX_SHARES = 262_144
 MIN_QUOTA_US = 1_000
@@ -30,12 +31,21 @@ class ResourcePolicy:
     cgroup_v2: bool = False
     single_process_oom_kill: bool = False
     """On cgroup v2 the kernel otherwise kills all processes of a container together."""
+    pod_pids: int = 0
+    """How many processes a pod may have; 0: any number."""
+    hugepage_sizes_bytes: tuple[int, ...] = ()
+    """Sizes of huge pages that this machine has. A pod may use those that it has a limit for."""
 
 
 def cpu_shares(milli: int) -> int:
     if milli == 0:
         return MIN_SHARES
     return max(MIN_SHARES, min(milli * 1024 // 1000, MAX_SHARES))
+
+
+def cpu_weight(shares: int) -> int:
+    """cgroup v2's, from v1's shares."""
+    return 1 + (shares - MIN_SHARES) * 9999 // (MAX_SHARES - MIN_SHARES)
 
 
 def cpu_quota_us(milli: int, period_us: int) -> int:
@@ -59,16 +69,23 @@ def container_resources(pod: Mapping[str, Any], container: PodContainer, policy:
         else 0,
         memory_limit_bytes=to_int(memory_limit) if memory_limit is not None else 0,
         oom_score_adj=oom_score_adjustment(pod, container, policy.memory_capacity_bytes),
-        hugepage_limits=tuple(_hugepages(limits)),
+        hugepage_limits=tuple(_hugepages(_whole(limits), policy)),
         unified={"memory.oom.group": "1"} if policy.cgroup_v2 and not policy.single_process_oom_kill else {},
     )
 
 
-def _hugepages(limits: Mapping[str, Any]) -> Iterable[HugepageLimit]:
-    for name, value in limits.items():
-        if name.startswith("hugepages-"):
-            size = format_binary(to_int(name.removeprefix("hugepages-")))
-            yield HugepageLimit(page_size=size.replace("i", "B"), limit_bytes=to_int(value))
+def _whole(limits: Mapping[str, Any]) -> dict[str, int]:
+    return {name: to_int(value) for name, value in limits.items() if name.startswith(HUGEPAGES)}
+
+
+def _hugepages(limits: Mapping[str, int], policy: ResourcePolicy) -> Iterable[HugepageLimit]:
+    """One for each size of page that is limited or that the machine has: what has no limit has none to use."""
+    wanted = {
+        to_int(name.removeprefix(HUGEPAGES)): limit for name, limit in limits.items() if name.startswith(HUGEPAGES)
+    }
+    for size_bytes in sorted({*wanted, *policy.hugepage_sizes_bytes}):
+        size = format_binary(size_bytes).replace("i", "B")
+        yield HugepageLimit(page_size=size, limit_bytes=wanted.get(size_bytes, 0))
 
 
 def oom_score_adjustment(pod: Mapping[str, Any], container: PodContainer, capacity_bytes: int) -> int:
@@ -125,4 +142,5 @@ def pod_resources(pod: Mapping[str, Any], policy: ResourcePolicy) -> LinuxResour
         cpu_period=policy.cpu_period_us if quota else 0,
         cpu_quota=quota,
         memory_limit_bytes=limits.get("memory", 0),
+        hugepage_limits=tuple(_hugepages(pod_totals(pod["spec"], "limits"), policy)),
     )

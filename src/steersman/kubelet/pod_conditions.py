@@ -102,6 +102,13 @@ def conditions(
     return [*foreign, *resize, *own]
 
 
+def disruption_target(pod: Mapping[str, Any], message: str) -> Object:
+    """The kubelet ends the pod for the node's sake; without time."""
+    condition = _condition("DisruptionTarget", True, "TerminationByKubelet", message)
+    generation = objects.generation(pod)
+    return {"observedGeneration": generation, **condition} if generation else condition
+
+
 def with_transition_times(new: Iterable[Object], old: Iterable[Mapping[str, Any]], now: str) -> list[Object]:
     """``new`` with the time of the last change of status (of a resize: of its reason): the old one's where that is the
     same."""

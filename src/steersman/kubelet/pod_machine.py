@@ -392,7 +392,7 @@ class PodMachine:
                 continue
             exited = self._last_exit(container.name)
             if exited is not None:
-                self._backoff.restarted(container.name, exited.finished_at_s, now_s)
+                self._backoff.restarted(_backoff_key(container), exited.finished_at_s, now_s)
             restart_count = None if latest is None else latest.restart_count + 1
             amounts = container_amounts(container, self.pod["spec"].get("resources"))
             work = StartContainer(container=container, restart_count=restart_count, amounts=amounts)
@@ -412,11 +412,12 @@ class PodMachine:
         name = container.name
         exited = self._last_exit(name)
         if exited is not None:
-            ready_at_s = self._backoff.ready_at_s(name, exited.finished_at_s)
+            key = _backoff_key(container)
+            ready_at_s = self._backoff.ready_at_s(key, exited.finished_at_s)
             if now_s < ready_at_s:
                 self._wake(ready_at_s)
                 where = f"container={name} pod={podspec.full_name(self.pod)}"
-                delay = go_duration(self._backoff.delay_s(name))
+                delay = go_duration(self._backoff.delay_s(key))
                 self._failures[name] = StartFailure(
                     reason="CrashLoopBackOff", message=f"back-off {delay} restarting failed {where}"
                 )
@@ -519,6 +520,12 @@ class PodMachine:
 
 def _restart_for_resize(record: ContainerRecord) -> KillIntent:
     return KillIntent(record=record, message=f"Container {record.name} resize requires restart", restart=True)
+
+
+def _backoff_key(container: PodContainer) -> str:
+    """A container with another image or other resources is not held responsible for its crashes before."""
+    resources = container.spec.get("resources") or {}
+    return f"{container.name}/{container.spec.get('image')}/{resources}"
 
 
 def go_duration(seconds: float) -> str:

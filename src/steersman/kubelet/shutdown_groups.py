@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from steersman.kubelet.podspec import SYSTEM_CRITICAL_PRIORITY
 from steersman.meta.objects import Object
-
-SYSTEM_CRITICAL_PRIORITY: Final = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

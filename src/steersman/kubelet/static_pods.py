@@ -21,7 +21,6 @@ from steersman.kubelet.podspec import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.times import format_micro_time
-from steersman.schema.groups.core.pod import KIND
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +63,8 @@ def static_pod(text: str, *, origin: str, node_name: str, seen: str) -> Object:
         *(pod["spec"].get("tolerations") or ()),
         {"operator": "Exists", "effect": "NoExecute"},
     ]
+    from steersman.schema.groups.core.pod import KIND  # every kind comes with it, which a node without manifests spares
+
     KIND.default(pod)
     pod["status"] = {"phase": "Pending"}
     return pod

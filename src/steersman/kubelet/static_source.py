@@ -34,6 +34,8 @@ class StaticSource:
         self._pods: Mapping[str, Object] = {}
         self._mirrors: dict[str, Object] = {}
         self._dirty = asyncio.Event()
+        self.has_read = False
+        """The manifests have been read at least once."""
 
     def find(self, uid: str) -> Object | None:
         """The static pod of that uid, as its manifest has it now."""
@@ -46,6 +48,7 @@ class StaticSource:
     def set_pods(self, pods: Mapping[str, Object]) -> None:
         """All static pods there are."""
         before, self._pods = self._pods, pods
+        self.has_read = True
         for uid in before:
             if uid not in pods:
                 self._vanished(uid)

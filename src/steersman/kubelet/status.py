@@ -13,7 +13,7 @@ from typing import Any
 
 from steersman.kubelet import podspec
 from steersman.kubelet.container_status import RESTARTING_ALL, Reported, container_statuses, final_statuses
-from steersman.kubelet.pod_conditions import conditions, with_transition_times
+from steersman.kubelet.pod_conditions import conditions, disruption_target, with_transition_times
 from steersman.kubelet.pod_plan import all_restart, is_initialized, sandbox_need
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.resource_status import pod_resources_status
@@ -30,6 +30,10 @@ class Verdict:
 
     reason: str
     message: str
+    disruption: str = ""
+    """Message of the DisruptionTarget condition (KEP-3329), where the pod could have gone on; empty: it has none."""
+    keeps_success: bool = False
+    """A pod whose containers all succeed until it is stopped has succeeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,11 @@ def pod_status(
     need = sandbox_need(pod, reported.record)
     resize = () if is_over or status["phase"] in TERMINAL else reported.resize
     own = conditions(pod, status, sandbox_ready=not need.changed, restarting_all=restarting, resize=resize)
+    if verdict is not None and verdict.disruption and is_over:
+        own = [
+            *(entry for entry in own if entry["type"] != "DisruptionTarget"),
+            disruption_target(pod, verdict.disruption),
+        ]
     status["conditions"] = with_transition_times(own, previous.get("conditions") or (), now)
     for key in ("nominatedNodeName", "resourceClaimStatuses", "extendedResourceClaimStatus"):
         if key in (pod.get("status") or {}):
@@ -82,7 +91,8 @@ def pod_status(
 def _set_phase(
     status: Object, pod: Object, previous: Mapping[str, Any], phase: str, verdict: Verdict | None, is_over: bool
 ) -> None:
-    """A terminal phase never changes; reason and message stay with the phase they were given for."""
+    """A terminal phase never changes; reason and message stay with the phase they were given for. A verdict shows when
+    nothing runs any more: whoever sees the pod ended may use what it had."""
     stored = pod.get("status") or {}
     for before in (previous.get("phase"), stored.get("phase")):
         if before in TERMINAL and phase not in TERMINAL:
@@ -93,8 +103,10 @@ def _set_phase(
     if phase == previous.get("phase"):
         reason = str(previous.get("reason") or stored.get("reason") or "")
         message = str(previous.get("message") or stored.get("message") or "")
-    if verdict is not None:
-        phase, reason, message = "Failed", verdict.reason, verdict.message
+    if verdict is not None and is_over:
+        if not (verdict.keeps_success and phase == "Succeeded"):
+            phase = "Failed"
+        reason, message = verdict.reason, verdict.message
     if stored.get("phase") in TERMINAL:
         phase = str(stored["phase"])
     status["phase"] = phase

@@ -162,7 +162,7 @@ def _condition_patch(stored: Any, wanted: Any) -> list[Object]:
     changed = []
     for entry in wanted:
         old = before.get(entry["type"])
-        if entry["type"] not in OWNED and old is not None:
+        if entry["type"] not in OWNED and old is not None and entry.get("reason") != "TerminationByKubelet":
             continue
         if old is None or _normal(old) != _normal(entry):
             missing = {key: None for key in (old or {}) if key not in entry}

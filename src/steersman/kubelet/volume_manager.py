@@ -14,9 +14,10 @@ from steersman.kubelet import podspec
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.volumes.api import MountedVolume, Tokens, VolumeContext, VolumeError, VolumePlugin
-from steersman.kubelet.volumes.mounts import remove_tree, unmount_below
+from steersman.kubelet.volumes.mounts import unmount_below
 from steersman.kubelet.volumes.registry import plugin_for
 from steersman.kubelet.volumes.subpath import bind_subpath, release_subpaths
+from steersman.kubelet.volumes.trees import remove_tree
 from steersman.meta import objects
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object

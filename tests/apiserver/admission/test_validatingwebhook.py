@@ -164,7 +164,7 @@ async def test_selectors_and_conditions_choose_among_requests(
             matchConditions=[{"name": "not-exempt", "expression": "object.metadata.name != 'exempt'"}],
         )
     )
-    odd = {"labels": {"kind": "odd"}}
+    odd: dict[str, Any] = {"labels": {"kind": "odd"}}
     await client.create(CONFIGMAPS, config_map("a", **odd))
     await client.create(CONFIGMAPS, config_map("a", namespace="watched"))
     await client.create(CONFIGMAPS, config_map("exempt", namespace="watched", **odd))

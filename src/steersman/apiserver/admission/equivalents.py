@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from steersman.apiserver.admission.matching import GroupVersionKind, Target, Versions, kind_of
+from steersman.apiserver.admission.matching import GroupVersionKind, Target, kind_of
+from steersman.apiserver.admission.policies.kinds import PolicyKinds
 from steersman.apiserver.api import ServedKinds
 from steersman.apiserver.decoding import private_object
 from steersman.apiserver.served import Served
 from steersman.meta.errors import InternalError
 from steersman.meta.objects import Object
+from steersman.meta.resources import Resource
 from steersman.schema.kind import Kind
+from steersman.schema.managedfields.typed import Type, type_of
 from steersman.schema.structural import compiled
 
 _DEFINITIONS: Mapping[GroupVersionKind, str] = {
@@ -67,6 +70,28 @@ class ServedVersions:
         assert served is not None, "the kind of a request is served"
         return served.defaulted(other, private_object(obj))
 
+    # -- what policies ask
 
-def _conforms(kinds: ServedKinds) -> Versions:
+    def resource_of(self, api_version: str, kind: str) -> Resource | None:
+        found = self._kinds.registry.by_api_version(api_version, kind)
+        return None if found is None else found.resource
+
+    def fields_type(self, kind: Kind, of: GroupVersionKind) -> Type | None:
+        definition = _DEFINITIONS.get(of)
+        if definition is not None and of != kind_of(kind, ""):
+            return type_of(definition)
+        other = next((other for other in self._family(kind) if kind_of(other, "") == of), None)
+        served = None if other is None else self._served(other)
+        return None if served is None else served.fields_type
+
+    def unknown_fields(self, kind: Kind, obj: Object, of: GroupVersionKind) -> Sequence[str]:
+        other = next((other for other in self._family(kind) if kind_of(other, "") == of), None)
+        definition = _DEFINITIONS.get(of) or (None if other is None or other.is_custom else other.definition)
+        unknown: list[str] = []
+        if definition is not None:
+            compiled(definition).decode(private_object(obj), unknown)
+        return unknown
+
+
+def _conforms(kinds: ServedKinds) -> PolicyKinds:
     return ServedVersions(kinds)

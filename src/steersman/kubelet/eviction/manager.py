@@ -5,7 +5,7 @@ dead containers and unused images is enough.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -28,12 +28,12 @@ from steersman.kubelet.eviction.thresholds import (
     Threshold,
     with_container_filesystem,
 )
-from steersman.kubelet.linux_resources import pod_totals
 from steersman.kubelet.runtimes.api import RuntimeServiceError
 from steersman.kubelet.status import Verdict
 from steersman.kubelet.taints import tolerates
 from steersman.meta import objects
 from steersman.meta.objects import Object
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import to_int
 
 PERIOD_S: Final = 10.0
@@ -252,7 +252,7 @@ def _violation(pod: Object, found: PodConsumption, filesystems: Filesystems) -> 
         used = found.volumes.get(volume["name"])
         if limit is not None and used is not None and 0 < to_int(limit) < used.used_bytes:
             return "emptydirfs.limit", messages.empty_dir_message(volume["name"], limit)
-    pod_limit = pod_totals(pod, "limits").get("ephemeral-storage")
+    pod_limit = pod_totals(pod["spec"], "limits").get("ephemeral-storage")
     if pod_limit is not None and found.ephemeral_bytes > pod_limit:
         return "ephemeralpodfs.limit", messages.pod_limit_message(pod_limit)
     for container in pod["spec"].get("containers") or ():
@@ -266,5 +266,3 @@ def _violation(pod: Object, found: PodConsumption, filesystems: Filesystems) -> 
         if used_bytes > to_int(limit):
             return "ephemeralcontainerfs.limit", messages.container_limit_message(container["name"], limit)
     return None
-
-

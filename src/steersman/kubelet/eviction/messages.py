@@ -39,7 +39,7 @@ def pressure_message(
             break
     if consumption is None:
         return EvictionMessage(text=text, annotations={})
-    annotations = {}
+    annotations: dict[str, str] = {}
     level = ((pod["spec"].get("resources") or {}).get("requests") or {}).get(resource)
     if resource == "memory" and level is not None and consumption.memory_bytes is not None:
         used = format_binary(consumption.memory_bytes)
@@ -77,7 +77,9 @@ def container_limit_message(container: str, limit: Any) -> str:
 
 
 def _more(kind: str, name: str, used: str, request: Any, resource: str) -> str:
-    return f"{kind} {name} was using {used}, request is {canonical(str(request))}, has larger consumption of {resource}. "
+    return (
+        f"{kind} {name} was using {used}, request is {canonical(str(request))}, has larger consumption of {resource}. "
+    )
 
 
 def _used(resource: str, disk: ContainerDisk) -> int | None:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from steersman.kubelet.disk_usage import TreeUsage
 from steersman.kubelet.eviction import thresholds as signals
 from steersman.kubelet.eviction.signals import Filesystems, PodConsumption
-from steersman.kubelet.linux_resources import pod_totals
 from steersman.meta.objects import Object, uid
+from steersman.meta.podtotals import pod_totals
 
 Part = Literal["rootfs", "logs", "volumes"]
 
@@ -43,7 +43,7 @@ def ranked(
             return (1, 0, priority, -found.processes)
         used, asked = _used(pod, found, signal, filesystems), _asked(pod, resource)
         # Inodes are requested by nobody: what counts as "more" is upstream's comparison with the bytes that are.
-        baseline = pod_totals(pod, "requests").get("ephemeral-storage", 0) if resource == "inodes" else asked
+        baseline = pod_totals(pod["spec"], "requests").get("ephemeral-storage", 0) if resource == "inodes" else asked
         return (1, 0 if used > asked else 1, priority, baseline - used)
 
     return sorted(pods, key=key)
@@ -58,7 +58,7 @@ def _used(pod: Object, found: PodConsumption, signal: str, filesystems: Filesyst
 
 
 def _asked(pod: Object, resource: str) -> int:
-    return pod_totals(pod, "requests").get(resource, 0)
+    return pod_totals(pod["spec"], "requests").get(resource, 0)
 
 
 def disk_of(pod: Object, found: PodConsumption, parts: Sequence[Part]) -> TreeUsage:

@@ -88,10 +88,18 @@ def compile_in(environment: Environment, text: str, returns: Sequence[Type] = ()
     except InstantiationError as error:
         return Expression(text=text, program=None, problem=f"program instantiation failed: {error}", is_internal=True)
     if returns and program.result_type not in returns:
-        wanted = str(returns[0]) if len(returns) == 1 else f"one of [{' '.join(map(str, returns))}]"
-        problem = f"must evaluate to {wanted} but got {program.result_type}"
+        names = [_type_name(wanted) for wanted in returns]
+        wanted = names[0] if len(names) == 1 else f"one of [{' '.join(names)}]"
+        problem = f"must evaluate to {wanted} but got {_type_name(program.result_type)}"
         return Expression(text=text, program=None, problem=problem)
     return Expression(text=text, program=program)
+
+
+def _type_name(found: Type) -> str:
+    """Unlike the checker's messages this has the names that types have at evaluation: ``google.protobuf.Timestamp``."""
+    if not found.parameters:
+        return found.name
+    return f"{found.name}({', '.join(map(_type_name, found.parameters))})"
 
 
 @lru_cache(maxsize=_REMEMBERED)
