@@ -402,7 +402,7 @@ class Kubelet:
             self.upkeep.admit(pod)
             or admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls)
             or admission.findings(
-                pod, others=self._others(objects.uid(pod)), node=self._agent.node, allocatable=self._allocatable()
+                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
             ).verdict
         )
 
