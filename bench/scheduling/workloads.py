@@ -5,7 +5,7 @@ Nodes have 4 CPUs, 32Gi and 110 pods. Objects are as a client sends them; names 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -164,12 +164,12 @@ def chosen(wanted: Iterable[str]) -> list[Workload]:
     names = list(wanted)
     if not names:
         return list(sizes())
-    by_name: Mapping[str, Callable[[], Workload]] = {each.name: (lambda each=each: each) for each in WORKLOADS}
+    by_name = {each.name: each for each in WORKLOADS}
     found = []
     for text in names:
         name, _, size = text.partition("/")
         if name not in by_name:
             raise ValueError(f"no workload is named {name}; there are {', '.join(by_name)}")
-        workload = by_name[name]()
+        workload = by_name[name]
         found.append(workload.sized(int(size.removesuffix("Nodes"))) if size else workload)
     return found

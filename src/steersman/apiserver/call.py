@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from steersman.apiserver.audit.event import AuditRecord
 from steersman.apiserver.authn.api import ANONYMOUS, User
 from steersman.apiserver.requestinfo import RequestInfo
 from steersman.meta.wire import Request
@@ -50,6 +51,8 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     """For the audit event."""
+    audit: AuditRecord | None = None
+    """What is recorded of this request; None: nothing."""
     response_headers: Mapping[str, str] | None = None
     """What every response to this call carries besides."""
     time_limit_s: float = 0.0

@@ -19,6 +19,8 @@ from steersman.apiserver.admission.policies.metrics import PolicyMetrics
 from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.api import API, ServedKinds, StorageHook
+from steersman.apiserver.audit.configuration import backend_of
+from steersman.apiserver.audit.metrics import AuditMetrics
 from steersman.apiserver.authn.anonymous import AnonymousAuthenticator
 from steersman.apiserver.authn.inprocess import InProcessAuthenticator
 from steersman.apiserver.authn.union import UnionAuthenticator
@@ -29,7 +31,8 @@ from steersman.apiserver.config import APIServerConfig, extension_authentication
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
-from steersman.apiserver.extensions.conversion import ConversionStrategies
+from steersman.apiserver.extensions.conversion import Conversions
+from steersman.apiserver.extensions.conversionmetrics import ConversionMetrics
 from steersman.apiserver.extensions.customkinds import CustomKinds
 from steersman.apiserver.filters.api import Filter
 from steersman.apiserver.filters.audit import AuditFilter
@@ -66,7 +69,7 @@ from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
-from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS, SERVICES
+from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, SERVICES
 from steersman.meta.wire import Request, Response
 from steersman.schema.groups import REGISTRY
 from steersman.schema.registry import Registry
@@ -133,6 +136,7 @@ class APIServer:
                 versions=ServedVersions(self.kinds),
                 webhooks=self._webhooks,
                 admission_metrics=admission_metrics,
+                registry=self.metrics.registry,
                 policy_metrics=PolicyMetrics(self.metrics.registry),
                 client=self.client,
             )
@@ -162,6 +166,7 @@ class APIServer:
             rng=rng,
             has_been_ready=lambda: self._bootstrapped,
         )
+        self._audit = self._recording()
         self._flow_control = self._priorities() if chosen.flow_controller is None else None
         self._core = Core(
             chain(self._filters(chosen), self._router(chosen)),
@@ -172,7 +177,10 @@ class APIServer:
         )
         if self._flow_control is not None:
             self._flow_control.expose(self.metrics.registry)
-        self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
+        conversions = Conversions(
+            self._webhooks, clock=clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
+        )
+        self._customs = CustomKinds(self.api, self.client, conversions, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(
             self.client,
             store,
@@ -188,6 +196,8 @@ class APIServer:
         """Open the store, fill the cache, make what every cluster has. Raises ``StoreUnavailable`` and ``APIError``."""
         await self._store.start()
         await self.objects.start()
+        if self._audit is not None:
+            self._audit.start(self._tasks)
         self._tasks.spawn(self._deadlines.run(), name="deadlines")
         self._tasks.spawn(self._watches.run(), name="watch-timer")
         self._customs.start()
@@ -259,6 +269,8 @@ class APIServer:
         self._watches.close()
         if self._server is not None:
             await self._server.close()
+        if self._audit is not None:
+            await self._audit.close()
         self._aggregator.close()
         await self._backends.close()
         await self._webhooks.close()
@@ -269,11 +281,10 @@ class APIServer:
     # -- parts
 
     def _hooks(self) -> Mapping[tuple[str, str], StorageHook]:
-        services, requests, crds = SERVICES, CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS
+        services, requests = SERVICES, CERTIFICATESIGNINGREQUESTS
         return {
             (services.group, services.plural): ServiceAllocation(self._clusterips, self._nodeports, self._tasks),
             (requests.group, requests.plural): CertificateRequester(),
-            (crds.group, crds.plural): ConversionStrategies(),
         }
 
     def _filters(self, chosen: Plugins) -> list[Filter]:
@@ -283,12 +294,21 @@ class APIServer:
         )
         return [
             self._deadlines,
-            AuthenticationFilter(authenticator, identity_headers=identity_headers(self._config.request_header)),
-            *([AuditFilter(chosen.audit)] if chosen.audit is not None else []),
+            AuthenticationFilter(
+                authenticator, identity_headers=identity_headers(self._config.request_header), audit=self._audit
+            ),
+            *([self._audit] if self._audit is not None else []),
             ImpersonationFilter(chosen.authorizer),
             FlowControlFilter(self._flow_controller(chosen)),
             AuthorizationFilter(chosen.authorizer),
         ]
+
+    def _recording(self) -> AuditFilter | None:
+        config, metrics = self._config.audit, AuditMetrics(self.metrics.registry)
+        backend = backend_of(config, clock=self._clock, rng=self.api.rng, metrics=metrics)
+        if backend is None or config.policy is None:
+            return None
+        return AuditFilter(config.policy, backend, clock=self._clock, metrics=metrics)
 
     def _priorities(self) -> FlowControl | None:
         config = self._config

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from steersman.apiserver.audit.configuration import AuditConfig
 from steersman.apiserver.call import STANDARD_IDENTITY_HEADERS, IdentityHeaders
 
 
@@ -102,6 +103,8 @@ class APIServerConfig:
     """``--enable-aggregator-routing``: requests go to an endpoint of the extension server rather than to its cluster IP."""
     reject_forwarding_redirects: bool = True
     """``--aggregator-reject-forwarding-redirect``: an extension server may not send clients elsewhere."""
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    """``--audit-*``."""
     listener: Listener | None = None
     """Where ``run`` serves; None: nowhere but in this process."""
     shutdown_delay_s: float = 0.0

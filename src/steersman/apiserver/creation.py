@@ -50,7 +50,7 @@ async def create_object(
     objectmeta.deduplicate_owner_references(metadata, call)
     kind.default(obj)
     if not has_managed_fields:
-        obj = ownership.updated(api, served, call, None, obj, options)
+        obj = await ownership.updated(api, served, call, None, obj, options)
         metadata = obj["metadata"]
     managed_fields = metadata.get("managedFields")
     own_name = metadata.get("name") or ""
@@ -170,6 +170,7 @@ async def _commit(api: API, served: Served, obj: Object, options: WriteOptions) 
             raise AlreadyExists.of(served.resource, name)
         return Unstored(obj)
     try:
-        return await api.objects.create(key, served.to_storage(obj))
+        created = await api.objects.create(key, await served.storable(obj))
     except KeyExists as error:
         raise AlreadyExists.of(served.resource, name) from error
+    return await served.loaded(created)

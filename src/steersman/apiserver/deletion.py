@@ -200,6 +200,7 @@ async def delete_object(
 async def _attempt(
     api: API, served: Served, call: Call, stored: Stored, options: DeleteOptions, admits: bool
 ) -> Deleted:
+    stored = await served.loaded(stored)
     obj = served.obj(stored)
     check_preconditions(served, obj, options)
     decided = plan(served, obj, options, api.clock.now())
@@ -212,16 +213,16 @@ async def _attempt(
     revision = stored.revision
     if decided.action != "delete":
         updated = await api.objects.update(
-            stored.key, served.to_storage(decided.obj), expected_revision=stored.revision
+            stored.key, await served.storable(decided.obj), expected_revision=stored.revision
         )
         if decided.action == "update":
-            return Deleted(entity=updated, is_gone=False)
+            return Deleted(entity=await served.loaded(updated), is_gone=False)
         revision = updated.revision
     deleted = await api.objects.delete(stored.key, expected_revision=revision)
     hook = api.hook(served.resource)
     if hook is not None:
         await hook.after_delete(deleted.obj)
-    return Deleted(entity=deleted, is_gone=True)
+    return Deleted(entity=stored.deleted(deleted.revision) if served.converts_remotely else deleted, is_gone=True)
 
 
 async def _admit(api: API, served: Served, call: Call, obj: Object, options: DeleteOptions) -> None:

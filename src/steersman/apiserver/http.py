@@ -453,6 +453,8 @@ class _Writer:
             await self._flow()
 
     def _send(self, frames: list[WatchFrame], *, chunked: bool) -> None:
+        if self._transport.is_closing():
+            return
         write = self._transport.write
         for data in _joined(frames):
             write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)

@@ -9,8 +9,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from prometheus_client import CollectorRegistry
+
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionPlugin, Reader
+from steersman.apiserver.admission.configuration import kubeconfig_of
 from steersman.apiserver.admission.defaultingressclass import DefaultIngressClass
 from steersman.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from steersman.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
@@ -19,6 +22,8 @@ from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
 from steersman.apiserver.admission.podresize import PodResize
+from steersman.apiserver.admission.podsecurity.configuration import configuration_of
+from steersman.apiserver.admission.podsecurity.plugin import PodSecurity
 from steersman.apiserver.admission.policies.active import ActivePolicies
 from steersman.apiserver.admission.policies.kinds import PolicyKinds
 from steersman.apiserver.admission.policies.metrics import PolicyMetrics
@@ -34,7 +39,7 @@ from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
 from steersman.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
 from steersman.apiserver.admission.webhooks.calling import Caller
-from steersman.apiserver.admission.webhooks.hooks import Hooks
+from steersman.apiserver.admission.webhooks.hooks import Hooks, WebhookKind
 from steersman.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
 from steersman.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from steersman.apiserver.authn.api import Authenticator
@@ -53,12 +58,12 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.reviews import reviewing, token_requesting
-from steersman.apiserver.filters.audit import AuditSink
 from steersman.apiserver.flowcontrol.api import FlowController
 from steersman.apiserver.reviews.access import review_access, review_own_access, review_own_rules
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
 from steersman.apiserver.webhooks.client import WebhookClient
+from steersman.apiserver.webhooks.credentials import Credentials
 from steersman.client.api import Client
 from steersman.meta.errors import ServiceUnavailable
 from steersman.meta.objects import Object
@@ -82,7 +87,6 @@ class Plugins:
     verbs: Mapping[tuple[str, str, str], Endpoint] = field(default_factory=dict)
     """(group, plural, verb) -> endpoint of kinds that are not stored, e.g. reviews."""
     subresources: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = field(default_factory=dict)
-    audit: AuditSink | None = None
     flow_controller: FlowController | None = None
 
 
@@ -97,6 +101,8 @@ class Surroundings:
     versions: PolicyKinds
     webhooks: WebhookClient
     admission_metrics: AdmissionMetrics
+    registry: CollectorRegistry
+    """For the metrics of plugins."""
     policy_metrics: PolicyMetrics
     client: Client
     """Acts as the server itself; for use once it is started."""
@@ -111,10 +117,16 @@ class UnknownPlugin(ValueError):
 _AdmissionFactory = Callable[[Surroundings], AdmissionPlugin]
 
 
+def _caller(of: Surroundings, kind: WebhookKind, plugin: str) -> Caller:
+    file = kubeconfig_of(plugin, of.config.admission_configuration.get(plugin))
+    credentials = Credentials.load(file, clock=of.clock) if file else None
+    return Caller(kind, of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics, credentials=credentials)
+
+
 def _mutating_webhooks(of: Surroundings) -> AdmissionPlugin:
     return MutatingAdmissionWebhook(
         Hooks(of.reader, of.versions, MUTATINGWEBHOOKCONFIGURATIONS),
-        Caller("admit", of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics),
+        _caller(of, "admit", MutatingAdmissionWebhook.NAME),
         of.versions,
         of.authorizer,
         reader=of.reader,
@@ -125,12 +137,17 @@ def _mutating_webhooks(of: Surroundings) -> AdmissionPlugin:
 def _validating_webhooks(of: Surroundings) -> AdmissionPlugin:
     return ValidatingAdmissionWebhook(
         Hooks(of.reader, of.versions, VALIDATINGWEBHOOKCONFIGURATIONS),
-        Caller("validating", of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics),
+        _caller(of, "validating", ValidatingAdmissionWebhook.NAME),
         of.versions,
         of.authorizer,
         reader=of.reader,
         clock=of.clock,
     )
+
+
+def _pod_security(of: Surroundings) -> AdmissionPlugin:
+    configuration = configuration_of(of.config.admission_configuration.get(PodSecurity.NAME))
+    return PodSecurity(of.reader, clock=of.clock, registry=of.registry, configuration=configuration)
 
 
 def _mutating_policies(of: Surroundings) -> AdmissionPlugin:
@@ -172,6 +189,7 @@ ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     ServiceAccount.NAME: (lambda of: ServiceAccount(of.reader, rng=of.rng), True),
     NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader), False),
     TaintNodesByCondition.NAME: (lambda of: TaintNodesByCondition(), True),
+    PodSecurity.NAME: (_pod_security, True),
     Priority.NAME: (lambda of: Priority(of.reader), True),
     DefaultTolerationSeconds.NAME: (lambda of: DefaultTolerationSeconds(), True),
     DefaultStorageClass.NAME: (lambda of: DefaultStorageClass(of.reader), True),

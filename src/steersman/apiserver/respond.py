@@ -99,6 +99,8 @@ def _quoted(text: str) -> str:
 def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: int = 200) -> Response:
     """One object of the kind that the URL names."""
     form = wanted(call, served)
+    if call.audit is not None and form.shape != "Table":
+        call.audit.responded(served.obj(found))
     if form.is_plain and not served.converts:
         body = found.json
         return _response(call, JSON, body, status, found.obj if call.is_in_process else None)
@@ -122,6 +124,8 @@ def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: i
 def value(call: Call, obj: Any, *, status: int = 200, form: Representation | None = None) -> Response:
     """Any JSON value: statuses, reviews, documents."""
     form = form or _form_of(call, obj)
+    if call.audit is not None:
+        call.audit.responded(obj)
     if form.media_type == PROTOBUF:
         body = protobuf.value(obj)
     elif form.media_type != JSON:
@@ -144,6 +148,8 @@ def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListM
     form = wanted(call, served)
     resource = served.resource
     head = {"kind": served.list_kind, "apiVersion": resource.api_version, "metadata": metadata.as_object()}
+    if call.audit is not None and not form.shape:
+        call.audit.responded({**head, "items": [served.obj(item) for item in items]})
     if form.is_plain:
         return _plain_list(call, head, [served.entity(item) for item in items] if served.converts else items)
     if form.media_type == PROTOBUF and not form.shape:

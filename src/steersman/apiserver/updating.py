@@ -14,7 +14,7 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.filters.authorization import attributes_of, forbidden
 from steersman.apiserver.options import WriteOptions
 from steersman.apiserver.respond import Unstored
-from steersman.apiserver.served import Entity, Served
+from steersman.apiserver.served import Entity, Served, resolving
 from steersman.meta.errors import AlreadyExists, Conflict, FieldError, NotFound, invalid
 from steersman.meta.objects import Object
 from steersman.schema.kind import Subresource
@@ -185,15 +185,16 @@ async def _attempt(
     has_managed_fields: bool,
 ) -> Outcome:
     kind, resource = served.kind, served.resource
+    stored = await served.loaded(stored)
     old = served.obj(stored)
-    transformed = transform(old)
+    transformed = await resolving(lambda: transform(old)) if served.converts_remotely else transform(old)
     new = transformed if isinstance(transformed, dict) else await transformed
     new = creation._own_copy(new)
     _check_version(served, new["metadata"], old, strategy)
     if default:
         kind.default(new)
     if not has_managed_fields:
-        new = ownership.updated(api, served, call, old, new, options, strategy.subresource)
+        new = await ownership.updated(api, served, call, old, new, options, strategy.subresource)
     metadata: dict[str, Any] = new["metadata"]
     managed_fields = metadata.get("managedFields")
     request = admission_request(
@@ -227,9 +228,9 @@ async def _attempt(
         metadata["resourceVersion"] = str(stored.revision)
         if (new == old or ownership.only_times_differ(new, old)) and not served.is_outdated(stored):
             return Outcome(stored, "updated")
-        written = await api.objects.update(stored.key, served.to_storage(new), expected_revision=stored.revision)
+        written = await api.objects.update(stored.key, await served.storable(new), expected_revision=stored.revision)
         done = True
-        return Outcome(written, "updated")
+        return Outcome(await served.loaded(written), "updated")
     finally:
         if reservation is not None:
             if done:

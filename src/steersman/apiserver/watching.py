@@ -16,14 +16,13 @@ from steersman.aio.clock import Clock
 from steersman.apiserver import protobuf
 from steersman.apiserver.negotiation import JSON, PROTOBUF, Representation
 from steersman.apiserver.options import ListOptions
-from steersman.apiserver.served import Served
+from steersman.apiserver.served import Changes, Served
 from steersman.meta.errors import APIError, Expired, InternalError
 from steersman.meta.objects import Object
 from steersman.meta.wire import PushedWatch, WatchFrame
 from steersman.store.api import CompactedError, StoreUnavailable
 from steersman.store.events import ObjectEvent
 from steersman.store.stored import Stored
-from steersman.store.subscriptions import Subscription
 
 TICK_S = 1.0
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
@@ -196,7 +195,7 @@ class Watch:
         *,
         served: Served,
         options: ListOptions,
-        subscription: Subscription,
+        subscription: Changes,
         initial: Sequence[Stored],
         frames: FrameMaker,
         timer: WatchTimer,
@@ -219,8 +218,7 @@ class Watch:
         self._bookmark_interval_s = bookmark_interval_s
         self._next_bookmark_s = now_s + bookmark_interval_s if options.bookmarks else float("inf")
         self._bookmark_due = False
-        self.on_end: Callable[[], None] | None = None
-        """Called once, when nobody reads it any more."""
+        self._when_ended: list[Callable[[], None]] = []
         timer.add(self)
 
     def __aiter__(self) -> Watch:
@@ -240,7 +238,7 @@ class Watch:
             except StopAsyncIteration:
                 await self.aclose()
                 raise
-            except (CompactedError, Overrun, StoreUnavailable) as error:
+            except (CompactedError, Overrun, StoreUnavailable, APIError) as error:
                 await self.aclose()
                 return [self._frames.failed(self._failure(error))]
             frames = self._with_bookmark(self._frames_of(events) if events else [])
@@ -278,9 +276,13 @@ class Watch:
         self._timer.discard(self)
         self._subscription.listen(None)
         self._subscription.close()
-        if self.on_end is not None:
-            self.on_end()
-            self.on_end = None
+        called, self._when_ended = self._when_ended, []
+        for ended in called:
+            ended()
+
+    def when_ended(self, ended: Callable[[], None]) -> None:
+        """Have ``ended`` called once, when there is nothing more to come or the client has gone."""
+        self._when_ended.append(ended)
 
     def end(self) -> None:
         """Let the client have what is there and then end."""
@@ -302,6 +304,8 @@ class Watch:
         return frames
 
     def _failure(self, error: Exception) -> APIError:
+        if isinstance(error, APIError):
+            return error
         if isinstance(error, CompactedError):
             return Expired(f"too old resource version: {self._subscription.progress()} ({error.compacted})")
         if isinstance(error, Overrun):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from steersman.cli.audit_flags import audit_flags, read_audit_flags
 from steersman.cli.program import Environment, run_component
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 6443
 _ETCD_FILES = {"ca_file": "etcd_cafile", "cert_file": "etcd_certfile", "key_file": "etcd_keyfile"}
 _MODES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC")
+
+
+def _admission(path: str) -> Mapping[str, Mapping[str, Any]]:
+    from steersman.apiserver.admission.configuration import AdmissionConfigurationError, load
+
+    try:
+        return load(path) if path else {}
+    except AdmissionConfigurationError as error:
+        raise click.UsageError(f"--admission-control-config-file: {error}") from error
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -53,6 +63,7 @@ def _list(text: str) -> tuple[str, ...]:
 @click.option("--allow-privileged", type=bool, default=False, show_default=True, help="Allow privileged containers.")
 @click.option("--enable-admission-plugins", default="", help="Plugins beyond those that are on by default.")
 @click.option("--disable-admission-plugins", default="", help="Plugins to switch off.")
+@click.option("--admission-control-config-file", default="", help="Configuration of admission plugins.")
 @click.option("--service-account-issuer", default="https://kubernetes.default.svc.cluster.local", show_default=True,
               help="Issuer of service account tokens.")  # fmt: skip
 @click.option("--service-account-key-file", multiple=True, help="Key that verifies service account tokens.")
@@ -90,6 +101,7 @@ def _list(text: str) -> tuple[str, ...]:
 @click.option(
     "--shutdown-delay-duration", default="0s", show_default=True, help="How long /readyz fails before the end."
 )
+@audit_flags
 @click.option("--v", "verbosity", type=int, default=0, help="Log level.")
 def command(*, verbosity: int, **flags: Any) -> None:
     """Serve the Kubernetes API."""
@@ -192,6 +204,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         allow_privileged=flags["allow_privileged"],
         enabled_admission_plugins=_list(flags["enable_admission_plugins"]),
         disabled_admission_plugins=_list(flags["disable_admission_plugins"]),
+        admission_configuration=_admission(flags["admission_control_config_file"]),
         authorization_modes=modes,
         request_timeout_s=request_timeout_s,
         min_request_timeout_s=flags["min_request_timeout"],
@@ -211,6 +224,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         front_proxy_key_file=flags["proxy_client_key_file"],
         aggregator_routing=flags["enable_aggregator_routing"],
         reject_forwarding_redirects=flags["aggregator_reject_forwarding_redirect"],
+        audit=read_audit_flags(flags),
         shutdown_delay_s=shutdown_delay_s,
     )
 

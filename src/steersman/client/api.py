@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import msgspec
 
+from steersman.aio.clock import Clock
+from steersman.client.ratelimit import RateLimited
 from steersman.client.transport import Transport, Unreachable
 from steersman.meta import objects
 from steersman.meta.errors import APIError, OtherStatus, TooManyRequests, from_status
@@ -53,6 +55,12 @@ class Client:
     def with_user_agent(self, user_agent: str) -> Client:
         """The same connections under another name, as each component introduces itself."""
         return Client(self._transport, user_agent=user_agent)
+
+    def limited(self, *, qps: float, burst: int, clock: Clock) -> Client:
+        """The same connections, asked at most so often."""
+        client = Client(RateLimited(self._transport, qps=qps, burst=burst, clock=clock))
+        client._headers = self._headers
+        return client
 
     async def close(self) -> None:
         await self._transport.close()

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from steersman.aio.backoff import Backoff
@@ -99,6 +100,10 @@ class Informer:
 
     def list(self) -> Objects:
         return [*self._objects.values()]
+
+    def as_mapping(self) -> Mapping[str, Object]:
+        """What is cached, by key, as it is now and will be: a view, not to be iterated over while the loop may run."""
+        return MappingProxyType(self._objects)
 
     def __len__(self) -> int:
         return len(self._objects)

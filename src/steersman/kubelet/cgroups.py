@@ -204,8 +204,8 @@ def _settings(hierarchy: _Hierarchy, resources: LinuxResources, *, only_set: boo
 
 def _counts(hierarchy: _Hierarchy, resources: LinuxResources, policy: ResourcePolicy) -> Iterator[tuple[str, str]]:
     """What is limited by number: processes, huge pages."""
-    if policy.pids_limit > 0 and (hierarchy.unified or "pids" in hierarchy.controllers):
-        yield "pids.max", str(policy.pids_limit)
+    if policy.pod_pids and (hierarchy.unified or "pids" in hierarchy.controllers):
+        yield "pids.max", str(policy.pod_pids)
     if hierarchy.unified or "hugetlb" in hierarchy.controllers:
         file = "hugetlb.{}.max" if hierarchy.unified else "hugetlb.{}.limit_in_bytes"
         for limit in resources.hugepage_limits:

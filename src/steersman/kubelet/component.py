@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -153,8 +153,7 @@ class Kubelet:
             self._checkpoints,
             clock=clock,
             timers=self._shared.timers,
-            others=self._others,
-            admit=self._fits,
+            admit=self._admit_resize,
             tell=self._tell,
             announce=self.announced,
         )
@@ -217,7 +216,7 @@ class Kubelet:
             ),
             allocator=None,
             fits=lambda pod: admission.findings(
-                pod, others=self._others(objects.uid(pod)), node=self._agent.node, allocatable=self._allocatable()
+                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
             ),
             after=(),
             active_pods=self._ends.active_pods,
@@ -228,7 +227,8 @@ class Kubelet:
     def _pressures(self) -> frozenset[str]:
         return self.upkeep.pressures()
 
-    def _others(self, uid: str) -> list[Object]:
+    def _others(self, pod: Mapping[str, Any]) -> list[Object]:
+        uid = objects.uid(pod)
         return [self._with_status(worker) for worker in self._workers.values() if worker.uid != uid]
 
     def _allocatable(self) -> Mapping[str, Any]:
@@ -391,8 +391,7 @@ class Kubelet:
             if uid not in self._in_runtime and not objects.is_deleting(pod):
                 answer = self._admission.ask(pod)
                 if isinstance(answer, Awaitable):
-                    waiting = self._begin_when_admitted(worker, desired, answer)
-                    self._group.spawn(waiting, name=f"admit/{uid}")
+                    self._group.spawn(self._begin_when_admitted(worker, desired, answer), name=f"admit/{uid}")
                     return
                 verdict = answer
             self._conclude_admission(worker, desired, verdict)
@@ -414,14 +413,14 @@ class Kubelet:
             self._allocations.grant(worker.pod)
             self._allocations.adopt(desired)
 
-    def _fits(self, pod: Object, others: Iterable[Object]) -> Verdict | None:
-        """Whether a resized pod would be admitted."""
-        return admission.admit(
-            pod,
-            others=others,
-            node=self._agent.node,
-            allocatable=self._allocatable(),
-            allowed_sysctls=self._settings.allowed_unsafe_sysctls,
+    def _admit_resize(self, pod: Object) -> Verdict | None:
+        """None where the pod, resized, could start on this node now."""
+        return (
+            self.upkeep.admit(pod)
+            or admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls)
+            or admission.findings(
+                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+            ).verdict
         )
 
     def _tell(self, uid: str, event: PodUpdated) -> None:
@@ -522,15 +521,15 @@ class Kubelet:
             pod, PODS, type=record.type, reason=record.reason, message=record.message, field_path=path
         )
 
+    def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
+        self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
+
     def resources_set(self, uid: str, actuated: Actuated) -> None:
         try:
             self._checkpoints.set_actuated(uid, actuated)
         except OSError as error:
             log.warning("cannot write down the resources of pod %s: %s", uid, error)
         self._allocations.retry()
-
-    def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
-        self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
 
     def finished(self, uid: str) -> None:
         worker = self._workers[uid]

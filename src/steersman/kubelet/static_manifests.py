@@ -16,7 +16,6 @@ import yaml
 
 from steersman.kubelet.podspec import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE, containers
 from steersman.meta.objects import Object
-from steersman.schema.groups.core.pod import KIND
 
 Source = Literal["file", "http"]
 TOLERATION = {"operator": "Exists", "effect": "NoExecute"}
@@ -90,6 +89,8 @@ def _pod(manifest: Mapping[str, Any], *, origin: str, node_name: str, seen: str,
     spec["nodeName"] = node_name
     if source == "file" and TOLERATION not in (spec.get("tolerations") or ()):
         spec["tolerations"] = [*(spec.get("tolerations") or ()), dict(TOLERATION)]
+    from steersman.schema.groups.core.pod import KIND  # every kind comes with it, which a node without manifests spares
+
     try:
         KIND.default(pod)
         errors = KIND.validate(pod)

@@ -80,7 +80,9 @@ class Binder:
         recorder: EventRecorder,
         clock: Clock,
         extenders: Sequence[HTTPExtender] = (),
+        parallelism: int = 16,
     ) -> None:
+        self._parallelism = parallelism
         self._client = client
         self._core = core
         self._recorder = recorder
@@ -220,7 +222,13 @@ class Binder:
             self._core.cluster.nominations.withdraw(pod.uid)
         await asyncio.gather(*(self._void(pod) for pod in lesser))
         victims = [victim for victim in nomination.victims if not victim.is_terminating]
-        await asyncio.gather(*(self._preempt(victim, preemptor, nomination.node_name) for victim in victims))
+        side_by_side = asyncio.Semaphore(self._parallelism)
+
+        async def preempt(victim: PodInfo) -> None:
+            async with side_by_side:
+                await self._preempt(victim, preemptor, nomination.node_name)
+
+        await asyncio.gather(*map(preempt, victims))
 
     async def _void(self, pod: PodInfo) -> None:
         if not pod.nominated_node:

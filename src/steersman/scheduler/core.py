@@ -34,6 +34,8 @@ from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.search import PodSearch, search
 
 UNKNOWN_PROFILE = "profile not found for scheduler name"
+LEAST_TO_SCORE = 100
+"""So many feasible nodes are scored whatever ``percentageOfNodesToScore`` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ class SchedulerCore:
         self.frameworks = dict(frameworks)
         self._caches = {name: EquivalenceCache(framework, cluster) for name, framework in frameworks.items()}
         self._rng = random.Random(seed)
+        self._next_row = 0
 
     def framework_of(self, pod: PodInfo) -> Framework | None:
         """The profile that ``spec.schedulerName`` asks for; None where it is not one of ours."""
@@ -95,13 +98,15 @@ class SchedulerCore:
         """
         found = self.search(pod)
         if found.is_successful:
-            return self.select(found.on_nominated() or found, runners_up=runners_up)
+            return self.select(found.on_nominated() or self.sampled(found), runners_up=runners_up)
         return self.give_up(found)
 
-    def search(self, pod: PodInfo) -> PodSearch:
+    def search(self, pod: PodInfo, *, wants_alternatives: bool = False) -> PodSearch:
         """Filter only; ``select`` or ``give_up`` follow. Raises ``KeyError`` for a profile that is not ours."""
         name = pod.scheduler_name
-        return search(self.frameworks[name], self._caches[name], pod, self.cluster)
+        found = search(self.frameworks[name], self._caches[name], pod, self.cluster)
+        found.wants_alternatives = wants_alternatives
+        return found
 
     def select(self, found: PodSearch, *, more: Mapping[str, int] | None = None, runners_up: int = -1) -> Decision:
         """The best of the feasible nodes. ``more`` adds to the scores of nodes by name (extenders)."""
@@ -124,6 +129,18 @@ class SchedulerCore:
             node_count=self.cluster.nodes.node_count,
             best=self._explain(found, others, total, numbers, index, runners_up) if runners_up >= 0 else (),
         )
+
+    def sampled(self, found: PodSearch) -> PodSearch:
+        """As many of the feasible nodes as the profile wants scored. Each pod begins after the last one's, so that all nodes
+        get their turn. By default all nodes are scored."""
+        share, node_count = found.framework.percentage_to_score, self.cluster.nodes.node_count
+        limit = max(node_count * share // 100, LEAST_TO_SCORE)
+        if not 0 < share < 100 or found.count <= limit:
+            return found
+        rows = np.flatnonzero(found.feasible)
+        chosen = np.roll(rows, -int(np.searchsorted(rows, self._next_row)))[:limit]
+        self._next_row = int(chosen[-1]) + 1
+        return found.on(chosen)
 
     def give_up(self, found: PodSearch) -> Decision:
         """No node fits: say why and ask the post-filter plugins (preemption) for a way."""

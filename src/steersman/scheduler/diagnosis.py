@@ -37,6 +37,8 @@ class Diagnosis:
         return replace(self, post_filter_message=message)
 
 
+EXTENDERS = "Extenders"
+"""Among ``Diagnosis.plugins`` where extenders rejected nodes. Nobody knows what they wait for, so any event is tried."""
 PREEMPTION_UNHELPFUL = "Preemption is not helpful for scheduling"
 
 

@@ -30,12 +30,13 @@ from typing import Any
 
 import numpy as np
 
-from steersman.scheduler.configuration import ConfigurationError, PluginSpec
+from steersman.scheduler.configuration import ConfigurationError
 from steersman.scheduler.framework import MAX_NODE_SCORE, Codes, Rejection, Scores
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.node_table import NodeTable
 from steersman.scheduler.plugin_args import Args
 from steersman.scheduler.pod_info import PodInfo
+from steersman.scheduler.profiles import PluginSpec
 
 ENTRY_POINTS = "steersman.scheduler.plugins"
 TIMEOUT_S = 5.0

@@ -62,6 +62,8 @@ class Nomination:
     node_name: str
     victims: tuple[PodInfo, ...]
     budget_violations: int = 0
+    alternatives: tuple[Nomination, ...] = ()
+    """Every node that could be cleared, this one too, where extenders have a say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +261,10 @@ class Search(Protocol):
     @property
     def pod(self) -> PodInfo: ...
 
+    @property
+    def wants_alternatives(self) -> bool:
+        """A nomination must name all its alternatives."""
+
     def state_of(self, plugin: str) -> Any:
         """What the plugin's ``pre_filter`` returned; None where it took no part."""
 
@@ -291,6 +297,8 @@ class Framework:
     """The plugins of one profile by extension point, each point in the order of its calls."""
 
     profile_name: str
+    percentage_to_score: int = 0
+    """How many of all nodes are enough to be found feasible and scored; 0 and 100: no limit."""
     plugins: Mapping[str, Any] = field(default_factory=dict)
     pre_enqueue: tuple[Any, ...] = ()
     queue_sort: Any = None

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from steersman.meta.durations import parse_duration
+
+API_VERSION = "kubescheduler.config.k8s.io/v1"
 Args = Mapping[str, Any]
 
 
@@ -37,3 +40,21 @@ def boolean(args: Args, name: str, default: bool = False) -> bool:
     if not isinstance(value, bool):
         raise ArgsError(f"{name}: Invalid value: {value!r}: must be a boolean")
     return value
+
+
+def percentage(owner: Args, path: str, default: int) -> int:
+    """``percentageOfNodesToScore`` of a configuration or a profile; ``default`` where it says nothing."""
+    value = owner.get("percentageOfNodesToScore")
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 100:
+        raise ArgsError(f"{path}percentageOfNodesToScore: Invalid value: {value}: not in valid range [0-100]")
+    return value
+
+
+def duration_s(text: object, path: str) -> float:
+    """A Go duration (``1m30s``, ``500ms``) in seconds. Raises ``ArgsError``."""
+    try:
+        return parse_duration(str(text))
+    except ValueError:
+        raise ArgsError(f'{path}: Invalid value: "{text}": not a duration') from None

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.diagnosis import EXTENDERS
 from steersman.scheduler.events import EVERYTHING_CHANGED, ClusterEvent, EventInterest
 from steersman.scheduler.framework import EnqueuePlugin, Framework
 from steersman.scheduler.pod_info import PodInfo
@@ -205,12 +206,11 @@ class SchedulingQueue:
             name: frozenset(plugin for plugin, interest in interests if interest.covers(event))
             for name, interests in self._interests.items()
         }
-        if event is not EVERYTHING_CHANGED and not any(helpers.values()):
-            return 0
         woken = 0
         for queued in list(self._unschedulable.values()):
             relevant = helpers.get(queued.pod.scheduler_name, frozenset())
-            if event is not EVERYTHING_CHANGED and queued.plugins and relevant.isdisjoint(queued.plugins):
+            known = event is not EVERYTHING_CHANGED and queued.plugins and EXTENDERS not in queued.plugins
+            if known and relevant.isdisjoint(queued.plugins):
                 continue
             if queued.pod.uid == but:
                 continue
@@ -245,7 +245,7 @@ class SchedulingQueue:
     def _can_help(self, queued: QueuedPod, event: ClusterEvent) -> bool:
         if event is EVERYTHING_CHANGED:
             return True
-        if not queued.plugins:
+        if not queued.plugins or EXTENDERS in queued.plugins:
             return not queued.is_gated
         for plugin, interest in self._interests.get(queued.pod.scheduler_name, ()):
             if plugin in queued.plugins and interest.covers(event) and _hints(interest, queued.pod, event):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steersman.scheduler.cluster import Cluster
-from steersman.scheduler.diagnosis import Diagnosis
+from steersman.scheduler.diagnosis import EXTENDERS, Diagnosis
 from steersman.scheduler.equivalence import (
     FITS,
     NO_NODE,
@@ -56,7 +56,9 @@ class PodSearch:
     rejection: Rejection | None = None
     rejected_by: str = ""
     extender_reasons: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    """Node name to (reason, unresolvable) as given by extenders."""
+    """Node name to (reason, unresolvable) as given by extenders; without a reason where one just left the node out."""
+    wants_alternatives: bool = False
+    """Extenders have a say about which node is cleared."""
 
     @property
     def is_successful(self) -> bool:
@@ -82,9 +84,13 @@ class PodSearch:
         row = self.cluster.nodes.rows.get(self.pod.nominated_node, -1) if self.pod.nominated_node else -1
         if not 0 <= row < len(self.feasible) or not self.feasible[row]:
             return None
-        alone = np.zeros_like(self.feasible)
-        alone[row] = True
-        return replace(self, feasible=alone, all_local=False)
+        return self.on(np.array([row], dtype=np.intp))
+
+    def on(self, rows: NDArray[np.intp]) -> PodSearch:
+        """The same search with only ``rows`` feasible."""
+        feasible = np.zeros_like(self.feasible)
+        feasible[rows] = True
+        return replace(self, feasible=feasible, all_local=False)
 
     def restrict(self, names: frozenset[str], failed: Mapping[str, str], unresolvable: Mapping[str, str]) -> None:
         """Extenders left only ``names`` of the feasible nodes; the others have reasons."""
@@ -156,12 +162,14 @@ class PodSearch:
                 reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(sorted(self.only_by))}]"] += absent
                 rejected.update(dict.fromkeys(self.only_by, absent))
         for reason, _ in self.extender_reasons.values():
-            reasons[reason] += 1
+            if reason:
+                reasons[reason] += 1
+        extenders = {EXTENDERS} if self.extender_reasons else ()
         return Diagnosis(
             node_count=node_count,
             reasons=dict(reasons),
             rejected_nodes=dict(rejected),
-            plugins=frozenset(rejected),
+            plugins=frozenset([*rejected, *extenders]),
         )
 
     def _rejections(self) -> list[tuple[int, int, int]]:

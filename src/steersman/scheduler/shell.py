@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -25,10 +25,13 @@ from steersman.meta.resources import (
     CSIDRIVERS,
     CSINODES,
     CSISTORAGECAPACITIES,
+    DEVICECLASSES,
     NODES,
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    RESOURCECLAIMS,
+    RESOURCESLICES,
     STORAGECLASSES,
     VOLUMEATTACHMENTS,
     Resource,
@@ -45,6 +48,7 @@ from steersman.scheduler.pod_info import PodInfo, is_terminal, parse_pod
 from steersman.scheduler.queue import QueuedPod, SchedulingQueue
 from steersman.scheduler.search import PodSearch
 from steersman.scheduler.status_writer import WRITERS, StatusWriter, condition, truncated
+from steersman.scheduler.victims import best
 
 BACKLOG_LIMIT = 1000
 SLICE_S = 0.005
@@ -61,6 +65,9 @@ _EVENT_RESOURCES: Mapping[Resource, EventResource] = {
     CSIDRIVERS: "CSIDriver",
     CSISTORAGECAPACITIES: "CSIStorageCapacity",
     VOLUMEATTACHMENTS: "VolumeAttachment",
+    RESOURCECLAIMS: "ResourceClaim",
+    RESOURCESLICES: "ResourceSlice",
+    DEVICECLASSES: "DeviceClass",
 }
 
 
@@ -68,6 +75,8 @@ _EVENT_RESOURCES: Mapping[Resource, EventResource] = {
 class ShellConfig:
     """What the shell needs of the configuration. Times in seconds."""
 
+    parallelism: int = 16
+    """Victims of one preemption that are deleted side by side."""
     initial_backoff_s: float = 1.0
     max_backoff_s: float = 10.0
     max_unschedulable_s: float = 300.0
@@ -99,7 +108,7 @@ class Shell:
             max_backoff_s=config.max_backoff_s,
             max_unschedulable_s=config.max_unschedulable_s,
         )
-        self.binder = Binder(client, self.core, recorder, clock, extenders)
+        self.binder = Binder(client, self.core, recorder, clock, extenders, config.parallelism)
         self._extenders = extenders
         self._client = client
         self._clock = clock
@@ -111,6 +120,7 @@ class Shell:
         self._assumed: dict[str, PodInfo] = {}
         self._to_bind: asyncio.Queue[tuple[PodInfo, QueuedPod]] = asyncio.Queue(BACKLOG_LIMIT)
         self._group = TaskGroup("scheduler")
+        self._opened = asyncio.Event()
         self._informers: list[Informer] = []
 
     @property
@@ -128,10 +138,24 @@ class Shell:
         return len(self._assumed)
 
     async def run(self) -> None:
-        """Until cancelled. Raises what a critical task raises."""
-        async with self._group as group:
+        """Follow the API and work. Until cancelled; raises what a critical task raises."""
+        async with TaskGroup("scheduler-shell") as group:
+            group.spawn(self.follow(), name="follow")
+            group.spawn(self.work(), name="work")
+            await group.wait()
+
+    async def follow(self) -> None:
+        """Keep the cluster and the queue up to date, whoever places the pods. Until cancelled."""
+        async with TaskGroup("scheduler-informers") as group:
             for informer in self._open_informers():
                 group.spawn(informer.run(), name=f"informer-{informer.resource.plural}")
+            self._opened.set()
+            await group.wait()
+
+    async def work(self) -> None:
+        """Place pods, as soon as informers that ``follow`` runs are synced. Until cancelled."""
+        async with self._group as group:
+            await self._opened.wait()
             for informer in self._informers:
                 await informer.wait_synced()
             log.info("synced: %d nodes, %d pods to place", self.cluster.nodes.node_count, len(list(self.queue.pods())))
@@ -280,6 +304,7 @@ class Shell:
             self.queue.remove(pod.uid)
             return
         began_s = self._clock.monotonic()
+        self.cluster.now_s = self._clock.now()
         try:
             if self._extenders:
                 decision = await self._decide_with_extenders(pod)
@@ -310,7 +335,8 @@ class Shell:
     async def _decide_with_extenders(self, pod: PodInfo) -> Decision:
         """Raises ``ExtenderFailed``, also when nodes changed meanwhile: the pod is tried again."""
         epoch = self.cluster.nodes.epoch
-        found = self.core.search(pod)
+        preempting = [each for each in self._extenders if each.config.preempt_verb and each.is_interested_in(pod)]
+        found = self.core.search(pod, wants_alternatives=bool(preempting))
         nominated = found.on_nominated()
         if nominated is not None:
             await self._filter_by_extenders(nominated)
@@ -319,7 +345,8 @@ class Shell:
         else:
             await self._filter_by_extenders(found)
         if not found.is_successful and self.cluster.nodes.epoch == epoch:
-            return self.core.give_up(found)
+            return await self._preempt_by_extenders(self.core.give_up(found), preempting)
+        found = self.core.sampled(found)
         more = await self._prioritize_by_extenders(found) if found.count > 1 else {}
         if self.cluster.nodes.epoch != epoch:
             raise ExtenderFailed("nodes changed while extenders were asked")
@@ -338,6 +365,30 @@ class Shell:
                 log.warning("extender %s not heard: %s", extender.config.url_prefix, failure)
                 continue
             found.restrict(outcome.names, outcome.failed, outcome.unresolvable)
+
+    async def _preempt_by_extenders(self, decision: Decision, extenders: Sequence[HTTPExtender]) -> Decision:
+        """Each extender says which of the nodes that earlier ones left may be cleared. Raises ``ExtenderFailed``."""
+        if not (extenders and isinstance(decision.nomination, Nomination)):
+            return decision
+        left = {nomination.node_name: nomination for nomination in decision.nomination.alternatives}
+        for extender in extenders:
+            try:
+                left = await extender.preempt(decision.pod, left, self.cluster.nodes)
+            except ExtenderFailed as failure:
+                if not extender.config.ignorable:
+                    raise
+                log.warning("extender %s not heard: %s", extender.config.url_prefix, failure)
+            if not left:
+                break
+        if left:
+            return replace(decision, nomination=best(tuple(left.values())))
+        assert decision.diagnosis is not None
+        message = "preemption: no candidate node for preemption"
+        return replace(
+            decision,
+            nomination=NoNomination(message=message, clear_nomination=False),
+            diagnosis=decision.diagnosis.with_post_filter(message),
+        )
 
     async def _prioritize_by_extenders(self, found: PodSearch) -> dict[str, int]:
         """What to add to the scores of nodes. An extender that fails adds nothing."""

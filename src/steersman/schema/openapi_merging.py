@@ -190,7 +190,9 @@ def _operation(source: Mapping[str, Any], shared: Mapping[str, Any]) -> Document
         else:
             target.setdefault("parameters", []).append(_parameter(entry, shared))
     produces = source.get("produces") or ()
-    target["responses"] = {code: _response(answer, produces) for code, answer in (source.get("responses") or {}).items()}
+    target["responses"] = {
+        code: _response(answer, produces) for code, answer in (source.get("responses") or {}).items()
+    }
     return target
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from steersman.aio.clock import FakeClock
-from steersman.apiserver.call import Call
 from steersman.apiserver.component import APIServer
-from steersman.apiserver.plugins import Plugins, Surroundings, assemble
 from steersman.client.api import Client
 from steersman.meta.errors import APIError
 from steersman.meta.resources import CONFIGMAPS
 from steersman.store.drivers.memory import MemoryStore
 from tests.apiserver.admission.conftest import Configure, rule, webhook
+from tests.apiserver.auditlog import AuditLogFile
 from tests.apiserver.builders import config_map
 from tests.apiserver.conftest import CONFIG
 from tests.apiserver.webhookserver import WebhookServer, add, allow, deny, patch
@@ -25,33 +25,15 @@ from tests.apiserver.webhookserver import WebhookServer, add, allow, deny, patch
 CREATES = [rule(operations=["CREATE"])]
 
 
-class Annotations:
-    """An audit sink that keeps what creations of config maps were annotated with."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, str] = {}
-
-    def received(self, call: Call) -> None:
-        return None
-
-    def completed(self, call: Call, status: int) -> None:
-        if (call.info.resource, call.info.verb) == ("configmaps", "create"):
-            self.last = dict(call.annotations)
+@pytest.fixture
+def audited(tmp_path: Path) -> AuditLogFile:
+    return AuditLogFile(tmp_path / "audit.log")
 
 
 @pytest.fixture
-def audited() -> Annotations:
-    return Annotations()
-
-
-@pytest.fixture
-async def server(clock: FakeClock, audited: Annotations) -> AsyncIterator[APIServer]:
-    def plugins(of: Surroundings) -> Plugins:
-        return replace(assemble(of), audit=audited)
-
-    server = APIServer(
-        store=MemoryStore(clock=clock), clock=clock, config=CONFIG, rng=random.Random(7), plugins=plugins
-    )
+async def server(clock: FakeClock, audited: AuditLogFile) -> AsyncIterator[APIServer]:
+    config = replace(CONFIG, audit=audited.config)
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=config, rng=random.Random(7))
     await server.start()
     yield server
     await server.close()
@@ -71,7 +53,7 @@ async def metrics(client: Client) -> dict[str, float]:
 
 
 async def test_mutations_are_annotated(
-    client: Client, hooks: WebhookServer, mutating: Configure, audited: Annotations
+    client: Client, hooks: WebhookServer, mutating: Configure, audited: AuditLogFile
 ) -> None:
     hooks.replies["one"] = patch(add("/data/one", "yes"))
     hooks.replies["two"] = lambda request: {"allowed": True, "auditAnnotations": {"why": "because", "not a key": "x"}}
@@ -82,7 +64,11 @@ async def test_mutations_are_annotated(
         webhook(hooks, "three", rules=CREATES),
     )
     await create(client)
-    found = {key: value for key, value in audited.last.items() if "webhook" in key or "example.com" in key}
+    found = {
+        key: value
+        for key, value in audited.last("create", "configmaps").items()
+        if "webhook" in key or "example.com" in key
+    }
     assert found.pop("two.example.com/why") == "because"
     one = {"configuration": "mutating", "webhook": "one.example.com"}
     decoded = {key: msgspec.json.decode(value) for key, value in found.items()}
@@ -99,14 +85,14 @@ async def test_mutations_are_annotated(
 
 
 async def test_failing_open_is_annotated_and_counted(
-    client: Client, hooks: WebhookServer, mutating: Configure, validating: Configure, audited: Annotations
+    client: Client, hooks: WebhookServer, mutating: Configure, validating: Configure, audited: AuditLogFile
 ) -> None:
     hooks.replies["broken"] = lambda request: {"uid": "wrong"}
     await mutating(webhook(hooks, "broken", rules=CREATES, failurePolicy="Ignore"))
     await validating(webhook(hooks, "broken", rules=CREATES, failurePolicy="Ignore"))
     await create(client)
     prefix = "failed-open."
-    opened = {key: value for key, value in audited.last.items() if key.startswith(prefix)}
+    opened = {key: value for key, value in audited.last("create", "configmaps").items() if key.startswith(prefix)}
     assert opened == {
         "failed-open.mutation.webhook.admission.k8s.io/round_0_index_0": "broken.example.com",
         "failed-open.validating.webhook.admission.k8s.io/round_0_index_0": "broken.example.com",

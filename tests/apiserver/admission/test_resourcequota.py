@@ -8,7 +8,8 @@ import random
 import pytest
 
 from steersman.aio.clock import FakeClock
-from steersman.apiserver.admission.resourcequota import MalformedConfiguration, ResourceQuota, limited_resources
+from steersman.apiserver.admission.errors import MalformedConfiguration
+from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
 from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
 from steersman.meta.errors import APIError, Conflict, Forbidden
@@ -176,5 +177,4 @@ def test_the_configuration_is_read_or_refused() -> None:
 
 
 def test_it_stands_last_of_those_that_validate(server: APIServer) -> None:
-    names = [name for name, _ in server.api.admission._validating]
-    assert names[-1] == ResourceQuota.NAME
+    assert server.api.admission.validating[-1] == ResourceQuota.NAME

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from steersman.apiserver.aggregation.apiservice import ServiceReference
 from steersman.apiserver.aggregation.availability import PASSED, Verdict, service_verdict, with_condition
+from steersman.apiserver.webhooks.api import ServiceReference
 from steersman.meta.objects import Object, condition
 from steersman.meta.resources import APISERVICES, ENDPOINTSLICES, SERVICES
 from tests.apiserver.aggregation.conftest import NAME, Aggregation

@@ -233,6 +233,14 @@ async def test_proxies_do_not_reach_this_machine(cluster: Cluster) -> None:
         assert (answer.status, answer.content["message"]) == (400, "address not allowed")
 
 
+async def test_a_name_that_means_this_machine_is_not_reached_either(cluster: Cluster) -> None:
+    node = await cluster.client.get(NODES, "node")
+    status = {**node["status"], "addresses": [{"type": "Hostname", "address": "localhost"}]}
+    await cluster.client.update(NODES, {**node, "status": status}, subresource="status")
+    answer = await cluster.client.request("GET", "/api/v1/nodes/node:10250/proxy/healthz")
+    assert (answer.status, answer.content["message"]) == (400, "address not allowed")
+
+
 @pytest.mark.parametrize(
     ("method", "status"),
     [*((method, 400) for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")), ("TRACE", 405)],
@@ -244,6 +252,9 @@ async def test_a_proxy_takes_the_methods_that_upstream_connects(cluster: Cluster
 
 
 async def test_a_proxy_redirects_to_its_root(cluster: Cluster) -> None:
+    created = await cluster.client.get(PODS, "a", namespace="default")
+    status = {"phase": "Running", "podIP": "192.0.2.9", "podIPs": [{"ip": "192.0.2.9"}]}
+    await cluster.client.update(PODS, {**created, "status": status}, subresource="status")
     answer = await cluster.client.request("GET", "/api/v1/namespaces/default/pods/a/proxy", query={"x": "1"})
     assert (answer.status, answer.headers["location"]) == (301, "/api/v1/namespaces/default/pods/a/proxy/?x=1")
 

@@ -146,13 +146,6 @@ def test_a_resize_under_way_counts_with_the_larger_amount() -> None:
     assert parse_pod(made).requests.amounts == {"cpu": 500}
 
 
-def test_resource_claims_are_refused_rather_than_ignored() -> None:
-    wanted = pod(resourceClaims=[{"name": "gpu", "resourceClaimName": "gpu"}])
-    assert message(cluster_of(node("a")), wanted) == (
-        "0/1 nodes are available: pod has resource claims, which this scheduler does not support."
-    )
-
-
 def test_default_spreading_prefers_zones_with_fewer_siblings_of_a_service() -> None:
     cluster = cluster_of(
         node("a1", labels={ZONE: "a"}), node("b1", labels={ZONE: "b"}), node("a2", labels={ZONE: "a"}),
@@ -359,3 +352,27 @@ def test_a_node_attaches_no_more_volumes_than_its_driver_allows() -> None:
     )
     assert fitting(cluster, using("c2", name="second")) == {"b"}
     assert fitting(cluster, using("c1", name="same")) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("features", "spec", "fits"),
+    [
+        ([], {}, True),
+        ([], {"hostNetwork": True, "hostUsers": False}, False),
+        (["UserNamespacesHostNetworkSupport"], {"hostNetwork": True, "hostUsers": False}, True),
+        ([], {"hostUsers": False}, True),
+        ([], {"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}, False),
+        (["RestartAllContainersOnContainerExits", "Other"],
+         {"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}, True),
+        ([], {"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "Restart"}]}]}, True),
+    ],
+)  # fmt: skip
+def test_kubelets_must_declare_what_the_pod_needs(features: list[str], spec: Object, fits: bool) -> None:
+    made = node("a")
+    made["status"]["declaredFeatures"] = features
+    cluster = cluster_of(made)
+    assert fitting(cluster, pod(**spec)) == ({"a"} if fits else set())
+    if not fits:
+        assert message(cluster, pod(**spec)) == (
+            "0/1 nodes are available: 1 node(s) didn't match Pod's required features."
+        )

@@ -14,6 +14,7 @@ from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, Reader, ValidatingPlugin
+from steersman.apiserver.admission.errors import MalformedConfiguration
 from steersman.apiserver.admission.quotacheck import LimitedResource, Question, RunningQuota, charge, handles
 from steersman.client.api import Client
 from steersman.meta import objects, quotas
@@ -73,7 +74,7 @@ class ResourceQuota:
         await self._charged(namespace, _Waiter(self._question(request)))
 
     def _question(self, request: AdmissionRequest) -> Question:
-        resource, old = request.kind.resource, request.old
+        old = request.old
         before = None if old is None or request.operation == "CREATE" else self._usage(request, old)
         usage = self._usage(request, request.obj or {})
         return Question(
@@ -81,7 +82,7 @@ class ResourceQuota:
             now_s=self._clock.now(),
             usage=usage,
             usage_before=before,
-            limited=self._limited if resource not in (NAMESPACES,) else (),
+            limited=self._limited,
         )
 
     def _usage(self, request: AdmissionRequest, obj: Object) -> Usage:
@@ -208,10 +209,6 @@ def _resolve(batch: Sequence[_Waiter]) -> None:
     for waiter in batch:
         if not waiter.turn.done():
             waiter.turn.set_result(True)
-
-
-class MalformedConfiguration(ValueError):
-    """The plugin's configuration is not what it should be."""
 
 
 def limited_resources(configuration: Mapping[str, Any] | None) -> Sequence[LimitedResource]:

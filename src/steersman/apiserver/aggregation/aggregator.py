@@ -14,7 +14,6 @@ from steersman.aio.tasks import TaskGroup
 from steersman.apiserver.admission.api import Reader
 from steersman.apiserver.aggregation.availability import Availability
 from steersman.apiserver.aggregation.directory import Directory
-from steersman.apiserver.aggregation.endpoints import SERVICE_NAME_LABEL, ServiceAddresses
 from steersman.apiserver.aggregation.extensionservers import ClientCertificate, ExtensionServers
 from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.aggregation.refreshing import Refresher
@@ -24,6 +23,7 @@ from steersman.apiserver.aggregation.remoteopenapi import RemoteOpenAPI
 from steersman.apiserver.api import ServedKinds
 from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.proxying.backend import Backends
+from steersman.apiserver.services.addresses import SERVICE_NAME_LABEL, ServiceAddresses
 from steersman.client.api import Client
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object, labels, name, namespace

@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from steersman.apiserver.webhooks.api import ServiceReference
 from steersman.meta.objects import Object, is_true, labels, name
 
 MANAGED_LABEL = "kube-aggregator.kubernetes.io/automanaged"
@@ -63,16 +64,6 @@ PRIORITIES: Mapping[tuple[str, str], tuple[int, int]] = {
 
 ``apiregistration.k8s.io`` has none: it is served before anything can be registered.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceReference:
-    namespace: str
-    name: str
-    port: int = DEFAULT_PORT
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

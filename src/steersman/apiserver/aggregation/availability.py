@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import Reader
-from steersman.apiserver.aggregation.apiservice import APIService, ServiceReference
-from steersman.apiserver.aggregation.endpoints import Unresolvable, is_ready, port_of, ports_named, slices_of
+from steersman.apiserver.aggregation.apiservice import APIService
 from steersman.apiserver.aggregation.extensionservers import ExtensionServers
 from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.aggregation.refreshing import LookFailed
 from steersman.apiserver.authn.api import MASTERS_GROUP, User
 from steersman.apiserver.proxying.backend import BackendError, Target
+from steersman.apiserver.services.addresses import is_ready, port_of, ports_named, slices_of
+from steersman.apiserver.webhooks.api import ServiceReference, Unresolvable
 from steersman.client.api import Client
 from steersman.meta.errors import Conflict, NotFound
 from steersman.meta.objects import Object, condition, is_true

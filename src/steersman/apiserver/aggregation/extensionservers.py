@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from steersman.apiserver import respond
-from steersman.apiserver.aggregation.apiservice import APIService, ServiceReference
-from steersman.apiserver.aggregation.endpoints import ServiceAddresses, Unresolvable
+from steersman.apiserver.aggregation.apiservice import APIService
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.call import Call
 from steersman.apiserver.proxying.backend import (
@@ -28,6 +27,8 @@ from steersman.apiserver.proxying.backend import (
     upgrade_headers,
 )
 from steersman.apiserver.proxying.rewriting import CORS_HEADERS
+from steersman.apiserver.services.addresses import ServiceAddresses
+from steersman.apiserver.webhooks.api import Unresolvable
 from steersman.meta.wire import Response
 
 DISCOVERY_TIMEOUT_S = 5.0
@@ -166,7 +167,7 @@ class ExtensionServers:
             path=path,
             query=query,
             tls=self._context(service),
-            server_name=server_name(reference),
+            server_name=reference.host,
         )
 
     def _context(self, service: APIService) -> ssl.SSLContext:
@@ -185,11 +186,6 @@ class ExtensionServers:
             self._certificate.load_into(context)
             self._contexts[key] = context
         return context
-
-
-def server_name(reference: ServiceReference) -> str:
-    """What the extension server's certificate is for."""
-    return f"{reference.name}.{reference.namespace}.svc"
 
 
 def identity(user: User) -> list[tuple[str, str]]:

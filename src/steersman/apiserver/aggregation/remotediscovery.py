@@ -13,12 +13,13 @@ import msgspec
 
 from steersman.aio.backoff import ItemBackoff
 from steersman.aio.clock import Clock
-from steersman.apiserver.aggregation.apiservice import APIService, ServiceReference
+from steersman.apiserver.aggregation.apiservice import APIService
 from steersman.apiserver.aggregation.directory import Directory
 from steersman.apiserver.aggregation.extensionservers import ExtensionServers
 from steersman.apiserver.aggregation.refreshing import LookFailed, Refresher
 from steersman.apiserver.authn.api import MASTERS_GROUP, User
 from steersman.apiserver.proxying.backend import BackendError, Fetched
+from steersman.apiserver.webhooks.api import ServiceReference
 from steersman.meta.objects import Object
 from steersman.schema.discovery import aggregated_media_type
 
@@ -82,7 +83,9 @@ class RemoteDiscovery:
         if answer.status == 304 and etag:
             return known
         if answer.status == 503:
-            raise LookFailed(f"service {reference} returned non-success response code: 503")
+            raise LookFailed(
+                f"service {reference.namespace}/{reference.name}:{reference.port} returned non-success response code: 503"
+            )
         if answer.status == 200 and _is_aggregated(answer.headers.get("content-type", "")):
             versions = _versions(_decoded(answer))
             self._known[reference] = (answer.headers.get("etag", ""), versions)

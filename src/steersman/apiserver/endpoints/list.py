@@ -88,7 +88,7 @@ async def read_page(api: API, served: Served, namespace: str, options: ListOptio
         if name is not None and revision is None and not is_continued and (namespace or not served.resource.namespaced):
             return await _single(api, served, namespace, name, options)
         if options.selects_everything:
-            return await _all(api, prefix, start, revision, options)
+            return await _all(api, served, prefix, start, revision, options)
         return await _selected(api, served, prefix, start, revision, options)
     except CompactedError as error:
         raise _expired(prefix, start, is_continued) from error
@@ -105,15 +105,17 @@ def _expired(prefix: str, start: str, is_continued: bool) -> APIError:
 async def _single(api: API, served: Served, namespace: str, name: str, options: ListOptions) -> Page:
     stored = await api.objects.get(served.key(namespace, name))
     revision = api.objects.revision
+    if stored is not None:
+        stored = await served.loaded(stored)
     if stored is None or not matches(served, stored, options):
         return Page(revision=revision)
     return Page(items=[stored], revision=revision)
 
 
-async def _all(api: API, prefix: str, start: str, revision: int | None, options: ListOptions) -> Page:
+async def _all(api: API, served: Served, prefix: str, start: str, revision: int | None, options: ListOptions) -> Page:
     limit = max(options.limit, 0)
     found = await api.objects.list(prefix, start=start, limit=limit, revision=revision)
-    items = list(found.items)
+    items = list(await served.loaded_all(found.items))
     if not limit or not found.remaining or not items:
         return Page(items=items, revision=found.revision)
     token = encode_continue(items[-1].key, prefix, found.revision)
@@ -130,7 +132,7 @@ async def _selected(
         found = await api.objects.list(prefix, start=start, limit=SELECT_CHUNK if limit else 0, revision=revision)
         revision = found.revision
         looked_at = 0
-        for stored in found.items:
+        for stored in await served.loaded_all(found.items):
             looked_at += 1
             if matches(served, stored, options):
                 items.append(stored)

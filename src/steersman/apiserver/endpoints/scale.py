@@ -90,7 +90,7 @@ async def get_scale(api: API, served: Served, call: Call) -> Response:
     stored = await api.objects.get(served.key(call.info.namespace, call.info.name))
     if stored is None:
         raise NotFound.of(served.resource, call.info.name)
-    return respond.value(call, scale_of(served.obj(stored)))
+    return respond.value(call, scale_of(served.obj(await served.loaded(stored))))
 
 
 async def update_scale(api: API, served: Served, call: Call) -> Response:

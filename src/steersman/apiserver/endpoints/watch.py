@@ -40,7 +40,9 @@ async def watch(api: API, served: Served, call: Call) -> Response:
     if timeout_s <= 0:
         timeout_s = api.config.min_request_timeout_s * (api.rng.random() + 1.0)
     initial, revision = await _start(api, served, call.info.namespace, options)
-    subscription = api.objects.watch(_prefix(served, call.info.namespace, options), start_revision=revision)
+    subscription = served.changes(
+        api.objects.watch(_prefix(served, call.info.namespace, options), start_revision=revision)
+    )
     changes = Watch(
         served=served,
         options=options,

@@ -87,7 +87,7 @@ async def get_scale(api: API, served: Served, call: Call) -> Response:
     stored = await api.objects.get(served.key(call.info.namespace, call.info.name))
     if stored is None:
         raise NotFound.of(served.resource, call.info.name)
-    obj = served.obj(stored)
+    obj = served.obj(await served.loaded(stored))
     scale = scale_of(obj, paths)
     if integer_at(obj, paths.spec_replicas) is None:
         raise InternalError(f'Internal error occurred: the spec replicas field "{paths.spec_replicas}" does not exist')

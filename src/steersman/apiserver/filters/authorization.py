@@ -8,6 +8,9 @@ from steersman.apiserver.filters.api import Filter, Next
 from steersman.meta.errors import Forbidden
 from steersman.meta.wire import Response
 
+DECISION_ANNOTATION = "authorization.k8s.io/decision"
+REASON_ANNOTATION = "authorization.k8s.io/reason"
+
 
 def attributes_of(call: Call) -> Attributes:
     """The call as authorization sees it."""
@@ -56,6 +59,8 @@ class AuthorizationFilter:
     async def __call__(self, call: Call, following: Next) -> Response:
         attributes = attributes_of(call)
         decision = await self._authorizer.authorize(attributes)
+        call.annotations[DECISION_ANNOTATION] = "allow" if decision.allowed else "forbid"
+        call.annotations[REASON_ANNOTATION] = decision.reason
         if not decision.allowed:
             raise forbidden(attributes, decision.reason)
         return await following(call)

@@ -170,7 +170,7 @@ class PriorityAndFairness:
         if isinstance(watch, Watch):
             scope = self.watches.add(call)
             if scope is not None:
-                watch.on_end = lambda: self.watches.remove(scope)
+                watch.when_ended(lambda: self.watches.remove(scope))
 
     def _flow(self, user: User, info: RequestInfo) -> Flow:
         if info.is_resource:

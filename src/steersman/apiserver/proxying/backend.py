@@ -47,6 +47,7 @@ _HOP_BY_HOP = frozenset(
 )
 _OURS = frozenset({"host", "content-length", "expect", "audit-id"})
 """Request headers that are for this server, or made anew for the next."""
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _QUERY = re.compile(r"[!-~]*", re.ASCII)
 _REPEATABLE = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate", "warning", "link"})
 """Response headers of which each value goes out by itself: joined they are another or none."""
@@ -115,22 +116,32 @@ def unverified() -> ssl.SSLContext:
     return context
 
 
-def is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def check_address(address: str) -> None:
     """Raises ``BadRequest`` for addresses that a proxy must not reach: this machine, link-local, multicast."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError as error:
         raise BadRequest("address not allowed") from error
-    if parsed.is_loopback or parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
+    if isinstance(parsed, ipaddress.IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed
+    if (
+        parsed.is_loopback
+        or parsed.is_link_local
+        or parsed.is_multicast
+        or parsed.is_unspecified
+        or parsed == _BROADCAST
+    ):
         raise BadRequest("address not allowed")
+
+
+async def check_host(host: str) -> None:
+    """``check_address`` for every address of a name, or of the address that ``host`` is."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise BadRequest(f"lookup {host}: no such host") from error
+    for entry in found:
+        check_address(str(entry[4][0]).partition("%")[0])
 
 
 def query_of(call: Call) -> str:

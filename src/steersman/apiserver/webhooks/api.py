@@ -55,9 +55,12 @@ class Endpoint:
     ca_bundle: bytes = b""
     """PEM of what its certificate has to lead to; empty: the system's authorities."""
     tls: ssl.SSLContext | None = None
-    """Ready-made, instead of ``ca_bundle``: with a client certificate, or for a server name of its own."""
+    """Ready-made, instead of ``ca_bundle`` and the client's certificate."""
     server_name: str = ""
     """That the certificate has to be for; empty: the URL's host."""
+    client_certificate_pem: bytes = b""
+    """By which this server proves itself."""
+    client_key_pem: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Sent with each request, e.g. ``authorization``."""
 
@@ -79,7 +82,7 @@ class CallFailed(Exception):
 
 def endpoint_of(client: Mapping[str, Any]) -> Endpoint:
     """The endpoint of a ``clientConfig`` of admissionregistration.k8s.io or apiextensions.k8s.io. Raises ``InvalidEndpoint``."""
-    bundle = base64.b64decode(client.get("caBundle") or "")
+    bundle = base64.b64decode(client.get("caBundle") or "").strip()
     service = client.get("service")
     if service:
         port = service.get("port")

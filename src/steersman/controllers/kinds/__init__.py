@@ -48,6 +48,7 @@ from steersman.controllers.kinds import (
     tokencleaner,
     ttl,
     ttlafterfinished,
+    validatingadmissionpolicystatus,
     volumeattributesclassprotection,
 )
 from steersman.controllers.runtime import NotRun, Registration
@@ -66,6 +67,7 @@ REGISTRY: Sequence[Registration] = (
         start=endpoints.EndpointsController,
         aliases=("endpoint",),
         workers=lambda config: config.concurrent_endpoint_syncs,
+        share_of_time=0.05,
         keys=(endpoints.LEFTOVERS,),
         service_account="endpoint-controller",
         event_source="endpoint-controller",
@@ -75,6 +77,7 @@ REGISTRY: Sequence[Registration] = (
         start=endpointslice.EndpointSliceController,
         aliases=("endpointslice",),
         workers=lambda config: config.concurrent_service_endpoint_syncs,
+        share_of_time=0.05,
         event_source="endpoint-slice-controller",
     ),
     Registration(
@@ -319,6 +322,11 @@ REGISTRY: Sequence[Registration] = (
         event_source="horizontal-pod-autoscaler",
     ),
     Registration(module=ttl, aliases=("ttl",), start=ttl.TTLController),
+    Registration(
+        module=validatingadmissionpolicystatus,
+        start=validatingadmissionpolicystatus.ValidatingAdmissionPolicyStatusController,
+        workers=lambda config: config.concurrent_validating_admission_policy_status_syncs,
+    ),
 )
 
 CLOUD = "it belongs to a cloud provider, and none is built in"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from steersman.aio.clock import FakeClock
-from steersman.apiserver.call import Call
 from steersman.apiserver.component import APIServer
-from steersman.apiserver.plugins import Plugins, Surroundings, assemble
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError, Invalid
@@ -28,6 +27,7 @@ from steersman.meta.resources import (
 )
 from steersman.store.drivers.memory import MemoryStore
 from tests.apiserver.admission.policies.builders import enforce, rule, validating, validating_binding
+from tests.apiserver.auditlog import AuditLogFile
 from tests.apiserver.builders import config_map, deployment, pod
 from tests.apiserver.conftest import CONFIG
 
@@ -233,38 +233,21 @@ async def test_warnings_and_denials_are_different_actions(client: Client) -> Non
     assert answer.headers["warning"] == f'299 - "{expected}"'
 
 
-class Sink:
-    """Keeps the annotations of finished calls."""
-
-    def __init__(self) -> None:
-        self.annotations: list[dict[str, str]] = []
-
-    def received(self, call: Call) -> None:
-        pass
-
-    def completed(self, call: Call, status: int) -> None:
-        self.annotations.append(dict(call.annotations))
+@pytest.fixture
+def sink(tmp_path: Path) -> AuditLogFile:
+    return AuditLogFile(tmp_path / "audit.log")
 
 
 @pytest.fixture
-def sink() -> Sink:
-    return Sink()
-
-
-@pytest.fixture
-async def audited(clock: FakeClock, sink: Sink) -> AsyncIterator[Client]:
-    def plugins(of: Surroundings) -> Plugins:
-        return replace(assemble(of), audit=sink)
-
-    server = APIServer(
-        store=MemoryStore(clock=clock), clock=clock, config=CONFIG, rng=random.Random(7), plugins=plugins
-    )
+async def audited(clock: FakeClock, sink: AuditLogFile) -> AsyncIterator[Client]:
+    config = replace(CONFIG, audit=sink.config)
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=config, rng=random.Random(7))
     await server.start()
     yield Client(InProcessTransport(server.handle))
     await server.close()
 
 
-async def test_failures_and_annotations_are_noted_for_the_audit_event(audited: Client, sink: Sink) -> None:
+async def test_failures_and_annotations_are_noted_for_the_audit_event(audited: Client, sink: AuditLogFile) -> None:
     annotations = [
         {"key": "data", "valueExpression": "'key is ' + object.data.key"},
         {"key": "empty", "valueExpression": "' '"},
@@ -273,7 +256,7 @@ async def test_failures_and_annotations_are_noted_for_the_audit_event(audited: C
     policy = validating("true", _validation("false", message="m"), auditAnnotations=annotations)
     await enforce(audited, policy, validating_binding(actions=("Audit",)))
     await audited.create(CONFIGMAPS, config_map())
-    found = sink.annotations[-1]
+    found = sink.last("create", "configmaps")
     assert found["p/data"] == "key is value"
     assert {key for key in found if key.startswith("p/")} == {"p/data"}
     assert msgspec.json.decode(found["validation.policy.admission.k8s.io/validation_failure"]) == [

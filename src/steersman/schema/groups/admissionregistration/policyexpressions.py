@@ -90,6 +90,18 @@ class PolicyExpressions:
 
         return compile_in(self._environment(patches=True), text, (types.list_of(JSON_PATCH_TYPE),))
 
+    def issues(self, text: str) -> str:
+        """What is wrong with the types of an expression, whatever it returns; empty: nothing."""
+        from steersman.cel import CompileError, InstantiationError
+
+        try:
+            self._environment().compile(text)
+        except CompileError as error:
+            return str(error)
+        except InstantiationError:
+            pass  # its types are right
+        return ""
+
     def _environment(self, *, authorizer: bool = True, patches: bool = False) -> Environment:
         variables = Variables(params=self._has_params, authorizer=authorizer)
         found = self._environments.get((variables, patches))
