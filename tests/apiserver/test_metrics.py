@@ -115,7 +115,9 @@ async def test_requests_are_counted_by_what_they_are(client: Client) -> None:
     assert re.findall(r"(\w+)=", sample[0]) == [
         "code", "component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version",
     ]  # fmt: skip
-    bounds = re.findall(r'apiserver_request_duration_seconds_bucket\{[^}]*resource="configmaps"[^}]*verb="APPLY"[^}]*le="([^"]+)"', text)
+    bounds = re.findall(
+        r'apiserver_request_duration_seconds_bucket\{[^}]*resource="configmaps"[^}]*verb="APPLY"[^}]*le="([^"]+)"', text
+    )
     assert " ".join(bounds) == "0.005 0.025 0.05 0.1 0.2 0.4 0.6 0.8 1 1.25 1.5 2 3 4 5 6 8 10 15 20 30 45 60 +Inf"
 
 
