@@ -278,16 +278,21 @@ class APIServer:
         if self._stopping:
             return
         self._stopping = True
-        if self._server is not None and self._config.shutdown_delay_s:
-            await self._clock.sleep(self._config.shutdown_delay_s)
+        if self._server is not None:
+            self._server.is_stopping = True
         if self._bootstrapped and self._config.reconcile_endpoints:
             try:
                 await self._kubernetes.withdraw()
             except (APIError, StoreUnavailable) as error:
                 log.warning("this server could not be taken out of the kubernetes Service: %s", error)
+        config = self._config
+        if self._server is not None:
+            if config.shutdown_delay_s:
+                await self._clock.sleep(config.shutdown_delay_s)
+            self._server.stop_listening()
         self._watches.close()
         if self._server is not None:
-            await self._server.close()
+            await self._server.close(grace_s=config.shutdown_grace_s, linger_s=config.shutdown_linger_s)
         if self._audit is not None:
             await self._audit.close()
         self._aggregator.close()
