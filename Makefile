@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset images lint format test test-pure test-real bench clean lock
+.PHONY: help up down reset images lint format test test-pure test-real test-kills bench clean lock
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,11 @@ test-real: .make/dev ## Tests that bring up real nodes and pods on this machine 
 	@tools/debian-kubectl .make/kubectl-1.20
 	@echo "test: real"
 	@$(PYTEST) -q -m real
+
+test-kills: .make/dev ## Kill kubelet and containerd a hundred times under thirty pods (root, half an hour)
+	@tools/host-tools node test
+	@echo "test: kubelet and containerd killed 100 times"
+	@STEERSMAN_KILLS=$(or $(KILLS),100) $(PYTEST) -q -s tests/kubelet/real/test_kills.py
 
 bench: .make/dev ## Measure against the budgets of docs/architecture.md; writes bench/results.json
 	@$(BIN)/python -m bench

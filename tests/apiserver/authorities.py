@@ -36,8 +36,9 @@ class TestAuthority:
         self.file = directory / "ca.crt"
         self.file.write_bytes(self.pem)
 
-    def server(self, name: str = "server") -> Certified:
-        return self._issue(name, (), server=True)
+    def server(self, name: str = "server", *hosts: str) -> Certified:
+        """Of 127.0.0.1 and localhost, or of ``hosts`` where some are given."""
+        return self._issue(name, (), server=True, hosts=hosts)
 
     def client(self, user: str, *groups: str) -> Certified:
         return self._issue(user, groups, server=False)
@@ -61,7 +62,7 @@ class TestAuthority:
             .not_valid_after(now + datetime.timedelta(days=1))
         )
 
-    def _issue(self, name: str, groups: tuple[str, ...], *, server: bool) -> Certified:
+    def _issue(self, name: str, groups: tuple[str, ...], *, server: bool, hosts: tuple[str, ...] = ()) -> Certified:
         key = ec.generate_private_key(ec.SECP256R1())
         organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -70,8 +71,9 @@ class TestAuthority:
             x509.ExtendedKeyUsage([usage.SERVER_AUTH if server else usage.CLIENT_AUTH]), critical=False
         )
         if server:
-            hosts = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
-            builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+            loopback = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+            names = [x509.DNSName(host) for host in hosts] or loopback
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         pem = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         found = Certified(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         found.certificate.write_bytes(pem)

@@ -27,7 +27,10 @@ AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
         (HALF, [HALF, HALF], NODE, "OutOfcpu"),
         (HALF, [HALF, DONE], NODE, ""),
         (pod(), [pod()] * 5, NODE, "OutOfpods"),
-        (pod(container(resources={"requests": {"example.com/gpu": "1"}})), [], NODE, "OutOfexample.com/gpu"),
+        (pod(container(resources={"requests": {"example.com/gpu": "2"}})), [], NODE, "OutOfexample.com/gpu"),
+        (pod(container(resources={"requests": {"example.com/unknown": "1"}})), [], NODE, ""),
+        (pod(container(resources={"requests": {"hugepages-2Mi": "2Mi"}})), [], NODE, "OutOfhugepages-2Mi"),
+        (pod(metadata={"labels": {"kubernetes.io/os": "windows"}}), [], NODE, "PodOSSelectorNodeLabelDoesNotMatch"),
         (pod(nodeSelector={"disk": "ssd"}), [], NODE, ""),
         (pod(nodeSelector={"disk": "hdd"}), [], NODE, "NodeAffinity"),
         (pod(affinity=AFFINITY), [], NODE, "NodeAffinity"),
@@ -41,5 +44,7 @@ AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
     ],
 )
 def test_admission(obj: Object, others: Sequence[Object], node: Object, reason: str) -> None:
-    verdict = admit(obj, others=others, node=node, allocatable={"cpu": "1", "memory": "1Gi", "pods": "5"})
+    verdict = admit(
+        obj, others=others, node=node, allocatable={"cpu": "1", "memory": "1Gi", "pods": "5", "example.com/gpu": "1"}
+    )
     assert (verdict.reason if verdict is not None else "") == reason

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from steersman.kubelet.env_files import EnvFileError, find_variable
 from steersman.kubelet.environment import EnvironmentContext, EnvironmentFailed, environment, service_variables
 from steersman.kubelet.expansion import expand, expand_strictly
 from steersman.meta.errors import NotFound
@@ -119,8 +122,8 @@ async def test_what_must_be_there_is_named() -> None:
 
 
 async def test_an_unknown_source_is_refused_by_name() -> None:
-    with pytest.raises(EnvironmentFailed, match="fileKeyRef"):
-        await variables(container(env=[env("A", valueFrom={"fileKeyRef": {}})]))
+    with pytest.raises(EnvironmentFailed, match="otherRef"):
+        await variables(container(env=[env("A", valueFrom={"otherRef": {}})]))
 
 
 def test_services_become_variables() -> None:
@@ -158,3 +161,70 @@ def test_a_path_must_not_keep_a_reference() -> None:
     assert expand_strictly("a/$(A)", {"A": "1"}) == "a/1"
     with pytest.raises(ValueError, match="B"):
         expand_strictly("a/$(B)", {"A": "1"})
+
+
+async def from_file(folder: Path, *, key: str = "A", path: str = "env", **more: Any) -> dict[str, str]:
+    reference = {"volumeName": "files", "path": path, "key": key, **more}
+    spec = container(env=[env("X", valueFrom={"fileKeyRef": reference})])
+    context = EnvironmentContext(
+        pod=pod(spec), source=Objects(), services={}, allocatable={}, volumes={"files": folder}
+    )
+    return await environment(context, spec)
+
+
+async def test_variables_come_from_files_in_volumes(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("B='no'\nA='yes'")
+    assert await from_file(tmp_path) == {"X": "yes"}
+    assert await from_file(tmp_path, key="C", optional=True) == {}
+    with pytest.raises(EnvironmentFailed, match='variable key "C" not found in file'):
+        await from_file(tmp_path, key="C")
+    with pytest.raises(EnvironmentFailed, match="couldn't parse env file"):
+        await from_file(tmp_path, path="other", optional=True)
+
+
+async def test_files_of_variables_do_not_leave_their_volume(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (tmp_path / "outside").write_text("A='secret'")
+    (volume / "up").symlink_to("../outside")
+    (volume / "absolute").symlink_to(tmp_path / "outside")
+    os.mkfifo(volume / "pipe")
+    for path in ("up", "absolute", "pipe", "."):
+        with pytest.raises(EnvironmentFailed, match="couldn't parse"):
+            await from_file(volume, path=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("A='1'", "1"),
+        ("  \n# A='0'\n\tA='1' # why", "1"),
+        ("A='two\nlines # not a comment'\n", "two\nlines # not a comment"),
+        ("A='$HOME \\n \"'", '$HOME \\n "'),
+        ("A= '1'", ""),
+        ("A=''", ""),
+        ("B='A='\nA='2'", "2"),
+        ("A='1'\nA='2'\nnonsense", "1"),
+        ("A='1'\r\n", "1"),
+        ("", ""),
+    ],
+)
+def test_files_of_variables_are_a_strict_part_of_the_shells_language(text: str, value: str) -> None:
+    assert find_variable(text, "A") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("nonsense", "line 1: missing '='"),
+        ("='1'", "line 1: empty variable name"),
+        ("B='1'\nA ='1'", "line 2: whitespace before '=' is not allowed"),
+        ("A=1", "line 1: value must be enclosed in single quotes"),
+        ('A="1"', "line 1: value must be enclosed in single quotes"),
+        ("A='1' 2", "line 1: unexpected content after closing quote"),
+        ("B='x'\nA='1\n2", "starting at line 2: unclosed single quote"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(text: str, complaint: str) -> None:
+    with pytest.raises(EnvFileError, match=complaint):
+        find_variable(text, "A")

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from steersman.kubelet.cgroups import pod_cgroup
-from steersman.kubelet.linux_resources import ResourcePolicy, container_resources, pod_resources, pod_totals
+from steersman.kubelet.linux_resources import ResourcePolicy, container_resources, pod_resources
 from steersman.kubelet.podspec import app_containers, init_containers, qos_class
 from steersman.meta.objects import Object
+from steersman.meta.podtotals import pod_totals
 from tests.kubelet.pods import UID, container, pod
 
 POLICY = ResourcePolicy(memory_capacity_bytes=16 * 2**30, single_process_oom_kill=True)
@@ -84,9 +85,17 @@ def test_init_containers_count_by_their_largest_moment_and_sidecars_with_the_app
         ],
         overhead={"cpu": "10m"},
     )
-    assert pod_totals(obj, "requests") == {"cpu": 3510}
+    assert pod_totals(obj["spec"], "requests") == {"cpu": 3510}
 
 
 def test_a_pod_is_limited_only_where_every_container_is() -> None:
     assert pod_resources(pod(GUARANTEED), POLICY).memory_limit_bytes == 2**30
     assert pod_resources(pod(GUARANTEED, needs("b")), POLICY).memory_limit_bytes == 0
+
+
+def test_huge_pages_without_a_limit_may_not_be_used() -> None:
+    policy = ResourcePolicy(memory_capacity_bytes=2**30, hugepage_sizes_bytes=(2 << 20, 1 << 30))
+    obj = pod(needs(requests={"hugepages-2Mi": "4Mi"}, limits={"hugepages-2Mi": "4Mi"}))
+    expected = [("2MB", 4 << 20), ("1GB", 0)]
+    for resources in (pod_resources(obj, policy), container_resources(obj, next(app_containers(obj)), policy)):
+        assert [(limit.page_size, limit.limit_bytes) for limit in resources.hugepage_limits] == expected

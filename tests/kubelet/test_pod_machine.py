@@ -2,87 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.instructions import (
     Cancel,
     CreateSandbox,
-    Event,
-    Finished,
-    Instruction,
     MountVolumes,
     PodUpdated,
     ProbesReported,
     Publish,
-    Record,
     RunPreStop,
     RuntimeReported,
-    StartContainer,
     StopContainer,
     StopSandbox,
     TearDown,
     Terminate,
-    TimePassed,
     Work,
 )
 from steersman.kubelet.pod_machine import PodMachine, go_duration
 from steersman.kubelet.probe_results import ProbeResults
-from steersman.kubelet.records import PodRecord
+from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.status import NodeFacts, Verdict
 from steersman.meta.objects import Object
+from tests.kubelet.drive import NOTHING, Drive
 from tests.kubelet.pods import NOW_S, container, deleted, pod, ran, record, sandbox
 
 A, B = container("a"), container("b")
-NOTHING = record(sandboxes=[])
 GONE_BOX = sandbox(state="NOTREADY")
-
-
-class Drive:
-    """A machine with the test as its worker."""
-
-    def __init__(self, obj: Object, reported: PodRecord = NOTHING, *, mounted: bool = True) -> None:
-        self.machine = PodMachine(obj, NodeFacts(host_ips=("192.0.2.1",)))
-        self.now_s = NOW_S
-        self.said: list[Instruction] = []
-        self.send(RuntimeReported(record=reported))
-        if mounted:
-            self.finish(MountVolumes(), reported)
-
-    def send(self, event: Event) -> list[Instruction]:
-        self.said = self.machine.handle(event, self.now_s)
-        self.machine.validate()
-        return self.said
-
-    def finish(self, work: Work, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
-        assert work.key in self.machine.in_flight
-        return self.send(Finished(work=work, record=reported, failure=failure))
-
-    def wait(self, delay_s: float) -> list[Instruction]:
-        self.now_s += delay_s
-        return self.send(TimePassed())
-
-    def work(self) -> list[Work]:
-        return [item for item in self.said if not isinstance(item, (Cancel, Record, Publish))]
-
-    def started(self) -> str:
-        [work] = self.work()
-        assert isinstance(work, StartContainer)
-        return work.container.name
-
-    def events(self) -> list[tuple[str, str]]:
-        return [(item.reason, item.message) for item in self.said if isinstance(item, Record)]
-
-    def conditions(self) -> Mapping[str, str]:
-        return {entry["type"]: entry["status"] for entry in self.machine.status["conditions"]}
-
-    def container(self, index: int = 0, field: str = "containerStatuses") -> Any:
-        return self.machine.status[field][index]
-
-    def finish_start(self, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
-        work = next(item for item in self.machine._in_flight.values() if isinstance(item, StartContainer))
-        return self.finish(work, reported, failure)
 
 
 def test_nothing_happens_before_the_runtime_was_asked() -> None:
@@ -148,6 +93,14 @@ def test_crash_loop_waits_ten_seconds_more_each_time_up_to_five_minutes() -> Non
         delays.append(round(drive.now_s - began_s))
         drive.finish_start(record(ran(A, attempt=attempt + 1, age_s=NOW_S - drive.now_s)))
     assert delays == [0, 10, 20, 40, 80, 160, 300, 300]
+
+
+def test_another_image_starts_without_back_off() -> None:
+    drive = Drive(pod(A), record(ran(A, "EXITED", exit_code=1)))
+    drive.finish_start(record(ran(A, "EXITED", exit_code=1, attempt=1)))
+    assert drive.container()["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    drive.send(PodUpdated(pod=pod(container("a", "other:1"))))
+    assert drive.started() == "a"
 
 
 def test_back_off_is_announced_once_a_crash() -> None:
@@ -240,6 +193,23 @@ def test_a_deleted_pod_that_never_ran_fails() -> None:
     assert drive.container()["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
 
 
+def test_a_sandbox_that_comes_to_be_after_its_pod_is_over_is_stopped() -> None:
+    """The runtime goes on with a creation that was cancelled; its sandbox would hold the pod's cgroup for ever."""
+    drive = Drive(pod(A), NOTHING)
+    drive.send(PodUpdated(pod=deleted(pod(A))))
+    assert Cancel(key="sandbox") in drive.said
+    drive.finish(CreateSandbox(attempt=0), NOTHING, StartFailure(reason="Cancelled", message=""))
+    assert drive.work() == [TearDown()]
+    drive.send(RuntimeReported(record=record()))
+    assert drive.work() == [StopSandbox(sandbox_id="box-0")]
+    drive.finish(TearDown(), record(), StartFailure(reason="TearDown", message="Device or resource busy"))
+    drive.finish(StopSandbox(sandbox_id="box-0"), record(sandboxes=[GONE_BOX]))
+    drive.wait(60)
+    assert drive.work() == [TearDown()]
+    drive.finish(TearDown(), record(sandboxes=[GONE_BOX]))
+    assert drive.machine.state == "finished"
+
+
 def test_prestop_runs_within_the_grace_period() -> None:
     hooked = container("a", lifecycle={"preStop": {"exec": {"command": ["bye"]}}})
     drive = Drive(pod(hooked), record(ran(hooked)))
@@ -314,17 +284,50 @@ def test_a_pod_past_its_deadline_fails() -> None:
     drive = Drive(obj, record(ran(A)))
     assert drive.machine.wake_at_s == NOW_S + 60
     drive.wait(60)
+    [stop] = drive.work()
+    assert isinstance(stop, StopContainer)
+    assert drive.machine.status["phase"] == "Running"
+    end(drive, stop, ran(A, "EXITED", exit_code=143))
     assert drive.machine.status["phase"] == "Failed"
     assert drive.machine.status["reason"] == "DeadlineExceeded"
-    assert isinstance(drive.work()[0], StopContainer)
 
 
 def test_an_evicted_pod_fails_with_the_reason() -> None:
     drive = Drive(pod(A), record(ran(A)))
     drive.send(Terminate(verdict=Verdict(reason="Evicted", message="low on memory"), grace_s=0))
-    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Failed", "Evicted")
     [stop] = drive.work()
     assert isinstance(stop, StopContainer) and stop.grace_s == 2
+    assert drive.machine.status["phase"] == "Running"
+    end(drive, stop, ran(A, "EXITED", exit_code=137))
+    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Failed", "Evicted")
+    assert not conditions_of(drive, "DisruptionTarget")
+
+
+def test_a_pod_that_is_evicted_for_the_node_is_a_target_of_disruption_once_it_has_stopped() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    drive.send(Terminate(verdict=Verdict(reason="Evicted", message="low", disruption="low"), grace_s=0))
+    assert not conditions_of(drive, "DisruptionTarget")
+    end(drive, drive.work()[0], ran(A, "EXITED", exit_code=137))
+    [condition] = conditions_of(drive, "DisruptionTarget")
+    assert (condition["status"], condition["reason"], condition["message"]) == ("True", "TerminationByKubelet", "low")
+
+
+def test_a_pod_that_finishes_while_the_node_shuts_down_has_succeeded() -> None:
+    drive = Drive(pod(A, restartPolicy="Never"), record(ran(A)))
+    drive.send(Terminate(verdict=Verdict(reason="Terminated", message="shutdown", keeps_success=True)))
+    end(drive, drive.work()[0], ran(A, "EXITED", exit_code=0))
+    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Succeeded", "Terminated")
+
+
+def conditions_of(drive: Drive, kind: str) -> list[Object]:
+    return [entry for entry in drive.machine.status["conditions"] if entry["type"] == kind]
+
+
+def end(drive: Drive, stop: Work, dead: ContainerRecord) -> None:
+    """The container stops, then the sandbox."""
+    drive.finish(stop, record(dead))
+    [box] = drive.work()
+    drive.finish(box, record(dead, sandboxes=[GONE_BOX]))
 
 
 def test_a_pod_gone_from_its_source_is_stopped_and_its_status_is_nobodys() -> None:
@@ -355,6 +358,28 @@ def test_liveness_failure_kills_with_the_probes_grace_and_starts_again() -> None
     assert isinstance(stop, StopContainer) and stop.grace_s == 5
     drive.finish(stop, record(ran(probed, "EXITED", exit_code=137)))
     assert drive.started() == "a"
+
+
+def test_a_container_killed_by_liveness_starts_again_however_it_exits() -> None:
+    """Upstream starts it in the same breath, whatever ``OnFailure`` would say to an exit with 0."""
+    probed = container("a", livenessProbe={"exec": {"command": ["x"]}})
+    obj = pod(probed, restartPolicy="OnFailure")
+    drive = Drive(obj, record(ran(probed)))
+    drive.send(ProbesReported(results=ProbeResults({("a-0", "liveness"): False})))
+    drive.finish(drive.work()[0], record(ran(probed, "EXITED", exit_code=0)))
+    assert drive.started() == "a"
+    assert drive.machine.status["phase"] == "Running"
+
+
+def test_a_changed_image_replaces_the_container_even_where_it_never_restarts() -> None:
+    obj = pod(A, restartPolicy="Never")
+    drive = Drive(obj, record(ran(A)))
+    changed = container("a", "other:1")
+    drive.send(PodUpdated(pod=pod(changed, restartPolicy="Never")))
+    assert drive.events() == [("Killing", "Container a definition changed, will be restarted")]
+    drive.finish(drive.work()[0], record(ran(A, "EXITED", exit_code=137)))
+    assert drive.started() == "a"
+    assert drive.machine.status["phase"] == "Running"
 
 
 def test_readiness_decides_ready_and_startup_decides_started() -> None:

@@ -60,7 +60,7 @@ async def test_a_pod_that_fits_nowhere_says_why_and_is_placed_when_a_node_comes(
     scheduler = await start_scheduler()
     message = (
         "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s). "
-        "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+        "no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
     )
 
     async def says_why() -> bool:

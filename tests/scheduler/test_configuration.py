@@ -26,21 +26,21 @@ def test_the_default_profile_is_upstreams() -> None:
     assert [plugin.NAME for plugin in framework.filter] == [
         "NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit",
         "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "PodTopologySpread",
-        "InterPodAffinity", "DynamicResources",
+        "InterPodAffinity", "DynamicResources", "NodeDeclaredFeatures",
     ]  # fmt: skip
     assert {scored.plugin.NAME: scored.weight for scored in framework.score} == {
         "TaintToleration": 3, "NodeAffinity": 2, "NodeResourcesFit": 1, "PodTopologySpread": 2, "InterPodAffinity": 2,
-        "NodeResourcesBalancedAllocation": 1, "ImageLocality": 1,
+        "DynamicResources": 2, "NodeResourcesBalancedAllocation": 1, "ImageLocality": 1,
     }  # fmt: skip
     assert framework.queue_sort.NAME == "PrioritySort"
-    assert [plugin.NAME for plugin in framework.post_filter] == ["DefaultPreemption"]
+    assert [plugin.NAME for plugin in framework.post_filter] == ["DynamicResources", "DefaultPreemption"]
 
 
 def test_a_point_can_disable_everything_and_enable_some() -> None:
     only = {"disabled": [{"name": "*"}], "enabled": [{"name": "NodeResourcesFit", "weight": 7}]}
     framework = profile(plugins={"preScore": only, "score": only})
     assert [(scored.plugin.NAME, scored.weight) for scored in framework.score] == [("NodeResourcesFit", 7)]
-    assert len(framework.filter) == 13
+    assert len(framework.filter) == 14
 
 
 def test_multi_point_disables_a_plugin_everywhere() -> None:
@@ -70,7 +70,14 @@ def test_several_profiles_share_a_scheduler() -> None:
     [
         ({"apiVersion": "kubescheduler.config.k8s.io/v1beta3", "kind": "KubeSchedulerConfiguration"}, "v1beta3"),
         ({**HEAD, "colour": "red"}, 'colour: unknown field "colour"'),
-        ({**HEAD, "percentageOfNodesToScore": 50}, "percentageOfNodesToScore: Unsupported value: 50"),
+        ({**HEAD, "percentageOfNodesToScore": 101}, "percentageOfNodesToScore: Invalid value: 101"),
+        ({**HEAD, "profiles": [{"percentageOfNodesToScore": -1}]}, "profiles[0].percentageOfNodesToScore: Invalid value"),
+        ({**HEAD, "enableProfiling": True}, "enableProfiling: Unsupported value: true"),
+        ({**HEAD, "clientConnection": {"contentType": "application/vnd.kubernetes.protobuf"}},
+         'clientConnection.contentType: Unsupported value: "application/vnd.kubernetes.protobuf"'),
+        ({**HEAD, "clientConnection": {"burst": -1}}, "clientConnection.burst: Invalid value: -1: must be non-negative"),
+        ({**HEAD, "leaderElection": {"leaseDuration": "5s"}}, "must be greater than `RenewDeadline`"),
+        ({**HEAD, "leaderElection": {"retryPeriod": "0s"}}, "retryPeriod: Invalid value: 0s: must be greater than zero"),
         ({**HEAD, "parallelism": -1}, "parallelism: Invalid value"),
         ({**HEAD, "podInitialBackoffSeconds": 0}, "podInitialBackoffSeconds: Invalid value"),
         ({**HEAD, "podMaxBackoffSeconds": 0}, "podMaxBackoffSeconds: Invalid value"),
@@ -85,7 +92,10 @@ def test_several_profiles_share_a_scheduler() -> None:
         ({**HEAD, "profiles": [{"pluginConfig": [{"name": "InterPodAffinity",
                                                   "args": {"hardPodAffinityWeight": 101}}]}]}, "valid range [0-100]"),
         ({**HEAD, "extenders": [{"urlPrefix": "http://x", "prioritizeVerb": "p"}]}, "positive weight"),
-        ({**HEAD, "extenders": [{"urlPrefix": "http://x", "preemptVerb": "p"}]}, "preemptVerb: Unsupported value"),
+        ({**HEAD, "extenders": [{"bindVerb": "b"}, {"bindVerb": "b"}]}, "only one extender can implement bind"),
+        ({**HEAD, "extenders": [{"managedResources": [{"name": "cpu"}]}]}, "is an invalid extended resource name"),
+        ({**HEAD, "extenders": [{"managedResources": [{"name": "a.b/c"}]}] * 2}, "duplicate extender managed resource name"),
+        ({**HEAD, "extenders": [{"tlsConfig": {"caData": "?"}}]}, "tlsConfig.caData: Invalid value"),
         ({**HEAD, "leaderElection": {"resourceLock": "endpoints"}}, 'resourceLock value must be "leases"'),
         ({**HEAD, "leaderElection": {"leaseDuration": "soon"}}, "leaseDuration: Invalid value"),
     ],
@@ -101,3 +111,18 @@ def test_resources_that_an_extender_manages_are_ignored_by_the_fit() -> None:
                 "managedResources": [{"name": "example.com/gpu", "ignoredByScheduler": True}]}  # fmt: skip
     framework = read(extenders=[extender]).frameworks["default-scheduler"]
     assert framework.plugins["NodeResourcesFit"].ignored_resources == {"example.com/gpu"}
+
+
+def test_profiles_may_score_another_share_of_the_nodes() -> None:
+    configuration = read(
+        percentageOfNodesToScore=50,
+        profiles=[{"schedulerName": "a"}, {"schedulerName": "b", "percentageOfNodesToScore": 10}],
+    )
+    assert [framework.percentage_to_score for framework in configuration.frameworks.values()] == [50, 10]
+
+
+def test_a_rate_is_a_rate_only_where_it_is_stated() -> None:
+    assert read().client_connection.qps == 0
+    limited = read(clientConnection={"qps": 20}).client_connection
+    assert (limited.qps, limited.burst) == (20, 100)
+    assert read(clientConnection={"qps": -1}).client_connection.qps == 0

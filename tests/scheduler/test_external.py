@@ -11,10 +11,11 @@ import pytest
 
 from steersman.meta.objects import Object
 from steersman.scheduler.component import DEFAULT_PLUGINS
-from steersman.scheduler.configuration import ConfigurationError, PluginSpec, read_configuration
+from steersman.scheduler.configuration import ConfigurationError, read_configuration
 from steersman.scheduler.core import SchedulerCore
 from steersman.scheduler.external import PluginFailed, adapted, from_file
 from steersman.scheduler.pod_info import parse_pod
+from steersman.scheduler.profiles import PluginSpec
 from tests.scheduler.builders import cluster_of, node, pod
 from tests.scheduler.test_configuration import HEAD
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steersman.meta.objects import Object
+from steersman.scheduler.cluster import Cluster
 from steersman.scheduler.component import default_configuration
 from steersman.scheduler.events import EVERYTHING_CHANGED, ClusterEvent, node_events, pod_events
 from steersman.scheduler.pod_info import PodInfo, parse_pod
@@ -13,7 +14,7 @@ from tests.scheduler.builders import node, pod
 
 
 def new_queue() -> SchedulingQueue:
-    return SchedulingQueue(default_configuration().frameworks)
+    return SchedulingQueue(default_configuration().frameworks, Cluster())
 
 
 def popped(queue: SchedulingQueue, now_s: float) -> list[str]:

@@ -12,6 +12,8 @@ from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.authz.api import Authorizer
 from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.metrics.storage import StorageMetrics
+from steersman.apiserver.metrics.watches import WatchMetrics
 from steersman.apiserver.proxying.backend import Backends
 from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.served import Served
@@ -55,6 +57,8 @@ class ServedKinds:
         self.registry = registry
         self.custom_definitions: Mapping[str, Definition] = {}
         """OpenAPI definitions of kinds that are not built in."""
+        self.generation = 0
+        """Rises whenever kinds come or go."""
         self.replace(registry)
 
     def replace(
@@ -71,6 +75,7 @@ class ServedKinds:
             for kind in registry.kinds
         }
         self.registry = registry
+        self.generation += 1
 
     def lookup(self, group: str, version: str, plural: str) -> Served | None:
         return self._served.get((group, version, plural))
@@ -97,6 +102,8 @@ class API:
     watches: WatchTimer
     locations: Locations
     backends: Backends
+    watch_metrics: WatchMetrics
+    storage_metrics: StorageMetrics
     hooks: Mapping[tuple[str, str], StorageHook] = field(default_factory=dict)
     """By group and plural."""
 

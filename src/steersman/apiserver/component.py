@@ -7,24 +7,32 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
+from steersman.apiserver.admission.equivalents import ServedVersions
+from steersman.apiserver.admission.metrics import AdmissionMetrics
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
+from steersman.apiserver.aggregation.aggregator import Aggregator
+from steersman.apiserver.aggregation.metrics import AvailabilityMetrics
 from steersman.apiserver.api import API, ServedKinds, StorageHook
+from steersman.apiserver.audit.configuration import backend_of
+from steersman.apiserver.audit.metrics import AuditMetrics
 from steersman.apiserver.authn.anonymous import AnonymousAuthenticator
 from steersman.apiserver.authn.inprocess import InProcessAuthenticator
 from steersman.apiserver.authn.union import UnionAuthenticator
 from steersman.apiserver.bootstrap.cluster import bootstrap
 from steersman.apiserver.call import Call
 from steersman.apiserver.certificates import CertificateRequester
-from steersman.apiserver.config import APIServerConfig, extension_authentication
+from steersman.apiserver.config import APIServerConfig, Listener, extension_authentication, identity_headers
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
-from steersman.apiserver.extensions.conversion import ConversionStrategies
+from steersman.apiserver.extensions.conversion import Conversions
+from steersman.apiserver.extensions.conversionmetrics import ConversionMetrics
 from steersman.apiserver.extensions.customkinds import CustomKinds
 from steersman.apiserver.filters.api import Filter
 from steersman.apiserver.filters.audit import AuditFilter
@@ -32,10 +40,18 @@ from steersman.apiserver.filters.authentication import AuthenticationFilter
 from steersman.apiserver.filters.authorization import AuthorizationFilter
 from steersman.apiserver.filters.chain import chain
 from steersman.apiserver.filters.deadline import DeadlineFilter
-from steersman.apiserver.filters.flowcontrol import FlowControlFilter, MaxInFlight
+from steersman.apiserver.filters.flowcontrol import FlowControlFilter
 from steersman.apiserver.filters.impersonation import ImpersonationFilter
+from steersman.apiserver.flowcontrol.api import FlowController
+from steersman.apiserver.flowcontrol.component import FlowControl
+from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
-from steersman.apiserver.metrics import MetricsPath, RequestMetrics
+from steersman.apiserver.metrics.exposition import MetricsPath
+from steersman.apiserver.metrics.health import HealthMetrics
+from steersman.apiserver.metrics.identity import IdentityMetrics
+from steersman.apiserver.metrics.requests import RequestMetrics
+from steersman.apiserver.metrics.storage import StorageMetrics
+from steersman.apiserver.metrics.watches import WatchMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
 from steersman.apiserver.openid import OpenIDPaths
 from steersman.apiserver.plugins import Plugins, Surroundings, assemble
@@ -44,6 +60,7 @@ from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.reader import CacheReader
 from steersman.apiserver.requestinfo import request_info
 from steersman.apiserver.router import PathHandler, Router
+from steersman.apiserver.services.addresses import ServiceAddresses
 from steersman.apiserver.services.allocation import ServiceAllocation
 from steersman.apiserver.services.clusterips import ClusterIPs
 from steersman.apiserver.services.kubernetesservice import KubernetesService
@@ -53,10 +70,11 @@ from steersman.apiserver.services.repair import repair
 from steersman.apiserver.tls import server_context
 from steersman.apiserver.version import serve_version
 from steersman.apiserver.watching import WatchTimer
+from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
-from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS, SERVICES
+from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, SERVICES
 from steersman.meta.wire import Request, Response
 from steersman.schema.groups import REGISTRY
 from steersman.schema.registry import Registry
@@ -72,11 +90,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OWN_USER = "system:apiserver"
-
-
-def is_proxied(method: str, path: str) -> bool:
-    """The request's body is for somebody else: it is passed on as it comes."""
-    return "/proxy" in path and request_info(Request(method=method, path=path)).subresource == "proxy"
 
 
 class APIServer:
@@ -99,9 +112,18 @@ class APIServer:
         self._bootstrapped = False
         self._stopping = False
         self._server: HTTPServer | None = None
-        self.metrics = RequestMetrics(registry or CollectorRegistry())
-        self.objects = ObjectStore(store, clock=clock)
+        self.metrics = RequestMetrics(registry or CollectorRegistry(), clock=clock)
+        self._identity_metrics = IdentityMetrics(self.metrics.registry)
+        self._health_metrics = HealthMetrics(CollectorRegistry())
+        self._handshake_errors = Counter(
+            "apiserver_tls_handshake_errors",
+            "Number of requests dropped with 'TLS handshake error from' error",
+            registry=self.metrics.registry,
+        )
         self.kinds = ServedKinds(Registry(REGISTRY))
+        self._storage_metrics = StorageMetrics(self.metrics.registry, self.kinds)
+        self.objects = ObjectStore(store, clock=clock, observer=self._storage_metrics)
+        self._storage_metrics.expose(self.objects)
         self.reader = CacheReader(self.objects, self.kinds)
         self._watches = WatchTimer(clock)
         self._deadlines = DeadlineFilter(clock, limit_s=config.request_timeout_s)
@@ -111,11 +133,32 @@ class APIServer:
         first, last = config.services.node_ports
         self._nodeports = NodePorts(self.objects, first=first, last=last, rng=rng)
         self._backends = Backends()
-        chosen = plugins(Surroundings(config=config, reader=self.reader, clock=clock, rng=rng))
+        self._webhooks = WebhookClient(
+            ServiceAddresses(self.reader, rng=rng), clock=clock, loopback=self.handle, loopback_user=OWN_USER
+        )
+        self.client = Client(
+            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
+        )
+        """Acts as the server itself."""
+        admission_metrics = AdmissionMetrics(self.metrics.registry)
+        chosen = plugins(
+            Surroundings(
+                config=config,
+                reader=self.reader,
+                clock=clock,
+                rng=rng,
+                versions=ServedVersions(self.kinds),
+                webhooks=self._webhooks,
+                admission_metrics=admission_metrics,
+                registry=self.metrics.registry,
+                policy_metrics=PolicyMetrics(self.metrics.registry),
+                client=self.client,
+            )
+        )
         self.api = API(
             objects=self.objects,
             kinds=self.kinds,
-            admission=AdmissionChain(chosen.admission),
+            admission=AdmissionChain(chosen.admission, clock=clock, metrics=admission_metrics),
             authorizer=chosen.authorizer,
             clock=clock,
             rng=rng,
@@ -123,8 +166,24 @@ class APIServer:
             watches=self._watches,
             locations=Locations(self.reader, config.kubelets, rng=rng),
             backends=self._backends,
+            watch_metrics=WatchMetrics(self.metrics.registry),
+            storage_metrics=self._storage_metrics,
             hooks=self._hooks(),
         )
+        self._aggregator = Aggregator(
+            objects=self.objects,
+            kinds=self.kinds,
+            reader=self.reader,
+            client=self.client,
+            backends=self._backends,
+            config=config,
+            metrics=AvailabilityMetrics(self.metrics.registry),
+            clock=clock,
+            rng=rng,
+            has_been_ready=lambda: self._bootstrapped,
+        )
+        self._audit = self._recording()
+        self._flow_control = self._priorities() if chosen.flow_controller is None else None
         self._core = Core(
             chain(self._filters(chosen), self._router(chosen)),
             clock=clock,
@@ -132,11 +191,12 @@ class APIServer:
             metrics=self.metrics,
             max_body_bytes=config.max_body_bytes,
         )
-        self.client = Client(
-            InProcessTransport(self.handle, user=OWN_USER), user_agent="kube-apiserver/v1.36.0 (steersman)"
+        if self._flow_control is not None:
+            self._flow_control.expose(self.metrics.registry)
+        conversions = Conversions(
+            self._webhooks, clock=clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
         )
-        """Acts as the server itself."""
-        self._customs = CustomKinds(self.api, self.client, clock=clock, tasks=self._tasks)
+        self._customs = CustomKinds(self.api, self.client, conversions, clock=clock, tasks=self._tasks)
         self._kubernetes = KubernetesService(
             self.client,
             store,
@@ -152,6 +212,8 @@ class APIServer:
         """Open the store, fill the cache, make what every cluster has. Raises ``StoreUnavailable`` and ``APIError``."""
         await self._store.start()
         await self.objects.start()
+        if self._audit is not None:
+            self._audit.start(self._tasks)
         self._tasks.spawn(self._deadlines.run(), name="deadlines")
         self._tasks.spawn(self._watches.run(), name="watch-timer")
         self._customs.start()
@@ -163,6 +225,9 @@ class APIServer:
             with_rbac="RBAC" in self._config.authorization_modes,
             authentication=extension_authentication(self._config),
         )
+        await self._aggregator.start(self._tasks)
+        if self._flow_control is not None:
+            await self._flow_control.start(self.client, self._tasks)
         if self._config.reconcile_endpoints:
             await self._kubernetes.reconcile()
             self._tasks.spawn(self._kubernetes.run(), name="kubernetes-service")
@@ -174,8 +239,7 @@ class APIServer:
             await self.start()
             listener = self._config.listener
             if listener is not None:
-                context = server_context(listener, self._config)
-                await self.serve(listener.bind_address, listener.port, tls=context)
+                await self.serve(listener.bind_address, listener.port, tls=self.tls(listener))
                 log.info("serving on %s:%d", listener.bind_address, listener.port)
             await self._tasks.wait()
         finally:
@@ -190,8 +254,20 @@ class APIServer:
         if self._server is None:
             from steersman.apiserver.http import HTTPServer  # an embedded server does without aiohttp
 
-            self._server = HTTPServer(self.handle, max_body_bytes=self._config.max_body_bytes, streams_body=is_proxied)
+            self._server = HTTPServer(
+                self.handle, max_body_bytes=self._config.max_body_bytes, streams_body=self._is_passed_on
+            )
         return await self._server.listen(host, port, tls=tls)
+
+    def tls(self, listener: Listener) -> ssl.SSLContext:
+        """For serving there. Raises ``OSError``, ``ssl.SSLError``."""
+        return server_context(listener, self._config, failed=self._handshake_errors.inc)
+
+    def _is_passed_on(self, method: str, path: str) -> bool:
+        """The request's body is for somebody else: it is passed on as it comes."""
+        if "/proxy" in path and request_info(Request(method=method, path=path)).subresource == "proxy":
+            return True
+        return self._aggregator.directory.route(path) is not None
 
     def ready(self) -> bool:
         """What /readyz answers."""
@@ -212,19 +288,22 @@ class APIServer:
         self._watches.close()
         if self._server is not None:
             await self._server.close()
-        await self._backends.close()
+        if self._audit is not None:
+            await self._audit.close()
+        self._aggregator.close()
         await self._tasks.close()
+        await self._backends.close()
+        await self._webhooks.close()
         await self.objects.close()
         await self._store.close()
 
     # -- parts
 
     def _hooks(self) -> Mapping[tuple[str, str], StorageHook]:
-        services, requests, crds = SERVICES, CERTIFICATESIGNINGREQUESTS, CUSTOMRESOURCEDEFINITIONS
+        services, requests = SERVICES, CERTIFICATESIGNINGREQUESTS
         return {
             (services.group, services.plural): ServiceAllocation(self._clusterips, self._nodeports, self._tasks),
             (requests.group, requests.plural): CertificateRequester(),
-            (crds.group, crds.plural): ConversionStrategies(),
         }
 
     def _filters(self, chosen: Plugins) -> list[Filter]:
@@ -234,12 +313,48 @@ class APIServer:
         )
         return [
             self._deadlines,
-            AuthenticationFilter(authenticator),
-            *([AuditFilter(chosen.audit)] if chosen.audit is not None else []),
+            AuthenticationFilter(
+                authenticator,
+                clock=self._clock,
+                metrics=self._identity_metrics,
+                identity_headers=identity_headers(self._config.request_header),
+                audit=self._audit,
+            ),
+            *([self._audit] if self._audit is not None else []),
             ImpersonationFilter(chosen.authorizer),
-            FlowControlFilter(chosen.flow_controller or MaxInFlight(self._config.max_in_flight)),
-            AuthorizationFilter(chosen.authorizer),
+            FlowControlFilter(self._flow_controller(chosen)),
+            AuthorizationFilter(chosen.authorizer, clock=self._clock, metrics=self._identity_metrics),
         ]
+
+    def _recording(self) -> AuditFilter | None:
+        config, metrics = self._config.audit, AuditMetrics(self.metrics.registry)
+        backend = backend_of(config, clock=self._clock, rng=self.api.rng, metrics=metrics)
+        if backend is None or config.policy is None:
+            return None
+        return AuditFilter(config.policy, backend, clock=self._clock, metrics=metrics)
+
+    def _priorities(self) -> FlowControl | None:
+        config = self._config
+        seats = config.max_requests_inflight + config.max_mutating_requests_inflight
+        if not config.enable_priority_and_fairness or not seats:
+            return None
+        return FlowControl(
+            seats,
+            request_timeout_s=config.request_timeout_s,
+            store=self.objects,
+            kinds=self.kinds,
+            reader=self.reader,
+            clock=self._clock,
+            rng=self.api.rng,
+        )
+
+    def _flow_controller(self, chosen: Plugins) -> FlowController:
+        if chosen.flow_controller is not None:
+            return chosen.flow_controller
+        if self._flow_control is not None:
+            return self._flow_control.controller
+        config = self._config
+        return MaxInFlight(reads=config.max_requests_inflight, writes=config.max_mutating_requests_inflight)
 
     def _router(self, chosen: Plugins) -> Router:
         address = f"{self._config.advertise_address}:{self._config.secure_port}"
@@ -248,14 +363,18 @@ class APIServer:
         shutdown = HealthCheck(name="shutdown", failure=lambda: "process is shutting down" if self._stopping else "")
         sync = HealthCheck(name="informer-sync", failure=self._bootstrap_failure)
         log_check = HealthCheck(name="log", failure=lambda: "")
-        self._readyz = HealthEndpoint("readyz", (PING, log_check, store, sync, hook, shutdown))
+        registered = HealthCheck(name="autoregister-completion", failure=self._aggregator.completion_failure)
+        self._readyz = HealthEndpoint(
+            "readyz", (PING, log_check, store, sync, hook, registered, shutdown), self._health_metrics
+        )
+        discovery = Discovery(self.kinds, self._aggregator, server_address=address)
         endpoints = (
-            HealthEndpoint("healthz", (PING, log_check, store, hook)),
-            HealthEndpoint("livez", (PING, log_check, store, hook)),
+            HealthEndpoint("healthz", (PING, log_check, store, hook, registered), self._health_metrics),
+            HealthEndpoint("livez", (PING, log_check, store, hook, registered), self._health_metrics),
             self._readyz,
-            Discovery(self.kinds, server_address=address),
-            OpenAPIPaths(self.kinds),
-            MetricsPath(self.metrics.registry),
+            discovery,
+            OpenAPIPaths(self.kinds, self._aggregator),
+            MetricsPath(self.metrics.registry, self._health_metrics.registry, refresh=self._refresh_metrics),
             OpenIDPaths(self._config),
         )
         paths: dict[str, PathHandler] = {"/version": serve_version}
@@ -263,12 +382,13 @@ class APIServer:
         for endpoint in endpoints:
             paths |= endpoint.paths
             prefixes |= endpoint.prefixes
-        listed = sorted({*paths, *self._group_paths()})
 
         async def root(call: Call) -> Response:
-            return respond.value(call, {"paths": listed})
+            return respond.value(call, {"paths": sorted({*paths, "/api/v1", *discovery.group_paths()} - {"/"})})
 
         paths["/"] = root
+        if self._flow_control is not None:
+            paths |= self._flow_control.paths
         return Router(
             self.api,
             verbs=VERBS,
@@ -276,13 +396,12 @@ class APIServer:
             subresources={**SUBRESOURCES, **chosen.subresources},
             paths=paths,
             prefixes=prefixes,
+            aggregator=self._aggregator,
+            metrics=self.metrics,
         )
 
-    def _group_paths(self) -> list[str]:
-        registry = self.kinds.registry
-        groups = [group for group in registry.groups if group]
-        versions = [f"/apis/{group}/{version}" for group in groups for version in registry.versions(group)]
-        return ["/api/v1", *(f"/apis/{group}" for group in groups), *versions]
+    async def _refresh_metrics(self) -> None:
+        await self._storage_metrics.refresh(self._store)
 
     def _store_failure(self) -> str:
         return "" if self.objects.revision else "the store has not been read"

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
+
+from steersman.apiserver.audit.configuration import AuditConfig
+from steersman.apiserver.call import STANDARD_IDENTITY_HEADERS, IdentityHeaders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,18 @@ class KubeletAccess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestHeaders:
+    """``--requestheader-*``: in which headers a front proxy says who its user is."""
+
+    allowed_names: Sequence[str] = ()
+    """Common names of proxies that are believed; empty: any."""
+    username_headers: Sequence[str] = ("X-Remote-User",)
+    uid_headers: Sequence[str] = ("X-Remote-Uid",)
+    group_headers: Sequence[str] = ("X-Remote-Group",)
+    extra_headers_prefixes: Sequence[str] = ("X-Remote-Extra-",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
     """An address that is served over TLS."""
 
@@ -56,14 +72,18 @@ class APIServerConfig:
     allow_privileged: bool = True
     disabled_admission_plugins: Sequence[str] = ()
     enabled_admission_plugins: Sequence[str] = ()
+    admission_configuration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """``--admission-control-config-file``: the configuration of plugins, by their names."""
     authorization_modes: Sequence[str] = ("AlwaysAllow",)
     request_timeout_s: float = 60.0
     min_request_timeout_s: int = 1800
     """Watches without ``timeoutSeconds`` end after once to twice this time."""
     watch_bookmark_interval_s: float = 60.0
     max_body_bytes: int = 3 * 1024 * 1024
-    max_in_flight: int = 600
-    """Requests other than watches and streams in work at once; more wait or are refused with 429."""
+    max_requests_inflight: int = 400
+    max_mutating_requests_inflight: int = 200
+    """Reads and writes in work at once. With priority and fairness the sum is what the priority levels share."""
+    enable_priority_and_fairness: bool = True
     reconcile_endpoints: bool = True
     """Keep the ``kubernetes`` Service's endpoints."""
     service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
@@ -74,16 +94,31 @@ class APIServerConfig:
     """PEM private key that signs them; empty: no tokens are issued."""
     client_ca: bytes = b""
     """PEM certificates of the authority behind client certificates."""
-    request_header: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """``--requestheader-*``: allowed_names, username_headers, group_headers, extra_headers_prefixes."""
+    request_header: RequestHeaders = field(default_factory=RequestHeaders)
     request_header_client_ca: bytes = b""
     front_proxy_certificate_file: str = ""
     """``--proxy-client-cert-file``: how this server proves itself to aggregated API servers."""
     front_proxy_key_file: str = ""
+    aggregator_routing: bool = True
+    """``--enable-aggregator-routing``: requests go to an endpoint of the extension server rather than to its cluster IP."""
+    reject_forwarding_redirects: bool = True
+    """``--aggregator-reject-forwarding-redirect``: an extension server may not send clients elsewhere."""
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    """``--audit-*``."""
     listener: Listener | None = None
     """Where ``run`` serves; None: nowhere but in this process."""
     shutdown_delay_s: float = 0.0
     """How long /readyz fails before the server stops accepting connections."""
+
+
+def identity_headers(headers: RequestHeaders) -> IdentityHeaders:
+    """What of a client's request says who somebody is: the usual names, and those of the configuration."""
+    standard = STANDARD_IDENTITY_HEADERS
+    names = (*headers.username_headers, *headers.uid_headers, *headers.group_headers)
+    return IdentityHeaders(
+        names=standard.names | {name.lower() for name in names},
+        prefixes=(*standard.prefixes, *(prefix.lower() for prefix in headers.extra_headers_prefixes)),
+    )
 
 
 def extension_authentication(config: APIServerConfig) -> Mapping[str, str]:
@@ -93,7 +128,14 @@ def extension_authentication(config: APIServerConfig) -> Mapping[str, str]:
         data["client-ca-file"] = config.client_ca.decode()
     if config.request_header_client_ca:
         data["requestheader-client-ca-file"] = config.request_header_client_ca.decode()
-        for name in ("allowed_names", "extra_headers_prefixes", "group_headers", "username_headers"):
-            label = {"extra_headers_prefixes": "extra-headers-prefix"}.get(name, name.replace("_", "-"))
-            data[f"requestheader-{label}"] = msgspec.json.encode(list(config.request_header.get(name, ()))).decode()
+        headers = config.request_header
+        rows = (
+            ("allowed-names", headers.allowed_names),
+            ("extra-headers-prefix", headers.extra_headers_prefixes),
+            ("group-headers", headers.group_headers),
+            ("uid-headers", headers.uid_headers),
+            ("username-headers", headers.username_headers),
+        )
+        for name, values in rows:
+            data[f"requestheader-{name}"] = msgspec.json.encode(list(values)).decode()
     return data

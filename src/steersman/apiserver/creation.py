@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.apiserver import objectmeta, ownership
 from steersman.apiserver.admission.api import AdmissionRequest
+from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API, Reservation
 from steersman.apiserver.call import Call
 from steersman.apiserver.options import WriteOptions
@@ -49,28 +50,29 @@ async def create_object(
     objectmeta.deduplicate_owner_references(metadata, call)
     kind.default(obj)
     if not has_managed_fields:
-        obj = ownership.updated(api, served, call, None, obj, options)
+        obj = await ownership.updated(api, served, call, None, obj, options)
         metadata = obj["metadata"]
     managed_fields = metadata.get("managedFields")
     own_name = metadata.get("name") or ""
-    request = AdmissionRequest(
-        operation="CREATE",
-        kind=kind,
+    request = admission_request(
+        call,
+        kind,
+        "CREATE",
+        obj=obj,
         namespace=own_name if _is_namespace(served) else metadata.get("namespace") or "",
         name=own_name or name,
-        obj=obj,
-        old=None,
-        user=call.user,
         dry_run=options.dry_run,
         options=options.as_object("CreateOptions"),
-        warnings=call.warnings,
-        annotations=call.annotations,
     )
     if await api.admission.mutate(request):
         obj = _own_copy(request.obj or obj)
         ownership.after_admission(call, obj, managed_fields)
         kind.default(obj)
-    attempts = NAME_ATTEMPTS if not own_name and obj["metadata"].get("generateName") else 1
+        metadata = obj["metadata"]
+        objectmeta.deduplicate_owner_references(metadata, call, after_admission=True)
+        objectmeta.match_namespace(metadata, namespace, kind)
+        own_name = metadata.get("name") or ""
+    attempts = NAME_ATTEMPTS if not own_name and metadata.get("generateName") else 1
     for attempt in range(attempts):
         try:
             return await _create_named(api, served, call, obj, options, request)
@@ -168,6 +170,7 @@ async def _commit(api: API, served: Served, obj: Object, options: WriteOptions) 
             raise AlreadyExists.of(served.resource, name)
         return Unstored(obj)
     try:
-        return await api.objects.create(key, served.to_storage(obj))
+        created = await api.objects.create(key, await served.storable(obj))
     except KeyExists as error:
         raise AlreadyExists.of(served.resource, name) from error
+    return await served.loaded(created)

@@ -136,7 +136,10 @@ def decode(call: Call, expected: Expected, validation: FieldValidation) -> Objec
         api_version=expected.api_version,
         find_duplicates=validation != "Ignore",
     )
-    return typed(call, parsed, expected, validation)
+    obj = typed(call, parsed, expected, validation)
+    if call.audit is not None:
+        call.audit.requested(obj)
+    return obj
 
 
 def _parse_protobuf(body: bytes, api_version: str, kind: str) -> Object:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from steersman.apiserver.admission.api import AdmissionRequest
+from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.objectmeta import FOREGROUND, ORPHAN
@@ -21,7 +21,7 @@ from steersman.apiserver.updating import MAX_ATTEMPTS
 from steersman.meta import times
 from steersman.meta.errors import Conflict, NotFound
 from steersman.meta.objects import Object, with_metadata
-from steersman.meta.resources import Resource
+from steersman.meta.resources import NAMESPACES, Resource
 from steersman.store.objects import Modified
 from steersman.store.stored import Stored
 
@@ -175,57 +175,73 @@ def _should_delete_in_foreground(have: list[str], options: DeleteOptions) -> boo
 
 
 async def delete_object(
-    api: API, served: Served, call: Call, namespace: str, name: str, options: DeleteOptions
+    api: API,
+    served: Served,
+    call: Call,
+    namespace: str,
+    name: str,
+    options: DeleteOptions,
+    *,
+    admits: bool = True,
 ) -> Deleted:
-    """Delete one object by its plan. Raises ``NotFound``, ``Conflict`` and whatever admission refuses with."""
+    """Delete one object by its plan; ``admits``: admission is asked. Raises ``NotFound``, ``Conflict`` and whatever admission refuses with."""
     key = served.key(namespace, name)
     stored = await api.objects.get(key)
     for _ in range(MAX_ATTEMPTS):
         if stored is None:
             raise NotFound.of(served.resource, name)
         try:
-            return await _attempt(api, served, call, stored, options)
+            return await _attempt(api, served, call, stored, options, admits)
         except Modified as lost:
             stored = lost.current
     raise Conflict.modified(served.resource, name)
 
 
-async def _attempt(api: API, served: Served, call: Call, stored: Stored, options: DeleteOptions) -> Deleted:
+async def _attempt(
+    api: API, served: Served, call: Call, stored: Stored, options: DeleteOptions, admits: bool
+) -> Deleted:
+    stored = await served.loaded(stored)
     obj = served.obj(stored)
     check_preconditions(served, obj, options)
-    request = AdmissionRequest(
-        operation="DELETE",
-        kind=served.kind,
-        namespace=obj["metadata"].get("namespace") or "",
-        name=obj["metadata"]["name"],
-        obj=None,
-        old=obj,
-        user=call.user,
-        dry_run=options.dry_run,
-        options=options.source or {},
-        warnings=call.warnings,
-        annotations=call.annotations,
-    )
-    await api.admission.mutate(request)
-    await api.admission.validate(request)
     decided = plan(served, obj, options, api.clock.now())
     if decided.action == "pending":
         return Deleted(entity=Unstored(obj), is_gone=False)
+    if admits:
+        await _admit(api, served, call, obj, options)
     if options.dry_run:
         return Deleted(entity=Unstored(decided.obj), is_gone=decided.action != "update")
     revision = stored.revision
     if decided.action != "delete":
         updated = await api.objects.update(
-            stored.key, served.to_storage(decided.obj), expected_revision=stored.revision
+            stored.key, await served.storable(decided.obj), expected_revision=stored.revision
         )
         if decided.action == "update":
-            return Deleted(entity=updated, is_gone=False)
+            return Deleted(entity=await served.loaded(updated), is_gone=False)
         revision = updated.revision
     deleted = await api.objects.delete(stored.key, expected_revision=revision)
     hook = api.hook(served.resource)
     if hook is not None:
         await hook.after_delete(deleted.obj)
-    return Deleted(entity=deleted, is_gone=True)
+    return Deleted(entity=stored.deleted(deleted.revision) if served.converts_remotely else deleted, is_gone=True)
+
+
+async def _admit(api: API, served: Served, call: Call, obj: Object, options: DeleteOptions) -> None:
+    """Raises whatever admission refuses with. The name of a collection's object is in the object only, as upstream has it."""
+    metadata = obj["metadata"]
+    is_namespace = served.resource == NAMESPACES
+    request = admission_request(
+        call,
+        served.kind,
+        "DELETE",
+        obj=None,
+        old=obj,
+        namespace=metadata["name"] if is_namespace else metadata.get("namespace") or "",
+        name="" if call.info.verb == "deletecollection" else metadata["name"],
+        dry_run=options.dry_run,
+        options=options.as_object(),
+    )
+    await api.admission.mutate(request)
+    await api.admission.validate(request)
 
 
 def check_preconditions(served: Served, obj: Object, options: DeleteOptions) -> None:

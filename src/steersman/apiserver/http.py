@@ -215,10 +215,7 @@ class HTTPServer:
             if _BAD_ESCAPE.search(raw_path):
                 raise _Malformed
             path = unquote(raw_path)
-        headers: dict[str, str] = {}
-        for name, value in request.headers.items():
-            name = name.lower()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        headers, repeated = _headers(request)
         body, is_whole, stream = b"", True, None
         if request.can_read_body:
             if headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
@@ -238,7 +235,9 @@ class HTTPServer:
             path=path,
             raw_path=raw_path if raw_path != path else "",
             query=_parsed_query(query) if query else {},
+            raw_query=query,
             headers=headers,
+            repeated_headers=repeated,
             body=body,
             peer=peer or Peer(),
             body_stream=stream,
@@ -283,6 +282,24 @@ class HTTPServer:
         return _CLOSE
 
 
+_NONE_REPEATED: Mapping[str, tuple[str, ...]] = {}
+
+
+def _headers(request: web.BaseRequest) -> tuple[dict[str, str], Mapping[str, tuple[str, ...]]]:
+    """(headers by lower-case name, the single values of those that came more than once)."""
+    headers: dict[str, str] = {}
+    repeated: dict[str, tuple[str, ...]] | None = None
+    for name, value in request.headers.items():
+        name = name.lower()
+        if name not in headers:
+            headers[name] = value
+            continue
+        repeated = repeated if repeated is not None else {}
+        repeated[name] = (*repeated.get(name, (headers[name],)), value)
+        headers[name] = f"{headers[name]}, {value}"
+    return headers, _NONE_REPEATED if repeated is None else repeated
+
+
 async def _body_stream(request: web.BaseRequest) -> AsyncIterator[bytes]:
     async for chunk in request.content.iter_any():
         yield chunk
@@ -292,9 +309,9 @@ def _write_head(transport: asyncio.WriteTransport, status: int, headers: Mapping
     transport.write(_head(status, headers, ""))
 
 
-def _head(status: int, headers: Mapping[str, str], more: str) -> bytes:
+def _head(status: int, headers: Mapping[str, str], more: str, repeated: tuple[tuple[str, str], ...] = ()) -> bytes:
     lines = [f"HTTP/1.1 {status} {_PHRASES.get(status, 'Unknown')}"]
-    for name, value in headers.items():
+    for name, value in (*headers.items(), *repeated) if repeated else headers.items():
         if "\n" in value or "\r" in value or "\0" in value:
             for character in _UNSAFE:
                 value = value.replace(character, " ")
@@ -325,7 +342,7 @@ class _Writer:
         body = response.body or b"".join(response.slices)
         has_body = response.status != 204 and response.status != 304
         more = f"content-length: {len(body)}\r\n" if has_body else ""
-        head = _head(response.status, response.headers, more + self._connection())
+        head = _head(response.status, response.headers, more + self._connection(), response.repeated_headers)
         if self._is_head or not body:
             transport.write(head)
         elif len(body) <= _SLICE_BYTES:
@@ -359,13 +376,16 @@ class _Writer:
         transport, stream = self._transport, response.stream
         if stream is None:
             return _CLOSE
-        chunked = "content-length" not in response.headers and self._can_chunk
-        if "content-length" not in response.headers and not self._can_chunk:
+        has_body = response.status not in (204, 304)
+        is_sized = "content-length" in response.headers or not has_body
+        chunked = not is_sized and self._can_chunk
+        if not is_sized and not self._can_chunk:
             self._keep_alive = False
         more = "transfer-encoding: chunked\r\n" if chunked else ""
-        transport.write(_head(response.status, response.headers, more + self._connection()))
+        head = _head(response.status, response.headers, more + self._connection(), response.repeated_headers)
+        transport.write(head)
         try:
-            if not self._is_head:
+            if has_body and not self._is_head:
                 async for data in stream:
                     if data:
                         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
@@ -433,6 +453,8 @@ class _Writer:
             await self._flow()
 
     def _send(self, frames: list[WatchFrame], *, chunked: bool) -> None:
+        if self._transport.is_closing():
+            return
         write = self._transport.write
         for data in _joined(frames):
             write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)

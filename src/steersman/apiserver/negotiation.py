@@ -50,8 +50,11 @@ class _Clause:
 
 
 @lru_cache(maxsize=512)
-def representation(accept: str, pretty: bool = False, has_protobuf: bool = True) -> Representation:
-    """The best representation for an Accept header. ``has_protobuf``: of the object as it is. Raises ``NotAcceptable``.
+def representation(
+    accept: str, pretty: bool = False, has_protobuf: bool = True, has_table: bool = True
+) -> Representation:
+    """The best representation for an Accept header. ``has_protobuf``: of the object as it is; ``has_table``: it can be
+    shown in one. Raises ``NotAcceptable``.
 
     A Table has no protobuf form; PartialObjectMetadata has one whatever it is made of.
     """
@@ -63,6 +66,8 @@ def representation(accept: str, pretty: bool = False, has_protobuf: bool = True)
             continue
         wants_pretty = pretty or clause.parameter("pretty") == "1"
         shape = clause.parameter("as")
+        if shape == "Table" and not has_table:
+            continue
         if media_type == PROTOBUF and (shape == "Table" or not (shape or has_protobuf)):
             continue
         if not shape:

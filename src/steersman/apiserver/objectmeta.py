@@ -126,10 +126,10 @@ def validate(metadata: Object, kind: Kind) -> list[FieldError]:
         errors.append(forbidden("metadata.namespace", "not allowed on this type"))
     labels = metadata.get("labels")
     if labels:
-        errors += _label_errors(labels)
+        errors += label_errors(labels)
     annotations = metadata.get("annotations")
     if annotations:
-        errors += _annotation_errors(annotations)
+        errors += annotation_errors(annotations)
     references = metadata.get("ownerReferences")
     if references:
         errors += _owner_reference_errors(references)
@@ -179,7 +179,7 @@ def _name_errors(metadata: Object, kind: Kind) -> list[FieldError]:
     return errors
 
 
-def _label_errors(labels: dict[str, str]) -> list[FieldError]:
+def label_errors(labels: dict[str, str]) -> list[FieldError]:
     errors: list[FieldError] = []
     for key, value in labels.items():
         errors += [invalid("metadata.labels", key, text) for text in names.label_key_errors(key)]
@@ -187,7 +187,7 @@ def _label_errors(labels: dict[str, str]) -> list[FieldError]:
     return errors
 
 
-def _annotation_errors(annotations: dict[str, str]) -> list[FieldError]:
+def annotation_errors(annotations: dict[str, str]) -> list[FieldError]:
     errors: list[FieldError] = []
     size_bytes = 0
     for key, value in annotations.items():

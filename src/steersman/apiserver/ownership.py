@@ -14,7 +14,7 @@ from typing import Any
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.options import WriteOptions
-from steersman.apiserver.served import Served
+from steersman.apiserver.served import Served, resolving
 from steersman.meta.errors import BadRequest
 from steersman.meta.objects import Object
 from steersman.schema import definitions
@@ -78,21 +78,28 @@ def _agent_manager(user_agent: str) -> str:
     return name or UNKNOWN
 
 
-def updated(
+async def updated(
     api: API, served: Served, call: Call, live: Object | None, new: Object, options: WriteOptions, subresource: str = ""
 ) -> Object:
-    """``new`` with managed fields: what it changes of ``live`` (None: it is created) is the request's manager's."""
-    return operations.update(
-        live,
-        new,
-        manager=manager_of(call, options),
-        api_version=served.resource.api_version,
-        subresource=subresource,
-        now=api.clock.now(),
-        structure=served.fields_type,
-        ignored=_ignored(served, subresource, (live, new)),
-        versions=_versions(api, served),
-    )
+    """``new`` with managed fields: what it changes of ``live`` (None: it is created) is the request's manager's.
+
+    Raises ``APIError`` where managed fields of another version cannot be converted.
+    """
+
+    def compute() -> Object:
+        return operations.update(
+            live,
+            new,
+            manager=manager_of(call, options),
+            api_version=served.resource.api_version,
+            subresource=subresource,
+            now=api.clock.now(),
+            structure=served.fields_type,
+            ignored=_ignored(served, subresource, (live, new)),
+            versions=_versions(api, served),
+        )
+
+    return await resolving(compute) if served.converts_remotely else compute()
 
 
 def applied(
@@ -158,11 +165,16 @@ def _versions(api: API, served: Served) -> Versions:
             return None
         return Version(
             type=other.fields_type,
-            convert=lambda obj: other.from_storage(served.to_storage(obj)),
-            convert_back=lambda obj: served.from_storage(other.to_storage(obj)),
+            convert=lambda obj: _between(served, other, obj),
+            convert_back=lambda obj: _between(other, served, obj),
         )
 
     return version
+
+
+def _between(source: Served, target: Served, obj: Object) -> Object:
+    """An object of one version in another. Built-in kinds convert to and from the stored version only."""
+    return target.from_storage(obj if source.converts_remotely else source.to_storage(obj))
 
 
 def _ignored(served: Served, subresource: str, objs: Iterable[Object | None]) -> FieldSet:

@@ -7,22 +7,41 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionPlugin, Reader
+from steersman.apiserver.admission.configuration import kubeconfig_of
 from steersman.apiserver.admission.defaultingressclass import DefaultIngressClass
 from steersman.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from steersman.apiserver.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from steersman.apiserver.admission.limitranger import LimitRanger
+from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
+from steersman.apiserver.admission.podresize import PodResize
+from steersman.apiserver.admission.podsecurity.configuration import configuration_of
+from steersman.apiserver.admission.podsecurity.plugin import PodSecurity
+from steersman.apiserver.admission.policies.active import ActivePolicies
+from steersman.apiserver.admission.policies.kinds import PolicyKinds
+from steersman.apiserver.admission.policies.metrics import PolicyMetrics
+from steersman.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
+from steersman.apiserver.admission.policies.mutations import MutatingPolicy
+from steersman.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
+from steersman.apiserver.admission.policies.verdicts import ValidatingPolicy
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
+from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
 from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
 from steersman.apiserver.admission.taintnodesbycondition import TaintNodesByCondition
+from steersman.apiserver.admission.webhooks.calling import Caller
+from steersman.apiserver.admission.webhooks.hooks import Hooks, WebhookKind
+from steersman.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
+from steersman.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from steersman.apiserver.authn.api import Authenticator
 from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig
 from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
@@ -39,13 +58,23 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.reviews import reviewing, token_requesting
-from steersman.apiserver.filters.audit import AuditSink
-from steersman.apiserver.filters.flowcontrol import FlowController
+from steersman.apiserver.flowcontrol.api import FlowController
 from steersman.apiserver.reviews.access import review_access, review_own_access, review_own_rules
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
+from steersman.apiserver.webhooks.client import WebhookClient
+from steersman.apiserver.webhooks.credentials import Credentials
+from steersman.client.api import Client
 from steersman.meta.errors import ServiceUnavailable
 from steersman.meta.objects import Object
+from steersman.meta.resources import (
+    MUTATINGADMISSIONPOLICIES,
+    MUTATINGADMISSIONPOLICYBINDINGS,
+    MUTATINGWEBHOOKCONFIGURATIONS,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +87,6 @@ class Plugins:
     verbs: Mapping[tuple[str, str, str], Endpoint] = field(default_factory=dict)
     """(group, plural, verb) -> endpoint of kinds that are not stored, e.g. reviews."""
     subresources: Mapping[tuple[str, str, str], Mapping[str, Endpoint]] = field(default_factory=dict)
-    audit: AuditSink | None = None
     flow_controller: FlowController | None = None
 
 
@@ -70,6 +98,16 @@ class Surroundings:
     reader: Reader
     clock: Clock
     rng: random.Random
+    versions: PolicyKinds
+    webhooks: WebhookClient
+    admission_metrics: AdmissionMetrics
+    registry: CollectorRegistry
+    """For the metrics of plugins."""
+    policy_metrics: PolicyMetrics
+    client: Client
+    """Acts as the server itself; for use once it is started."""
+    authorizer: Authorizer = field(default_factory=AlwaysDenyAuthorizer)
+    """The server's own, once ``assemble`` has made it: admission comes after."""
 
 
 class UnknownPlugin(ValueError):
@@ -78,18 +116,92 @@ class UnknownPlugin(ValueError):
 
 _AdmissionFactory = Callable[[Surroundings], AdmissionPlugin]
 
+
+def _caller(of: Surroundings, kind: WebhookKind, plugin: str) -> Caller:
+    file = kubeconfig_of(plugin, of.config.admission_configuration.get(plugin))
+    credentials = Credentials.load(file, clock=of.clock) if file else None
+    return Caller(kind, of.webhooks, clock=of.clock, rng=of.rng, metrics=of.admission_metrics, credentials=credentials)
+
+
+def _mutating_webhooks(of: Surroundings) -> AdmissionPlugin:
+    return MutatingAdmissionWebhook(
+        Hooks(of.reader, of.versions, MUTATINGWEBHOOKCONFIGURATIONS),
+        _caller(of, "admit", MutatingAdmissionWebhook.NAME),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+    )
+
+
+def _validating_webhooks(of: Surroundings) -> AdmissionPlugin:
+    return ValidatingAdmissionWebhook(
+        Hooks(of.reader, of.versions, VALIDATINGWEBHOOKCONFIGURATIONS),
+        _caller(of, "validating", ValidatingAdmissionWebhook.NAME),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+    )
+
+
+def _pod_security(of: Surroundings) -> AdmissionPlugin:
+    configuration = configuration_of(of.config.admission_configuration.get(PodSecurity.NAME))
+    return PodSecurity(of.reader, clock=of.clock, registry=of.registry, configuration=configuration)
+
+
+def _mutating_policies(of: Surroundings) -> AdmissionPlugin:
+    return MutatingAdmissionPolicy(
+        ActivePolicies(
+            of.reader, of.versions, MUTATINGADMISSIONPOLICIES, MUTATINGADMISSIONPOLICYBINDINGS, MutatingPolicy
+        ),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+        metrics=of.policy_metrics,
+        admission_metrics=of.admission_metrics,
+    )
+
+
+def _validating_policies(of: Surroundings) -> AdmissionPlugin:
+    return ValidatingAdmissionPolicy(
+        ActivePolicies(
+            of.reader, of.versions, VALIDATINGADMISSIONPOLICIES, VALIDATINGADMISSIONPOLICYBINDINGS, ValidatingPolicy
+        ),
+        of.versions,
+        of.authorizer,
+        reader=of.reader,
+        clock=of.clock,
+        metrics=of.policy_metrics,
+        admission_metrics=of.admission_metrics,
+    )
+
+
+def _resource_quota(of: Surroundings) -> AdmissionPlugin:
+    limited = limited_resources(of.config.admission_configuration.get(ResourceQuota.NAME))
+    return ResourceQuota(of.reader, of.client, clock=of.clock, limited=limited)
+
+
 ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
     NamespaceLifecycle.NAME: (lambda of: NamespaceLifecycle(of.reader), True),
     LimitRanger.NAME: (lambda of: LimitRanger(of.reader), True),
     ServiceAccount.NAME: (lambda of: ServiceAccount(of.reader, rng=of.rng), True),
     NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader), False),
     TaintNodesByCondition.NAME: (lambda of: TaintNodesByCondition(), True),
+    PodSecurity.NAME: (_pod_security, True),
     Priority.NAME: (lambda of: Priority(of.reader), True),
     DefaultTolerationSeconds.NAME: (lambda of: DefaultTolerationSeconds(), True),
     DefaultStorageClass.NAME: (lambda of: DefaultStorageClass(of.reader), True),
     StorageObjectInUseProtection.NAME: (lambda of: StorageObjectInUseProtection(), True),
     RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
     DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
+    PodResize.NAME: (lambda of: PodResize(of.reader), True),
+    MutatingAdmissionPolicy.NAME: (_mutating_policies, True),
+    MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
+    ValidatingAdmissionPolicy.NAME: (_validating_policies, True),
+    ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
+    ResourceQuota.NAME: (_resource_quota, True),
 }
 """Name -> (how it is made, whether it is on unless switched off), in upstream's order."""
 
@@ -121,9 +233,9 @@ def assemble(of: Surroundings) -> Plugins:
         (SystemMastersAuthorizer(), *(_authorizer(of, mode, rbac) for mode in config.authorization_modes))
     )
     tokens = _service_accounts(of)
-    plugins = admission(of)
+    plugins = admission(replace(of, authorizer=authorizer))
     if rbac is not None:
-        plugins.append(RBACEscalation(of.reader, authorizer, rbac))
+        plugins.insert(0, RBACEscalation(of.reader, authorizer, rbac))
     return Plugins(
         authenticators=_authenticators(of, tokens),
         authorizer=authorizer,
@@ -169,10 +281,11 @@ def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None
             RequestHeaderAuthenticator(
                 RequestHeaderConfig(
                     authorities=load_authorities(config.request_header_client_ca),
-                    allowed_names=headers.get("allowed_names", ()),
-                    username_headers=headers.get("username_headers", ("x-remote-user",)),
-                    group_headers=headers.get("group_headers", ("x-remote-group",)),
-                    extra_prefixes=headers.get("extra_headers_prefixes", ("x-remote-extra-",)),
+                    allowed_names=headers.allowed_names,
+                    username_headers=headers.username_headers,
+                    uid_headers=headers.uid_headers,
+                    group_headers=headers.group_headers,
+                    extra_prefixes=headers.extra_headers_prefixes,
                 )
             )
         )

@@ -79,7 +79,7 @@ def _selected_name(selector: str) -> str:
 @lru_cache(maxsize=8192)
 def _parse(method: str, path: str, watches: bool, selected_name: str) -> RequestInfo:
     parts = path.strip("/").split("/")
-    verb = _VERBS.get(method, method.lower())
+    verb = _VERBS.get(method, "")  # of OPTIONS none: only who may do everything may do that
     if parts[0] == "api" and len(parts) >= 3:
         group, version, parts = "", parts[1], parts[2:]
     elif parts[0] == "apis" and len(parts) >= 4:

@@ -61,7 +61,8 @@ def wanted(call: Call, served: Served) -> Representation:
     pretty = call.request.query.get("pretty")
     accept = call.header("accept")
     has_protobuf = PROTOBUF not in accept or bool(served.message)
-    return representation(accept, pretty is not None and pretty[0] not in ("", "0", "false"), has_protobuf)
+    is_pretty = pretty is not None and pretty[0] not in ("", "0", "false")
+    return representation(accept, is_pretty, has_protobuf, served.kind.is_stored)
 
 
 def headers(call: Call, content_type: str) -> dict[str, str]:
@@ -71,6 +72,8 @@ def headers(call: Call, content_type: str) -> dict[str, str]:
         "cache-control": "no-cache, private",
         "content-type": content_type,
     }
+    if call.response_headers:
+        found.update(call.response_headers)
     if call.warnings:
         found["warning"] = ", ".join(f'299 - "{_quoted(text)}"' for text in _bounded(call.warnings))
     return found
@@ -96,6 +99,8 @@ def _quoted(text: str) -> str:
 def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: int = 200) -> Response:
     """One object of the kind that the URL names."""
     form = wanted(call, served)
+    if call.audit is not None and form.shape != "Table":
+        call.audit.responded(served.obj(found))
     if form.is_plain and not served.converts:
         body = found.json
         return _response(call, JSON, body, status, found.obj if call.is_in_process else None)
@@ -119,6 +124,8 @@ def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: i
 def value(call: Call, obj: Any, *, status: int = 200, form: Representation | None = None) -> Response:
     """Any JSON value: statuses, reviews, documents."""
     form = form or _form_of(call, obj)
+    if call.audit is not None:
+        call.audit.responded(obj)
     if form.media_type == PROTOBUF:
         body = protobuf.value(obj)
     elif form.media_type != JSON:
@@ -141,6 +148,8 @@ def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListM
     form = wanted(call, served)
     resource = served.resource
     head = {"kind": served.list_kind, "apiVersion": resource.api_version, "metadata": metadata.as_object()}
+    if call.audit is not None and not form.shape:
+        call.audit.responded({**head, "items": [served.obj(item) for item in items]})
     if form.is_plain:
         return _plain_list(call, head, [served.entity(item) for item in items] if served.converts else items)
     if form.media_type == PROTOBUF and not form.shape:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -16,6 +16,9 @@ from steersman.meta.selectors import FieldSelector
 from steersman.schema.kind import Kind
 from steersman.schema.managedfields.typed import Type, type_of
 from steersman.schema.structural import compiled
+from steersman.store.events import ObjectEvent
+from steersman.store.stored import Stored
+from steersman.store.subscriptions import Subscription
 
 
 class Entity(Protocol):
@@ -39,11 +42,57 @@ class Unstored:
         return _encoder.encode(self.obj)
 
 
+class Changes(Protocol):
+    """What a watch reads: a ``Subscription``, or one whose objects are converted on the way."""
+
+    async def __anext__(self) -> list[ObjectEvent]:
+        """Raises ``APIError`` where a change cannot be shown, besides what a subscription raises."""
+
+    @property
+    def is_live(self) -> bool: ...
+
+    def listen(self, ready: Callable[[], None] | None) -> None: ...
+
+    def take(self) -> list[ObjectEvent] | None: ...
+
+    def progress(self) -> int: ...
+
+    def poke(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class ObjectStructure(Protocol):
     """Brings decoded bodies into the structure of their kind."""
 
     def decode(self, obj: Any, unknown: list[str] | None = None) -> Any:
         """See ``structural.Structure.decode``."""
+
+
+class Unconverted(Exception):
+    """Synchronous code needs an object in another version, which only a webhook can make. ``resolving`` has it made."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("the object has to be converted by a webhook first")
+        self.fetch = fetch
+        """Has the conversion made, so that the code can be run again. Raises ``APIError``."""
+
+
+T = TypeVar("T")
+
+
+MAX_CONVERSIONS = 100
+"""How often one piece of synchronous code is run again: each time it has got further."""
+
+
+async def resolving(compute: Callable[[], T]) -> T:
+    """The result of ``compute``, run again after each conversion that it turns out to need. Raises what it raises."""
+    for _ in range(MAX_CONVERSIONS):
+        try:
+            return compute()
+        except Unconverted as missing:
+            await missing.fetch()
+    raise InternalError("Internal error occurred: too many objects of other versions have to be converted at once")
 
 
 _encoder = msgspec.json.Encoder()
@@ -70,6 +119,10 @@ class Served:
         self.list_kind = kind.list_kind or f"{kind.resource.kind}List"
         self.warnings: Sequence[str] = ()
         """Texts for Warning headers of every answer."""
+        self.versions: Sequence[Kind] = ()
+        """Every version of the kind, served or not, where the kind itself knows them; else they are looked up."""
+        self.converts_remotely = False
+        """By a webhook: what is read has to pass ``loaded`` first, and what is written ``storable``."""
 
     def __repr__(self) -> str:
         return f"Served({self.resource.api_version} {self.resource.plural})"
@@ -134,6 +187,26 @@ class Served:
     def check_creation(self, name: str) -> None:
         """Raises ``APIError`` where no objects of the kind are created now."""
 
+    async def loaded(self, stored: Stored) -> Stored:
+        """A stored object that the other methods can take. Raises ``APIError`` where it cannot be converted."""
+        return (await self.loaded_all((stored,)))[0] if self.converts_remotely else stored
+
+    async def loaded_all(self, items: Sequence[Stored]) -> Sequence[Stored]:
+        """``loaded``, for many at once."""
+        return items
+
+    def at_hand(self, items: Sequence[Stored]) -> Sequence[Stored]:
+        """``loaded_all`` for synchronous code. Raises ``Unconverted``."""
+        return items
+
+    def changes(self, subscription: Subscription) -> Changes:
+        """A subscription to stored objects, as watches of this version read it."""
+        return subscription
+
+    async def storable(self, obj: Object) -> Object:
+        """The object in the version that is stored. Raises ``APIError`` where it cannot be converted."""
+        return self.to_storage(obj)
+
     def from_storage(self, obj: Object) -> Object:
         """An object in this version, whatever version it is in."""
         wanted = self.resource.api_version
@@ -144,6 +217,19 @@ class Served:
     def to_storage(self, obj: Object) -> Object:
         """The object in the version that is stored."""
         return self._converted(obj, self.storage_api_version) if self.converts else obj
+
+    async def converted(self, obj: Object, api_version: str) -> Object:
+        """An object of this version in any other one. Raises ``APIError`` where that fails."""
+        return obj if obj.get("apiVersion") == api_version else self._converted(obj, api_version)
+
+    def defaulted(self, kind: Kind, obj: Object) -> Object:
+        """``obj``, which is the caller's own, as ``kind`` has it (this one or another version of it), with defaults.
+
+        Raises ``BadRequest`` where it has not the structure of the kind.
+        """
+        new: Object = compiled(kind.definition).decode(obj)
+        kind.default(new)
+        return new
 
     def _converted(self, obj: Object, api_version: str) -> Object:
         convert = self.kind.convert

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from steersman.apiserver import creation, objectmeta, ownership
-from steersman.apiserver.admission.api import AdmissionRequest
+from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API, Reservation
 from steersman.apiserver.authz.api import Attributes
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.authorization import attributes_of, forbidden
 from steersman.apiserver.options import WriteOptions
 from steersman.apiserver.respond import Unstored
-from steersman.apiserver.served import Entity, Served
+from steersman.apiserver.served import Entity, Served, resolving
 from steersman.meta.errors import AlreadyExists, Conflict, FieldError, NotFound, invalid
 from steersman.meta.objects import Object
 from steersman.schema.kind import Subresource
@@ -25,6 +25,14 @@ MAX_ATTEMPTS = 100
 """Lost races before an update gives up; each lost race means that somebody else made progress."""
 
 Transform = Callable[[Object], Object | Awaitable[Object]]
+
+
+def _whole(served: Served, obj: Object) -> Object:
+    return obj
+
+
+def _replaced(served: Served, view: Object, obj: Object) -> Object:
+    return view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +47,10 @@ class Strategy:
     errors: Callable[[Served, Object, Object], list[FieldError]]
     unconditional: bool = True
     """The kind's own rule about updates without a resourceVersion applies; False: always allowed."""
+    view: Callable[[Served, Object], Object] = _whole
+    """The object as clients of the endpoint see it, and so admission: ``scale`` shows a Scale."""
+    adopt: Callable[[Served, Object, Object], Object] = _replaced
+    """(served, view, object) -> the object after admission has changed the view of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,27 +185,29 @@ async def _attempt(
     has_managed_fields: bool,
 ) -> Outcome:
     kind, resource = served.kind, served.resource
+    stored = await served.loaded(stored)
     old = served.obj(stored)
-    transformed = transform(old)
+    transformed = await resolving(lambda: transform(old)) if served.converts_remotely else transform(old)
     new = transformed if isinstance(transformed, dict) else await transformed
     new = creation._own_copy(new)
     _check_version(served, new["metadata"], old, strategy)
     if default:
         kind.default(new)
     if not has_managed_fields:
-        new = ownership.updated(api, served, call, old, new, options, strategy.subresource)
+        new = await ownership.updated(api, served, call, old, new, options, strategy.subresource)
     metadata: dict[str, Any] = new["metadata"]
     managed_fields = metadata.get("managedFields")
-    request = AdmissionRequest(
-        operation="UPDATE", kind=kind, namespace=call.info.namespace, name=call.info.name,
-        subresource=strategy.subresource, obj=new, old=old, user=call.user, dry_run=options.dry_run,
-        options=options.as_object("UpdateOptions"), warnings=call.warnings, annotations=call.annotations,
+    request = admission_request(
+        call, kind, "UPDATE", obj=strategy.view(served, new), old=strategy.view(served, old),
+        subresource=strategy.subresource, dry_run=options.dry_run, options=options.as_object("UpdateOptions"),
     )  # fmt: skip
     if await api.admission.mutate(request):
-        new = creation._own_copy(request.obj or new)
+        new = creation._own_copy(strategy.adopt(served, request.obj or {}, new))
         ownership.after_admission(call, new, managed_fields)
-        kind.default(new)
+        if default:
+            kind.default(new)
         metadata = new["metadata"]
+        _check_version(served, metadata, old, strategy)
     objectmeta.deduplicate_owner_references(metadata, call, after_admission=True)
     objectmeta.match_namespace(metadata, call.info.namespace, kind)
     hook = api.hook(resource)
@@ -205,7 +219,7 @@ async def _attempt(
         objectmeta.carry_over(metadata, old["metadata"])
         strategy.prepare(served, new, old)
         _validate(served, call, new, old, strategy)
-        request.obj = new
+        request.obj = strategy.view(served, new)
         await api.admission.validate(request)
         if _is_finished(served, new, old):
             return await _remove(api, served, stored, new, options)
@@ -214,9 +228,9 @@ async def _attempt(
         metadata["resourceVersion"] = str(stored.revision)
         if (new == old or ownership.only_times_differ(new, old)) and not served.is_outdated(stored):
             return Outcome(stored, "updated")
-        written = await api.objects.update(stored.key, served.to_storage(new), expected_revision=stored.revision)
+        written = await api.objects.update(stored.key, await served.storable(new), expected_revision=stored.revision)
         done = True
-        return Outcome(written, "updated")
+        return Outcome(await served.loaded(written), "updated")
     finally:
         if reservation is not None:
             if done:
@@ -256,7 +270,11 @@ def _validate(served: Served, call: Call, new: Object, old: Object, strategy: St
     errors = objectmeta.validate(metadata, served.kind) + objectmeta.validate_update(metadata, old["metadata"])
     errors += strategy.errors(served, new, old)
     if errors:
-        raise served.invalid(old["metadata"]["name"], errors)
+        refusing = [error for error in errors if not error.forgiven]
+        if refusing:
+            raise served.invalid(old["metadata"]["name"], refusing)
+        for error in errors:
+            call.warn(str(error))
     if served.kind.warnings is not None and not strategy.subresource:
         for text in served.kind.warnings(new):
             call.warn(text)

@@ -14,16 +14,16 @@ import msgspec
 from steersman.aio.broadcast import Overrun
 from steersman.aio.clock import Clock
 from steersman.apiserver import protobuf
+from steersman.apiserver.metrics.watches import WatchMeter
 from steersman.apiserver.negotiation import JSON, PROTOBUF, Representation
 from steersman.apiserver.options import ListOptions
-from steersman.apiserver.served import Served
+from steersman.apiserver.served import Changes, Served
 from steersman.meta.errors import APIError, Expired, InternalError
 from steersman.meta.objects import Object
 from steersman.meta.wire import PushedWatch, WatchFrame
 from steersman.store.api import CompactedError, StoreUnavailable
 from steersman.store.events import ObjectEvent
 from steersman.store.stored import Stored
-from steersman.store.subscriptions import Subscription
 
 TICK_S = 1.0
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
@@ -196,15 +196,22 @@ class Watch:
         *,
         served: Served,
         options: ListOptions,
-        subscription: Subscription,
+        subscription: Changes,
         initial: Sequence[Stored],
         frames: FrameMaker,
         timer: WatchTimer,
         clock: Clock,
         timeout_s: float,
         bookmark_interval_s: float,
+        meter: WatchMeter,
+        scope: str = "",
+        received_s: float = 0.0,
     ) -> None:
+        """``scope`` and ``received_s`` (monotonic time of the request) are for the metrics of streaming lists."""
         self.served = served
+        self._meter = meter
+        self._scope = scope
+        self._received_s = received_s
         self._options = options
         self._subscription = subscription
         self._initial: Sequence[Stored] | None = initial
@@ -219,6 +226,7 @@ class Watch:
         self._bookmark_interval_s = bookmark_interval_s
         self._next_bookmark_s = now_s + bookmark_interval_s if options.bookmarks else float("inf")
         self._bookmark_due = False
+        self._when_ended: list[Callable[[], None]] = []
         timer.add(self)
 
     def __aiter__(self) -> Watch:
@@ -227,8 +235,10 @@ class Watch:
     async def __anext__(self) -> list[WatchFrame]:
         if self._initial is not None:
             frames = self._initial_frames(self._initial)
+            self._meter.initial += len(self._initial)
             self._initial = None
             if frames:
+                self._meter.sent(frames)
                 return frames
         while True:
             if self._ended:
@@ -238,11 +248,12 @@ class Watch:
             except StopAsyncIteration:
                 await self.aclose()
                 raise
-            except (CompactedError, Overrun, StoreUnavailable) as error:
+            except (CompactedError, Overrun, StoreUnavailable, APIError) as error:
                 await self.aclose()
                 return [self._frames.failed(self._failure(error))]
             frames = self._with_bookmark(self._frames_of(events) if events else [])
             if frames:
+                self._meter.sent(frames)
                 return frames
 
     # -- being pushed instead of iterated (``wire.PushedWatch``)
@@ -265,7 +276,10 @@ class Watch:
         if events is None:
             self._end()
             return None
-        return self._with_bookmark(self._frames_of(events) if events else [])
+        frames = self._with_bookmark(self._frames_of(events) if events else [])
+        if frames:
+            self._meter.sent(frames)
+        return frames
 
     async def aclose(self) -> None:
         """The client has gone, or everything was said."""
@@ -276,6 +290,13 @@ class Watch:
         self._timer.discard(self)
         self._subscription.listen(None)
         self._subscription.close()
+        called, self._when_ended = self._when_ended, []
+        for ended in called:
+            ended()
+
+    def when_ended(self, ended: Callable[[], None]) -> None:
+        """Have ``ended`` called once, when there is nothing more to come or the client has gone."""
+        self._when_ended.append(ended)
 
     def end(self) -> None:
         """Let the client have what is there and then end."""
@@ -297,9 +318,12 @@ class Watch:
         return frames
 
     def _failure(self, error: Exception) -> APIError:
+        if isinstance(error, APIError):
+            return error
         if isinstance(error, CompactedError):
             return Expired(f"too old resource version: {self._subscription.progress()} ({error.compacted})")
         if isinstance(error, Overrun):
+            self._meter.terminated += 1
             return Expired("too old resource version: the watch was too slow to keep up with changes")
         return InternalError(f"Internal error occurred: {error}")
 
@@ -310,6 +334,7 @@ class Watch:
             self._first = False
         if self._options.send_initial_events and self._options.bookmarks:
             frames.append(self._frames.bookmark(self._subscription.progress(), initial_events_end=True))
+            self._meter.listed(self._scope, self._clock.monotonic() - self._received_s)
         return frames
 
     def _frames_of(self, events: Sequence[ObjectEvent]) -> list[WatchFrame]:

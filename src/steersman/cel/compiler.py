@@ -107,7 +107,9 @@ class _Compiler:
         if declared is not None and declared.fields is not None:
             name = property_name(expr.field)
             if expr.test_only:
-                return places.present(operand, name, nulls_absent=True), None
+                return places.present(operand, name, nulls_absent=not declared.keeps_nulls), None
+            if declared.keeps_nulls:
+                return places.selected(operand, name), declared.field(expr.field)
             return places.property_of(operand, name), declared.field(expr.field)
         if declared is not None and declared.element is None and declared.adapt is not None:
             operand = _adapted(operand, declared.adapt)

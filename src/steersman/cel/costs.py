@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from steersman.cel.effort import METER
 from steersman.cel.types import Type
 from steersman.cel.values import Value, size_of
 
@@ -180,10 +181,16 @@ def _traversed(value: Value) -> int:
     if isinstance(value, str | bytes):
         return int(len(value.encode() if isinstance(value, str) else value) * TRAVERSAL)
     if isinstance(value, list):
-        return sum(map(_traversed, value))
+        return sum(map(_traversed_part, value))
     if isinstance(value, dict):
-        return sum(_traversed(key) + _traversed(item) for key, item in value.items())
+        return sum(_traversed(key) + _traversed_part(item) for key, item in value.items())
     return 1
+
+
+def _traversed_part(value: Value) -> int:
+    if isinstance(value, list | dict):
+        METER.spend(1 + len(value))
+    return _traversed(value)
 
 
 def _estimate_aggregate(operands: Operands) -> Estimate:

@@ -14,6 +14,7 @@ from steersman.cel.compiler import Compiled, compile_expression
 from steersman.cel.conversions import int_to_duration, int_to_timestamp, string_to_duration, string_to_timestamp
 from steersman.cel.costs import Range
 from steersman.cel.declarations import Function, Library, Overload
+from steersman.cel.effort import METER
 from steersman.cel.errors import CELError, CompileError, CostLimitExceeded, EvaluationError, InstantiationError, Issue
 from steersman.cel.estimates import estimate
 from steersman.cel.libraries import standard
@@ -77,30 +78,22 @@ class Program:
         Raises ``EvaluationError`` for an error value, and ``CostLimitExceeded`` (never an endless evaluation) when more than
         ``cost_limit`` has been spent. Objects in ``bindings`` are not changed; the result may share parts with them.
         """
-        frame: list[Value] = [self._start, cost_limit]
-        try:
-            frame += [bindings[name] for name in self.variables]
-            frame += self._locals
-        except KeyError as error:
-            raise EvaluationError(f"no such attribute(s): {error.args[0]}") from None
-        try:
-            value = self._run(frame)
-        except RecursionError:
-            raise EvaluationError("expression is nested too deeply") from None
-        if frame[COST] > cost_limit:
-            raise CostLimitExceeded
-        return value
+        outcome = self.measure(bindings, cost_limit=cost_limit)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
 
     def measure(self, bindings: Mapping[str, Value], *, cost_limit: int = PER_CALL_LIMIT) -> Outcome:
         """The value or the error together with what it cost, for callers that have a budget for several expressions."""
         frame: list[Value] = [self._start, cost_limit]
+        start = METER.open(cost_limit)
         value: Value = None
         failure: CELError | None = None
         try:
             frame += [bindings[name] for name in self.variables]
             frame += self._locals
             value = self._run(frame)
-            if frame[COST] > cost_limit:
+            if frame[COST] + METER.units_since(start) > cost_limit:
                 failure = CostLimitExceeded()
         except KeyError as error:
             failure = EvaluationError(f"no such attribute(s): {error.args[0]}")
@@ -108,7 +101,8 @@ class Program:
             failure = EvaluationError("expression is nested too deeply")
         except CELError as error:
             failure = error
-        return Outcome(value=None if failure else value, error=failure, cost=frame[COST])
+        cost = frame[COST] + METER.units_since(start)
+        return Outcome(value=None if failure else value, error=failure, cost=cost)
 
 
 def _no_object(name: str) -> Type | None:

@@ -6,14 +6,14 @@ loop's condition once for each element that is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from steersman.cel.code import COST, LIMIT, Code, Frame, Run
 from steersman.cel.costs import IDENT, NEW_LIST
 from steersman.cel.errors import CostLimitExceeded, EvaluationError
 from steersman.cel.places import PENDING
 from steersman.cel.types import Type
-from steersman.cel.values import BooleanKey, Value, from_map_key, map_key, shown, type_of
+from steersman.cel.values import Value, from_map_key, map_key, shown, type_of
 
 _GO_TYPES = {
     "int": "types.Int",
@@ -53,19 +53,49 @@ class Elements:
         self.items = singles
 
 
+class _Keys:
+    """The keys of a map, without a copy: loops may end with the first."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: dict[Value, Value]) -> None:
+        self._of = of
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __iter__(self) -> Iterator[Value]:
+        return map(from_map_key, self._of)
+
+
+class _Pairs:
+    """Indices or keys with their values, without a copy."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: list[Value] | dict[Value, Value]) -> None:
+        self._of = of
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __iter__(self) -> Iterator[tuple[Value, Value]]:
+        if isinstance(self._of, list):
+            return enumerate(self._of)
+        return ((from_map_key(key), item) for key, item in self._of.items())
+
+
 def _singles(value: Value) -> Iterable[Value]:
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
-        return [from_map_key(key) for key in value] if any(type(key) is BooleanKey for key in value) else list(value)
+        return _Keys(value)
     raise _not_iterable(value)
 
 
 def _pairs(value: Value) -> Iterable[Value]:
-    if isinstance(value, list):
-        return list(enumerate(value))
-    if isinstance(value, dict):
-        return [(from_map_key(key), item) for key, item in value.items()]
+    if isinstance(value, list | dict):
+        return _Pairs(value)
     raise _not_iterable(value)
 
 

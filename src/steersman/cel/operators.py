@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+from steersman.cel.effort import ELEMENTS_PER_STEP, METER
 from steersman.cel.errors import EvaluationError, no_such_overload
 from steersman.cel.values import (
     EARLIEST_NS,
@@ -128,7 +129,12 @@ def add_any(left: Value, right: Value) -> Value:
 
 def add_lists(left: list[Value], right: list[Value]) -> list[Value]:
     """Concatenation; for typed lists of Kubernetes the union or the merge that their list type says."""
+    METER.spend((len(left) + len(right)) // ELEMENTS_PER_STEP)
     if isinstance(left, SetList):
+        if all(type(item) is str for item in right):
+            known = {item for item in left if type(item) is str}
+            return SetList([*left, *(item for item in right if item not in known)])
+        METER.spend(len(left) * len(right))
         return SetList([*left, *(item for item in right if not contains(left, item))])
     if isinstance(left, MapList):
         merged = {left.key_of(item): item for item in left}

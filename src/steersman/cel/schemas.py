@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from steersman.cel import types
 from steersman.cel.conversions import parse_duration, parse_timestamp
+from steersman.cel.effort import ELEMENTS_PER_STEP, METER
 from steersman.cel.errors import EvaluationError
 from steersman.cel.operators import timestamp
 from steersman.cel.types import Type
@@ -75,6 +76,8 @@ class Declared:
     """Of an object, by identifier."""
     adapt: Adapter | None = None
     """Brings JSON into the type; None: it is already."""
+    keeps_nulls: bool = False
+    """Of an object whose fields are always there, null or not; in others a field that is null counts as absent."""
 
     def field(self, identifier: str) -> Declared | None:
         if self.fields is None:
@@ -198,6 +201,7 @@ def _list_adapter(each: Adapter | None, schema: Schema) -> Adapter | None:
     def adapt(value: Value) -> Value:
         if not isinstance(value, list):
             return value
+        METER.spend(len(value) // (ELEMENTS_PER_STEP if each is None else 1))
         elements = value if each is None else [each(item) for item in value]
         if kind == "set":
             return SetList(elements)
@@ -216,6 +220,7 @@ def _map(schema: Schema) -> Declared | None:
     def adapt(value: Value) -> Value:
         if each is None or not isinstance(value, dict):
             return value
+        METER.spend(len(value))
         return {key: each(item) for key, item in value.items()}
 
     return Declared(

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from steersman.cel import types
+from steersman.cel.effort import METER
 from steersman.cel.errors import EvaluationError, no_such_overload
 from steersman.cel.types import Type
 
@@ -186,24 +187,38 @@ def _lists_equal(left: list[Value], right: list[Value]) -> bool:
         return False
     for first, second in ((left, right), (right, left)):
         if isinstance(first, SetList):
-            return all(contains(first, item) for item in second)
+            return contains_all(first, second)
         if isinstance(first, MapList):
             by_key = {first.key_of(item): item for item in first}
             return all((key := first.key_of(item)) in by_key and equal(by_key[key], item) for item in second)
-    return all(map(equal, left, right))
+    return all(map(_nested_equal, left, right))
 
 
 def _maps_equal(left: dict[Value, Value], right: dict[Value, Value]) -> bool:
     if len(left) != len(right):
         return False
-    return all(key in right and equal(value, right[key]) for key, value in left.items())
+    return all(key in right and _nested_equal(value, right[key]) for key, value in left.items())
+
+
+def _nested_equal(left: Value, right: Value) -> bool:
+    if isinstance(left, list | dict):
+        METER.spend(5 + 2 * len(left))
+    return equal(left, right)
 
 
 def contains(elements: list[Value], wanted: Value) -> bool:
     """``in`` for lists."""
     if type(wanted) is str:
         return wanted in elements
-    return any(equal(item, wanted) for item in elements)
+    return any(_nested_equal(item, wanted) for item in elements)
+
+
+def contains_all(elements: list[Value], wanted: list[Value]) -> bool:
+    """Whether all of ``wanted`` are in ``elements``."""
+    if all(type(item) is str for item in wanted):
+        return {item for item in elements if type(item) is str}.issuperset(wanted)
+    METER.spend(len(elements) * len(wanted))
+    return all(contains(elements, item) for item in wanted)
 
 
 def compare(left: Value, right: Value) -> int:
@@ -277,6 +292,8 @@ def shown(value: Value) -> str:
         return go_float(value)
     if value is None:
         return "null"
+    if kind in _LISTS or isinstance(value, dict):
+        METER.spend(len(value))
     if kind in _LISTS:
         return f"[{', '.join(map(shown, value))}]"
     if isinstance(value, dict):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from steersman.cli.audit_flags import audit_flags, read_audit_flags
 from steersman.cli.program import Environment, run_component
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 6443
 _ETCD_FILES = {"ca_file": "etcd_cafile", "cert_file": "etcd_certfile", "key_file": "etcd_keyfile"}
 _MODES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC")
+
+
+def _admission(path: str) -> Mapping[str, Mapping[str, Any]]:
+    from steersman.apiserver.admission.configuration import AdmissionConfigurationError, load
+
+    try:
+        return load(path) if path else {}
+    except AdmissionConfigurationError as error:
+        raise click.UsageError(f"--admission-control-config-file: {error}") from error
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -53,6 +63,7 @@ def _list(text: str) -> tuple[str, ...]:
 @click.option("--allow-privileged", type=bool, default=False, show_default=True, help="Allow privileged containers.")
 @click.option("--enable-admission-plugins", default="", help="Plugins beyond those that are on by default.")
 @click.option("--disable-admission-plugins", default="", help="Plugins to switch off.")
+@click.option("--admission-control-config-file", default="", help="Configuration of admission plugins.")
 @click.option("--service-account-issuer", default="https://kubernetes.default.svc.cluster.local", show_default=True,
               help="Issuer of service account tokens.")  # fmt: skip
 @click.option("--service-account-key-file", multiple=True, help="Key that verifies service account tokens.")
@@ -66,19 +77,31 @@ def _list(text: str) -> tuple[str, ...]:
               help="Which of a node's addresses to use.")  # fmt: skip
 @click.option("--requestheader-client-ca-file", default="", help="Authority of front proxies' certificates.")
 @click.option("--requestheader-allowed-names", default="", help="Common names of front proxies; empty: any.")
-@click.option("--requestheader-username-headers", default="", help="Headers with the user's name.")
-@click.option("--requestheader-group-headers", default="", help="Headers with the user's groups.")
-@click.option("--requestheader-extra-headers-prefix", default="", help="Prefixes of headers with more about the user.")
+@click.option("--requestheader-username-headers", default="X-Remote-User", show_default=True,
+              help="Headers with the user's name.")  # fmt: skip
+@click.option("--requestheader-uid-headers", default="X-Remote-Uid", show_default=True,
+              help="Headers with the user's uid.")  # fmt: skip
+@click.option("--requestheader-group-headers", default="X-Remote-Group", show_default=True,
+              help="Headers with the user's groups.")  # fmt: skip
+@click.option("--requestheader-extra-headers-prefix", default="X-Remote-Extra-", show_default=True,
+              help="Prefixes of headers with more about the user.")  # fmt: skip
 @click.option("--proxy-client-cert-file", default="", help="Certificate by which aggregated API servers know this one.")
 @click.option("--proxy-client-key-file", default="", help="Its private key.")
+@click.option("--enable-aggregator-routing", type=bool, default=True, show_default=True,
+              help="Reach aggregated API servers at their endpoints rather than their cluster IP.")  # fmt: skip
+@click.option("--aggregator-reject-forwarding-redirect", type=bool, default=True, show_default=True,
+              help="Let aggregated API servers redirect no client.")  # fmt: skip
 @click.option("--request-timeout", default="1m0s", show_default=True, help="Longest duration of an ordinary request.")
 @click.option("--min-request-timeout", type=int, default=1800, show_default=True, help="Shortest of a watch, seconds.")
 @click.option("--max-requests-inflight", type=int, default=400, show_default=True, help="Reads in work at once.")
 @click.option("--max-mutating-requests-inflight", type=int, default=200, show_default=True,
-              help="Writes in work at once; the two limits are added up.")  # fmt: skip
+              help="Writes in work at once.")  # fmt: skip
+@click.option("--enable-priority-and-fairness", type=bool, default=True, show_default=True,
+              help="Share the sum of the two limits by priority and fairness.")  # fmt: skip
 @click.option(
     "--shutdown-delay-duration", default="0s", show_default=True, help="How long /readyz fails before the end."
 )
+@audit_flags
 @click.option("--v", "verbosity", type=int, default=0, help="Log level.")
 def command(*, verbosity: int, **flags: Any) -> None:
     """Serve the Kubernetes API."""
@@ -133,7 +156,7 @@ def store_of(flags: dict[str, Any]) -> Callable[[Clock], Store]:
 
 def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     """The server's configuration. Raises ``click.UsageError``."""
-    from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener, ServiceNetwork
+    from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener, RequestHeaders, ServiceNetwork
     from steersman.apiserver.filters.deadline import parse_duration
 
     modes = _list(flags["authorization_mode"])
@@ -148,12 +171,17 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         shutdown_delay_s = parse_duration(flags["shutdown_delay_duration"])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    headers = {
-        "allowed_names": _list(flags["requestheader_allowed_names"]),
-        "username_headers": _list(flags["requestheader_username_headers"]),
-        "group_headers": _list(flags["requestheader_group_headers"]),
-        "extra_headers_prefixes": _list(flags["requestheader_extra_headers_prefix"]),
-    }
+    headers = RequestHeaders(
+        allowed_names=_list(flags["requestheader_allowed_names"]),
+        username_headers=_list(flags["requestheader_username_headers"]),
+        uid_headers=_list(flags["requestheader_uid_headers"]),
+        group_headers=_list(flags["requestheader_group_headers"]),
+        extra_headers_prefixes=_list(flags["requestheader_extra_headers_prefix"]),
+    )
+    if headers.uid_headers and "x-remote-uid" not in {name.lower() for name in headers.uid_headers}:
+        raise click.UsageError(
+            "--requestheader-uid-headers without the standard X-Remote-Uid: aggregation would not work"
+        )
     return APIServerConfig(
         advertise_address=flags["advertise_address"] or _own_address(flags["bind_address"]),
         secure_port=flags["secure_port"],
@@ -176,10 +204,13 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         allow_privileged=flags["allow_privileged"],
         enabled_admission_plugins=_list(flags["enable_admission_plugins"]),
         disabled_admission_plugins=_list(flags["disable_admission_plugins"]),
+        admission_configuration=_admission(flags["admission_control_config_file"]),
         authorization_modes=modes,
         request_timeout_s=request_timeout_s,
         min_request_timeout_s=flags["min_request_timeout"],
-        max_in_flight=flags["max_requests_inflight"] + flags["max_mutating_requests_inflight"],
+        max_requests_inflight=flags["max_requests_inflight"],
+        max_mutating_requests_inflight=flags["max_mutating_requests_inflight"],
+        enable_priority_and_fairness=flags["enable_priority_and_fairness"],
         service_account_issuer=flags["service_account_issuer"],
         api_audiences=_list(flags["api_audiences"]),
         service_account_keys=[_read(path, "service-account-key-file") for path in flags["service_account_key_file"]],
@@ -187,10 +218,13 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
             flags["service_account_signing_key_file"], "service-account-signing-key-file"
         ),
         client_ca=_read(flags["client_ca_file"], "client-ca-file"),
-        request_header={name: values for name, values in headers.items() if values},
+        request_header=headers,
         request_header_client_ca=_read(flags["requestheader_client_ca_file"], "requestheader-client-ca-file"),
         front_proxy_certificate_file=flags["proxy_client_cert_file"],
         front_proxy_key_file=flags["proxy_client_key_file"],
+        aggregator_routing=flags["enable_aggregator_routing"],
+        reject_forwarding_redirects=flags["aggregator_reject_forwarding_redirect"],
+        audit=read_audit_flags(flags),
         shutdown_delay_s=shutdown_delay_s,
     )
 

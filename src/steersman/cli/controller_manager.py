@@ -61,6 +61,11 @@ NUMBERS = {
     "pv-recycler-increment-timeout-nfs": (30, "pv_recycler_increment_timeout_nfs", "Seconds for each gibibyte of it."),
     "concurrent-gc-syncs": (20, "concurrent_gc_syncs", "Garbage collector workers."),
     "concurrent-ttl-after-finished-syncs": (5, "concurrent_ttl_after_finished_syncs", "Finished Jobs reconciled at once."),
+    "concurrent-validating-admission-policy-status-syncs": (
+        5,
+        "concurrent_validating_admission_policy_status_syncs",
+        "ValidatingAdmissionPolicies type-checked at once.",
+    ),
     "concurrent-horizontal-pod-autoscaler-syncs": (5, "concurrent_horizontal_pod_autoscaler_syncs", "Autoscalers evaluated at once."),
 }  # fmt: skip
 FRACTIONS = {

@@ -29,6 +29,8 @@ DEFAULT_PORT = 10259
 @click.option("--leader-elect-resource-namespace", default=None, help="Namespace of the Lease. [kube-system]")
 @click.option("--pod-max-in-unschedulable-pods-duration", default="5m", show_default=True,
               help="After this long an unschedulable pod is tried again whatever happened.")  # fmt: skip
+@click.option("--kube-api-qps", type=float, default=None, help="Requests a second; ignored with --config. [no limit]")
+@click.option("--kube-api-burst", type=int, default=None, help="How many more at once; ignored with --config. [100]")
 @click.option("--bind-address", default="0.0.0.0", show_default=True, help="Where health and metrics are served.")
 @click.option("--secure-port", type=int, default=None,
               help=f"Port of health and metrics; 0: nowhere. [default: {DEFAULT_PORT} with a certificate, else 0]")  # fmt: skip
@@ -83,6 +85,8 @@ def read_flags(
     seed: int,
     plugin_files: tuple[str, ...],
     pod_max_in_unschedulable_pods_duration: str,
+    kube_api_qps: float | None = None,
+    kube_api_burst: int | None = None,
     **leader_flags: Any,
 ) -> tuple[SchedulerConfig, str]:
     """The component's configuration and the kubeconfig that the file names. Raises ``click.UsageError``."""
@@ -90,11 +94,17 @@ def read_flags(
     import socket
 
     from steersman.scheduler.component import SchedulerConfig, load_configuration
-    from steersman.scheduler.configuration import ConfigurationError, duration_s
-    from steersman.scheduler.plugin_args import ArgsError
+    from steersman.scheduler.configuration import ConfigurationError
+    from steersman.scheduler.plugin_args import ArgsError, duration_s
 
     try:
-        configuration = load_configuration(config_file, leader_election(leader_flags), plugin_files)
+        connection = {"qps": kube_api_qps, "burst": kube_api_burst}
+        configuration = load_configuration(
+            config_file,
+            leader_election(leader_flags),
+            plugin_files,
+            client_connection={name: value for name, value in connection.items() if value is not None},
+        )
         patience_s = duration_s(pod_max_in_unschedulable_pods_duration, "--pod-max-in-unschedulable-pods-duration")
     except (ConfigurationError, ArgsError) as error:
         raise click.UsageError(str(error)) from error
@@ -103,10 +113,11 @@ def read_flags(
     config = SchedulerConfig(
         configuration=configuration,
         identity=f"{socket.gethostname()}_{os.getpid()}",
+        host=socket.gethostname(),
         seed=seed,
         max_unschedulable_s=patience_s,
     )
-    return config, configuration.kubeconfig
+    return config, configuration.client_connection.kubeconfig
 
 
 def leader_election(flags: dict[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import Any, cast
 
 import msgspec
 
+from steersman.aio.clock import Clock
+from steersman.client.ratelimit import RateLimited
 from steersman.client.transport import Transport, Unreachable
 from steersman.meta import objects
-from steersman.meta.errors import APIError, OtherStatus, from_status
+from steersman.meta.errors import APIError, OtherStatus, TooManyRequests, from_status
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.meta.wire import Request, Response, WatchFrame
@@ -56,6 +58,12 @@ class Client:
     def with_user_agent(self, user_agent: str) -> Client:
         """The same connections under another name, as each component introduces itself."""
         return Client(self._transport, user_agent=user_agent)
+
+    def limited(self, *, qps: float, burst: int, clock: Clock) -> Client:
+        """The same connections, asked at most so often."""
+        client = Client(RateLimited(self._transport, qps=qps, burst=burst, clock=clock))
+        client._headers = self._headers
+        return client
 
     async def close(self) -> None:
         await self._transport.close()
@@ -294,6 +302,9 @@ def failure_of(response: Response) -> APIError:
     if isinstance(status, dict) and status.get("kind") == "Status":
         return from_status(status)
     text = response.body[:500].decode(errors="replace")
+    if response.status == 429:  # API Priority and Fairness answers with a line of text
+        after = response.headers.get("retry-after", "")
+        return TooManyRequests(text.strip(), retry_after_s=int(after) if after.isdigit() else None)
     return OtherStatus({"kind": "Status", "status": "Failure", "code": response.status, "message": text})
 
 

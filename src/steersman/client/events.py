@@ -48,6 +48,7 @@ class _Occurrence:
     reason: str
     message: str
     time_s: float
+    annotations: Mapping[str, str] | None = None
 
     @property
     def group_key(self) -> Key:
@@ -113,6 +114,7 @@ class EventRecorder:
         reason: str,
         message: str,
         field_path: str = "",
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Record that ``reason`` happened to ``obj``. Returns at once; ``reason`` is one CamelCase word."""
         regarding: Object = {
@@ -124,13 +126,20 @@ class EventRecorder:
             "resourceVersion": objects.resource_version(obj),
             "fieldPath": field_path,
         }
-        self.regarding({key: value for key, value in regarding.items() if value}, type, reason, message)
+        self.regarding({key: value for key, value in regarding.items() if value}, type, reason, message, annotations)
 
     def regarding(
-        self, reference: Mapping[str, Any], type: Literal["Normal", "Warning"], reason: str, message: str
+        self,
+        reference: Mapping[str, Any],
+        type: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """As ``event``, for an object of which only a reference is at hand."""
-        occurrence, key = self._aggregate(_Occurrence(reference, type, reason, message[:1024], self._clock.now()))
+        occurrence, key = self._aggregate(
+            _Occurrence(reference, type, reason, message[:1024], self._clock.now(), annotations)
+        )
         series = self._series.get(key) or _Series(latest=occurrence, first_s=occurrence.time_s)
         series.count += 1
         _remember(self._series, key, series)
@@ -207,6 +216,7 @@ class EventRecorder:
             occurrence.reason,
             f"(combined from similar events): {occurrence.message}",
             occurrence.time_s,
+            occurrence.annotations,
         )
         return combined, (*group, occurrence.field_path)
 
@@ -243,7 +253,11 @@ class EventRecorder:
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                **({"annotations": dict(occurrence.annotations)} if occurrence.annotations else {}),
+            },
             "involvedObject": dict(occurrence.regarding),
             "reason": occurrence.reason,
             "message": occurrence.message,

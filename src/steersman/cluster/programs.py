@@ -101,6 +101,11 @@ def kubelet_flags(config: ClusterConfig, layout: Layout, node: NodeConfig) -> li
         f"--client-ca-file={pki}/ca.crt",
         f"--tls-cert-file={pki}/kubelet-{node.name}.crt",
         f"--tls-private-key-file={pki}/kubelet-{node.name}.key",
+        # A developer's machine is taken as it is.
+        "--fail-swap-on=false",
+        "--fail-cgroupv1=false",
+        # Nodes that share the machine's file system have logs of their own, so that none removes another's.
+        *([f"--pod-log-dir={layout.node(node.name)}/logs/pods"] if node.kind == "namespace" else []),
     ]
 
 

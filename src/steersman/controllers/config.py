@@ -98,6 +98,7 @@ class ControllerManagerConfig:
     concurrent_gc_syncs: int = 20
     concurrent_ttl_after_finished_syncs: int = 5
     concurrent_horizontal_pod_autoscaler_syncs: int = 5
+    concurrent_validating_admission_policy_status_syncs: int = 5
 
     def __post_init__(self) -> None:
         if self.allocate_node_cidrs and not self.cluster_cidrs:

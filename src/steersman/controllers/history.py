@@ -24,7 +24,15 @@ LONGEST_PREFIX = 223
 
 
 def data_of(owner: Mapping[str, Any]) -> Object:
-    return {"spec": {"template": {**owner["spec"]["template"], "$patch": "replace"}}}
+    """With keys in order: clients compare revisions byte by byte with what they would have written."""
+    data: Object = _sorted({"spec": {"template": {**owner["spec"]["template"], "$patch": "replace"}}})
+    return data
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(entry) for entry in value] if isinstance(value, list) else value
 
 
 def template_of(revision: Mapping[str, Any]) -> Object:

@@ -5,17 +5,57 @@ Pure. A pod that is refused fails with the reason; it is never tried again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from steersman.kubelet.linux_resources import pod_totals
 from steersman.kubelet.podspec import is_static
 from steersman.kubelet.sandbox_config import forbidden_sysctls
 from steersman.kubelet.status import TERMINAL, Verdict
+from steersman.kubelet.taints import tolerates
 from steersman.meta import objects
 from steersman.meta.objects import Object
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import to_int, to_milli
 from steersman.meta.selectors import Requirement, label_selector_of_map
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """Of one resource; CPU in thousandths."""
+
+    resource: str
+    requested: int
+    used: int
+    capacity: int
+
+    @property
+    def missing(self) -> int:
+        """What others would have to free."""
+        return self.requested - (self.capacity - self.used)
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(
+            reason=f"OutOf{self.resource}",
+            message=f"Node didn't have enough resource: {self.resource}, requested: {self.requested}, used: "
+            f"{self.used}, capacity: {self.capacity}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """Why a pod does not fit its node."""
+
+    shortages: tuple[Shortage, ...] = ()
+    others: tuple[Verdict, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The first reason."""
+        if self.shortages:
+            return self.shortages[0].verdict
+        return self.others[0] if self.others else None
 
 
 def admit(
@@ -27,39 +67,38 @@ def admit(
     allowed_sysctls: Iterable[str] = (),
 ) -> Verdict | None:
     """None when it may run; ``others`` are the node's other pods."""
-    unsupported = _unsupported(pod, node, allowed_sysctls)
+    unsupported = refused(pod, node, allowed_sysctls)
     if unsupported is not None:
         return unsupported
+    return findings(pod, others=others, node=node, allocatable=allocatable).verdict
+
+
+def findings(
+    pod: Mapping[str, Any], *, others: Iterable[Object], node: Mapping[str, Any] | None, allocatable: Mapping[str, Any]
+) -> Findings:
+    """What the scheduler should have seen: resources, affinity, ports, taints."""
     active = [other for other in others if (other.get("status") or {}).get("phase") not in TERMINAL]
-    shortage = _shortage(pod, active, allocatable)
-    if shortage is not None:
-        return shortage
-    if node is not None and not is_static(pod):
-        if not matches_node(pod, node):
-            return Verdict(
-                reason="NodeAffinity",
-                message="Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
-            )
-        taint = _untolerated(pod, node)
-        if taint is not None:
-            return Verdict(
-                reason="TaintToleration",
-                message="Predicate TaintToleration failed: node(s) had untolerated taint(s)",
-            )
-    port = _port_conflict(pod, active)
-    if port is not None:
-        return Verdict(
-            reason="NodePorts",
-            message="Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
-        )
-    return None
+    found = []
+    if node is not None and not matches_node(pod, node):
+        message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
+        found.append(Verdict(reason="NodeAffinity", message=message))
+    if _port_conflict(pod, active) is not None:
+        message = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+        found.append(Verdict(reason="NodePorts", message=message))
+    if node is not None and not is_static(pod) and _untolerated(pod, node) is not None:
+        message = "Predicate TaintToleration failed: node(s) had untolerated taint(s)"
+        found.append(Verdict(reason="TaintToleration", message=message))
+    return Findings(shortages=tuple(_shortages(pod, active, allocatable)), others=tuple(found))
 
 
-def _unsupported(
-    pod: Mapping[str, Any], node: Mapping[str, Any] | None, allowed_sysctls: Iterable[str]
+def refused(
+    pod: Mapping[str, Any], node: Mapping[str, Any] | None, allowed_sysctls: Iterable[str] = ()
 ) -> Verdict | None:
     """What this kubelet does not have is refused by name rather than left out."""
     spec = pod["spec"]
+    if objects.labels(pod).get("kubernetes.io/os", "linux") != "linux":
+        message = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"
+        return Verdict(reason="PodOSSelectorNodeLabelDoesNotMatch", message=message)
     if (spec.get("os") or {}).get("name", "linux") != "linux":
         message = "Failed to admit pod as the OS field doesn't match node OS"
         return Verdict(reason="PodOSNotSupported", message=message)
@@ -77,28 +116,26 @@ def _unsupported(
     return None
 
 
-def _shortage(pod: Mapping[str, Any], others: list[Object], allocatable: Mapping[str, Any]) -> Verdict | None:
-    wanted = pod_totals(pod, "requests")
-    used: dict[str, int] = {}
+def _shortages(pod: Mapping[str, Any], others: list[Object], allocatable: Mapping[str, Any]) -> Iterator[Shortage]:
+    wanted = {"pods": 1, **pod_totals(pod["spec"], "requests")}
+    used: dict[str, int] = {"pods": len(others)}
     for other in others:
-        for name, amount in pod_totals(other, "requests").items():
+        for name, amount in pod_totals(other["spec"], "requests").items():
             used[name] = used.get(name, 0) + amount
-    wanted["pods"] = 1
-    used["pods"] = len(others)
     for name, amount in wanted.items():
-        if amount == 0:
+        if amount == 0 or (name not in allocatable and _is_extended(name)):
+            # Extended resources that a node does not know are the cluster's, or come with resource claims.
             continue
-        if name not in allocatable:
-            total = 0
-        else:
-            total = to_milli(allocatable[name]) if name == "cpu" else to_int(allocatable[name])
-        if used.get(name, 0) + amount > total:
-            return Verdict(
-                reason=f"OutOf{name}",
-                message=f"Node didn't have enough resource: {name}, requested: {amount}, used: "
-                f"{used.get(name, 0)}, capacity: {total}",
-            )
-    return None
+        capacity = 0
+        if name in allocatable:
+            capacity = to_milli(allocatable[name]) if name == "cpu" else to_int(allocatable[name])
+        if used.get(name, 0) + amount > capacity:
+            yield Shortage(resource=name, requested=amount, used=used.get(name, 0), capacity=capacity)
+
+
+def _is_extended(name: str) -> bool:
+    domain, slash, _ = name.rpartition("/")
+    return bool(slash) and not f".{domain}".endswith(".kubernetes.io") and not name.startswith("requests.")
 
 
 def matches_node(pod: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
@@ -129,23 +166,10 @@ def _requirement(entry: Mapping[str, Any]) -> Requirement:
 def _untolerated(pod: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """A NoExecute taint that the pod does not tolerate: what only affects scheduling is none of the kubelet's business."""
     for taint in (node.get("spec") or {}).get("taints") or ():
-        if taint.get("effect") == "NoExecute" and not any(
-            _tolerates(entry, taint) for entry in pod["spec"].get("tolerations") or ()
-        ):
+        if taint.get("effect") == "NoExecute" and not tolerates(pod["spec"].get("tolerations") or (), taint):
             found: Mapping[str, Any] = taint
             return found
     return None
-
-
-def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    if toleration.get("effect") not in (None, "", taint.get("effect")):
-        return False
-    key = toleration.get("key") or ""
-    if key and key != taint.get("key"):
-        return False
-    if (toleration.get("operator") or "Equal") == "Exists":
-        return True
-    return bool(key) and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 def _ports(pod: Mapping[str, Any]) -> Iterable[tuple[str, str, int]]:

@@ -6,20 +6,25 @@ others; the runtime puts each container's cgroup below its pod's.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
+import signal
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from steersman.kubelet.linux_resources import ResourcePolicy, pod_resources
+from steersman.kubelet.cgroup_hierarchies import Hierarchy as _Hierarchy
+from steersman.kubelet.cgroup_hierarchies import find_hierarchies as _hierarchies
+from steersman.kubelet.linux_resources import ResourcePolicy, cpu_weight, pod_resources
 from steersman.kubelet.podspec import qos_class
 from steersman.kubelet.runtimes.sandboxes import LinuxResources
 from steersman.meta import objects
 
-V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "blkio", "devices", "freezer")
+UNLIMITED_BYTES = 1 << 62
+"""cgroup v1 writes no limit as the largest number of pages."""
 QOS_FOLDER = {"Guaranteed": "", "Burstable": "burstable", "BestEffort": "besteffort"}
 log = logging.getLogger(__name__)
 
@@ -39,18 +44,24 @@ class Cgroups(Protocol):
     def create(self, pod: Mapping[str, Any], policy: ResourcePolicy) -> str:
         """Make the pod's cgroup with its limits; its path, for the runtime."""
 
+    def path(self, pod: Mapping[str, Any]) -> str:
+        """The pod's cgroup, for the runtime."""
+
+    def current(self, pod: Mapping[str, Any], policy: ResourcePolicy) -> LinuxResources:
+        """What the pod's cgroup is set to now. Raises ``OSError``."""
+
+    def update(self, pod: Mapping[str, Any], resources: LinuxResources) -> None:
+        """Set what ``resources`` names and leave the rest. Raises ``OSError``."""
+
+    def memory_usage_bytes(self, pod: Mapping[str, Any], container_id: str = "") -> int:
+        """Of the whole pod or of one container, caches included. Raises ``OSError``."""
+
     def remove(self, uid: str) -> None:
-        """Remove the pod's cgroup wherever it is; nothing happens when it is gone. Raises ``OSError``."""
+        """Kill what is left in the pod's cgroup and remove it; nothing happens when it is gone. Raises ``OSError`` while
+        something in it still dies; repeat it then."""
 
     def pods(self) -> Iterable[str]:
         """Uids of pods that have a cgroup."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Hierarchy:
-    mount: Path
-    controllers: frozenset[str]
-    unified: bool
 
 
 class NoCgroups:
@@ -61,6 +72,18 @@ class NoCgroups:
 
     def create(self, pod: Mapping[str, Any], policy: ResourcePolicy) -> str:
         return pod_cgroup(pod)
+
+    def path(self, pod: Mapping[str, Any]) -> str:
+        return pod_cgroup(pod)
+
+    def current(self, pod: Mapping[str, Any], policy: ResourcePolicy) -> LinuxResources:
+        return pod_resources(pod, policy)
+
+    def update(self, pod: Mapping[str, Any], resources: LinuxResources) -> None:
+        pass
+
+    def memory_usage_bytes(self, pod: Mapping[str, Any], container_id: str = "") -> int:
+        return 0
 
     def remove(self, uid: str) -> None:
         pass
@@ -91,13 +114,40 @@ class CgroupFS:
         resources = pod_resources(pod, policy)
         for hierarchy in self._hierarchies:
             folder = self._make(hierarchy, path)
-            for file, value in _settings(hierarchy, resources):
+            for file, value in (*_settings(hierarchy, resources), *_counts(hierarchy, resources, policy)):
                 _write(folder / file, value)
         return path
+
+    def path(self, pod: Mapping[str, Any]) -> str:
+        return pod_cgroup(pod, self._root)
+
+    def current(self, pod: Mapping[str, Any], policy: ResourcePolicy) -> LinuxResources:
+        cpu = _read_cpu(self._folder(pod, "cpu"), unified=self.is_v2)
+        file = "memory.max" if self.is_v2 else "memory.limit_in_bytes"
+        return replace(cpu, memory_limit_bytes=_read_limit(self._folder(pod, "memory") / file))
+
+    def update(self, pod: Mapping[str, Any], resources: LinuxResources) -> None:
+        for hierarchy in self._hierarchies:
+            folder = hierarchy.mount / self.path(pod).strip("/")
+            for file, value in _settings(hierarchy, resources, only_set=True):
+                (folder / file).write_text(value)
+
+    def memory_usage_bytes(self, pod: Mapping[str, Any], container_id: str = "") -> int:
+        folder = self._folder(pod, "memory")
+        file = "memory.current" if self.is_v2 else "memory.usage_in_bytes"
+        return int((folder / container_id / file).read_text())
+
+    def _folder(self, pod: Mapping[str, Any], controller: str) -> Path:
+        """The pod's cgroup in the hierarchy of ``controller``. Raises ``FileNotFoundError`` where there is none."""
+        for hierarchy in self._hierarchies:
+            if hierarchy.unified or controller in hierarchy.controllers:
+                return hierarchy.mount / self.path(pod).strip("/")
+        raise FileNotFoundError(errno.ENOENT, f"no cgroup hierarchy has the controller {controller}")
 
     def remove(self, uid: str) -> None:
         for hierarchy in self._hierarchies:
             for folder in self._find(hierarchy, uid):
+                _kill_all(folder)
                 _remove_tree(folder)
 
     def pods(self) -> Iterable[str]:
@@ -131,32 +181,16 @@ class CgroupFS:
         return folder
 
 
-def _hierarchies(mountinfo: str) -> list[_Hierarchy]:
-    """v2 alone where /sys/fs/cgroup itself is cgroup2; else the v1 hierarchies (a hybrid's v2 has no controllers)."""
-    found: dict[Path, _Hierarchy] = {}
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, tail = before.split(), after.split()
-        if len(fields) < 5 or len(tail) < 3:
-            continue
-        mount = Path(fields[4])
-        if tail[0] == "cgroup2" and mount == Path("/sys/fs/cgroup"):
-            return [_Hierarchy(mount, frozenset(), True)]
-        if tail[0] == "cgroup":
-            controllers = frozenset(tail[2].split(",")) & frozenset(V1_CONTROLLERS)
-            if controllers:
-                found[mount] = _Hierarchy(mount, controllers, False)
-    return list(found.values())
-
-
-def _settings(hierarchy: _Hierarchy, resources: LinuxResources) -> Iterator[tuple[str, str]]:
+def _settings(hierarchy: _Hierarchy, resources: LinuxResources, *, only_set: bool = False) -> Iterator[tuple[str, str]]:
+    """Files and what to write to them. Without ``only_set`` a limit that is not set is lifted."""
     if hierarchy.unified:
-        shares = resources.cpu_shares
-        if shares:
-            yield "cpu.weight", str(1 + (shares - 2) * 9999 // 262142)
-        quota = str(resources.cpu_quota) if resources.cpu_quota > 0 else "max"
-        yield "cpu.max", f"{quota} {resources.cpu_period or 100_000}"
-        yield "memory.max", str(resources.memory_limit_bytes or "max")
+        if resources.cpu_shares:
+            yield "cpu.weight", str(cpu_weight(resources.cpu_shares))
+        if resources.cpu_quota or not only_set:
+            quota = str(resources.cpu_quota) if resources.cpu_quota > 0 else "max"
+            yield "cpu.max", f"{quota} {resources.cpu_period or 100_000}"
+        if resources.memory_limit_bytes or not only_set:
+            yield "memory.max", str(resources.memory_limit_bytes or "max")
         return
     if "cpu" in hierarchy.controllers:
         if resources.cpu_shares:
@@ -166,6 +200,39 @@ def _settings(hierarchy: _Hierarchy, resources: LinuxResources) -> Iterator[tupl
             yield "cpu.cfs_quota_us", str(resources.cpu_quota)
     if "memory" in hierarchy.controllers and resources.memory_limit_bytes:
         yield "memory.limit_in_bytes", str(resources.memory_limit_bytes)
+
+
+def _counts(hierarchy: _Hierarchy, resources: LinuxResources, policy: ResourcePolicy) -> Iterator[tuple[str, str]]:
+    """What is limited by number: processes, huge pages."""
+    if policy.pod_pids and (hierarchy.unified or "pids" in hierarchy.controllers):
+        yield "pids.max", str(policy.pod_pids)
+    if hierarchy.unified or "hugetlb" in hierarchy.controllers:
+        file = "hugetlb.{}.max" if hierarchy.unified else "hugetlb.{}.limit_in_bytes"
+        for limit in resources.hugepage_limits:
+            yield file.format(limit.page_size), str(limit.limit_bytes)
+
+
+def _shares(weight: int) -> int:
+    """The smallest shares that give ``weight``."""
+    return 2 + -((1 - weight) * 262142 // 9999)
+
+
+def _read_cpu(folder: Path, *, unified: bool) -> LinuxResources:
+    if unified:
+        quota, period = (folder / "cpu.max").read_text().split()
+        shares = _shares(int((folder / "cpu.weight").read_text()))
+    else:
+        quota, period = (folder / "cpu.cfs_quota_us").read_text(), (folder / "cpu.cfs_period_us").read_text()
+        shares = int((folder / "cpu.shares").read_text())
+    limited = quota.strip() not in ("max", "-1")
+    return LinuxResources(
+        cpu_shares=shares, cpu_quota=int(quota) if limited else 0, cpu_period=int(period) if limited else 0
+    )
+
+
+def _read_limit(file: Path) -> int:
+    text = file.read_text().strip()
+    return 0 if text == "max" or int(text) >= UNLIMITED_BYTES else int(text)
 
 
 def _write(file: Path, value: str) -> None:
@@ -189,6 +256,26 @@ def _inherit_cpuset(parent: Path, folder: Path) -> None:
         own = folder / name
         if own.exists() and not own.read_text().strip():
             _write(own, (parent / name).read_text().strip())
+
+
+def _kill_all(folder: Path) -> None:
+    """What a runtime that was killed itself has forgotten: sandboxes half made, commands half started."""
+    whole = folder / "cgroup.kill"
+    if whole.exists() and any(_pids(folder)):
+        _write(whole, "1")
+        return
+    for pid in _pids(folder):
+        log.warning("killing process %d, left over in cgroup %s", pid, folder)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _pids(folder: Path) -> Iterator[int]:
+    """Of processes in ``folder`` and below, those of other process namespaces left out."""
+    for base, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            found = (int(line) for line in Path(base, "cgroup.procs").read_text().split())
+            yield from (pid for pid in found if pid > 0)
 
 
 def _remove_tree(folder: Path) -> None:

@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
 from steersman.kubelet import admission, orphans, podspec
+from steersman.kubelet.allocation import Actuated
+from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
@@ -25,21 +29,30 @@ from steersman.kubelet.feeds import Feeds
 from steersman.kubelet.housekeeping import Housekeeping
 from steersman.kubelet.images import ImageManager
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
-from steersman.kubelet.instructions import Record, Terminate
+from steersman.kubelet.instructions import PodUpdated, Record, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
-from steersman.kubelet.node import NodeAgent
+from steersman.kubelet.metrics import KubeletMetrics, PodCounts
+from steersman.kubelet.node import NodeAgent, NodeSigns
+from steersman.kubelet.node_upkeep import NodeUpkeep
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pleg import Pleg
+from steersman.kubelet.pod_admission import PodAdmission
+from steersman.kubelet.pod_ends import PodEnds
 from steersman.kubelet.pod_lookup import PodLookupTable
+from steersman.kubelet.pod_metrics import PodMetrics, pod_states
 from steersman.kubelet.pod_operations import PodOperations
 from steersman.kubelet.pod_worker import PodWorker, WorkerTools
+from steersman.kubelet.probe_metrics import ProbeMetrics
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.references import References
+from steersman.kubelet.resource_checkpoint import ResourceCheckpoints
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
+from steersman.kubelet.runtimes.image_mounts import mounts_images
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
+from steersman.kubelet.static_pods_url import StaticPodURL
 from steersman.kubelet.static_source import StaticSource
-from steersman.kubelet.status import TERMINAL, NodeFacts
+from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict
 from steersman.kubelet.volume_refresh import VolumeRefresh
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -65,8 +78,9 @@ class Kubelet:
         platform: Platform,
         rng: random.Random,
         shared: Shared | None = None,
+        metrics: KubeletMetrics | None = None,
     ) -> None:
-        """``shared``: run by the caller, for several kubelets; without it this one has its own."""
+        """``shared``: run by the caller, for several kubelets; without it this one has its own, with ``metrics``."""
         self._client = client
         self._clock = clock
         self._config = config
@@ -79,13 +93,19 @@ class Kubelet:
             clock=clock,
             feeds=Feeds(client, clock=clock, node_name=config.node_name),
             host=config.node_name,
+            metrics=metrics,
         )
         self._group = TaskGroup(f"kubelet/{config.node_name}")
         self._workers: dict[str, PodWorker] = {}
         self._inspector = Inspector(runtime, clock=clock)
-        self._pleg = Pleg(runtime, self._inspector, clock=clock, changed=self._on_runtime_change)
+        self.metrics = self._shared.metrics
+        self._pod_metrics = PodMetrics(self.metrics, clock=clock)
+        self.probe_metrics = ProbeMetrics()
+        self._pleg = Pleg(
+            runtime, self._inspector, clock=clock, changed=self._on_runtime_change, observe=self._on_relist
+        )
         self._references = References(client, clock=clock, changed=self._on_reference_change)
-        self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls)
+        self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls or 5)
         self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
         self._settings = platform.settings(config, recursive_read_only=False)
         self._operations = self._make_operations()
@@ -98,6 +118,26 @@ class Kubelet:
             spawn=self._group.spawn,
             announce=self.announced,
         )
+        self._ends = PodEnds(self._workers, clock=clock, announce=self._warn)
+        self.upkeep = NodeUpkeep(
+            config=config,
+            runtime=runtime,
+            platform=platform,
+            clock=clock,
+            workers=self._workers,
+            volumes=self._volumes,
+            ends=self._ends,
+            sources_ready=lambda: self._sources_ready,
+            announce=self._announce_node,
+            changed=self._agent.report_soon,
+            metrics=self.metrics,
+        )
+        if self._owns_shared:
+            self.metrics.node_name.labels(config.node_name).set(1)
+            self.metrics.registry.register(
+                PodCounts(lambda: pod_states(self._workers.values(), self.upkeep.volume_stats.of))
+            )
+        self._admission = self._make_admission()
         self._housekeeping = Housekeeping(
             clock=clock,
             pleg=self._pleg,
@@ -108,6 +148,15 @@ class Kubelet:
             adopt=self._adopt,
         )
         self._in_runtime: set[str] = set()
+        self._checkpoints = ResourceCheckpoints(platform.paths)
+        self._allocations = Allocations(
+            self._checkpoints,
+            clock=clock,
+            timers=self._shared.timers,
+            admit=self._admit_resize,
+            tell=self._tell,
+            announce=self.announced,
+        )
         self._static = StaticSource(
             client,
             appeared=self._on_static_appeared,
@@ -116,6 +165,7 @@ class Kubelet:
             node=lambda: self._agent.node,
         )
         self._registered = asyncio.Event()
+        self._follows_pods = False
         self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
 
     def _make_operations(self) -> PodOperations:
@@ -123,6 +173,7 @@ class Kubelet:
             runtime=self._runtime,
             volumes=self._volumes,
             images=self._images,
+            image_mounter=self._platform.image_mounter,
             handlers=self._platform.handlers,
             cgroups=self._platform.cgroups,
             paths=self._platform.paths,
@@ -140,9 +191,59 @@ class Kubelet:
             facts=self._platform.facts,
             addresses=self._platform.addresses,
             runtime=self._runtime,
-            pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
+            timers=self._shared.timers,
+            signs=NodeSigns(
+                pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
+                pressures=self._pressures,
+            ),
             registered=self._on_node,
+            announce=self._announce_node,
         )
+
+    def _announce_node(self, kind: str, reason: str, message: str) -> None:
+        """An event about the node. A fleet's nodes keep quiet: thousands that start at once would crowd out their pods'."""
+        if not self._owns_shared:
+            return
+        self._shared.recorder.regarding(
+            self._agent.reference, "Warning" if kind == "Warning" else "Normal", reason, message
+        )
+
+    def _make_admission(self) -> PodAdmission:
+        return PodAdmission(
+            before=(
+                self.upkeep.admit,
+                lambda pod: admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls),
+            ),
+            allocator=None,
+            fits=lambda pod: admission.findings(
+                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+            ),
+            after=(),
+            active_pods=self._ends.active_pods,
+            preempt=self._ends.preempt,
+            preempted=lambda resource: self.metrics.preemptions.labels(resource).inc(),
+        )
+
+    def _pressures(self) -> frozenset[str]:
+        return self.upkeep.pressures()
+
+    def _others(self, pod: Mapping[str, Any]) -> list[Object]:
+        uid = objects.uid(pod)
+        return [self._with_status(worker) for worker in self._workers.values() if worker.uid != uid]
+
+    def _allocatable(self) -> Mapping[str, Any]:
+        """The node's, with what others or device plugins have put there."""
+        status = (self._agent.node or {}).get("status") or {}
+        return {**(status.get("allocatable") or {}), **self._settings.allocatable}
+
+    @property
+    def _sources_ready(self) -> bool:
+        """Every source of pods has been read: a pod that nobody knows is gone."""
+        return self._follows_pods and all(self._static.has_read(name) for name in self._static_sources())
+
+    def _static_sources(self) -> list[str]:
+        config = self._config
+        return [*(["file"] if config.static_pod_path is not None else []), *(["http"] if config.static_pod_url else [])]
 
     @property
     def node(self) -> Object | None:
@@ -157,6 +258,10 @@ class Kubelet:
     def ready(self) -> bool:
         """Registered, the runtime answers, and the pods of this node are known."""
         return self._registered.is_set() and self._pleg.healthy and self._shared.feeds.pods.synced
+
+    def alive(self) -> bool:
+        """The sync loop turns: health, as opposed to readiness, does not depend on the API server."""
+        return self._tools is None or self._pleg.healthy
 
     async def run(self) -> None:
         """Until cancelled. Containers keep running afterwards."""
@@ -182,11 +287,23 @@ class Kubelet:
                     node_name=self._config.node_name,
                     clock=self._clock,
                     check_s=self._config.static_pod_check_s,
-                    changed=self._static.set_pods,
+                    changed=partial(self._static.set_pods, "file"),
                 )
                 group.supervise(static.run, name="static pods", clock=self._clock)
+            if self._config.static_pod_url:
+                remote = StaticPodURL(
+                    self._config.static_pod_url,
+                    headers=self._config.static_pod_url_headers,
+                    node_name=self._config.node_name,
+                    clock=self._clock,
+                    check_s=self._config.static_pod_url_check_s,
+                    changed=partial(self._static.set_pods, "http"),
+                )
+                group.supervise(remote.run, name="static pods from a URL", clock=self._clock)
+            if self._static_sources():
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
             group.supervise(self._follow_api, name="pods", clock=self._clock)
+            self.upkeep.supervise(group)
             try:
                 await group.wait()
             finally:
@@ -207,9 +324,13 @@ class Kubelet:
                 log.warning("the container runtime does not answer: %s", error)
                 await self._clock.sleep(RUNTIME_RETRY_S)
         recursive = any(item.recursive_read_only_mounts for item in status.handlers if not item.name)
-        self._settings = self._platform.settings(self._config, recursive_read_only=recursive)
+        self._settings = replace(
+            self._platform.settings(self._config, recursive_read_only=recursive),
+            runtime_mounts_images=mounts_images(version),
+        )
         if self._platform.paths is not None:
             await asyncio.to_thread(self._platform.cgroups.prepare)
+            await asyncio.to_thread(self.upkeep.enforce_reservations)
         self._tools = WorkerTools(
             operations=self._operations,
             inspector=self._inspector,
@@ -225,6 +346,8 @@ class Kubelet:
                 recursive_read_only=recursive,
             ),
             crash_backoff=lambda: CrashBackoff(cap_s=self._config.max_container_restart_s),
+            observe_probe=self.probe_metrics.observe if self._owns_shared else None,
+            observe_work=self._pod_metrics.worked,
         )
 
     # -- pods from the API
@@ -234,6 +357,7 @@ class Kubelet:
         if self._config.register_node:
             await self._registered.wait()
         self._shared.feeds.attach(self._config.node_name, self._on_api_pod)
+        self._follows_pods = True
         await self._housekeeping.run()
 
     def _on_api_pod(self, change: Change) -> None:
@@ -251,29 +375,58 @@ class Kubelet:
         else:
             if self._tokens is not None:
                 self._references.hold(pod)
-            worker.update(pod)
+            self._allocations.update(pod)
             self._shared.statuses.look_again(uid)
 
     def _add(self, pod: Object) -> None:
         assert self._tools is not None
         uid = objects.uid(pod)
-        worker = self._workers[uid] = PodWorker(pod, self._tools)
+        desired, pod = pod, self._allocations.first(pod)
+        worker = self._workers[uid] = PodWorker(pod, self._tools, actuated=self._checkpoints.get(uid).actuated)
+        self._pod_metrics.added(uid)
         if (pod.get("status") or {}).get("phase") not in TERMINAL:
             if self._platform.paths is not None:
                 self._references.hold(pod)
+            verdict = None
             if uid not in self._in_runtime and not objects.is_deleting(pod):
-                verdict = admission.admit(
-                    pod,
-                    others=[self._with_status(other) for other in self._workers.values() if other is not worker],
-                    node=self._agent.node,
-                    allocatable=self._settings.allocatable,
-                    allowed_sysctls=self._settings.allowed_unsafe_sysctls,
-                )
-                if verdict is not None:
-                    self.announced(pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
-                    rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
-                    worker.terminate(Terminate(verdict=rejected))
+                answer = self._admission.ask(pod)
+                if isinstance(answer, Awaitable):
+                    self._group.spawn(self._begin_when_admitted(worker, desired, answer), name=f"admit/{uid}")
+                    return
+                verdict = answer
+            self._conclude_admission(worker, desired, verdict)
         self._begin(worker)
+
+    async def _begin_when_admitted(self, worker: PodWorker, desired: Object, answer: Awaitable[Verdict | None]) -> None:
+        verdict = await answer
+        if self._workers.get(worker.uid) is worker:
+            self._conclude_admission(worker, desired, verdict)
+            self._begin(worker)
+
+    def _conclude_admission(self, worker: PodWorker, desired: Object, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            self.metrics.admission_rejections.labels(verdict.reason).inc()
+            self.announced(worker.pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
+            rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
+            worker.terminate(Terminate(verdict=rejected))
+        else:
+            self._allocations.grant(worker.pod)
+            self._allocations.adopt(desired)
+
+    def _admit_resize(self, pod: Object) -> Verdict | None:
+        """None where the pod, resized, could start on this node now."""
+        return (
+            self.upkeep.admit(pod)
+            or admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls)
+            or admission.findings(
+                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+            ).verdict
+        )
+
+    def _tell(self, uid: str, event: PodUpdated) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.update(event)
 
     def _begin(self, worker: PodWorker) -> None:
         """Give the worker its first record: an empty one where the runtime has nothing of the pod."""
@@ -317,6 +470,12 @@ class Kubelet:
 
     # -- news from the runtime
 
+    def _on_relist(self, took_s: float, since_s: float | None) -> None:
+        self.metrics.relist.observe(took_s)
+        self.metrics.pleg_last_seen.set(self._clock.now())
+        if since_s is not None:
+            self.metrics.relist_interval.observe(since_s)
+
     def _on_runtime_change(self, uid: str, fingerprint: Fingerprint | None) -> None:
         worker = self._workers.get(uid)
         if worker is None:
@@ -348,6 +507,7 @@ class Kubelet:
     # -- what workers say (Listener)
 
     def status_changed(self, pod: Object, status: Object) -> None:
+        self._pod_metrics.status_changed(pod, status)
         self._shared.statuses.set(objects.uid(pod), status, self)
 
     def announced(self, pod: Object, record: Record) -> None:
@@ -361,8 +521,20 @@ class Kubelet:
             pod, PODS, type=record.type, reason=record.reason, message=record.message, field_path=path
         )
 
+    def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
+        self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
+
+    def resources_set(self, uid: str, actuated: Actuated) -> None:
+        try:
+            self._checkpoints.set_actuated(uid, actuated)
+        except OSError as error:
+            log.warning("cannot write down the resources of pod %s: %s", uid, error)
+        self._allocations.retry()
+
     def finished(self, uid: str) -> None:
         worker = self._workers[uid]
+        self._ends.ended(uid)
+        self._allocations.retry()
         self._references.release(uid)
         self._images.forget(uid)
         if self._tokens is not None:
@@ -386,6 +558,9 @@ class Kubelet:
         uid = worker.uid
         await worker.close()
         self._workers.pop(uid, None)
+        self._allocations.forget(uid)
+        self._pod_metrics.forget(uid)
+        self.probe_metrics.forget(uid)
         self._in_runtime.discard(uid)
         self._shared.statuses.forget(uid)
         static = self._static.find(uid)
@@ -427,6 +602,7 @@ class Kubelet:
 
     def _adopt(self, brief: PodBrief) -> None:
         assert self._tools is not None
+        self.metrics.orphaned_pods.inc()
         worker = self._workers[brief.uid] = PodWorker(orphans.restored_pod(brief), self._tools)
         worker.terminate(Terminate())
         self._in_runtime.add(brief.uid)

@@ -12,16 +12,18 @@ from typing import Any
 from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
 from steersman.kubelet.container_config import ContainerInputs, container_config, mount_of, wants_mount_at
-from steersman.kubelet.environment import EnvironmentContext, EnvironmentFailed, ObjectSource, environment
+from steersman.kubelet.environment import EnvironmentContext, EnvironmentFailed, environment
 from steersman.kubelet.expansion import expand_strictly
 from steersman.kubelet.images import LocalImage
 from steersman.kubelet.instructions import StartContainer
 from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_hostname import hosts_file, pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.containers import ContainerConfig, Mount
+from steersman.kubelet.runtimes.images import ImageSpec
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
 from steersman.kubelet.security_context import SecurityContextError
 from steersman.kubelet.volume_manager import PodVolumes
@@ -48,6 +50,7 @@ class NodeSettings:
     seccomp_default: bool = False
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     recursive_read_only: bool = False
+    runtime_mounts_images: bool = False
 
 
 class ContainerBuilder:
@@ -76,8 +79,9 @@ class ContainerBuilder:
         record: PodRecord,
         work: StartContainer,
         image: LocalImage,
+        image_volumes: Mapping[str, ImageSpec],
     ) -> ContainerConfig:
-        """Raises one of ``CONFIG_ERRORS``."""
+        """``image_volumes``: volumes that the runtime itself mounts. Raises one of ``CONFIG_ERRORS``."""
         container = work.container
         node = self._node()
         if container.spec.get("volumeDevices"):
@@ -90,10 +94,11 @@ class ContainerBuilder:
                 host_ips=node.host_ips,
                 pod_ips=node.host_ips if podspec.is_host_network(pod) else record.ips,
                 allocatable=node.allocatable,
+                volumes=self._volume_paths(objects.uid(pod)),
             ),
             container.spec,
         )
-        mounts = await self._mounts(pod, record, container, variables)
+        mounts = await self._mounts(pod, record, container, variables, image_volumes)
         restart_count = self._restart_count(pod, work)
         return container_config(
             ContainerInputs(
@@ -111,6 +116,11 @@ class ContainerBuilder:
                 target_id=self._target(record, container),
             )
         )
+
+    def _volume_paths(self, uid: str) -> Mapping[str, Path] | None:
+        if not self._has_files:
+            return None
+        return {name: volume.path for name, volume in self._volumes.mounted(uid).items()}
 
     def _target(self, record: PodRecord, container: PodContainer) -> str:
         """The running container whose processes an ephemeral container wants to see."""
@@ -146,7 +156,12 @@ class ContainerBuilder:
         return str(path)
 
     async def _mounts(
-        self, pod: Object, record: PodRecord, container: PodContainer, variables: Mapping[str, str]
+        self,
+        pod: Object,
+        record: PodRecord,
+        container: PodContainer,
+        variables: Mapping[str, str],
+        image_volumes: Mapping[str, ImageSpec],
     ) -> list[Mount]:
         if not self._has_files:
             return []
@@ -157,13 +172,17 @@ class ContainerBuilder:
             volume = volumes.get(entry["name"])
             if volume is None:
                 raise VolumeError(f'cannot find volume "{entry["name"]}" to mount into container "{container.name}"')
-            path = await self._mount_path(pod, container, index, entry, volume, variables)
+            subpath = _subpath(entry, variables)
+            image = image_volumes.get(entry["name"])
+            host_path = "" if image else str(await self._mount_path(pod, container, index, volume, subpath))
             mounts.append(
                 mount_of(
                     entry,
-                    str(path),
+                    host_path,
                     volume_read_only=volume.read_only,
                     recursive_read_only=node.recursive_read_only,
+                    image=image,
+                    image_sub_path=subpath if image else "",
                 )
             )
         if (record.ips or podspec.is_host_network(pod)) and not wants_mount_at(container.spec, ETC_HOSTS):
@@ -176,13 +195,9 @@ class ContainerBuilder:
         pod: Object,
         container: PodContainer,
         index: int,
-        entry: Mapping[str, Any],
         volume: MountedVolume,
-        variables: Mapping[str, str],
+        subpath: str,
     ) -> Path:
-        subpath = entry.get("subPath") or ""
-        if entry.get("subPathExpr"):
-            subpath = expand_strictly(entry["subPathExpr"], variables)
         if not subpath:
             return volume.path
         return await self._volumes.subpath(pod, container.name, index, volume, subpath)
@@ -193,3 +208,10 @@ class ContainerBuilder:
         path.write_text(hosts_file(pod, pod_hostname(pod, node.cluster_domain), record.ips, node_hosts))
         path.chmod(0o644)
         return path
+
+
+def _subpath(entry: Mapping[str, Any], variables: Mapping[str, str]) -> str:
+    """Of one volumeMount, expanded. Raises ``ValueError``."""
+    if entry.get("subPathExpr"):
+        return expand_strictly(entry["subPathExpr"], variables)
+    return str(entry.get("subPath") or "")

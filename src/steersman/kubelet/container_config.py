@@ -110,9 +110,15 @@ def _annotations(inputs: ContainerInputs) -> dict[str, str]:
 
 
 def mount_of(
-    volume_mount: Mapping[str, Any], host_path: str, *, volume_read_only: bool, recursive_read_only: bool
+    volume_mount: Mapping[str, Any],
+    host_path: str,
+    *,
+    volume_read_only: bool,
+    recursive_read_only: bool,
+    image: ImageSpec | None = None,
+    image_sub_path: str = "",
 ) -> Mount:
-    """One of the container's volumeMounts, whose volume (and subPath) is at ``host_path``.
+    """One of the container's volumeMounts, whose volume (and subPath) is at ``host_path``, or is ``image``.
 
     ``recursive_read_only``: the runtime can. Raises ``ValueError`` where the mount demands it and it cannot.
     """
@@ -127,6 +133,8 @@ def mount_of(
         readonly=read_only or volume_read_only,
         recursive_read_only=read_only and wanted in ("Enabled", "IfPossible") and recursive_read_only,
         propagation=PROPAGATION[volume_mount.get("mountPropagation") or "None"],
+        image=image,
+        image_sub_path=image_sub_path,
     )
 
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from steersman.kubelet import podspec
+from steersman.kubelet.allocation import Amounts
 from steersman.kubelet.pod_plan import is_initialized, should_start
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.probe_results import NO_RESULTS, ProbeResults
 from steersman.kubelet.records import ContainerRecord, PodRecord
+from steersman.kubelet.resource_status import PodTotals, container_resources_status
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.times import format_time
@@ -47,6 +49,13 @@ class Reported:
     recursive_read_only: bool = False
     """The runtime can mount read-only recursively."""
     restarting_all: bool = False
+    restarting: frozenset[str] = frozenset()
+    """Ids of containers that were stopped in order to be started again, whatever they exit with."""
+    resize: tuple[Object, ...] = ()
+    """Conditions that tell of a resize."""
+    totals: PodTotals
+    actuated: Amounts | None = None
+    """What the pod's cgroup is set to."""
 
 
 def container_statuses(reported: Reported, containers: Iterable[PodContainer], field: str) -> list[Object]:
@@ -99,11 +108,10 @@ def _from_record(
         "containerID": _id(reported, record),
         "started": False,
     }
-    resources = container.spec.get("resources")
-    if container.kind != "ephemeral":
-        status["resources"] = resources or {}
-        if resources and resources.get("requests"):
-            status["allocatedResources"] = resources["requests"]
+    resources = container.spec.get("resources") or {}
+    status["resources"] = container_resources_status(resources, record)
+    if resources.get("requests"):
+        status["allocatedResources"] = resources["requests"]
     _set_volume_mounts(reported, container, status)
     if record.status.user is not None:
         user: Object = {"uid": record.status.user.uid, "gid": record.status.user.gid}
@@ -116,10 +124,9 @@ def _from_record(
 
 
 def _without_record(reported: Reported, container: PodContainer, previous: Object | None) -> Object:
-    initializing = bool(reported.pod["spec"].get("initContainers"))
     status: Object = {
         "name": container.name,
-        "state": {"waiting": {"reason": "PodInitializing" if initializing else "ContainerCreating"}},
+        "state": {"waiting": {"reason": _creating(reported)}},
         "lastState": {},
         "ready": False,
         "restartCount": 0,
@@ -169,7 +176,7 @@ def _apply_waiting(reported: Reported, container: PodContainer, latest: Containe
             }
             return
     failure = reported.failures.get(container.name)
-    if failure is None or not should_start(reported.pod, container, reported.record):
+    if failure is None or not should_start(reported.pod, container, reported.record, reported.restarting):
         return
     if "terminated" in status["state"]:
         status["lastState"] = status["state"]
@@ -212,7 +219,12 @@ def _state(reported: Reported, record: ContainerRecord) -> Object:
                 terminated["message"] = record.status.message
             return {"terminated": terminated}
         case _:
-            return {"waiting": {}}
+            return {"waiting": {"reason": _creating(reported)}}
+
+
+def _creating(reported: Reported) -> str:
+    """Why a container waits that has nothing in its way: also one that exists but has not been started yet."""
+    return "PodInitializing" if reported.pod["spec"].get("initContainers") else "ContainerCreating"
 
 
 def _id(reported: Reported, record: ContainerRecord) -> str:

@@ -5,28 +5,28 @@ Later sources win: service variables, then ``envFrom`` in order, then ``env`` in
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from steersman.kubelet import downward
+from steersman.kubelet.env_files import EnvFileError, read_variable
 from steersman.kubelet.expansion import expand
+from steersman.kubelet.object_source import ObjectSource
 from steersman.meta import objects
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
 from steersman.meta.resources import CONFIGMAPS, SECRETS, Resource
 
 MASTER_SERVICES = frozenset({"kubernetes"})
+log = logging.getLogger(__name__)
+
 _NOT_VARIABLE = re.compile(r"[-.]")
-
-
-class ObjectSource(Protocol):
-    """Objects that pods refer to."""
-
-    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        """A recent state of it; shared, not to be changed. Raises ``APIError``, ``NotFound`` among them."""
 
 
 class EnvironmentFailed(Exception):
@@ -43,6 +43,8 @@ class EnvironmentContext:
     host_ips: tuple[str, ...] = ()
     pod_ips: tuple[str, ...] = ()
     allocatable: Mapping[str, Any]
+    volumes: Mapping[str, Path] | None = field(default_factory=dict)
+    """Where the pod's volumes are, by name; None on a node without files, where nothing comes from them."""
 
 
 async def environment(context: EnvironmentContext, container: Mapping[str, Any]) -> dict[str, str]:
@@ -106,8 +108,8 @@ def _variables_of(service: Mapping[str, Any]) -> dict[str, str]:
 
 async def _from_source(context: EnvironmentContext, entry: Mapping[str, Any]) -> dict[str, str]:
     prefix = entry.get("prefix") or ""
-    for field, resource in (("configMapRef", CONFIGMAPS), ("secretRef", SECRETS)):
-        reference = entry.get(field)
+    for name, resource in (("configMapRef", CONFIGMAPS), ("secretRef", SECRETS)):
+        reference = entry.get(name)
         if reference is not None:
             found = await _find(context, resource, reference)
             data = {} if found is None else text_data(resource, found)
@@ -149,8 +151,10 @@ async def _value(context: EnvironmentContext, container: Mapping[str, Any], orig
             )
         except downward.DownwardError as error:
             raise EnvironmentFailed(str(error)) from error
-    for field, resource in (("configMapKeyRef", CONFIGMAPS), ("secretKeyRef", SECRETS)):
-        reference = origin.get(field)
+    if "fileKeyRef" in origin:
+        return await _from_file(context, origin["fileKeyRef"])
+    for name, resource in (("configMapKeyRef", CONFIGMAPS), ("secretKeyRef", SECRETS)):
+        reference = origin.get(name)
         if reference is None:
             continue
         found = await _find(context, resource, reference)
@@ -163,3 +167,23 @@ async def _value(context: EnvironmentContext, container: Mapping[str, Any], orig
         where = f"{objects.namespace(context.pod)}/{reference.get('name')}"
         raise EnvironmentFailed(f"couldn't find key {key} in {resource.kind} {where}")
     raise EnvironmentFailed(f"unsupported source of an environment variable: {', '.join(sorted(origin)) or 'none'}")
+
+
+async def _from_file(context: EnvironmentContext, reference: Mapping[str, Any]) -> str | None:
+    """As upstream, the user is told that a file is malformed but not what is in it, and an empty value is none."""
+    volume, path, key = reference["volumeName"], reference["path"], reference["key"]
+    if context.volumes is None:
+        return None
+    folder = context.volumes.get(volume)
+    if folder is None:
+        raise EnvironmentFailed(f'cannot find the volume "{volume}" referenced by FileKeyRef')
+    try:
+        value = await asyncio.to_thread(read_variable, folder, path, key)
+    except EnvFileError as error:
+        log.warning("environment of %s: %s", objects.key_of(context.pod), error)
+        raise EnvironmentFailed("couldn't parse env file") from error
+    if value:
+        return value
+    if reference.get("optional"):
+        return None
+    raise EnvironmentFailed(f'environment variable key "{key}" not found in file "{folder / path}"')

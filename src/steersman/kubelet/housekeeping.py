@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from steersman.aio.clock import Clock
-from steersman.kubelet import orphans, podspec
+from steersman.kubelet import orphans
 from steersman.kubelet.inspector import PodBrief
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pleg import Pleg
@@ -46,7 +46,6 @@ class Housekeeping:
         """At once, then every ``PERIOD_S``, until cancelled. Start it when all sources of pods are known."""
         while True:
             await self.adopt_orphans()
-            await self.remove_dead_containers()
             self._refresh.all_soon()
             await self._clock.sleep(PERIOD_S)
 
@@ -66,15 +65,6 @@ class Housekeeping:
         for uid in await asyncio.to_thread(orphans.left_over, self._platform.paths, self._platform.cgroups):
             if uid not in briefs and uid not in self._workers:
                 try:
-                    await self._operations.tear_down(uid)
+                    await self._operations.remove_folders(uid)
                 except OSError as error:
                     log.warning("cannot remove what is left of pod %s: %s", uid, error)
-
-    async def remove_dead_containers(self) -> None:
-        """All but the newest dead one of each name."""
-        for worker in list(self._workers.values()):
-            for record in orphans.superfluous(worker.machine.record):
-                try:
-                    await self._operations.remove_dead_container(worker.pod, record)
-                except RuntimeServiceError as error:
-                    log.warning("cannot remove a dead container of %s: %s", podspec.full_name(worker.pod), error)

@@ -74,14 +74,35 @@ class ImageManager:
         announce: Announce,
     ) -> LocalImage:
         """The container's image, pulled if its policy says so. Raises ``CannotStart``."""
-        requested = str(container.spec["image"])
+        return await self.ensure_image(
+            pod,
+            str(container.spec["image"]),
+            container.spec.get("imagePullPolicy"),
+            secrets=secrets,
+            sandbox=sandbox,
+            runtime_handler=runtime_handler,
+            announce=announce,
+        )
+
+    async def ensure_image(
+        self,
+        pod: Mapping[str, Any],
+        requested: str,
+        policy: str | None,
+        *,
+        secrets: Sequence[Mapping[str, Any]],
+        sandbox: PodSandboxConfig,
+        runtime_handler: str,
+        announce: Announce,
+    ) -> LocalImage:
+        """As ``ensure``, for an image by its name. ``policy``: None for the default one."""
         image = with_default_tag(requested)
         if image is None:
             message = f'Failed to apply default image tag "{requested}": couldn\'t parse image name "{requested}":' \
                 " invalid reference format"  # fmt: skip
             announce("Warning", "InspectFailed", message)
             raise CannotStart("InvalidImageName", message)
-        policy = container.spec.get("imagePullPolicy") or _default_policy(image)
+        policy = policy or _default_policy(image)
         spec = ImageSpec(image=image, annotations=dict(objects.annotations(pod)), runtime_handler=runtime_handler)
         if policy != "Always":
             found = await self._inspect(spec, announce)

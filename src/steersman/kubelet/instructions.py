@@ -7,13 +7,16 @@ the runtime reports afterwards. The others (``Record``, ``Publish``, ``Cancel``)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from steersman.kubelet.allocation import Actuated, Amounts
 from steersman.kubelet.container_status import StartFailure
+from steersman.kubelet.pod_conditions import PendingResize
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.probe_results import ProbeResults
 from steersman.kubelet.records import ContainerRecord, PodRecord
+from steersman.kubelet.resizing import Resize
 from steersman.kubelet.status import Verdict
 from steersman.meta.objects import Object
 
@@ -28,6 +31,8 @@ class MountVolumes:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateSandbox:
     attempt: int
+    amounts: Amounts = field(default=Amounts(), compare=False)
+    """What the pod's cgroup is made with."""
     key: ClassVar[str] = "sandbox"
 
 
@@ -38,6 +43,8 @@ class StartContainer:
     container: PodContainer
     restart_count: int | None
     """None: no container of that name is known to the runtime, its log directory may know better."""
+    amounts: Amounts = field(default=Amounts(), compare=False)
+    """What its cgroup is made with."""
     key: ClassVar[str] = "start"
 
 
@@ -82,6 +89,15 @@ class StopSandbox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResizePod:
+    """Set the cgroups of running containers and of the pod to what the pod was granted."""
+
+    resize: Resize
+    sandbox_id: str
+    key: ClassVar[str] = "resize"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TearDown:
     """Unmount the pod's volumes and remove its cgroup: nothing of it runs any more."""
 
@@ -96,6 +112,7 @@ Work = (
     | StopContainer
     | RemoveContainer
     | StopSandbox
+    | ResizePod
     | TearDown
 )
 
@@ -124,14 +141,25 @@ class Publish:
     status: Object
 
 
-Instruction = Work | Cancel | Record | Publish
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remember:
+    """Write down what the pod is set to now, for the kubelet that comes after this one."""
+
+    actuated: Actuated
+
+
+Instruction = Work | Cancel | Record | Publish | Remember
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodUpdated:
-    """The pod as its source has it now."""
+    """The pod as its source has it now, with the resources that it was granted."""
 
     pod: Object
+    pending: PendingResize | None = None
+    """Its source asks for others."""
+    granted: bool = False
+    """It was granted others just now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +183,13 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesSet:
+    """A step of a resize was carried out."""
+
+    actuated: Actuated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terminate:
     """The pod has to stop: evicted, refused, or gone from its source. Without ``verdict`` it is simply removed."""
 
@@ -172,7 +207,9 @@ class ReferenceChanged:
     """An object that the pod refers to appeared or changed: what failed for want of it is tried again at once."""
 
 
-Event = PodUpdated | RuntimeReported | ProbesReported | Finished | Terminate | TimePassed | ReferenceChanged
+Event = (
+    PodUpdated | RuntimeReported | ProbesReported | Finished | ResourcesSet | Terminate | TimePassed | ReferenceChanged
+)
 
 
 def pre_stop_hook(container: PodContainer | None) -> Mapping[str, Any] | None:

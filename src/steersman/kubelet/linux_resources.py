@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steersman.kubelet.podspec import PodContainer, app_containers, containers, init_containers, qos_class
+from steersman.kubelet.podspec import PodContainer, app_containers, containers, qos_class
 from steersman.kubelet.runtimes.sandboxes import HugepageLimit, LinuxResources
-from steersman.meta.quantities import format_binary, to_int, to_milli
+from steersman.meta.podtotals import pod_totals
+from steersman.meta.quantities import format_binary, quantity, to_int, to_milli
 
+HUGEPAGES = "hugepages-"
 MIN_SHARES = 2
 MAX_SHARES = 262_144
 MIN_QUOTA_US = 1_000
@@ -29,12 +31,21 @@ class ResourcePolicy:
     cgroup_v2: bool = False
     single_process_oom_kill: bool = False
     """On cgroup v2 the kernel otherwise kills all processes of a container together."""
+    pod_pids: int = 0
+    """How many processes a pod may have; 0: any number."""
+    hugepage_sizes_bytes: tuple[int, ...] = ()
+    """Sizes of huge pages that this machine has. A pod may use those that it has a limit for."""
 
 
 def cpu_shares(milli: int) -> int:
     if milli == 0:
         return MIN_SHARES
     return max(MIN_SHARES, min(milli * 1024 // 1000, MAX_SHARES))
+
+
+def cpu_weight(shares: int) -> int:
+    """cgroup v2's, from v1's shares."""
+    return 1 + (shares - MIN_SHARES) * 9999 // (MAX_SHARES - MIN_SHARES)
 
 
 def cpu_quota_us(milli: int, period_us: int) -> int:
@@ -58,16 +69,23 @@ def container_resources(pod: Mapping[str, Any], container: PodContainer, policy:
         else 0,
         memory_limit_bytes=to_int(memory_limit) if memory_limit is not None else 0,
         oom_score_adj=oom_score_adjustment(pod, container, policy.memory_capacity_bytes),
-        hugepage_limits=tuple(_hugepages(limits)),
+        hugepage_limits=tuple(_hugepages(_whole(limits), policy)),
         unified={"memory.oom.group": "1"} if policy.cgroup_v2 and not policy.single_process_oom_kill else {},
     )
 
 
-def _hugepages(limits: Mapping[str, Any]) -> Iterable[HugepageLimit]:
-    for name, value in limits.items():
-        if name.startswith("hugepages-"):
-            size = format_binary(to_int(name.removeprefix("hugepages-")))
-            yield HugepageLimit(page_size=size.replace("i", "B"), limit_bytes=to_int(value))
+def _whole(limits: Mapping[str, Any]) -> dict[str, int]:
+    return {name: to_int(value) for name, value in limits.items() if name.startswith(HUGEPAGES)}
+
+
+def _hugepages(limits: Mapping[str, int], policy: ResourcePolicy) -> Iterable[HugepageLimit]:
+    """One for each size of page that is limited or that the machine has: what has no limit has none to use."""
+    wanted = {
+        to_int(name.removeprefix(HUGEPAGES)): limit for name, limit in limits.items() if name.startswith(HUGEPAGES)
+    }
+    for size_bytes in sorted({*wanted, *policy.hugepage_sizes_bytes}):
+        size = format_binary(size_bytes).replace("i", "B")
+        yield HugepageLimit(page_size=size, limit_bytes=wanted.get(size_bytes, 0))
 
 
 def oom_score_adjustment(pod: Mapping[str, Any], container: PodContainer, capacity_bytes: int) -> int:
@@ -99,62 +117,30 @@ def _unassigned_bytes(pod: Mapping[str, Any]) -> int:
     return max(left, 0) // max(len(staying), 1)
 
 
-def pod_totals(pod: Mapping[str, Any], field: str) -> dict[str, int]:
-    """``requests`` or ``limits`` of the whole pod: milli-CPU, bytes, counts. Sidecars count with the app containers, other
-    init containers by the largest moment (KEP-753); pod-level resources replace the sum; overhead is added."""
-    total: dict[str, int] = {}
-    for container in app_containers(pod):
-        _add(total, _amounts(container.spec, field))
-    sidecars: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in init_containers(pod):
-        amounts = _amounts(container.spec, field)
-        if container.kind == "sidecar":
-            _add(sidecars, amounts)
-            moment = dict(sidecars)
-        else:
-            moment = dict(sidecars)
-            _add(moment, amounts)
-        peak = {name: max(peak.get(name, 0), moment.get(name, 0)) for name in {*peak, *moment}}
-    _add(total, sidecars)
-    total = {name: max(total.get(name, 0), peak.get(name, 0)) for name in {*total, *peak}}
-    total.update(_amounts(pod["spec"], field))
-    overhead = pod["spec"].get("overhead") or {}
-    _add(
-        total, {name: _amount(name, value) for name, value in overhead.items() if field == "requests" or name in total}
-    )
-    return total
+def declared_limits(pod: Mapping[str, Any]) -> dict[str, int]:
+    """``pod_totals`` of limits, without those that some container does not have: the pod as a whole has none either."""
+    pod_level = (pod["spec"].get("resources") or {}).get("limits") or {}
+    everyone = [item for item in containers(pod) if item.kind != "ephemeral"]
+
+    def declared(name: str) -> bool:
+        return name in pod_level or all(_has_limit(item, name) for item in everyone)
+
+    return {name: value for name, value in pod_totals(pod["spec"], "limits").items() if declared(name)}
 
 
-def _amounts(spec: Mapping[str, Any], field: str) -> dict[str, int]:
-    entries = (spec.get("resources") or {}).get(field) or {}
-    return {name: _amount(name, value) for name, value in entries.items()}
-
-
-def _amount(name: str, value: Any) -> int:
-    return to_milli(value) if name == "cpu" else to_int(value)
-
-
-def _add(total: dict[str, int], amounts: Mapping[str, int]) -> None:
-    for name, amount in amounts.items():
-        total[name] = total.get(name, 0) + amount
+def _has_limit(container: PodContainer, name: str) -> bool:
+    value = ((container.spec.get("resources") or {}).get("limits") or {}).get(name)
+    return value is not None and quantity(value) > 0
 
 
 def pod_resources(pod: Mapping[str, Any], policy: ResourcePolicy) -> LinuxResources:
     """What the pod's own cgroup is set to: limits only where every container has one."""
-    requests, limits = pod_totals(pod, "requests"), pod_totals(pod, "limits")
-    pod_level = (pod["spec"].get("resources") or {}).get("limits") or {}
-    everyone = [item for item in containers(pod) if item.kind != "ephemeral"]
-
-    def limited(name: str) -> bool:
-        return name in pod_level or all(
-            ((item.spec.get("resources") or {}).get("limits") or {}).get(name) is not None for item in everyone
-        )
-
-    quota = cpu_quota_us(limits.get("cpu", 0), policy.cpu_period_us) if policy.cpu_quota and limited("cpu") else 0
+    requests, limits = pod_totals(pod["spec"], "requests"), declared_limits(pod)
+    quota = cpu_quota_us(limits.get("cpu", 0), policy.cpu_period_us) if policy.cpu_quota else 0
     return LinuxResources(
         cpu_shares=MIN_SHARES if qos_class(pod) == "BestEffort" else cpu_shares(requests.get("cpu", 0)),
         cpu_period=policy.cpu_period_us if quota else 0,
         cpu_quota=quota,
-        memory_limit_bytes=limits.get("memory", 0) if limited("memory") else 0,
+        memory_limit_bytes=limits.get("memory", 0),
+        hugepage_limits=tuple(_hugepages(pod_totals(pod["spec"], "limits"), policy)),
     )

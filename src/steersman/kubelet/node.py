@@ -5,17 +5,20 @@ A status is written when something in it changed or after ``status_report_s``; t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from steersman.aio.clock import Clock
+from steersman.aio.timers import Timers
 from steersman.client.api import STRATEGIC_MERGE_PATCH, Client
 from steersman.client.transport import Unreachable
 from steersman.kubelet import node_object
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.machine_facts import MachineFacts
-from steersman.kubelet.node_object import NodeHealth
+from steersman.kubelet.node_object import NO_DEVICES, DeviceResources, NodeHealth
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError, Version
 from steersman.kubelet.runtimes.images import Image
 from steersman.meta import objects
@@ -33,6 +36,21 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 7.0
 log = logging.getLogger(__name__)
 
 
+def _nothing() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSigns:
+    """What other parts of the kubelet know of the node's state, asked at each report."""
+
+    pleg_error: Callable[[], str] = _nothing
+    pressures: Callable[[], frozenset[str]] = frozenset
+    """Types of the pressure conditions that hold."""
+    shutting_down: Callable[[], bool] = lambda: False
+    devices: Callable[[], DeviceResources] = lambda: NO_DEVICES
+
+
 class NodeAgent:
     """One node. ``run`` keeps it until cancelled."""
 
@@ -45,23 +63,30 @@ class NodeAgent:
         facts: MachineFacts,
         addresses: tuple[str, ...],
         runtime: Runtime,
-        pleg_error: Callable[[], str],
+        timers: Timers,
+        signs: NodeSigns,
         registered: Callable[[Object], None],
+        announce: Callable[[str, str, str], None],
     ) -> None:
-        """``registered`` is called with the Node each time this agent has read or written it."""
+        """``registered`` is called with the Node each time this agent has read or written it; ``announce`` records an
+        event about the node (type, reason, message)."""
         self._client = client
         self._clock = clock
         self._config = config
         self._facts = facts
         self._addresses = addresses
         self._runtime = runtime
-        self._pleg_error = pleg_error
+        self._timers = timers
+        self._signs = signs
         self._registered = registered
+        self._announce = announce
+        self._woken = asyncio.Event()
+        self._report_asked = False
+        self._unschedulable = False
         self._node: Object | None = None
         self._version: Version | None = None
         self._lease: Object | None = None
         self._pod_cidr = ""
-        self.shutting_down = False
 
     @property
     def node(self) -> Object | None:
@@ -79,8 +104,14 @@ class NodeAgent:
         if self._node is not None and objects.uid(node) == objects.uid(self._node):
             self._node = node
 
+    def report_soon(self) -> None:
+        """Something that the status tells of has changed."""
+        self._report_asked = True
+        self._woken.set()
+
     async def run(self) -> None:
         """Register, then report and renew."""
+        self._announce("Normal", "Starting", "Starting kubelet.")
         if self._config.register_node:
             await self._register()
         report_s = 0.0
@@ -91,11 +122,19 @@ class NodeAgent:
             if now_s >= renew_s:
                 await self._attempt("renew the lease", self._renew)
                 renew_s = now_s + interval_s
-            if now_s >= report_s or self._has_new_pod_cidr():
+            if now_s >= report_s or self._report_asked or self._has_new_pod_cidr():
+                self._report_asked = False
                 await self._attempt("report the status", self.report)
                 is_ready = objects.is_true(self._node or {}, "Ready")
                 report_s = now_s + (self._config.status_update_s if is_ready else UNREADY_CHECK_S)
-            await self._clock.sleep(min(renew_s, report_s) - self._clock.monotonic())
+            await self._pause(min(renew_s, report_s) - self._clock.monotonic())
+
+    async def _pause(self, delay_s: float) -> None:
+        """Until then, or until somebody wants a report."""
+        if delay_s > 0 and not self._report_asked:
+            self._timers.after(("node", self._config.node_name), delay_s, self._woken.set)
+            await self._woken.wait()
+        self._woken.clear()
 
     async def report(self) -> None:
         """Write the status if it has something new to say."""
@@ -114,7 +153,11 @@ class NodeAgent:
             previous=previous,
             port=self._config.port,
             now_s=now_s,
+            devices=self._signs.devices(),
         )
+        for kind, reason, message in node_object.status_events(status, previous, name=self._config.node_name):
+            self._announce(kind, reason, message)
+        self._tell_schedulable(node)
         stale = node_object.heartbeat_age_s(previous, now_s) >= self._config.status_report_s
         if node_object.differs(status, previous) or stale:
             patch = {"status": {**status, "addresses": _replaced(previous.get("addresses"), status["addresses"])}}
@@ -137,11 +180,18 @@ class NodeAgent:
             status = await self._runtime.status()
             images = list(await self._runtime.list_images())
         except RuntimeServiceError as error:
-            return NodeHealth(runtime_error=str(error), shutting_down=self.shutting_down), []
-        return (
-            NodeHealth(runtime=status, pleg_error=self._pleg_error(), shutting_down=self.shutting_down),
-            images,
-        )
+            return self._with_signs(NodeHealth(runtime_error=str(error))), []
+        return self._with_signs(NodeHealth(runtime=status, pleg_error=self._signs.pleg_error())), images
+
+    def _with_signs(self, health: NodeHealth) -> NodeHealth:
+        return replace(health, shutting_down=self._signs.shutting_down(), pressures=self._signs.pressures())
+
+    def _tell_schedulable(self, node: Object) -> None:
+        unschedulable = bool((node.get("spec") or {}).get("unschedulable"))
+        if unschedulable != self._unschedulable:
+            self._unschedulable = unschedulable
+            reason = "NodeNotSchedulable" if unschedulable else "NodeSchedulable"
+            self._announce("Normal", reason, f"Node {self._config.node_name} status is now: {reason}")
 
     def _has_new_pod_cidr(self) -> bool:
         return self._node is not None and (self._node.get("spec") or {}).get("podCIDR", "") not in ("", self._pod_cidr)

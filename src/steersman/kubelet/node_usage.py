@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from steersman.kubelet.cgroup_usage import CgroupStats, node_pressure
 from steersman.kubelet.runtimes.stats import InterfaceUsage
 
 CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -20,6 +21,8 @@ class NodeMemory:
     usage_bytes: int
     working_set_bytes: int
     rss_bytes: int
+    swap_total_bytes: int = 0
+    swap_free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,20 @@ class DiskUsage:
     used_bytes: int
     inodes: int
     inodes_free: int
+    inodes_used: int
+
+
+def disk_usage(path: Path) -> DiskUsage:
+    """The file system that ``path`` is on. Raises ``OSError``."""
+    usage = os.statvfs(path)
+    return DiskUsage(
+        capacity_bytes=usage.f_blocks * usage.f_frsize,
+        available_bytes=usage.f_bavail * usage.f_frsize,
+        used_bytes=(usage.f_blocks - usage.f_bfree) * usage.f_frsize,
+        inodes=usage.f_files,
+        inodes_free=usage.f_ffree,
+        inodes_used=usage.f_files - usage.f_ffree,
+    )
 
 
 class NodeUsage:
@@ -64,6 +81,8 @@ class NodeUsage:
             usage_bytes=usage,
             working_set_bytes=working_set,
             rss_bytes=fields.get("AnonPages", 0),
+            swap_total_bytes=fields.get("SwapTotal", 0),
+            swap_free_bytes=fields.get("SwapFree", 0),
         )
 
     def interfaces(self) -> list[InterfaceUsage]:
@@ -81,20 +100,28 @@ class NodeUsage:
                 )
         return found
 
+    def page_faults(self) -> tuple[int, int]:
+        """All, and those that had to read from disk, since boot."""
+        fields = dict(line.split() for line in (self._proc / "vmstat").read_text().splitlines())
+        return int(fields.get("pgfault", 0)), int(fields.get("pgmajfault", 0))
+
+    def pressure(self) -> CgroupStats:
+        """Pressure stall information, where the kernel has it."""
+        return node_pressure(self._proc)
+
     def processes(self) -> tuple[int, int]:
         """How many there are, and how many there may be."""
         running = int((self._proc / "loadavg").read_text().split()[3].partition("/")[2])
-        return running, int((self._proc / "sys/kernel/pid_max").read_text())
+        limits = [
+            int((self._proc / "sys/kernel" / name).read_text())
+            for name in ("pid_max", "threads-max")
+            if (self._proc / "sys/kernel" / name).exists()
+        ]
+        return running, min(limits)
 
     def disk(self, path: Path) -> DiskUsage:
-        usage = os.statvfs(path)
-        return DiskUsage(
-            capacity_bytes=usage.f_blocks * usage.f_frsize,
-            available_bytes=usage.f_bavail * usage.f_frsize,
-            used_bytes=(usage.f_blocks - usage.f_bfree) * usage.f_frsize,
-            inodes=usage.f_files,
-            inodes_free=usage.f_ffree,
-        )
+        """The file system that ``path`` is on. Raises ``OSError``."""
+        return disk_usage(path)
 
     def _stat_line(self, name: str) -> list[str]:
         for line in (self._proc / "stat").read_text().splitlines():

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 
 from steersman.kubelet import records
 from steersman.kubelet.cgroups import Cgroups
 from steersman.kubelet.inspector import PodBrief
 from steersman.kubelet.pod_paths import PodPaths
-from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.meta.objects import Object
-
-KEPT_DEAD = 1
-"""Dead containers kept of each name: the one that lastState and ``logs --previous`` speak of."""
 
 
 def restored_pod(brief: PodBrief) -> Object:
@@ -45,19 +40,3 @@ def left_over(paths: PodPaths | None, cgroups: Cgroups) -> set[str]:
     if paths is not None and paths.pods.is_dir():
         uids.update(os.listdir(paths.pods))
     return uids
-
-
-def superfluous(record: PodRecord) -> list[ContainerRecord]:
-    """Dead containers beyond the newest of their name, and those that were created and never started."""
-    seen: Counter[str] = Counter()
-    newer: set[str] = set()
-    found = []
-    for item in record.containers:
-        if item.state == "CREATED" and item.name in newer:
-            found.append(item)
-        newer.add(item.name)
-        if item.state == "EXITED":
-            seen[item.name] += 1
-            if seen[item.name] > KEPT_DEAD:
-                found.append(item)
-    return found

@@ -11,16 +11,20 @@ from typing import Any
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
 from steersman.kubelet import node_object
-from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups
+from steersman.kubelet.cgroup_hierarchies import find_hierarchies
+from steersman.kubelet.cgroup_usage import CgroupUsage
+from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups, pod_cgroup
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.container_builder import NodeSettings
-from steersman.kubelet.environment import ObjectSource
 from steersman.kubelet.handlers import Handlers, RuntimeHandlers
-from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.linux_resources import HUGEPAGES, ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
+from steersman.kubelet.node_cgroups import NodeCgroups
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.runtimes.api import Runtime
+from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
@@ -51,7 +55,12 @@ class Platform:
     cgroups: Cgroups
     paths: PodPaths | None
     """None: there are no files."""
+    image_mounter: ImageMounter | None = None
+    """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
+    cgroup_usage: CgroupUsage | None = None
+    """None: nothing is counted by cgroups."""
+    node_cgroups: NodeCgroups | None = None
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
 
     def volumes(
@@ -70,6 +79,13 @@ class Platform:
         )
         return manager, tokens
 
+    def pods_cgroup(self, config: KubeletConfig) -> str:
+        """The one that holds all pods'; empty where there is none."""
+        return "/" + "/".join(filter(None, (config.cgroup_root.strip("/"), "kubepods"))) if self.cgroup_usage else ""
+
+    def pod_cgroup(self, pod: Mapping[str, Any], config: KubeletConfig) -> str:
+        return pod_cgroup(pod, config.cgroup_root) if self.cgroup_usage is not None else ""
+
     def allocatable(self, config: KubeletConfig) -> Mapping[str, Any]:
         return node_object.allocatable(config, node_object.capacity(config, self.facts))
 
@@ -85,8 +101,11 @@ class Platform:
             policy=ResourcePolicy(
                 memory_capacity_bytes=max(to_int(total["memory"]), 1),
                 cpu_quota=config.cpu_cfs_quota,
+                cpu_period_us=config.cpu_cfs_period_us,
                 cgroup_v2=self.is_cgroup_v2,
+                pod_pids=max(config.pod_pids_limit, 0),
                 single_process_oom_kill=kill_one if kill_one is not None else not self.is_cgroup_v2,
+                hugepage_sizes_bytes=tuple(to_int(name.removeprefix(HUGEPAGES)) for name, _ in self.facts.hugepages),
             ),
             seccomp_default=config.seccomp_default,
             allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
@@ -94,9 +113,12 @@ class Platform:
         )
 
 
-def machine_platform(config: KubeletConfig, runtime: Runtime, *, clock: Clock) -> Platform:
+def machine_platform(
+    config: KubeletConfig, runtime: Runtime, *, clock: Clock, image_mounter: ImageMounter | None = None
+) -> Platform:
     """This machine. Reads /proc, /sys and the node's resolv.conf once; raises ``OSError`` where they cannot be read."""
     cgroups = CgroupFS(root=config.cgroup_root)
+    hierarchies = find_hierarchies(Path("/proc/self/mountinfo").read_text())
     resolv_conf = DNSConfig()
     if config.resolv_conf is not None and config.resolv_conf.exists():
         resolv_conf = parse_resolv_conf(config.resolv_conf.read_text())
@@ -106,7 +128,10 @@ def machine_platform(config: KubeletConfig, runtime: Runtime, *, clock: Clock) -
         handlers=RuntimeHandlers(runtime, clock=clock),
         cgroups=cgroups,
         paths=PodPaths(root=Path(config.root_dir), logs=config.pod_logs_dir, container_logs=config.container_logs_dir),
+        image_mounter=image_mounter,
         is_cgroup_v2=cgroups.is_v2,
+        cgroup_usage=CgroupUsage(hierarchies),
+        node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
         resolv_conf=resolv_conf,
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from steersman.kubelet import podspec
 from steersman.meta import objects
@@ -22,8 +23,62 @@ OWNED = (
 """Types that the kubelet writes; every other condition is left as others wrote it."""
 
 
+RESIZE = ("PodResizePending", "PodResizeInProgress")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingResize:
+    """A resize that this node has not granted."""
+
+    reason: Literal["Deferred", "Infeasible"]
+    message: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeProgress:
+    """A resize that was granted and is not carried out."""
+
+    generation: int
+    """Of the spec that it began with."""
+    error: str = ""
+    """Why the last attempt failed."""
+
+
+def resize_conditions(pending: PendingResize | None, progress: ResizeProgress | None) -> list[Object]:
+    found = []
+    if pending is not None:
+        entry = _condition(RESIZE[0], True, pending.reason, pending.message)
+        found.append({**entry, "observedGeneration": pending.generation})
+    if progress is not None:
+        entry = _condition(RESIZE[1], True, "Error" if progress.error else "", progress.error)
+        found.append({**entry, "observedGeneration": progress.generation})
+    return found
+
+
+def resize_of(status: Mapping[str, Any]) -> tuple[PendingResize | None, ResizeProgress | None]:
+    """What a stored status says of a resize."""
+    by_type = {entry["type"]: entry for entry in status.get("conditions") or ()}
+    waits, runs = (by_type.get(kind) for kind in RESIZE)
+    pending = progress = None
+    if waits is not None:
+        pending = PendingResize(
+            reason="Infeasible" if waits.get("reason") == "Infeasible" else "Deferred",
+            message=waits.get("message") or "",
+            generation=waits.get("observedGeneration") or 0,
+        )
+    if runs is not None:
+        progress = ResizeProgress(generation=runs.get("observedGeneration") or 0, error=runs.get("message") or "")
+    return pending, progress
+
+
 def conditions(
-    pod: Mapping[str, Any], status: Mapping[str, Any], *, sandbox_ready: bool, restarting_all: bool
+    pod: Mapping[str, Any],
+    status: Mapping[str, Any],
+    *,
+    sandbox_ready: bool,
+    restarting_all: bool,
+    resize: Iterable[Object] = (),
 ) -> list[Object]:
     """All conditions of ``pod``, whose ``status`` has its phase and container statuses already; without times."""
     statuses = {
@@ -44,17 +99,26 @@ def conditions(
     generation = objects.generation(pod)
     if generation:
         own = [{"type": entry.pop("type"), "observedGeneration": generation, **entry} for entry in own]
-    return [*foreign, *own]
+    return [*foreign, *resize, *own]
+
+
+def disruption_target(pod: Mapping[str, Any], message: str) -> Object:
+    """The kubelet ends the pod for the node's sake; without time."""
+    condition = _condition("DisruptionTarget", True, "TerminationByKubelet", message)
+    generation = objects.generation(pod)
+    return {"observedGeneration": generation, **condition} if generation else condition
 
 
 def with_transition_times(new: Iterable[Object], old: Iterable[Mapping[str, Any]], now: str) -> list[Object]:
-    """``new`` with the time of the last change of status: the old one's where the status is the same."""
+    """``new`` with the time of the last change of status (of a resize: of its reason): the old one's where that is the
+    same."""
     before = {entry["type"]: entry for entry in old}
     timed = []
     for entry in new:
         if entry["type"] in OWNED or "lastTransitionTime" not in entry:
             previous = before.get(entry["type"])
-            same = previous is not None and previous.get("status") == entry["status"]
+            compared = ("status", "reason") if entry["type"] in RESIZE else ("status",)
+            same = previous is not None and all(previous.get(name) == entry.get(name) for name in compared)
             moment = previous.get("lastTransitionTime") if same and previous is not None else None
             entry = {**entry, "lastProbeTime": None, "lastTransitionTime": moment or now}
         timed.append(entry)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from steersman.kubelet import podspec
+from steersman.kubelet.allocation import Actuated, actuated_of, container_amounts, pod_amounts
 from steersman.kubelet.container_status import Reported, StartFailure
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.instructions import (
@@ -28,7 +29,10 @@ from steersman.kubelet.instructions import (
     Publish,
     Record,
     ReferenceChanged,
+    Remember,
     RemoveContainer,
+    ResizePod,
+    ResourcesSet,
     RunPreStop,
     RuntimeReported,
     StartContainer,
@@ -40,10 +44,14 @@ from steersman.kubelet.instructions import (
     Work,
 )
 from steersman.kubelet.killing import Killing
-from steersman.kubelet.pod_plan import PodPlan, all_restart, is_initialized, plan, sandbox_need
+from steersman.kubelet.pod_conditions import PendingResize, ResizeProgress, resize_conditions, resize_of
+from steersman.kubelet.pod_plan import KillIntent, PodPlan, all_restart, is_initialized, plan, sandbox_need
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.probe_results import NO_RESULTS
-from steersman.kubelet.records import PodRecord
+from steersman.kubelet.records import ContainerRecord, PodRecord
+from steersman.kubelet.resize_message import resize_message
+from steersman.kubelet.resizing import Resize, plan_resize
+from steersman.kubelet.resource_status import totals_of
 from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict, pod_status
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -53,7 +61,7 @@ State = Literal["syncing", "terminating", "terminated", "finished"]
 NEXT: dict[State, tuple[State, ...]] = {
     "syncing": ("terminating",),
     "terminating": ("terminated",),
-    "terminated": ("finished",),
+    "terminated": ("finished", "terminating"),
     "finished": (),
 }
 
@@ -64,12 +72,21 @@ SANDBOX_RETRY_S = (1.0, 10.0)
 MOUNT_RETRY_S = (0.5, 122.0)
 """First and longest delay between tries to mount (upstream's operation executor)."""
 STOP_RETRY_S = 2.0
+RESIZE_RETRY_S = (10.0, 60.0)
 
 
 class PodMachine:
     """Drives one pod. ``handle`` takes an event and the wall-clock time and returns what to do."""
 
-    def __init__(self, pod: Object, node: NodeFacts, *, crash_backoff: CrashBackoff | None = None) -> None:
+    def __init__(
+        self,
+        pod: Object,
+        node: NodeFacts,
+        *,
+        crash_backoff: CrashBackoff | None = None,
+        actuated: Actuated | None = None,
+    ) -> None:
+        """``pod`` with the resources that it was granted; ``actuated``: what an earlier machine wrote down."""
         self.pod = pod
         self.node = node
         self.state: State = "syncing"
@@ -90,11 +107,23 @@ class PodMachine:
         self._mounted = False
         self._stopped_sandboxes: set[str] = set()
         self._wake_at_s: float | None = None
+        self._restarting: frozenset[str] = frozenset()
+        self._pending: PendingResize | None = None
+        self._progress = resize_of(self.status)[1]
+        self._actuated = actuated or Actuated()
+        self._remembered = self._actuated
+        self._totals = totals_of(pod)
+        self._unsaid: list[Record] = []
 
     @property
     def in_flight(self) -> frozenset[str]:
         """Keys of the work that was asked for and has not finished."""
         return frozenset(self._in_flight)
+
+    @property
+    def actuated(self) -> Actuated:
+        """What the pod's cgroups were last set to."""
+        return self._actuated
 
     @property
     def wake_at_s(self) -> float | None:
@@ -118,18 +147,26 @@ class PodMachine:
         self._take(event, now_s)
         if not self._known:
             return out
+        out.extend(self._unsaid)
+        self._unsaid.clear()
         self._wake_at_s = None
         if self.state == "syncing" and self._must_terminate(now_s):
             self._enter("terminating")
             creating = (MountVolumes.key, CreateSandbox.key, StartContainer.key)
             out.extend(Cancel(key=key) for key in creating if key in self._in_flight)
+        elif self.state == "terminated" and self._is_alive():
+            self._enter("terminating")
         match self.state:
             case "syncing":
+                self._follow_resize(out)
                 self._sync(out, now_s)
             case "terminating":
                 self._terminate(out, now_s)
             case "terminated":
                 self._tear_down(out, now_s)
+        if self._actuated != self._remembered:
+            self._remembered = self._actuated
+            out.append(Remember(actuated=self._actuated))
         self._publish(out, now_s)
         return out
 
@@ -148,7 +185,7 @@ class PodMachine:
     def _take(self, event: Event, now_s: float) -> None:
         match event:
             case PodUpdated():
-                self.pod = event.pod
+                self._update(event)
             case RuntimeReported():
                 self._set_record(event.record)
             case ProbesReported():
@@ -162,15 +199,38 @@ class PodMachine:
                     self.verdict = self.verdict or event.verdict
                 if event.grace_s is not None:
                     self._grace_s = event.grace_s if self._grace_s is None else min(self._grace_s, event.grace_s)
+            case ResourcesSet():
+                self._actuated = event.actuated
             case ReferenceChanged():
                 self._forgive()
             case TimePassed():
                 pass
 
+    def _update(self, event: PodUpdated) -> None:
+        if event.pod["spec"] is not self.pod["spec"]:
+            self._totals = totals_of(event.pod)
+        self.pod = event.pod
+        self._pending = event.pending
+        if event.granted:
+            self._progress = ResizeProgress(generation=objects.generation(event.pod))
+            self._note_retry(ResizePod.key, None, 0.0, RESIZE_RETRY_S)
+
     def _set_record(self, record: PodRecord) -> None:
+        if not self._known:
+            self._assume_actuated(record)
         if not self._known or record.taken_at_s >= self.record.taken_at_s:
             self.record = record
             self._known = True
+            self._restarting = self._restarting & {item.id for item in record.containers}
+
+    def _assume_actuated(self, record: PodRecord) -> None:
+        """Of what runs without a word about its resources it is taken that it runs with those that were granted."""
+        if record.sandbox is None:
+            return
+        granted, known = actuated_of(self.pod), self._actuated
+        running = {item.name for item in record.running()}
+        assumed = {name: amounts for name, amounts in granted.containers.items() if name in running}
+        self._actuated = Actuated(pod=known.pod or granted.pod, containers={**assumed, **known.containers})
 
     def _finish(self, event: Finished, now_s: float) -> None:
         work, failure = event.work, event.failure
@@ -183,6 +243,11 @@ class PodMachine:
                 self._note_retry(work.key, failure, now_s, MOUNT_RETRY_S)
             case CreateSandbox():
                 self._note_retry(work.key, failure, now_s, SANDBOX_RETRY_S)
+                if failure is None:
+                    self._actuated = Actuated(pod=work.amounts)
+            case ResizePod():
+                self._note_retry(work.key, failure, now_s, RESIZE_RETRY_S)
+                self._finish_resize(failure)
             case StartContainer():
                 name = work.container.name
                 self._note_retry(f"start/{name}", failure, now_s, (START_RETRY_S, START_RETRY_S))
@@ -190,6 +255,8 @@ class PodMachine:
                     self._failures.pop(name, None)
                 else:
                     self._failures[name] = failure
+                if failure is None or failure.reason == "PostStartHookError":
+                    self._actuated = self._actuated.with_container(name, work.amounts)
             case RunPreStop():
                 self._killing.hook_finished(work.record.id)
             case StopContainer() if failure is not None:
@@ -221,6 +288,15 @@ class PodMachine:
             if failure.reason == "CreateContainerConfigError":
                 self._retry_at_s.pop(f"start/{name}", None)
 
+    def _finish_resize(self, failure: StartFailure | None) -> None:
+        if failure is None:
+            return
+        before = self._progress or ResizeProgress(generation=objects.generation(self.pod))
+        self._progress = ResizeProgress(generation=before.generation, error=failure.message)
+        if self._progress != before:
+            message = resize_message("Pod resize error", self.pod, before.generation, failure.message)
+            self._unsaid.append(Record(type="Warning", reason="ResizeError", message=message))
+
     # -- states
 
     def _enter(self, state: State) -> None:
@@ -247,36 +323,64 @@ class PodMachine:
         if not self._mounted:
             self._ask(out, MountVolumes(), now_s)
             return
-        todo = plan(self.pod, self.record, self._probes)
+        todo = plan(self.pod, self.record, self._probes, restarting=self._restarting)
         if todo.kill_pod:
             if not self._kill_pod(out, now_s):
                 return
             if todo.create_sandbox:
                 self._create_sandbox(out, todo, now_s)
             return
+        resize = plan_resize(self.pod, self.record, self._actuated)
+        self._kill_some(out, (*todo.kill, *map(_restart_for_resize, resize.restarts)), now_s)
+        for record in todo.remove[:1]:
+            self._ask(out, RemoveContainer(record=record), now_s)
+        if not todo.remove:
+            self._resize(out, resize, now_s)
+            self._start(out, todo.start, now_s)
+
+    def _kill_some(self, out: list[Instruction], intents: Iterable[KillIntent], now_s: float) -> None:
         grace_s = 0.0 if all_restart(self.pod, self.record) else None
-        for intent in todo.kill:
+        for intent in intents:
+            if intent.restart:
+                self._restarting |= {intent.record.id}
             out.extend(
                 self._killing.begin(
                     self.pod, intent.record, now_s, message=intent.message, probe=intent.reason, grace_s=grace_s
                 )
             )
         self._advance_kills(out, now_s)
-        for record in todo.remove[:1]:
-            self._ask(out, RemoveContainer(record=record), now_s)
-        if not todo.remove:
-            self._start(out, todo.start, now_s)
+
+    def _resize(self, out: list[Instruction], resize: Resize, now_s: float) -> None:
+        """Not while a container starts, nor while one is stopped so that it can start with its new size."""
+        sandbox = self.record.sandbox
+        if StartContainer.key in self._in_flight or resize.restarts or sandbox is None:
+            return
+        if resize.containers or resize.pod:
+            self._ask(out, ResizePod(resize=resize, sandbox_id=sandbox.id), now_s)
+
+    def _follow_resize(self, out: list[Instruction]) -> None:
+        """A resize is in progress as long as something that runs has not the size that it was granted."""
+        if plan_resize(self.pod, self.record, self._actuated) or (self._progress and self._awaits_restart()):
+            self._progress = self._progress or ResizeProgress(generation=objects.generation(self.pod))
+        elif self._progress is not None and ResizePod.key not in self._in_flight:
+            message = resize_message("Pod resize completed", self.pod, self._progress.generation)
+            out.append(Record(type="Normal", reason="ResizeCompleted", message=message))
+            self._progress = None
+
+    def _awaits_restart(self) -> bool:
+        latest = (self.record.latest(container.name) for container in podspec.containers(self.pod))
+        return any(item is not None and item.id in self._restarting for item in latest)
 
     def _create_sandbox(self, out: list[Instruction], todo: PodPlan, now_s: float) -> None:
         if self.record.sandbox is not None and self._announced.get("sandbox") != todo.sandbox_attempt:
             self._announced["sandbox"] = todo.sandbox_attempt
             message = "Pod sandbox changed, it will be killed and re-created."
             out.append(Record(type="Normal", reason="SandboxChanged", message=message))
-        self._ask(out, CreateSandbox(attempt=todo.sandbox_attempt), now_s)
+        self._ask(out, CreateSandbox(attempt=todo.sandbox_attempt, amounts=pod_amounts(self.pod)), now_s)
 
     def _start(self, out: list[Instruction], containers: Iterable[PodContainer], now_s: float) -> None:
         """Ask for the first of ``containers`` that need not wait; they start one after the other."""
-        if StartContainer.key in self._in_flight:
+        if StartContainer.key in self._in_flight or ResizePod.key in self._in_flight:
             return
         for container in containers:
             latest = self.record.latest(container.name)
@@ -286,22 +390,34 @@ class PodMachine:
                 if container.kind == "init":
                     return
                 continue
-            if latest is not None and latest.state == "EXITED":
-                self._backoff.restarted(container.name, latest.finished_at_s, now_s)
+            exited = self._last_exit(container.name)
+            if exited is not None:
+                self._backoff.restarted(_backoff_key(container), exited.finished_at_s, now_s)
             restart_count = None if latest is None else latest.restart_count + 1
-            self._ask(out, StartContainer(container=container, restart_count=restart_count), now_s)
+            amounts = container_amounts(container, self.pod["spec"].get("resources"))
+            work = StartContainer(container=container, restart_count=restart_count, amounts=amounts)
+            self._ask(out, work, now_s)
             return
+
+    def _last_exit(self, name: str) -> ContainerRecord | None:
+        """What back-off counts from: the newest run that has ended, but not one just stopped to be started anew."""
+        exited = [item for item in self.record.history(name) if item.state == "EXITED"]
+        latest = self.record.latest(name)
+        if exited and exited[0] is latest and latest.id in self._restarting:
+            return exited[1] if len(exited) > 1 else None
+        return exited[0] if exited else None
 
     def _waits(self, out: list[Instruction], container: PodContainer, now_s: float) -> bool:
         """``container`` may not start yet: it crashed lately, or its last start failed lately."""
         name = container.name
-        exited = next((item for item in self.record.history(name) if item.state == "EXITED"), None)
+        exited = self._last_exit(name)
         if exited is not None:
-            ready_at_s = self._backoff.ready_at_s(name, exited.finished_at_s)
+            key = _backoff_key(container)
+            ready_at_s = self._backoff.ready_at_s(key, exited.finished_at_s)
             if now_s < ready_at_s:
                 self._wake(ready_at_s)
                 where = f"container={name} pod={podspec.full_name(self.pod)}"
-                delay = go_duration(self._backoff.delay_s(name))
+                delay = go_duration(self._backoff.delay_s(key))
                 self._failures[name] = StartFailure(
                     reason="CrashLoopBackOff", message=f"back-off {delay} restarting failed {where}"
                 )
@@ -316,6 +432,11 @@ class PodMachine:
             self._wake(retry_at_s)
             return True
         return False
+
+    def _is_alive(self) -> bool:
+        """Of a pod that is over: a runtime may finish what it was told to forget, after it was looked at."""
+        ready = (box.id for box in self.record.sandboxes if box.state == "READY")
+        return any(True for _ in self.record.running()) or any(box not in self._stopped_sandboxes for box in ready)
 
     def _kill_pod(self, out: list[Instruction], now_s: float) -> bool:
         """Stop every container, then every sandbox; True when that is done."""
@@ -371,6 +492,10 @@ class PodMachine:
             failures=self._failures,
             runtime_name=self.node.runtime_name,
             recursive_read_only=self.node.recursive_read_only,
+            restarting=self._restarting,
+            resize=tuple(resize_conditions(self._pending, self._progress)),
+            totals=self._totals,
+            actuated=self._actuated.pod,
         )
         return pod_status(reported, self.node, now_s=now_s, verdict=self.verdict, is_over=is_over)
 
@@ -391,6 +516,16 @@ class PodMachine:
     @property
     def initialized(self) -> bool:
         return is_initialized(self.pod, self.record)
+
+
+def _restart_for_resize(record: ContainerRecord) -> KillIntent:
+    return KillIntent(record=record, message=f"Container {record.name} resize requires restart", restart=True)
+
+
+def _backoff_key(container: PodContainer) -> str:
+    """A container with another image or other resources is not held responsible for its crashes before."""
+    resources = container.spec.get("resources") or {}
+    return f"{container.name}/{container.spec.get('image')}/{resources}"
 
 
 def go_duration(seconds: float) -> str:

@@ -13,21 +13,24 @@ from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
 from steersman.kubelet.cgroups import Cgroups
 from steersman.kubelet.container_builder import CONFIG_ERRORS, ContainerBuilder, NodeSettings
-from steersman.kubelet.environment import ObjectSource
 from steersman.kubelet.handlers import Handlers, HookFailed, Target
+from steersman.kubelet.image_volumes import ImageVolumes, PullContext
 from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import pod_dns
 from steersman.kubelet.pod_hostname import pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.pod_resizer import PodResizer
 from steersman.kubelet.podspec import PodContainer
-from steersman.kubelet.records import ContainerRecord, PodRecord
+from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
+from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig
 from steersman.kubelet.sandbox_config import sandbox_config
 from steersman.kubelet.security_context import SecurityContextError
 from steersman.kubelet.volume_manager import MountFailed, PodVolumes
-from steersman.kubelet.volumes.mounts import remove_tree
+from steersman.kubelet.volumes.trees import remove_tree
 from steersman.meta import objects
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
@@ -48,6 +51,7 @@ class PodOperations:
         runtime: Runtime,
         volumes: PodVolumes,
         images: ImageManager,
+        image_mounter: ImageMounter | None,
         handlers: Handlers,
         cgroups: Cgroups,
         paths: PodPaths | None,
@@ -60,6 +64,9 @@ class PodOperations:
         self._runtime = runtime
         self._volumes = volumes
         self._images = images
+        self._image_volumes = ImageVolumes(
+            images, paths=paths, mounter=image_mounter, runtime_mounts=lambda: node().runtime_mounts_images
+        )
         self._handlers = handlers
         self._cgroups = cgroups
         self._paths = paths or PodPaths(root=Path("/nonexistent"))
@@ -75,6 +82,7 @@ class PodOperations:
             node=node,
         )
         self._clock = clock
+        self.resizer = PodResizer(runtime, cgroups, lambda: node().policy)
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
         """Raises ``CannotStart``."""
@@ -97,6 +105,7 @@ class PodOperations:
         """Raises ``CannotStart``."""
         try:
             handler = await self._runtime_handler(pod)
+            self._cgroups.create(pod, self._node().policy)
             config = self._sandbox_config(pod, attempt, announce)
             await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
@@ -115,7 +124,7 @@ class PodOperations:
             attempt=attempt,
             hostname=pod_hostname(pod, node.cluster_domain),
             dns=dns.config,
-            cgroup_parent=self._cgroups.create(pod, node.policy),
+            cgroup_parent=self._cgroups.path(pod),
             paths=self._paths,
             policy=node.policy,
         )
@@ -138,13 +147,11 @@ class PodOperations:
         try:
             sandbox_settings = self._sandbox_config(pod, sandbox.metadata.attempt)
             handler = await self._runtime_handler(pod)
+            secrets = await self._pull_secrets(pod)
+            pull = PullContext(secrets=secrets, sandbox=sandbox_settings, runtime_handler=handler)
+            image_volumes = await self._image_volumes.prepare(pod, container, pull, say)
             image = await self._images.ensure(
-                pod,
-                container,
-                secrets=await self._pull_secrets(pod),
-                sandbox=sandbox_settings,
-                runtime_handler=handler,
-                announce=say,
+                pod, container, secrets=secrets, sandbox=sandbox_settings, runtime_handler=handler, announce=say
             )
         except CannotStart as error:
             say("Warning", "Failed", f"Error: {error.failure.reason}")
@@ -152,7 +159,7 @@ class PodOperations:
         except (APIError, Unreachable, ValueError, OSError, SecurityContextError) as error:
             raise self._refused(say, "CreateContainerConfigError", error) from error
         try:
-            config = await self._builder.build(pod, record, work, image)
+            config = await self._builder.build(pod, record, work, image, image_volumes)
         except CONFIG_ERRORS as error:
             raise self._refused(say, "CreateContainerConfigError", error) from error
         try:
@@ -249,30 +256,25 @@ class PodOperations:
         await self._runtime.stop_pod_sandbox(sandbox_id)
 
     async def tear_down(self, uid: str) -> None:
-        """Volumes, folders and cgroup. Raises ``OSError``; repeat it then."""
+        """Volumes and cgroup. Raises ``OSError``; repeat it then."""
+        await self._image_volumes.release(uid)
         await self._volumes.unmount(uid)
         if self._has_files:
             await asyncio.to_thread(self._cgroups.remove, uid)
 
-    async def remove_dead_container(self, pod: Object, record: ContainerRecord) -> None:
-        """One dead run of a container, and its log."""
-        await self._runtime.remove_container(record.id)
-        if self._has_files:
-            await asyncio.to_thread(self._remove_log, pod, record)
-
-    def _remove_log(self, pod: Object, record: ContainerRecord) -> None:
-        folder = self._paths.container_logs_of(pod, record.name)
-        for path in folder.glob(f"{record.restart_count}.log*"):
-            path.unlink(missing_ok=True)
-        self._paths.log_link(pod, record.name, record.id).unlink(missing_ok=True)
+    async def remove_folders(self, uid: str) -> None:
+        """Everything of a pod that is gone but its logs. Raises ``OSError``; repeat it then."""
+        await self.tear_down(uid)
+        await self._volumes.remove(uid)
 
     async def remove(self, pod: Object, record: PodRecord) -> None:
-        """The last of a pod that is gone from the API: its sandboxes, its containers and its logs."""
+        """The last of a pod that is gone from the API: its sandboxes, its containers, its folder and its logs."""
         for item in record.containers:
             await self._runtime.remove_container(item.id)
         for box in record.sandboxes:
             await self._runtime.stop_pod_sandbox(box.id)
             await self._runtime.remove_pod_sandbox(box.id)
+        await self._volumes.remove(objects.uid(pod))
         if self._has_files:
             await asyncio.to_thread(self._remove_logs, pod, record)
 

@@ -7,7 +7,7 @@ sandbox is gone starts again from its first init container; a pod in which nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,13 +22,15 @@ KillReason = Literal["", "livenessProbe", "startupProbe"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillIntent:
-    """A running container that has to go; it starts again if the plan made from its exit says so."""
+    """A running container that has to go; without ``restart`` it starts again if the plan made from its exit says so."""
 
     record: ContainerRecord
     message: str = ""
     """Of the Killing event; empty for ``Stopping container <name>``."""
     reason: KillReason = ""
     """Whose grace period applies."""
+    restart: bool = False
+    """It starts again whatever it exits with and whatever its restart policy says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,11 @@ def sandbox_need(pod: Mapping[str, Any], record: PodRecord) -> SandboxNeed:
     return SandboxNeed(changed=True, attempt=attempt + 1, exists=True)
 
 
-def should_start(pod: Mapping[str, Any], container: PodContainer, record: PodRecord) -> bool:
-    """``container`` does not run and, by its restart policy and last exit, should."""
+def should_start(
+    pod: Mapping[str, Any], container: PodContainer, record: PodRecord, restarting: Container[str] = ()
+) -> bool:
+    """``container`` does not run and, by its restart policy and last exit, should. ``restarting``: ids of containers that
+    were stopped in order to be started again."""
     if objects.is_deleting(pod):
         return False
     latest = record.latest(container.name)
@@ -91,7 +96,7 @@ def should_start(pod: Mapping[str, Any], container: PodContainer, record: PodRec
         return True
     if latest.state == "RUNNING":
         return False
-    if latest.state in ("UNKNOWN", "CREATED"):
+    if latest.state in ("UNKNOWN", "CREATED") or latest.id in restarting:
         return True
     return podspec.restarts_after(pod, container, latest.exit_code)
 
@@ -116,8 +121,14 @@ def is_initialized(pod: Mapping[str, Any], record: PodRecord) -> bool:
     return False
 
 
-def plan(pod: Mapping[str, Any], record: PodRecord, probes: ProbeResults = NO_RESULTS) -> PodPlan:
-    """What to do about ``pod``, given what the runtime has of it."""
+def plan(
+    pod: Mapping[str, Any],
+    record: PodRecord,
+    probes: ProbeResults = NO_RESULTS,
+    *,
+    restarting: Container[str] = (),
+) -> PodPlan:
+    """What to do about ``pod``, given what the runtime has of it. ``restarting`` as for ``should_start``."""
     need = sandbox_need(pod, record)
     if need.changed:
         return _plan_new_sandbox(pod, record, need)
@@ -131,7 +142,7 @@ def plan(pod: Mapping[str, Any], record: PodRecord, probes: ProbeResults = NO_RE
     initialized = _plan_init(pod, record, probes, draft)
     if draft.kill_pod:
         return PodPlan(kill_pod=True, sandbox_attempt=need.attempt)
-    if initialized and not _plan_apps(pod, record, probes, draft):
+    if initialized and not _plan_apps(pod, record, probes, draft, restarting):
         return PodPlan(kill_pod=True, sandbox_attempt=need.attempt, start=tuple(draft.start[:ephemeral]))
     return PodPlan(sandbox_attempt=need.attempt, kill=tuple(draft.kill), start=tuple(draft.start))
 
@@ -258,13 +269,15 @@ def _plan_sidecar(container: PodContainer, latest: ContainerRecord | None, probe
     return True
 
 
-def _plan_apps(pod: Mapping[str, Any], record: PodRecord, probes: ProbeResults, draft: _Draft) -> bool:
+def _plan_apps(
+    pod: Mapping[str, Any], record: PodRecord, probes: ProbeResults, draft: _Draft, restarting: Container[str]
+) -> bool:
     """Adds what app containers need; False when none runs and none will."""
     alive = False
     for container in podspec.app_containers(pod):
         latest = record.latest(container.name)
         if latest is None or latest.state != "RUNNING":
-            if should_start(pod, container, record):
+            if should_start(pod, container, record, restarting):
                 alive = True
                 draft.start.append(container)
                 if latest is not None and latest.state == "UNKNOWN":
@@ -275,7 +288,7 @@ def _plan_apps(pod: Mapping[str, Any], record: PodRecord, probes: ProbeResults, 
             alive = True
             continue
         draft.kill.append(intent)
-        alive = alive or intent.message.endswith("will be restarted")
+        alive = alive or intent.restart
     return alive
 
 
@@ -293,7 +306,8 @@ def _reason_to_kill(
         message, reason = f"Container {name} failed startup probe", "startupProbe"
     else:
         return None
-    return KillIntent(record=latest, message=f"{message}, will be restarted" if restarts else message, reason=reason)
+    message = f"{message}, will be restarted" if restarts else message
+    return KillIntent(record=latest, message=message, reason=reason, restart=restarts)
 
 
 def _definition_changed(container: PodContainer, latest: ContainerRecord) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from steersman.aio.clock import Clock
 from steersman.aio.timers import Timers
 from steersman.kubelet import podspec
+from steersman.kubelet.allocation import Actuated
 from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.handlers import Handlers
@@ -32,7 +33,10 @@ from steersman.kubelet.instructions import (
     Publish,
     Record,
     ReferenceChanged,
+    Remember,
     RemoveContainer,
+    ResizePod,
+    ResourcesSet,
     RunPreStop,
     RuntimeReported,
     StartContainer,
@@ -45,8 +49,9 @@ from steersman.kubelet.instructions import (
 )
 from steersman.kubelet.pod_machine import PodMachine
 from steersman.kubelet.pod_operations import PodOperations
+from steersman.kubelet.pod_resizer import ResizeFailed
 from steersman.kubelet.probe_results import ProbeResults
-from steersman.kubelet.probes import PodProbes, Spawn
+from steersman.kubelet.probes import ObserveProbe, PodProbes, Spawn
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.api import RuntimeServiceError
 from steersman.kubelet.status import NodeFacts
@@ -64,6 +69,9 @@ class Listener(Protocol):
     def status_changed(self, pod: Object, status: Object) -> None: ...
 
     def announced(self, pod: Object, record: Record) -> None: ...
+
+    def resources_set(self, uid: str, actuated: Actuated) -> None:
+        """What the pod's cgroups are set to now, to be kept for the kubelet that comes after this one."""
 
     def finished(self, uid: str) -> None:
         """Nothing of the pod runs any more and its volumes are gone."""
@@ -83,14 +91,18 @@ class WorkerTools:
     listener: Listener
     node: NodeFacts
     crash_backoff: Callable[[], CrashBackoff] = CrashBackoff
+    observe_probe: ObserveProbe | None = None
+    observe_work: Callable[[Work, float, StartFailure | None], None] = lambda work, seconds, failure: None
+    """Is told of all work that has ended, with how long it took."""
 
 
 class PodWorker:
     """Drives one pod from its first sight to its end."""
 
-    def __init__(self, pod: Object, tools: WorkerTools) -> None:
+    def __init__(self, pod: Object, tools: WorkerTools, *, actuated: Actuated | None = None) -> None:
+        """``pod`` as it was granted; ``actuated``: what an earlier worker of it said was set."""
         self._tools = tools
-        self.machine = PodMachine(pod, tools.node, crash_backoff=tools.crash_backoff())
+        self.machine = PodMachine(pod, tools.node, crash_backoff=tools.crash_backoff(), actuated=actuated)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._carrying_out: set[str] = set()
         self._cancelled: set[str] = set()
@@ -108,6 +120,7 @@ class PodWorker:
             announce=lambda name, reason, message: tools.listener.announced(
                 self.pod, Record(type="Warning", reason=reason, message=message, container=name)
             ),
+            observe=tools.observe_probe,
         )
 
     @property
@@ -122,8 +135,8 @@ class PodWorker:
     def is_finished(self) -> bool:
         return self.machine.state == "finished"
 
-    def update(self, pod: Object) -> None:
-        self._feed(PodUpdated(pod=pod))
+    def update(self, event: PodUpdated) -> None:
+        self._feed(event)
 
     def reported(self, record: PodRecord) -> None:
         self._feed(RuntimeReported(record=record))
@@ -147,6 +160,9 @@ class PodWorker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _on_resources_set(self, actuated: Actuated) -> None:
+        self._feed(ResourcesSet(actuated=actuated))
+
     def _on_probes(self, results: ProbeResults) -> None:
         self._feed(ProbesReported(results=results))
 
@@ -158,6 +174,8 @@ class PodWorker:
                     tools.listener.status_changed(machine.pod, instruction.status)
                 case Record():
                     tools.listener.announced(machine.pod, instruction)
+                case Remember():
+                    tools.listener.resources_set(self.uid, instruction.actuated)
                 case Cancel():
                     self._cancel(instruction.key)
                 case _:
@@ -203,11 +221,15 @@ class PodWorker:
 
     async def _run(self, work: Work) -> None:
         failure: StartFailure | None = None
+        began_s = self._tools.clock.monotonic()
         self._carrying_out.add(work.key)
         try:
             await self._carry_out(work)
         except CannotStart as error:
             failure = error.failure
+        except ResizeFailed as error:
+            log.info("resize of %s failed: %s", podspec.full_name(self.pod), error)
+            failure = StartFailure(reason="Error", message=str(error))
         except (RuntimeServiceError, OSError) as error:
             log.warning("%s of %s failed: %s", work.key, podspec.full_name(self.pod), error)
             failure = StartFailure(reason="RuntimeError", message=str(error))
@@ -221,6 +243,7 @@ class PodWorker:
         finally:
             self._carrying_out.discard(work.key)
             self._cancelled.discard(work.key)
+        self._tools.observe_work(work, self._tools.clock.monotonic() - began_s, failure)
         record = await self._inspect()
         self._tasks.pop(work.key, None)
         self._feed(Finished(work=work, record=record, failure=failure))
@@ -251,6 +274,10 @@ class PodWorker:
                 await operations.remove_container(work.record.id)
             case StopSandbox():
                 await operations.stop_sandbox(work.sandbox_id)
+            case ResizePod():
+                await operations.resizer.resize(
+                    pod, work.sandbox_id, work.resize, self.machine.actuated, self._on_resources_set
+                )
             case TearDown():
                 async with self.volumes_lock:
                     await operations.tear_down(self.uid)

@@ -20,6 +20,7 @@ CONFIG_HASH = "kubernetes.io/config.hash"
 CONFIG_MIRROR = "kubernetes.io/config.mirror"
 CONFIG_SEEN = "kubernetes.io/config.seen"
 
+SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
 DEFAULT_GRACE_S = 30
 MINIMUM_GRACE_S = 2
 """Every container gets this long between its stop signal and SIGKILL, whatever its pod says (upstream's kuberuntime)."""
@@ -121,6 +122,11 @@ def is_static(pod: Mapping[str, Any]) -> bool:
 def is_mirror(pod: Mapping[str, Any]) -> bool:
     """The API server's reflection of a static pod."""
     return CONFIG_MIRROR in objects.annotations(pod)
+
+
+def is_critical(pod: Mapping[str, Any]) -> bool:
+    """It is never evicted, and starts on a node under pressure too: static, or of a system-critical priority."""
+    return is_static(pod) or is_mirror(pod) or int(pod["spec"].get("priority") or 0) >= SYSTEM_CRITICAL_PRIORITY
 
 
 def full_name(pod: Mapping[str, Any]) -> str:

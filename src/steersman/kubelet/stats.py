@@ -1,67 +1,168 @@
-"""The Summary API: what the node, its pods and their containers use (``stats/v1alpha1``), and the same as metrics.
+"""What the node, its pods and their containers use, gathered when asked: the Summary API and metrics are made of it.
 
-Usage of containers and pods is the runtime's; of the node, the kernel's. Rates of the node (``usageNanoCores``) are
-taken between two readings at least ``RATE_INTERVAL_S`` apart.
+Usage of containers is the runtime's; of pods the kernel's, from their cgroups, and else the runtime's; of the node the
+kernel's. Volumes are measured in the background (``volume_stats``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
 
 from steersman.aio.clock import Clock
+from steersman.kubelet.cgroup_usage import CgroupStats, CgroupUsage
+from steersman.kubelet.cpu_rates import CPURates
+from steersman.kubelet.disk_usage import TreeUsage, tree_usage
 from steersman.kubelet.node_usage import DiskUsage, NodeUsage
+from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.runtimes.api import Runtime, Unimplemented
 from steersman.kubelet.runtimes.containers import Container, ContainerFilter
 from steersman.kubelet.runtimes.images import FilesystemUsage
 from steersman.kubelet.runtimes.sandboxes import PodSandbox, PodSandboxFilter
-from steersman.kubelet.runtimes.stats import (
-    ContainerStats,
-    CPUUsage,
-    InterfaceUsage,
-    MemoryUsage,
-    NetworkUsage,
-    PodSandboxStats,
-)
-from steersman.meta.times import format_time
+from steersman.kubelet.runtimes.stats import ContainerStats, PodSandboxStats
+from steersman.kubelet.volume_stats import VolumeUsage
 
-POD_NAME: Final = "io.kubernetes.pod.name"
-POD_NAMESPACE: Final = "io.kubernetes.pod.namespace"
-POD_UID: Final = "io.kubernetes.pod.uid"
-CONTAINER_NAME: Final = "io.kubernetes.container.name"
-RATE_INTERVAL_S: Final = 5.0
+NODE_KEY = "node"
+NOTHING = TreeUsage()
 
-Json = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerUsage:
+    """A running container with what the runtime says of it."""
+
+    container: Container
+    stats: ContainerStats
+    nano_cores: int | None = None
+    logs: TreeUsage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodUsage:
-    """A running pod with what the runtime says of it."""
+    """A pod whose sandbox runs."""
 
     sandbox: PodSandbox
-    stats: PodSandboxStats | None
-    containers: tuple[tuple[Container, ContainerStats], ...]
+    stats: PodSandboxStats | None = None
+    cgroup: CgroupStats | None = None
+    nano_cores: int | None = None
+    containers: tuple[ContainerUsage, ...] = ()
+    volumes: tuple[VolumeUsage, ...] = ()
+    own_files: TreeUsage = NOTHING
+    """Its log folder and its hosts file, without its containers' logs."""
+
+    @property
+    def uid(self) -> str:
+        return self.sandbox.metadata.uid
+
+    @property
+    def working_set_bytes(self) -> int | None:
+        if self.cgroup is not None and self.cgroup.working_set_bytes is not None:
+            return self.cgroup.working_set_bytes
+        if self.stats is not None and self.stats.memory is not None and self.stats.memory.working_set_bytes:
+            return self.stats.memory.working_set_bytes
+        known = [item.stats.memory.working_set_bytes for item in self.containers if item.stats.memory is not None]
+        return sum(amount or 0 for amount in known) if known else None
+
+    @property
+    def cpu_core_nano_seconds(self) -> int | None:
+        if self.cgroup is not None and self.cgroup.cpu_ns is not None:
+            return self.cgroup.cpu_ns
+        return self.stats.cpu.usage_core_nano_seconds if self.stats is not None and self.stats.cpu else None
+
+    @property
+    def processes(self) -> int | None:
+        if self.cgroup is not None and self.cgroup.processes is not None:
+            return self.cgroup.processes
+        return self.stats.process_count if self.stats is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeFilesystem:
+    """One that the runtime keeps images or containers on."""
+
+    mountpoint: Path
+    disk: DiskUsage
+    usage: FilesystemUsage
+    """By the runtime's own things on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeFilesystems:
+    image: RuntimeFilesystem | None = None
+    container: RuntimeFilesystem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsPlaces:
+    """Where the kubelet's own things are. What is empty is not told of."""
+
+    root_dir: Path
+    pod_paths: PodPaths | None = None
+    pods_cgroup: str = ""
+    kubelet_cgroup: str = ""
+    runtime_cgroup: str = ""
+    pod_cgroup: Callable[[str], str] = lambda uid: ""
+    """By pod uid."""
+    volumes: Callable[[str], tuple[VolumeUsage, ...]] = lambda uid: ()
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 class StatsProvider:
-    """Answers from the runtime and the kernel when asked; keeps nothing but the last reading of the node's CPU."""
+    """Keeps nothing but readings that rates are made of."""
 
     def __init__(
-        self, runtime: Runtime, *, node_name: str, root_dir: Path, clock: Clock, node: NodeUsage | None = None
+        self,
+        runtime: Runtime,
+        *,
+        node_name: str,
+        places: StatsPlaces,
+        clock: Clock,
+        node: NodeUsage | None = None,
+        cgroups: CgroupUsage | None = None,
     ) -> None:
         self._runtime = runtime
-        self._node_name = node_name
-        self._root_dir = root_dir
+        self.node_name = node_name
+        self.places = places
         self._clock = clock
         self._node = node or NodeUsage()
-        self._reading: tuple[float, int] | None = None
-        self._nano_cores = 0
+        self._cgroups = cgroups
+        self._rates = CPURates()
 
-    async def pods(self) -> list[PodUsage]:
-        """Every pod whose sandbox runs, in the runtime's order."""
+    def now_s(self) -> float:
+        return self._clock.now()
+
+    def node(self) -> NodeUsage:
+        return self._node
+
+    def node_disk(self) -> DiskUsage:
+        """Of the file system with the kubelet's root. Raises ``OSError``."""
+        return self._node.disk(self.places.root_dir)
+
+    def node_nano_cores(self) -> int | None:
+        return self._rates.update(NODE_KEY, self._node.cpu_core_nano_seconds(), self._clock.now())
+
+    def node_cpu_core_nano_seconds(self) -> int:
+        return self._node.cpu_core_nano_seconds()
+
+    def cgroup(self, path: str) -> CgroupStats | None:
+        return self._cgroups.read(path) if self._cgroups is not None and path else None
+
+    def container_cgroup(self, parent: str, container_id: str) -> CgroupStats | None:
+        """Of a container in the pod's cgroup ``parent``: containerd names it by id, CRI-O puts its own name before."""
+        for name in (container_id, f"crio-{container_id}"):
+            found = self.cgroup(f"{parent}/{name}") if parent else None
+            if found is not None:
+                return found
+        return None
+
+    def rate(self, key: str, total_ns: int | None) -> int | None:
+        return self._rates.update(key, total_ns, self._clock.now())
+
+    async def pods(self, *, with_disk: bool = False) -> list[PodUsage]:
+        """Every pod whose sandbox runs, in the runtime's order. ``with_disk``: logs and volumes too."""
         sandboxes, containers, stats, sandbox_stats = await asyncio.gather(
             self._runtime.list_pod_sandboxes(PodSandboxFilter(state="READY")),
             self._runtime.list_containers(ContainerFilter(state="RUNNING")),
@@ -70,207 +171,98 @@ class StatsProvider:
         )
         by_container = {entry.id: entry for entry in stats}
         by_sandbox = {entry.id: entry for entry in sandbox_stats}
-        members: dict[str, list[tuple[Container, ContainerStats]]] = {}
+        members: dict[str, list[Container]] = {}
         for container in containers:
             if container.id in by_container:
-                members.setdefault(container.sandbox_id, []).append((container, by_container[container.id]))
-        return [
-            PodUsage(
-                sandbox=sandbox,
-                stats=by_sandbox.get(sandbox.id),
-                containers=tuple(members.get(sandbox.id, ())),
-            )
-            for sandbox in sandboxes
+                members.setdefault(container.sandbox_id, []).append(container)
+        found = [
+            self._pod(box, by_sandbox.get(box.id), members.get(box.id, ()), by_container, with_disk)
+            for box in sandboxes
         ]
+        self._rates.keep({NODE_KEY, *self._system_keys(), *(item.uid for item in found), *by_container})
+        return found
 
-    async def summary(self, *, only_cpu_and_memory: bool = False) -> Json:
-        """``GET /stats/summary``."""
-        pods = await self.pods()
-        node = self._node_summary()
-        if not only_cpu_and_memory:
-            disk = self._node.disk(self._root_dir)
-            node["network"] = self._network(self._clock.now(), self._node.interfaces())
-            node["fs"] = self._filesystem(disk)
-            node["runtime"] = await self._image_filesystems(disk)
-            running, maximum = self._node.processes()
-            node["rlimit"] = {"time": format_time(self._clock.now()), "maxpid": maximum, "curproc": running}
-        return {"node": node, "pods": [self._pod_summary(pod, only_cpu_and_memory) for pod in pods]}
+    def _pod(
+        self,
+        box: PodSandbox,
+        stats: PodSandboxStats | None,
+        containers: Sequence[Container],
+        by_container: Mapping[str, ContainerStats],
+        with_disk: bool,
+    ) -> PodUsage:
+        uid = box.metadata.uid
+        cgroup = self.cgroup(self.places.pod_cgroup(uid))
+        usage = PodUsage(sandbox=box, stats=stats, cgroup=cgroup)
+        folder = self._log_folder(box) if with_disk else None
+        return PodUsage(
+            sandbox=box,
+            stats=stats,
+            cgroup=cgroup,
+            nano_cores=self.rate(uid, usage.cpu_core_nano_seconds),
+            containers=tuple(self._container(item, by_container[item.id], folder) for item in containers),
+            volumes=self.places.volumes(uid) if with_disk else (),
+            own_files=self._own_files(uid, folder) if with_disk else TreeUsage(),
+        )
 
-    def node_cpu_core_nano_seconds(self) -> int:
-        return self._node.cpu_core_nano_seconds()
+    def _container(self, container: Container, stats: ContainerStats, logs: Path | None) -> ContainerUsage:
+        cpu = stats.cpu
+        nano_cores = cpu.usage_nano_cores if cpu is not None else None
+        if cpu is not None and nano_cores is None:
+            nano_cores = self._rates.update(container.id, cpu.usage_core_nano_seconds, cpu.timestamp_ns / 1e9)
+        usage = None
+        if logs is not None:
+            with contextlib.suppress(OSError):
+                usage = tree_usage(logs / container.metadata.name)
+        return ContainerUsage(container=container, stats=stats, nano_cores=nano_cores, logs=usage)
 
-    def node(self) -> NodeUsage:
-        return self._node
+    def _log_folder(self, box: PodSandbox) -> Path | None:
+        paths = self.places.pod_paths
+        metadata = box.metadata
+        return paths.logs / f"{metadata.namespace}_{metadata.name}_{metadata.uid}" if paths is not None else None
+
+    def _own_files(self, uid: str, folder: Path | None) -> TreeUsage:
+        total = TreeUsage()
+        paths = self.places.pod_paths
+        with contextlib.suppress(OSError):
+            if paths is not None:
+                total += tree_usage(paths.hosts_file(uid))
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(folder) if folder is not None else ():
+                if entry.is_file(follow_symlinks=False):
+                    total += tree_usage(Path(entry.path))
+        return total
+
+    def system_cgroups(self) -> dict[str, str]:
+        """The Summary API's system containers that this node has."""
+        places = self.places
+        named = {"pods": places.pods_cgroup, "kubelet": places.kubelet_cgroup, "runtime": places.runtime_cgroup}
+        return {name: path for name, path in {**named, **places.extra}.items() if path}
+
+    def _system_keys(self) -> list[str]:
+        return [f"system/{name}" for name in self.system_cgroups()]
+
+    async def runtime_filesystems(self) -> RuntimeFilesystems:
+        """Where images and containers are; a mountpoint that this machine does not know counts as the kubelet's own."""
+        info = await self._runtime.image_fs_info()
+        return RuntimeFilesystems(
+            image=self._filesystem(info.image_filesystems),
+            container=self._filesystem(info.container_filesystems or info.image_filesystems),
+        )
+
+    def _filesystem(self, usages: Sequence[FilesystemUsage]) -> RuntimeFilesystem | None:
+        if not usages:
+            return None
+        usage = usages[0]
+        path = Path(usage.mountpoint) if usage.mountpoint else self.places.root_dir
+        try:
+            disk = self._node.disk(path)
+        except FileNotFoundError:
+            path = self.places.root_dir
+            disk = self._node.disk(path)
+        return RuntimeFilesystem(mountpoint=path, disk=disk, usage=usage)
 
     async def _sandbox_stats(self) -> Sequence[PodSandboxStats]:
         try:
             return await self._runtime.list_pod_sandbox_stats()
         except Unimplemented:
             return ()
-
-    def _node_summary(self) -> Json:
-        now_s = self._clock.now()
-        busy = self._node.cpu_core_nano_seconds()
-        if self._reading is None or now_s - self._reading[0] >= RATE_INTERVAL_S:
-            if self._reading is not None:
-                self._nano_cores = int((busy - self._reading[1]) / (now_s - self._reading[0]))
-            self._reading = (now_s, busy)
-        memory = self._node.memory()
-        time = format_time(now_s)
-        return {
-            "nodeName": self._node_name,
-            "systemContainers": [],
-            "startTime": format_time(self._node.boot_time_s()),
-            "cpu": {"time": time, "usageNanoCores": self._nano_cores, "usageCoreNanoSeconds": busy},
-            "memory": {
-                "time": time,
-                "availableBytes": memory.available_bytes,
-                "usageBytes": memory.usage_bytes,
-                "workingSetBytes": memory.working_set_bytes,
-                "rssBytes": memory.rss_bytes,
-            },
-        }
-
-    def _pod_summary(self, pod: PodUsage, only_cpu_and_memory: bool) -> Json:
-        metadata = pod.sandbox.metadata
-        summary: Json = {
-            "podRef": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid},
-            "startTime": _time(pod.sandbox.created_at_ns),
-            "containers": [
-                self._container_summary(container, stats, only_cpu_and_memory) for container, stats in pod.containers
-            ],
-        }
-        if pod.stats is not None:
-            summary |= _without_none({"cpu": _cpu(pod.stats.cpu), "memory": _memory(pod.stats.memory)})
-            if not only_cpu_and_memory:
-                if pod.stats.network is not None:
-                    summary["network"] = self._pod_network(pod.stats.network)
-                if pod.stats.process_count is not None:
-                    summary["process_stats"] = {"process_count": pod.stats.process_count}
-        elif pod.containers:
-            summary |= _summed([stats for _, stats in pod.containers])
-        return summary
-
-    def _container_summary(self, container: Container, stats: ContainerStats, only_cpu_and_memory: bool) -> Json:
-        summary: Json = {"name": container.metadata.name, "startTime": _time(container.created_at_ns)}
-        summary |= _without_none({"cpu": _cpu(stats.cpu), "memory": _memory(stats.memory)})
-        if stats.swap is not None:
-            summary["swap"] = _without_none(
-                {
-                    "time": _time(stats.swap.timestamp_ns),
-                    "swapAvailableBytes": stats.swap.available_bytes,
-                    "swapUsageBytes": stats.swap.usage_bytes,
-                }
-            )
-        if not only_cpu_and_memory and stats.writable_layer is not None:
-            disk = self._node.disk(self._root_dir)
-            summary["rootfs"] = self._filesystem(disk, stats.writable_layer)
-        return summary
-
-    def _pod_network(self, usage: NetworkUsage) -> Json:
-        interfaces = [*([usage.default_interface] if usage.default_interface else []), *usage.interfaces]
-        return self._network(usage.timestamp_ns / 1e9 if usage.timestamp_ns else self._clock.now(), interfaces)
-
-    @staticmethod
-    def _network(time_s: float, interfaces: Iterable[InterfaceUsage]) -> Json:
-        rows = [
-            _without_none(
-                {
-                    "name": interface.name,
-                    "rxBytes": interface.rx_bytes,
-                    "rxErrors": interface.rx_errors,
-                    "txBytes": interface.tx_bytes,
-                    "txErrors": interface.tx_errors,
-                }
-            )
-            for interface in interfaces
-        ]
-        default = next((row for row in rows if row["name"] == "eth0"), rows[0] if rows else {})
-        return {"time": format_time(time_s), **default, "interfaces": rows}
-
-    def _filesystem(self, disk: DiskUsage, usage: FilesystemUsage | None = None) -> Json:
-        """A filesystem whole, or what one container uses of it."""
-        used = disk.used_bytes if usage is None else usage.used_bytes
-        inodes_used = disk.inodes - disk.inodes_free if usage is None else usage.inodes_used
-        stamped = usage is not None and usage.timestamp_ns
-        return {
-            "time": _time(usage.timestamp_ns) if usage is not None and stamped else format_time(self._clock.now()),
-            "availableBytes": disk.available_bytes,
-            "capacityBytes": disk.capacity_bytes,
-            "usedBytes": used,
-            "inodesFree": disk.inodes_free,
-            "inodes": disk.inodes,
-            "inodesUsed": inodes_used,
-        }
-
-    async def _image_filesystems(self, fallback: DiskUsage) -> Json:
-        info = await self._runtime.image_fs_info()
-        runtime: Json = {}
-        for key, filesystems in (
-            ("imageFs", info.image_filesystems),
-            ("containerFs", info.container_filesystems or info.image_filesystems),
-        ):
-            for usage in filesystems[:1]:
-                try:
-                    disk = self._node.disk(Path(usage.mountpoint))
-                except FileNotFoundError:  # another machine's view, or a runtime that does not say
-                    disk = fallback
-                runtime[key] = self._filesystem(disk, usage)
-        return runtime
-
-
-def _cpu(usage: CPUUsage | None) -> Json | None:
-    if usage is None:
-        return None
-    return _without_none(
-        {
-            "time": _time(usage.timestamp_ns),
-            "usageNanoCores": usage.usage_nano_cores,
-            "usageCoreNanoSeconds": usage.usage_core_nano_seconds,
-        }
-    )
-
-
-def _memory(usage: MemoryUsage | None) -> Json | None:
-    if usage is None:
-        return None
-    return _without_none(
-        {
-            "time": _time(usage.timestamp_ns),
-            "availableBytes": usage.available_bytes or None,
-            "usageBytes": usage.usage_bytes,
-            "workingSetBytes": usage.working_set_bytes,
-            "rssBytes": usage.rss_bytes,
-            "pageFaults": usage.page_faults,
-            "majorPageFaults": usage.major_page_faults,
-        }
-    )
-
-
-def _summed(stats: Sequence[ContainerStats]) -> Json:
-    """A pod's CPU and memory where the runtime counts containers only."""
-    cpus = [entry.cpu for entry in stats if entry.cpu is not None]
-    memories = [entry.memory for entry in stats if entry.memory is not None]
-    summary: Json = {}
-    if cpus:
-        summary["cpu"] = {
-            "time": _time(max(cpu.timestamp_ns for cpu in cpus)),
-            "usageNanoCores": sum(cpu.usage_nano_cores or 0 for cpu in cpus),
-            "usageCoreNanoSeconds": sum(cpu.usage_core_nano_seconds or 0 for cpu in cpus),
-        }
-    if memories:
-        summary["memory"] = {
-            "time": _time(max(memory.timestamp_ns for memory in memories)),
-            "usageBytes": sum(memory.usage_bytes or 0 for memory in memories),
-            "workingSetBytes": sum(memory.working_set_bytes or 0 for memory in memories),
-            "rssBytes": sum(memory.rss_bytes or 0 for memory in memories),
-        }
-    return summary
-
-
-def _time(timestamp_ns: int) -> str:
-    return format_time(timestamp_ns / 1e9)
-
-
-def _without_none(values: Mapping[str, Any]) -> Json:
-    return {key: value for key, value in values.items() if value is not None}

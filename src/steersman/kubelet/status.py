@@ -13,9 +13,10 @@ from typing import Any
 
 from steersman.kubelet import podspec
 from steersman.kubelet.container_status import RESTARTING_ALL, Reported, container_statuses, final_statuses
-from steersman.kubelet.pod_conditions import conditions, with_transition_times
+from steersman.kubelet.pod_conditions import conditions, disruption_target, with_transition_times
 from steersman.kubelet.pod_plan import all_restart, is_initialized, sandbox_need
 from steersman.kubelet.podspec import PodContainer
+from steersman.kubelet.resource_status import pod_resources_status
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.times import format_time
@@ -29,6 +30,10 @@ class Verdict:
 
     reason: str
     message: str
+    disruption: str = ""
+    """Message of the DisruptionTarget condition (KEP-3329), where the pod could have gone on; empty: it has none."""
+    keeps_success: bool = False
+    """A pod whose containers all succeed until it is stopped has succeeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +57,32 @@ def pod_status(
     now = format_time(now_s)
     status["startTime"] = previous.get("startTime") or now
     status["qosClass"] = podspec.qos_class(pod)
+    status["resources"] = pod_resources_status(pod, reported.totals, reported.actuated)
+    if reported.totals.requests:
+        status["allocatedResources"] = reported.totals.requests
     _set_container_statuses(status, reported)
     if is_over:
         status.update({key: value for key, value in final_statuses(pod, status).items() if value})
     statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
-    phase = pod_phase(pod, statuses, is_over=is_over, initialized=is_initialized(pod, reported.record))
+    phase = pod_phase(
+        pod,
+        statuses,
+        is_over=is_over,
+        initialized=is_initialized(pod, reported.record),
+        restarting=frozenset(f"{reported.runtime_name}://{item}" for item in reported.restarting),
+    )
     _set_phase(status, pod, previous, phase, verdict, is_over)
     restarting = all_restart(pod, reported.record)
     need = sandbox_need(pod, reported.record)
-    own = conditions(pod, status, sandbox_ready=not need.changed, restarting_all=restarting)
+    resize = () if is_over or status["phase"] in TERMINAL else reported.resize
+    own = conditions(pod, status, sandbox_ready=not need.changed, restarting_all=restarting, resize=resize)
+    if verdict is not None and verdict.disruption and is_over:
+        own = [
+            *(entry for entry in own if entry["type"] != "DisruptionTarget"),
+            disruption_target(pod, verdict.disruption),
+        ]
     status["conditions"] = with_transition_times(own, previous.get("conditions") or (), now)
-    for key in ("nominatedNodeName", "resize", "resourceClaimStatuses", "extendedResourceClaimStatus"):
+    for key in ("nominatedNodeName", "resourceClaimStatuses", "extendedResourceClaimStatus"):
         if key in (pod.get("status") or {}):
             status[key] = pod["status"][key]
     return status
@@ -71,7 +91,8 @@ def pod_status(
 def _set_phase(
     status: Object, pod: Object, previous: Mapping[str, Any], phase: str, verdict: Verdict | None, is_over: bool
 ) -> None:
-    """A terminal phase never changes; reason and message stay with the phase they were given for."""
+    """A terminal phase never changes; reason and message stay with the phase they were given for. A verdict shows when
+    nothing runs any more: whoever sees the pod ended may use what it had."""
     stored = pod.get("status") or {}
     for before in (previous.get("phase"), stored.get("phase")):
         if before in TERMINAL and phase not in TERMINAL:
@@ -82,8 +103,10 @@ def _set_phase(
     if phase == previous.get("phase"):
         reason = str(previous.get("reason") or stored.get("reason") or "")
         message = str(previous.get("message") or stored.get("message") or "")
-    if verdict is not None:
-        phase, reason, message = "Failed", verdict.reason, verdict.message
+    if verdict is not None and is_over:
+        if not (verdict.keeps_success and phase == "Succeeded"):
+            phase = "Failed"
+        reason, message = verdict.reason, verdict.message
     if stored.get("phase") in TERMINAL:
         phase = str(stored["phase"])
     status["phase"] = phase
@@ -135,9 +158,17 @@ class _Count:
 
 
 def pod_phase(
-    pod: Mapping[str, Any], statuses: Sequence[Mapping[str, Any]], *, is_over: bool, initialized: bool
+    pod: Mapping[str, Any],
+    statuses: Sequence[Mapping[str, Any]],
+    *,
+    is_over: bool,
+    initialized: bool,
+    restarting: frozenset[str] = frozenset(),
 ) -> str:
-    """``Pending``, ``Running``, ``Succeeded`` or ``Failed``, from the statuses of its init and app containers."""
+    """``Pending``, ``Running``, ``Succeeded`` or ``Failed``, from the statuses of its init and app containers.
+
+    ``restarting``: container ids, as statuses have them, whose end is followed by another start in any case.
+    """
     by_name = {entry["name"]: entry for entry in statuses}
     count = _Count()
     for container in podspec.init_containers(pod):
@@ -147,7 +178,7 @@ def pod_phase(
         else:
             _count_init(pod, container, entry, count)
     for container in podspec.app_containers(pod):
-        _count_app(pod, container, by_name.get(container.name), count)
+        _count_app(pod, container, by_name.get(container.name), count, restarting)
     if count.failed_init:
         return "Failed"
     if count.pending_init or (count.pending_sidecars and not initialized) or count.waiting:
@@ -202,7 +233,13 @@ def _count_sidecar(entry: Mapping[str, Any] | None, count: _Count) -> None:
         count.waiting += 1
 
 
-def _count_app(pod: Mapping[str, Any], container: PodContainer, entry: Mapping[str, Any] | None, count: _Count) -> None:
+def _count_app(
+    pod: Mapping[str, Any],
+    container: PodContainer,
+    entry: Mapping[str, Any] | None,
+    count: _Count,
+    restarting: frozenset[str],
+) -> None:
     if entry is None:
         count.unknown += 1
         return
@@ -214,7 +251,7 @@ def _count_app(pod: Mapping[str, Any], container: PodContainer, entry: Mapping[s
         count.waiting += 1
         return
     count.stopped += 1
-    if _for_good(pod, container, end):
+    if end.get("containerID") not in restarting and _for_good(pod, container, end):
         count.stopped_for_good += 1
     if "terminated" in entry["state"] and int(end["exitCode"]) == 0:
         count.succeeded += 1

@@ -28,6 +28,7 @@ WRITERS = 4
 FIELDS = (
     "observedGeneration", "phase", "reason", "message", "hostIP", "hostIPs", "podIP", "podIPs", "startTime", "qosClass",
     "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses", "resize",
+    "resources", "allocatedResources",
 )  # fmt: skip
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,8 @@ def status_patch(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Object
             patch[field] = wanted.get(field)
             if field in ("hostIPs", "podIPs"):
                 patch[field] = _replaced(stored.get(field), wanted.get(field))
+            elif field in ("resources", "allocatedResources"):
+                patch[field] = _without_gone(stored.get(field) or {}, wanted.get(field) or {})
     conditions = _condition_patch(stored.get("conditions") or (), wanted.get("conditions") or ())
     if conditions:
         patch["conditions"] = conditions
@@ -142,17 +145,31 @@ def _replaced(stored: Any, wanted: Any) -> list[Object]:
     return [*({"$patch": "delete", "ip": entry["ip"]} for entry in gone), *(wanted or ())]
 
 
+def _without_gone(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Object:
+    """Objects merge by key: keys that went have to be set to null."""
+    merged: Object = {key: None for key in stored if key not in wanted}
+    for key, value in wanted.items():
+        before = stored.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            merged[key] = _without_gone(before, value)
+        else:
+            merged[key] = value
+    return merged
+
+
 def _condition_patch(stored: Any, wanted: Any) -> list[Object]:
     before = {entry["type"]: entry for entry in stored}
     changed = []
     for entry in wanted:
         old = before.get(entry["type"])
-        if entry["type"] not in OWNED and old is not None:
+        if entry["type"] not in OWNED and old is not None and entry.get("reason") != "TerminationByKubelet":
             continue
         if old is None or _normal(old) != _normal(entry):
             missing = {key: None for key in (old or {}) if key not in entry}
             changed.append({**entry, **missing})
-    return changed
+    kept = {entry["type"] for entry in wanted}
+    gone = [kind for kind in before if kind in OWNED and kind not in kept]
+    return [*changed, *({"$patch": "delete", "type": kind} for kind in gone)]
 
 
 def _normal(value: Any) -> Any:

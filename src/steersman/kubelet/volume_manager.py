@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
-from steersman.kubelet.environment import ObjectSource
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.volumes.api import MountedVolume, Tokens, VolumeContext, VolumeError, VolumePlugin
-from steersman.kubelet.volumes.mounts import remove_tree, unmount_below
+from steersman.kubelet.volumes.mounts import unmount_below
 from steersman.kubelet.volumes.registry import plugin_for
 from steersman.kubelet.volumes.subpath import bind_subpath, release_subpaths
+from steersman.kubelet.volumes.trees import remove_tree
 from steersman.meta import objects
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
@@ -56,6 +57,9 @@ class PodVolumes(Protocol):
         """``path`` inside ``volume``, safe to mount into ``container`` as its mount number ``index``."""
 
     async def unmount(self, uid: str) -> None:
+        """Take away the pod's volumes. Its logs and its containers' last words stay. Raises ``OSError``."""
+
+    async def remove(self, uid: str) -> None:
         """Take away everything the pod had on disk except its log files. Raises ``OSError``."""
 
 
@@ -78,6 +82,9 @@ class NoVolumes:
         return volume.path
 
     async def unmount(self, uid: str) -> None:
+        pass
+
+    async def remove(self, uid: str) -> None:
         pass
 
 
@@ -148,11 +155,19 @@ class VolumeManager:
         self._mounted.pop(uid, None)
         await asyncio.to_thread(self._unmount, uid)
 
+    async def remove(self, uid: str) -> None:
+        await self.unmount(uid)
+        await asyncio.to_thread(remove_tree, self._paths.pod(uid))
+
     def _unmount(self, uid: str) -> None:
         release_subpaths(self._paths.subpaths(uid))
         folder = self._paths.pod(uid)
         unmount_below(folder)
-        remove_tree(folder)
+        if folder.is_dir():
+            kept = self._paths.containers(uid)
+            for entry in folder.iterdir():
+                if entry != kept:
+                    remove_tree(entry)
 
 
 def _conforms(manager: VolumeManager) -> list[PodVolumes]:

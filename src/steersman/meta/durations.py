@@ -23,3 +23,21 @@ def parse_duration(text: str) -> float:
     if not rest or position != len(rest):
         raise ValueError(f"invalid duration {text!r}; write it like 30s, 5m or 1h30m")
     return sign * total_s
+
+
+def format_duration(seconds: float) -> str:
+    """As Go prints a duration: ``10s``, ``1m20s``, ``1h0m0s``, ``1.5s``, ``500ms``."""
+    if not seconds:
+        return "0s"
+    if abs(seconds) < 1:
+        return f"{_number(seconds * 1000)}ms"
+    sign, rest = ("-", -seconds) if seconds < 0 else ("", seconds)
+    hours, minutes = int(rest // 3600), int(rest % 3600 // 60)
+    last = f"{_number(rest - 3600 * hours - 60 * minutes)}s"
+    if hours:
+        return f"{sign}{hours}h{minutes}m{last}"
+    return f"{sign}{minutes}m{last}" if minutes else f"{sign}{last}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.9f}".rstrip("0").rstrip(".")

@@ -52,6 +52,8 @@ class FieldError:
     field: str
     detail: str = ""
     value: Any = None
+    forgiven: bool = False
+    """It was wrong before the update, too: the client is warned, the update goes on."""
 
     @property
     def body(self) -> str:
@@ -69,7 +71,10 @@ def render_value(value: Any) -> str:
     """A bad value as upstream shows it: strings quoted, numbers and booleans bare, the rest as JSON."""
     if value is None:
         return "null"
-    return quoted(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if isinstance(value, str):
+        return quoted(value)
+    text = msgspec.json.encode(value).decode()
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def required(field: str, detail: str = "") -> FieldError:
@@ -96,6 +101,10 @@ def forbidden(field: str, detail: str) -> FieldError:
 
 def too_long(field: str, max_length: int) -> FieldError:
     return FieldError("FieldValueTooLong", field, f"may not be more than {max_length} bytes")
+
+
+def internal(field: str, detail: str) -> FieldError:
+    return FieldError("InternalError", field, detail)
 
 
 def not_found(field: str, value: Any) -> FieldError:

@@ -5,14 +5,16 @@ Source: "Resource Quotas" in the Kubernetes documentation. Quantities are exact;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from steersman.meta import objects, times
-from steersman.meta.quantities import quantity
-from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PODS, SERVICES, Resource
+from steersman.meta.podresources import is_best_effort, pod_amounts
+from steersman.meta.quantities import format_binary, format_decimal, quantity
+from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PODS, RESOURCECLAIMS, SERVICES, Resource
 
 Usage = dict[str, Fraction]
 COUNT = "count/"
@@ -21,7 +23,17 @@ CORE_COUNTS = frozenset(
 )
 _FINISHED = frozenset({"Succeeded", "Failed"})
 _STORAGE_CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
-_VOLUME_CLASS_SUFFIX = ".volumeattributesclass.storage.k8s.io/"
+_DEVICES_SUFFIX = ".deviceclass.resource.k8s.io/devices"
+_DEVICE_CLASS_PREFIX = "deviceclass.resource.kubernetes.io/"
+_ALL_DEVICES = 32
+"""What a request for all devices of a class counts as: the most that a claim can be allocated."""
+_BINARY = ("memory", "storage", "hugepages-")
+_COMPUTE = frozenset({"cpu", "memory", "ephemeral-storage"})
+_POD_NAMES = frozenset(
+    {"pods", *_COMPUTE, *(f"requests.{name}" for name in _COMPUTE), *(f"limits.{name}" for name in _COMPUTE)}
+)
+_CLAIM_NAMES = ("persistentvolumeclaims", "requests.storage")
+_CLAIM_SUFFIXES = tuple(f"{_STORAGE_CLASS_SUFFIX}{name}" for name in _CLAIM_NAMES)
 _SCOPES_OF_PODS = frozenset(
     {"Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity"}
 )
@@ -34,16 +46,20 @@ class Scope:
     name: str
     operator: str = "Exists"
     values: frozenset[str] = frozenset()
+    listed: Sequence[str] = ()
+    """The values in the order in which they were given, for messages."""
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Scope:
+        values = tuple(entry.get("values") or ())
+        return cls(name=entry["scopeName"], operator=entry["operator"], values=frozenset(values), listed=values)
 
 
 def scopes_of(quota: Mapping[str, Any]) -> list[Scope]:
     spec = quota.get("spec") or {}
     found = [Scope(name=name) for name in spec.get("scopes") or ()]
     expressions = (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
-    return found + [
-        Scope(name=entry["scopeName"], operator=entry["operator"], values=frozenset(entry.get("values") or ()))
-        for entry in expressions
-    ]
+    return found + [Scope.of(entry) for entry in expressions]
 
 
 def in_scope(resource: Resource, obj: Mapping[str, Any], scopes: Iterable[Scope], now_s: float) -> bool:
@@ -54,22 +70,40 @@ def in_scope(resource: Resource, obj: Mapping[str, Any], scopes: Iterable[Scope]
 def _in_scope(resource: Resource, obj: Mapping[str, Any], scope: Scope, now_s: float) -> bool:
     spec = obj.get("spec") or {}
     if resource == PERSISTENTVOLUMECLAIMS and scope.name == "VolumeAttributesClass":
-        return _matches(scope, spec.get("volumeAttributesClassName") or "")
+        classes = volume_attributes_classes(obj)
+        return any(_matches(scope, name) for name in classes) if classes else _matches(scope, "")
     if resource != PODS or scope.name not in _SCOPES_OF_PODS:
         return False
     match scope.name:
         case "Terminating":
-            return spec.get("activeDeadlineSeconds") is not None
+            return is_terminating(obj)
         case "NotTerminating":
-            return spec.get("activeDeadlineSeconds") is None
+            return not is_terminating(obj)
         case "BestEffort":
-            return is_best_effort(spec)
+            return is_best_effort(obj)
         case "NotBestEffort":
-            return not is_best_effort(spec)
+            return not is_best_effort(obj)
         case "PriorityClass":
             return _matches(scope, spec.get("priorityClassName") or "")
         case _:
             return _crosses_namespaces(spec)
+
+
+def is_terminating(pod: Mapping[str, Any]) -> bool:
+    """It ends by itself after a time."""
+    deadline_s = (pod.get("spec") or {}).get("activeDeadlineSeconds")
+    return deadline_s is not None and deadline_s >= 0
+
+
+def volume_attributes_classes(claim: Mapping[str, Any]) -> frozenset[str]:
+    """The classes that a claim asks for, has, or is on its way to."""
+    status = claim.get("status") or {}
+    named = (
+        (claim.get("spec") or {}).get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    )
+    return frozenset(name for name in named if name)
 
 
 def _matches(scope: Scope, value: str) -> bool:
@@ -82,17 +116,6 @@ def _matches(scope: Scope, value: str) -> bool:
             return not value
         case _:
             return bool(value)
-
-
-def is_best_effort(spec: Mapping[str, Any]) -> bool:
-    """No container asks for or is limited in CPU or memory."""
-    for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
-        resources = container.get("resources") or {}
-        for part in ("requests", "limits"):
-            if any(name in ("cpu", "memory") for name in resources.get(part) or ()):
-                return False
-    pod_level = spec.get("resources") or {}
-    return not (pod_level.get("requests") or pod_level.get("limits"))
 
 
 def _crosses_namespaces(spec: Mapping[str, Any]) -> bool:
@@ -108,8 +131,11 @@ def _crosses_namespaces(spec: Mapping[str, Any]) -> bool:
     return False
 
 
-def usage_of(resource: Resource, obj: Mapping[str, Any], now_s: float) -> Usage:
-    """What ``obj`` takes of every resource that a quota can name."""
+def usage_of(
+    resource: Resource, obj: Mapping[str, Any], now_s: float, *, extended: Mapping[str, str] | None = None
+) -> Usage:
+    """What ``obj`` takes of every resource that a quota can name. ``extended`` are the extended resources that device classes
+    stand for, by class."""
     usage: Usage = {f"{COUNT}{resource.group_resource}": Fraction(1)}
     if not resource.group and resource.plural in CORE_COUNTS:
         usage[resource.plural] = Fraction(1)
@@ -119,6 +145,8 @@ def usage_of(resource: Resource, obj: Mapping[str, Any], now_s: float) -> Usage:
         usage |= _service_usage(obj)
     elif resource == PERSISTENTVOLUMECLAIMS:
         usage |= _claim_usage(obj)
+    elif resource == RESOURCECLAIMS:
+        usage |= _device_usage(obj, extended or {})
     return usage
 
 
@@ -128,67 +156,32 @@ def counts_pod(pod: Mapping[str, Any], now_s: float) -> bool:
         return False
     metadata = objects.metadata(pod)
     deleted, grace_s = metadata.get("deletionTimestamp"), metadata.get("deletionGracePeriodSeconds")
-    return not (deleted and grace_s is not None and times.parse_time(deleted) < now_s)
+    return not (deleted and grace_s is not None and times.parse_time(deleted) + grace_s < now_s)
 
 
 def _pod_usage(pod: Mapping[str, Any], now_s: float) -> Usage:
     if not counts_pod(pod, now_s):
         return {}
-    usage: Usage = {"pods": Fraction(1)}
-    for name, amount in pod_amounts(pod, "requests").items():
-        if name in ("cpu", "memory", "ephemeral-storage") or name.startswith("hugepages-"):
+    return {"pods": Fraction(1), **compute_usage(pod_amounts(pod, "requests"), pod_amounts(pod, "limits"))}
+
+
+def compute_usage(requests: Mapping[str, Fraction], limits: Mapping[str, Fraction]) -> Usage:
+    """Requests and limits under the names that quotas have for them."""
+    usage: Usage = {}
+    for name, amount in requests.items():
+        if name in _COMPUTE or name.startswith("hugepages-"):
             usage[name] = usage[f"requests.{name}"] = amount
-        elif "/" in name:
+        elif is_extended(name):
             usage[f"requests.{name}"] = amount
-    for name, amount in pod_amounts(pod, "limits").items():
-        if name in ("cpu", "memory", "ephemeral-storage"):
+    for name, amount in limits.items():
+        if name in _COMPUTE:
             usage[f"limits.{name}"] = amount
     return usage
 
 
-def pod_amounts(pod: Mapping[str, Any], part: str) -> Usage:
-    """A pod's total of ``requests`` or ``limits``: its containers and sidecars, or what an init container needs at its time,
-    whichever is more; amounts for the whole pod win; plus overhead where there is something to add it to."""
-    spec = pod.get("spec") or {}
-    total: Usage = {}
-    for container in spec.get("containers") or ():
-        _add(total, _amounts(container, part))
-    sidecars: Usage = {}
-    peak: Usage = {}
-    for container in spec.get("initContainers") or ():
-        amounts = _amounts(container, part)
-        if container.get("restartPolicy") == "Always":
-            _add(total, amounts)
-            _add(sidecars, amounts)
-            _raise_to(peak, sidecars)
-        else:
-            together = dict(sidecars)
-            _add(together, amounts)
-            _raise_to(peak, together)
-    _raise_to(total, peak)
-    total |= _amounts(spec, part)
-    for name, value in (spec.get("overhead") or {}).items():
-        if part == "requests" or name in total:
-            total[name] = total.get(name, Fraction(0)) + quantity(value)
-    return total
-
-
-def _amounts(holder: Mapping[str, Any], part: str) -> Usage:
-    resources = holder.get("resources") or {}
-    found = {name: quantity(value) for name, value in (resources.get(part) or {}).items()}
-    if part == "requests":
-        found |= {name: quantity(value) for name, value in (resources.get("limits") or {}).items() if name not in found}
-    return found
-
-
-def _add(total: Usage, amounts: Mapping[str, Fraction]) -> None:
-    for name, amount in amounts.items():
-        total[name] = total.get(name, Fraction(0)) + amount
-
-
-def _raise_to(total: Usage, amounts: Mapping[str, Fraction]) -> None:
-    for name, amount in amounts.items():
-        total[name] = max(total.get(name, Fraction(0)), amount)
+def is_extended(name: str) -> bool:
+    """An extended resource, or the devices of a class asked for in the manner of one."""
+    return ("/" in name and "kubernetes.io/" not in name) or name.startswith(_DEVICE_CLASS_PREFIX)
 
 
 def _service_usage(service: Mapping[str, Any]) -> Usage:
@@ -208,22 +201,55 @@ def _service_usage(service: Mapping[str, Any]) -> Usage:
 
 def _claim_usage(claim: Mapping[str, Any]) -> Usage:
     spec = claim.get("spec") or {}
-    requested = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
-    allocated = ((claim.get("status") or {}).get("allocatedResources") or {}).get("storage")
-    amount = quantity(requested) if requested is not None else Fraction(0)
-    if allocated is not None:
-        amount = max(amount, quantity(allocated))
-    usage: Usage = {"requests.storage": amount}
     annotations = objects.annotations(claim)
     storage_class = annotations.get("volume.beta.kubernetes.io/storage-class") or spec.get("storageClassName")
-    for suffix, name in (
-        (_STORAGE_CLASS_SUFFIX, storage_class),
-        (_VOLUME_CLASS_SUFFIX, spec.get("volumeAttributesClassName")),
-    ):
-        if name:
-            usage[f"{name}{suffix}requests.storage"] = amount
-            usage[f"{name}{suffix}persistentvolumeclaims"] = Fraction(1)
+    usage: Usage = {}
+    if storage_class:
+        usage[f"{storage_class}{_STORAGE_CLASS_SUFFIX}persistentvolumeclaims"] = Fraction(1)
+    requested = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    if requested is None:
+        return usage
+    allocated = ((claim.get("status") or {}).get("allocatedResources") or {}).get("storage")
+    amount = quantity(requested)
+    if allocated is not None:
+        amount = max(amount, quantity(allocated))
+    amount = Fraction(math.ceil(amount))
+    usage["requests.storage"] = amount
+    if storage_class:
+        usage[f"{storage_class}{_STORAGE_CLASS_SUFFIX}requests.storage"] = amount
     return usage
+
+
+def _device_usage(claim: Mapping[str, Any], extended: Mapping[str, str]) -> Usage:
+    """Devices by class, in the worst case; the same again as extended resources."""
+    by_class: Usage = {}
+    for request in ((claim.get("spec") or {}).get("devices") or {}).get("requests") or ():
+        alternatives = request.get("firstAvailable") or [request.get("exactly") or {}]
+        most: Usage = {}
+        for entry in alternatives:
+            name = entry.get("deviceClassName")
+            if name:
+                most[name] = max(most.get(name, Fraction(0)), _devices(entry))
+        for name, amount in most.items():
+            by_class[name] = by_class.get(name, Fraction(0)) + amount
+    usage: Usage = {}
+    for name, amount in by_class.items():
+        usage[f"{name}{_DEVICES_SUFFIX}"] = amount
+        if amount:
+            usage[f"requests.{_DEVICE_CLASS_PREFIX}{name}"] = amount
+            if name in extended:
+                usage[f"requests.{extended[name]}"] = amount
+    return usage
+
+
+def _devices(request: Mapping[str, Any]) -> Fraction:
+    match request.get("allocationMode"):
+        case "ExactCount":
+            return Fraction(request.get("count") or 0)
+        case "All":
+            return Fraction(_ALL_DEVICES)
+        case _:
+            return Fraction(0)
 
 
 def tracked(resource: Resource, hard: Iterable[str]) -> list[str]:
@@ -234,20 +260,29 @@ def tracked(resource: Resource, hard: Iterable[str]) -> list[str]:
 def _takes_from(resource: Resource, name: str) -> bool:
     if name == f"{COUNT}{resource.group_resource}":
         return True
+    if resource == RESOURCECLAIMS:
+        return name.endswith(_DEVICES_SUFFIX) or (name.startswith("requests.") and is_extended(name[9:]))
     if resource.group:
         return False
     if resource == PODS:
         return (
-            name in ("pods", "cpu", "memory", "ephemeral-storage")
-            or name.startswith(("hugepages-", "limits."))
-            or (name.startswith("requests.") and name != "requests.storage")
+            name in _POD_NAMES
+            or name.startswith(("hugepages-", "requests.hugepages-"))
+            or (name.startswith("requests.") and is_extended(name[9:]))
         )
     if resource == PERSISTENTVOLUMECLAIMS:
-        is_of_class = _STORAGE_CLASS_SUFFIX in name or _VOLUME_CLASS_SUFFIX in name
-        return is_of_class or name in ("requests.storage", "persistentvolumeclaims")
+        return name in _CLAIM_NAMES or name.endswith(_CLAIM_SUFFIXES)
     if resource == SERVICES and name in ("services.loadbalancers", "services.nodeports"):
         return True
     return resource.plural in CORE_COUNTS and name == resource.plural
+
+
+def format_amount(name: str, amount: Fraction) -> str:
+    """An amount of a limited resource: bytes in powers of two where they are such."""
+    is_binary = any(part in name for part in _BINARY)
+    if is_binary and amount.denominator == 1 and amount % 1024 == 0:
+        return format_binary(int(amount))
+    return format_decimal(amount)
 
 
 def covered(quota: Mapping[str, Any]) -> Sequence[str]:

@@ -45,8 +45,12 @@ class Request:
     raw_path: str = ""
     """The path as it was on the wire, percent-escapes kept, without the query; empty where ``path`` is exact."""
     query: Mapping[str, list[str]] = field(default_factory=dict)
+    raw_query: str = ""
+    """The query as it was on the wire; empty where the request never was on one."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names in lower case; several values of one name are joined with ``, ``."""
+    repeated_headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The single values of those names that came more than once: joined, a comma within a value could not be told."""
     body: bytes = b""
     peer: Peer = Peer()
     content: Any = None
@@ -58,6 +62,14 @@ class Request:
         """The first value of a query parameter, or an empty string."""
         values = self.query.get(name)
         return values[0] if values else ""
+
+    def header_values(self, name: str) -> tuple[str, ...]:
+        """Every value of a header, one for each time that it came. ``name`` is in lower case."""
+        found = self.repeated_headers.get(name)
+        if found is None:
+            value = self.headers.get(name)
+            return () if value is None else (value,)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +110,8 @@ class Response:
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    repeated_headers: tuple[tuple[str, str], ...] = ()
+    """Headers beyond ``headers`` that a proxied answer has more than once and that cannot be joined (``set-cookie``)."""
     body: bytes = b""
     content: Any = None
     """The decoded body for readers in the same process; shared and immutable. None where only bytes exist."""

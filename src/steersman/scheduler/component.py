@@ -14,21 +14,20 @@ from prometheus_client import CollectorRegistry
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
-from steersman.client.events import EventRecorder
+from steersman.client.eventseries import SeriesRecorder
 from steersman.client.leaderelection import LeaderElectionConfig, LeaderElector
 from steersman.scheduler.configuration import (
-    API_VERSION,
     KIND,
     ConfigurationError,
-    PluginSpec,
     SchedulerConfiguration,
     read_configuration,
 )
 from steersman.scheduler.external import from_entry_points, from_file
 from steersman.scheduler.http_extender import HTTPExtender
 from steersman.scheduler.metrics import SchedulerMetrics
+from steersman.scheduler.plugin_args import API_VERSION
 from steersman.scheduler.plugins import REGISTRY
-from steersman.scheduler.pod_info import DEFAULT_SCHEDULER_NAME
+from steersman.scheduler.profiles import PluginSpec
 from steersman.scheduler.shell import Shell, ShellConfig
 
 DEFAULT_PLUGINS: tuple[PluginSpec, ...] = tuple(
@@ -41,10 +40,14 @@ def default_configuration() -> SchedulerConfiguration:
 
 
 def load_configuration(
-    path: str, leader_election: Mapping[str, Any] | None = None, plugin_files: Sequence[str] = ()
+    path: str,
+    leader_election: Mapping[str, Any] | None = None,
+    plugin_files: Sequence[str] = (),
+    client_connection: Mapping[str, Any] | None = None,
 ) -> SchedulerConfiguration:
     """The configuration in a YAML file (the default one without a path). ``leader_election`` has fields that flags give;
-    as with kube-scheduler they win over what the file says. ``plugin_files`` define plugins that profiles may name, as
+    as with kube-scheduler they win over what the file says, and those of ``client_connection`` count without a file
+    only. ``plugin_files`` define plugins that profiles may name, as
     installed ones may. Raises ``OSError``, ``ConfigurationError``."""
     document: Any = {}
     if path:
@@ -55,7 +58,7 @@ def load_configuration(
         if not isinstance(document, dict):
             raise ConfigurationError(f"{path}: not a {KIND}")
     else:
-        document = {"apiVersion": API_VERSION, "kind": KIND}
+        document = {"apiVersion": API_VERSION, "kind": KIND, "clientConnection": client_connection or {}}
     stated = {**(document.get("leaderElection") or {}), **(leader_election or {})}
     plugins = [*DEFAULT_PLUGINS, *from_entry_points()]
     for plugin_file in plugin_files:
@@ -74,6 +77,8 @@ class SchedulerConfig:
     configuration: SchedulerConfiguration = field(default_factory=default_configuration)
     identity: str = "steersman-scheduler"
     """Who it is in leader election; unique among its replicas."""
+    host: str = "localhost"
+    """Where it runs, as its events say."""
     seed: int = 0
     """Of the generator that breaks ties between equally good nodes."""
     runners_up: int = 3
@@ -93,14 +98,15 @@ class Scheduler:
         rng: random.Random | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
+        self._config = config or SchedulerConfig()
+        connection = self._config.configuration.client_connection
+        if connection.qps:
+            client = client.limited(qps=connection.qps, burst=connection.burst, clock=clock)
         self._client = client
         self._clock = clock
-        self._config = config or SchedulerConfig()
         self._rng = rng or random.Random(self._config.seed)
         self._metrics = SchedulerMetrics(registry or CollectorRegistry())
-        names = self._config.configuration.frameworks
-        source = DEFAULT_SCHEDULER_NAME if DEFAULT_SCHEDULER_NAME in names else next(iter(names))
-        self._recorder = EventRecorder(client, component=source, clock=clock)
+        self._recorder = SeriesRecorder(client, instance=self._config.host, clock=clock)
         self._extenders = [HTTPExtender(extender) for extender in self._config.configuration.extenders]
         self._shell = self._new_shell()
         self._metrics.watch_queue(lambda: self._shell.queue)
@@ -137,6 +143,8 @@ class Scheduler:
                     rng=self._rng,
                 )
                 self._stands_by = True
+                if not self._config.configuration.delays_cache_until_active:
+                    group.spawn(self._shell.follow(), name="informers")
                 group.spawn(elector.run(self._lead), name="leader-election")
             try:
                 await group.wait()
@@ -146,7 +154,10 @@ class Scheduler:
 
     async def _lead(self) -> None:
         self._stands_by = False
-        await self._shell.run()
+        if self._config.configuration.delays_cache_until_active:
+            await self._shell.run()
+        else:
+            await self._shell.work()
 
     def _new_shell(self) -> Shell:
         configuration = self._config.configuration
@@ -157,6 +168,7 @@ class Scheduler:
             recorder=self._recorder,
             metrics=self._metrics,
             config=ShellConfig(
+                parallelism=configuration.parallelism,
                 initial_backoff_s=configuration.initial_backoff_s,
                 max_backoff_s=configuration.max_backoff_s,
                 max_unschedulable_s=self._config.max_unschedulable_s,

@@ -89,7 +89,9 @@ def _read(document: Mapping[str, Any], plugins: Sequence[PluginSpec]) -> Schedul
         raise ArgsError(f"parallelism: Invalid value: {parallelism}: should be an integer value greater than zero")
     for name in ("enableProfiling", "enableContentionProfiling"):
         if document.get(name):
-            raise ArgsError(f"{name}: Unsupported value: true: this scheduler serves no profiles; leave it out or say false")
+            raise ArgsError(
+                f"{name}: Unsupported value: true: this scheduler serves no profiles; leave it out or say false"
+            )
     initial_s = float(document.get("podInitialBackoffSeconds", 1))
     max_s = float(document.get("podMaxBackoffSeconds", 10))
     if initial_s <= 0:

@@ -19,10 +19,12 @@ from steersman.scheduler.diagnosis import Diagnosis
 from steersman.scheduler.equivalence import EquivalenceCache
 from steersman.scheduler.framework import (
     SKIP,
+    Errand,
     Framework,
     Nomination,
     NoNomination,
     Rejection,
+    Remedy,
     Scores,
     WeightedPlugin,
     pre_scored,
@@ -32,6 +34,8 @@ from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.search import PodSearch, search
 
 UNKNOWN_PROFILE = "profile not found for scheduler name"
+LEAST_TO_SCORE = 100
+"""So many feasible nodes are scored whatever ``percentageOfNodesToScore`` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +60,19 @@ class Decision:
     diagnosis: Diagnosis | None = None
     nomination: Nomination | NoNomination | None = None
     """What preemption made of a failed search."""
+    errands: tuple[Errand, ...] = ()
+    """What other plugins want done about it."""
     best: tuple[NodeScore, ...] = ()
     """The chosen node first, then the runners-up; only where an explanation was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotReserved:
+    """A node was found, and a plugin could not claim what the pod needs there."""
+
+    plugin: str
+    rejection: Rejection
+    errands: tuple[Errand, ...] = ()
 
 
 class SchedulerCore:
@@ -69,25 +84,29 @@ class SchedulerCore:
         self.frameworks = dict(frameworks)
         self._caches = {name: EquivalenceCache(framework, cluster) for name, framework in frameworks.items()}
         self._rng = random.Random(seed)
+        self._next_row = 0
 
     def framework_of(self, pod: PodInfo) -> Framework | None:
         """The profile that ``spec.schedulerName`` asks for; None where it is not one of ours."""
         return self.frameworks.get(pod.scheduler_name)
 
     def decide(self, pod: PodInfo, *, runners_up: int = -1) -> Decision:
-        """The whole way: filter, score, and preemption where nothing fits. Changes nothing.
+        """The whole way: filter, score, and preemption where nothing fits. Changes nothing. A pod that is nominated to a
+        node gets that one where it fits, whatever the scores.
 
         With ``runners_up`` of 0 and more the decision explains the scores of the chosen node and as many others.
         """
         found = self.search(pod)
         if found.is_successful:
-            return self.select(found, runners_up=runners_up)
+            return self.select(found.on_nominated() or self.sampled(found), runners_up=runners_up)
         return self.give_up(found)
 
-    def search(self, pod: PodInfo) -> PodSearch:
+    def search(self, pod: PodInfo, *, wants_alternatives: bool = False) -> PodSearch:
         """Filter only; ``select`` or ``give_up`` follow. Raises ``KeyError`` for a profile that is not ours."""
         name = pod.scheduler_name
-        return search(self.frameworks[name], self._caches[name], pod, self.cluster)
+        found = search(self.frameworks[name], self._caches[name], pod, self.cluster)
+        found.wants_alternatives = wants_alternatives
+        return found
 
     def select(self, found: PodSearch, *, more: Mapping[str, int] | None = None, runners_up: int = -1) -> Decision:
         """The best of the feasible nodes. ``more`` adds to the scores of nodes by name (extenders)."""
@@ -106,16 +125,29 @@ class SchedulerCore:
         return Decision(
             pod=found.pod,
             node_name=self.cluster.nodes.names[row],
-            feasible_count=int(np.count_nonzero(found.feasible)),
+            feasible_count=found.count,
             node_count=self.cluster.nodes.node_count,
             best=self._explain(found, others, total, numbers, index, runners_up) if runners_up >= 0 else (),
         )
+
+    def sampled(self, found: PodSearch) -> PodSearch:
+        """As many of the feasible nodes as the profile wants scored. Each pod begins after the last one's, so that all nodes
+        get their turn. By default all nodes are scored."""
+        share, node_count = found.framework.percentage_to_score, self.cluster.nodes.node_count
+        limit = max(node_count * share // 100, LEAST_TO_SCORE)
+        if not 0 < share < 100 or found.count <= limit:
+            return found
+        rows = np.flatnonzero(found.feasible)
+        chosen = np.roll(rows, -int(np.searchsorted(rows, self._next_row)))[:limit]
+        self._next_row = int(chosen[-1]) + 1
+        return found.on(chosen)
 
     def give_up(self, found: PodSearch) -> Decision:
         """No node fits: say why and ask the post-filter plugins (preemption) for a way."""
         diagnosis = found.diagnose()
         nomination: Nomination | NoNomination | None = None
         messages: list[str] = []
+        errands: list[Errand] = []
         if found.cluster.nodes.node_count:
             for plugin in found.framework.post_filter:
                 outcome = plugin.post_filter(found.pod, found)
@@ -123,7 +155,10 @@ class SchedulerCore:
                     nomination, messages = outcome, []
                     break
                 if isinstance(outcome, NoNomination):
-                    nomination = nomination or outcome
+                    nomination = outcome
+                if isinstance(outcome, Remedy) and outcome.errand is not None:
+                    errands.append(outcome.errand)
+                if outcome is not None:
                     messages.append(outcome.message)
         if messages:
             diagnosis = diagnosis.with_post_filter(", ".join(messages))
@@ -132,30 +167,36 @@ class SchedulerCore:
             node_count=self.cluster.nodes.node_count,
             diagnosis=diagnosis,
             nomination=nomination,
+            errands=tuple(errands),
         )
 
-    def assume(self, pod: PodInfo, node_name: str) -> PodInfo | Rejection:
-        """Count ``pod`` on its node from now on, before the API knows. Plugins reserve what it needs; a rejection
-        undoes that."""
-        reserving = self.frameworks[pod.scheduler_name].reserve
-        for index, plugin in enumerate(reserving):
+    def assume(self, pod: PodInfo, node_name: str) -> PodInfo | NotReserved:
+        """Count ``pod`` on its node from now on, before the API knows. Plugins reserve what it needs; where one cannot,
+        that is undone."""
+        for plugin in self.frameworks[pod.scheduler_name].reserve:
             rejection = plugin.reserve(pod, node_name, self.cluster)
             if rejection is not None:
-                for earlier in reversed(reserving[: index + 1]):
-                    earlier.unreserve(pod, node_name, self.cluster)
-                return rejection if isinstance(rejection, Rejection) else Rejection(reasons=(str(rejection),))
+                return NotReserved(plugin=plugin.NAME, rejection=rejection, errands=self._unreserve(pod, node_name))
         assumed = replace(pod, node_name=node_name)
         self.cluster.nodes.add_pod(assumed)
         self.cluster.nominations.withdraw(pod.uid)
         return assumed
 
-    def forget(self, assumed: PodInfo) -> None:
-        """Undo ``assume``: binding failed."""
-        for plugin in reversed(self.frameworks[assumed.scheduler_name].reserve):
-            plugin.unreserve(assumed, assumed.node_name, self.cluster)
+    def forget(self, assumed: PodInfo) -> tuple[Errand, ...]:
+        """Undo ``assume``: binding failed. The errands undo what the API knows already."""
+        errands = self._unreserve(assumed, assumed.node_name)
         current = self.cluster.nodes.pod(assumed.uid)
         if current is assumed:
             self.cluster.nodes.remove_pod(assumed.uid)
+        return errands
+
+    def _unreserve(self, pod: PodInfo, node_name: str) -> tuple[Errand, ...]:
+        """Every plugin, also those that were not reached: in the reverse order."""
+        asked = (
+            plugin.unreserve(pod, node_name, self.cluster)
+            for plugin in reversed(self.frameworks[pod.scheduler_name].reserve)
+        )
+        return tuple(errand for errand in asked if errand is not None)
 
     def explain(self, found: PodSearch, chosen_row: int, runners_up: int) -> tuple[NodeScore, ...]:
         """The scores of ``chosen_row`` and of the best others, by plugin."""

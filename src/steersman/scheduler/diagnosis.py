@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 
@@ -37,4 +37,11 @@ class Diagnosis:
         return replace(self, post_filter_message=message)
 
 
+EXTENDERS = "Extenders"
+"""Among ``Diagnosis.plugins`` where extenders rejected nodes. Nobody knows what they wait for, so any event is tried."""
 PREEMPTION_UNHELPFUL = "Preemption is not helpful for scheduling"
+
+
+def not_placed(reasons: Sequence[str]) -> str:
+    """What is said of a pod that had a node already and lost it: only that node counts."""
+    return Diagnosis(node_count=1, reasons=dict.fromkeys(reasons, 1)).message

@@ -16,12 +16,12 @@ from steersman.scheduler.pod_requests import pod_requests
 
 EventResource = Literal[
     "Pod", "AssignedPod", "UnscheduledPod", "Node", "PersistentVolume", "PersistentVolumeClaim", "CSINode", "CSIDriver",
-    "VolumeAttachment", "CSIStorageCapacity", "StorageClass", "*",
+    "VolumeAttachment", "CSIStorageCapacity", "StorageClass", "ResourceClaim", "ResourceSlice", "DeviceClass", "*",
 ]  # fmt: skip
 Action = Literal[
     "Add", "Delete", "Update", "UpdateNodeAllocatable", "UpdateNodeLabel", "UpdateNodeTaint", "UpdateNodeCondition",
     "UpdateNodeAnnotation", "UpdateNodeDeclaredFeature", "UpdatePodLabel", "UpdatePodScaleDown",
-    "UpdatePodToleration", "UpdatePodSchedulingGatesEliminated",
+    "UpdatePodToleration", "UpdatePodSchedulingGatesEliminated", "UpdatePodGeneratedResourceClaim",
 ]  # fmt: skip
 
 
@@ -106,6 +106,8 @@ def pod_events(old: Object | None, new: Object | None) -> list[ClusterEvent]:
         actions.append("UpdatePodSchedulingGatesEliminated")
     if len(old_spec.get("tolerations") or ()) != len(new_spec.get("tolerations") or ()):
         actions.append("UpdatePodToleration")
+    if _generated_claims(old) != _generated_claims(new):
+        actions.append("UpdatePodGeneratedResourceClaim")
     if not actions:
         actions.append("Update")
     return [ClusterEvent(resource=resource, action=action, old=old, new=new) for action in actions]
@@ -114,6 +116,10 @@ def pod_events(old: Object | None, new: Object | None) -> list[ClusterEvent]:
 def _is_scaled_down(old: Object, new: Object) -> bool:
     before, after = pod_requests(old).amounts, pod_requests(new).amounts
     return before is not after and any(value > after.get(name, 0) for name, value in before.items())
+
+
+def _generated_claims(pod: Object) -> list[Any]:
+    return (pod.get("status") or {}).get("resourceClaimStatuses") or []
 
 
 def _condition_statuses(status: Mapping[str, Any]) -> dict[str, Any]:

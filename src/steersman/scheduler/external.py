@@ -30,12 +30,13 @@ from typing import Any
 
 import numpy as np
 
-from steersman.scheduler.configuration import ConfigurationError, PluginSpec
+from steersman.scheduler.configuration import ConfigurationError
 from steersman.scheduler.framework import MAX_NODE_SCORE, Codes, Rejection, Scores
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.node_table import NodeTable
 from steersman.scheduler.plugin_args import Args
 from steersman.scheduler.pod_info import PodInfo
+from steersman.scheduler.profiles import PluginSpec
 
 ENTRY_POINTS = "steersman.scheduler.plugins"
 TIMEOUT_S = 5.0
@@ -112,7 +113,13 @@ def adapted(cls: type[Any], args: Args, timeout_s: float = TIMEOUT_S) -> Any:
         raise ConfigurationError(f'plugin "{name}" cannot be made: {type(error).__name__}: {error}') from error
     is_vector = bool(getattr(cls, "VECTOR", False))
     reason = str(getattr(cls, "REASON", f"node(s) were rejected by plugin {name}"))
-    members: dict[str, Any] = {"NAME": name, "LOCAL": False, "READS_PODS": True, "__doc__": cls.__doc__}
+    members: dict[str, Any] = {
+        "NAME": name,
+        "LOCAL": False,
+        "READS_PODS": True,
+        "BY_NODE": not is_vector,
+        "__doc__": cls.__doc__,
+    }
     if hasattr(inner, "filter"):
         members["filter"] = _filter(name, guard, inner, is_vector)
         members["rejection"] = lambda self, state, code: Rejection(reasons=(reason,))
@@ -120,14 +127,14 @@ def adapted(cls: type[Any], args: Args, timeout_s: float = TIMEOUT_S) -> Any:
         members["pre_score"] = lambda self, pod, cluster, feasible: (pod, feasible)
         members["score"] = _score(name, guard, inner, is_vector)
     if hasattr(inner, "pre_enqueue"):
-        members["pre_enqueue"] = lambda self, pod: _gate(guard, inner, pod)
+        members["pre_enqueue"] = lambda self, pod, cluster: _gate(guard, inner, pod)
     if hasattr(inner, "permit"):
         members["permit"] = lambda self, pod, node_name, cluster: _rejection(
             guard.call("Permit", inner.permit, pod.obj, node_name)
         )
     if hasattr(inner, "post_bind"):
         members["post_bind"] = lambda self, pod, node_name: _tell(guard, inner, pod, node_name)
-    if len(members) == 4:
+    if len(members) == 5:
         raise ConfigurationError(f'plugin "{name}" has none of filter, score, pre_enqueue, permit, post_bind')
     return type(name, (), members)()
 

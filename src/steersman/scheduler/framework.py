@@ -9,7 +9,7 @@ Source: KEP-624 (scheduling framework) and the extension points of KubeScheduler
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
@@ -62,6 +62,8 @@ class Nomination:
     node_name: str
     victims: tuple[PodInfo, ...]
     budget_violations: int = 0
+    alternatives: tuple[Nomination, ...] = ()
+    """Every node that could be cleared, this one too, where extenders have a say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,22 +76,65 @@ class NoNomination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
-    """An API write that has to happen before a pod is bound."""
+class Remedy:
+    """A ``post_filter`` result: something is done that may make the pod fit later; the next plugin is asked all the same."""
 
-    verb: Literal["update", "patch"]
-    resource: Resource
-    obj: Object
+    message: str
+    errand: Errand | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreBindWork:
-    """What ``pre_bind`` needs done by the shell: writes, then waiting until ``done`` holds."""
+class Write:
+    """An API write. Its answer is the object as the server has it then (for deletions, as it was)."""
 
-    writes: tuple[Write, ...] = ()
-    done: Callable[[Cluster], bool | str] = lambda _: True
-    """True when the pod can be bound; a text when it never can."""
-    timeout_s: float = 600.0
+    verb: Literal["create", "update", "patch", "delete"]
+    resource: Resource
+    obj: Object
+    """For patches (strategic merge) only what changes, and the object's names."""
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """An API read past all caches. Its answer is the object."""
+
+    resource: Resource
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Until:
+    """Wait for ``holds``; where it does not within ``timeout_s``, the errand gets a ``TimeoutError``."""
+
+    holds: Callable[[Cluster], bool]
+    """May raise ``ErrandFailed``."""
+    timeout_s: float
+    poll_s: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentTime:
+    """Its answer is the time, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announce:
+    """An event about the pod."""
+
+    reason: str
+    message: str
+
+
+class ErrandFailed(Exception):
+    """A plugin gives up what it was about to do; the message says why."""
+
+
+Step = Write | Read | Until | CurrentTime | Announce
+Errand = Generator[Step, Any, None]
+"""What a plugin needs done by the shell, step by step: it yields a step, gets its answer, and yields the next. Failures
+(``APIError``, ``Unreachable``, ``TimeoutError``) are raised at the ``yield``; those that it lets through, and
+``ErrandFailed``, fail the binding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +152,7 @@ class Plugin(Protocol):
 
 @runtime_checkable
 class PreEnqueuePlugin(Protocol):
-    def pre_enqueue(self, pod: PodInfo) -> Rejection | None:
+    def pre_enqueue(self, pod: PodInfo, cluster: Cluster) -> Rejection | None:
         """Keep ``pod`` out of the active queue."""
 
 
@@ -132,6 +177,7 @@ class FilterPlugin(Protocol):
     changes."""
     READS_PODS: ClassVar[bool]
     """The answer can change when pods come to or leave the node."""
+    # A plugin that works node by node says ``BY_NODE = True``: it is asked only about nodes that nothing else rejects.
 
     def filter(self, state: Any, table: NodeTable, rows: Rows) -> Codes:
         """0 for nodes that fit."""
@@ -142,8 +188,8 @@ class FilterPlugin(Protocol):
 
 @runtime_checkable
 class PostFilterPlugin(Protocol):
-    def post_filter(self, pod: PodInfo, search: Search) -> Nomination | NoNomination | None:
-        """No node fits: make one fit, or say why not. None leaves it to the next plugin."""
+    def post_filter(self, pod: PodInfo, search: Search) -> Nomination | NoNomination | Remedy | None:
+        """No node fits: make one fit, or say why not. A nomination ends the round; messages of all the others add up."""
 
 
 @runtime_checkable
@@ -174,8 +220,8 @@ class ReservePlugin(Protocol):
     def reserve(self, pod: PodInfo, node_name: str, cluster: Cluster) -> Rejection | None:
         """Claim what binding will need."""
 
-    def unreserve(self, pod: PodInfo, node_name: str, cluster: Cluster) -> None:
-        """Give it back; also called where ``reserve`` was not reached."""
+    def unreserve(self, pod: PodInfo, node_name: str, cluster: Cluster) -> Errand | None:
+        """Give it back; also called where ``reserve`` was not reached. The errand undoes what the API knows already."""
 
 
 @runtime_checkable
@@ -185,7 +231,8 @@ class PermitPlugin(Protocol):
 
 @runtime_checkable
 class PreBindPlugin(Protocol):
-    def pre_bind(self, pod: PodInfo, node_name: str, cluster: Cluster) -> PreBindWork | None: ...
+    def pre_bind(self, pod: PodInfo, node_name: str, cluster: Cluster) -> Errand | None:
+        """What has to be done before the pod is bound."""
 
 
 @runtime_checkable
@@ -213,6 +260,13 @@ class Search(Protocol):
 
     @property
     def pod(self) -> PodInfo: ...
+
+    @property
+    def wants_alternatives(self) -> bool:
+        """A nomination must name all its alternatives."""
+
+    def state_of(self, plugin: str) -> Any:
+        """What the plugin's ``pre_filter`` returned; None where it took no part."""
 
     def resolvable_rows(self) -> NDArray[np.intp]:
         """Nodes that were rejected for reasons that removing pods could cure."""

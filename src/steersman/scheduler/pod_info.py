@@ -55,6 +55,8 @@ class PodTemplate:
     spread_constraints: tuple[Mapping[str, Any], ...]
     disks: tuple[Mapping[str, Any], ...]
     """In-line volumes that a node or the cluster may not mount twice."""
+    required_features: frozenset[str]
+    """What the kubelet must declare that it can do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -155,7 +157,21 @@ def _template_shape(spec: Mapping[str, Any]) -> list[Any]:
         [_container_shape(container, host_network) for container in spec.get("initContainers") or ()],
         spec.get("topologySpreadConstraints"),
         [volume for volume in spec.get("volumes") or () if not _NO_DISK_KEYS.issuperset(volume)],
+        sorted(required_features(spec)),
     ]
+
+
+def required_features(spec: Mapping[str, Any]) -> frozenset[str]:
+    """Features of the kubelet without which the pod cannot run as it says, of those that kubelets declare."""
+    found = []
+    if spec.get("hostNetwork") and spec.get("hostUsers") is False:
+        found.append("UserNamespacesHostNetworkSupport")
+    for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+        rules = container.get("restartPolicyRules")
+        if rules and any(rule.get("action") == "RestartAllContainers" for rule in rules):
+            found.append("RestartAllContainersOnContainerExits")
+            break
+    return frozenset(found)
 
 
 _NO_DISK_KEYS = frozenset(
@@ -181,7 +197,7 @@ def _container_shape(container: Mapping[str, Any], host_network: bool) -> list[A
 
 @lru_cache(maxsize=4096)
 def _template_of(shape: bytes) -> PodTemplate:
-    tolerations, node_selector, node_affinity, containers, inits, spread, volumes = msgspec.json.decode(shape)
+    tolerations, node_selector, node_affinity, containers, inits, spread, volumes, features = msgspec.json.decode(shape)
     sidecars = [entry for entry in inits if entry[1] == "Always"]
     volume_images = [volume["image"].get("reference") or "" for volume in volumes if volume.get("image")]
     return PodTemplate(
@@ -197,6 +213,7 @@ def _template_of(shape: bytes) -> PodTemplate:
         container_count=len(containers) + len(inits),
         spread_constraints=tuple(spread or ()),
         disks=tuple(volume for volume in volumes if not volume.get("image")),
+        required_features=frozenset(features),
     )
 
 

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.diagnosis import EXTENDERS
 from steersman.scheduler.events import EVERYTHING_CHANGED, ClusterEvent, EventInterest
 from steersman.scheduler.framework import EnqueuePlugin, Framework
 from steersman.scheduler.pod_info import PodInfo
@@ -65,12 +67,14 @@ class SchedulingQueue:
     def __init__(
         self,
         frameworks: Mapping[str, Framework],
+        cluster: Cluster,
         *,
         initial_backoff_s: float = 1.0,
         max_backoff_s: float = 10.0,
         max_unschedulable_s: float = 300.0,
     ) -> None:
         self._frameworks = frameworks
+        self._cluster = cluster
         self._sort = next(iter(frameworks.values())).queue_sort
         self._initial_backoff_s = initial_backoff_s
         self._max_backoff_s = max_backoff_s
@@ -189,8 +193,8 @@ class SchedulingQueue:
 
     # -- the cluster changes -------------------------------------------------------------------------------------
 
-    def on_event(self, event: ClusterEvent, now_s: float) -> int:
-        """Something changed: wake the pods that it can help. Returns how many."""
+    def on_event(self, event: ClusterEvent, now_s: float, *, but: str = "") -> int:
+        """Something changed: wake the pods that it can help, other than the one whose uid is ``but``. Returns how many."""
         if self._in_flight:
             self._events.append(event)
             if len(self._events) > EVENT_LIMIT:
@@ -202,12 +206,13 @@ class SchedulingQueue:
             name: frozenset(plugin for plugin, interest in interests if interest.covers(event))
             for name, interests in self._interests.items()
         }
-        if event is not EVERYTHING_CHANGED and not any(helpers.values()):
-            return 0
         woken = 0
         for queued in list(self._unschedulable.values()):
             relevant = helpers.get(queued.pod.scheduler_name, frozenset())
-            if event is not EVERYTHING_CHANGED and queued.plugins and relevant.isdisjoint(queued.plugins):
+            known = event is not EVERYTHING_CHANGED and queued.plugins and EXTENDERS not in queued.plugins
+            if known and relevant.isdisjoint(queued.plugins):
+                continue
+            if queued.pod.uid == but:
                 continue
             if self._can_help(queued, event):
                 self._wake(queued, now_s)
@@ -240,7 +245,7 @@ class SchedulingQueue:
     def _can_help(self, queued: QueuedPod, event: ClusterEvent) -> bool:
         if event is EVERYTHING_CHANGED:
             return True
-        if not queued.plugins:
+        if not queued.plugins or EXTENDERS in queued.plugins:
             return not queued.is_gated
         for plugin, interest in self._interests.get(queued.pod.scheduler_name, ()):
             if plugin in queued.plugins and interest.covers(event) and _hints(interest, queued.pod, event):
@@ -272,7 +277,7 @@ class SchedulingQueue:
         """Ask the pre-enqueue plugins; a pod that one keeps back is put among the unschedulable."""
         framework = self._frameworks.get(queued.pod.scheduler_name)
         for plugin in framework.pre_enqueue if framework else ():
-            if plugin.pre_enqueue(queued.pod) is not None:
+            if plugin.pre_enqueue(queued.pod, self._cluster) is not None:
                 queued.place, queued.is_gated, queued.gated_by = "unschedulable", True, plugin.NAME
                 queued.plugins, queued.ticket, queued.entered_s = frozenset({plugin.NAME}), 0, now_s
                 self._unschedulable[queued.pod.uid] = queued

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steersman.scheduler.cluster import Cluster
-from steersman.scheduler.diagnosis import Diagnosis
+from steersman.scheduler.diagnosis import EXTENDERS, Diagnosis
 from steersman.scheduler.equivalence import (
     FITS,
     NO_NODE,
@@ -56,11 +56,18 @@ class PodSearch:
     rejection: Rejection | None = None
     rejected_by: str = ""
     extender_reasons: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    """Node name to (reason, unresolvable) as given by extenders."""
+    """Node name to (reason, unresolvable) as given by extenders; without a reason where one just left the node out."""
+    wants_alternatives: bool = False
+    """Extenders have a say about which node is cleared."""
 
     @property
     def is_successful(self) -> bool:
         return self.rejection is None and bool(self.feasible.any())
+
+    @property
+    def count(self) -> int:
+        """How many nodes are feasible."""
+        return int(np.count_nonzero(self.feasible))
 
     def rows(self) -> Rows:
         """The feasible rows: a slice where it is all of them."""
@@ -72,6 +79,19 @@ class PodSearch:
         """The feasible nodes."""
         return [self.cluster.nodes.names[int(row)] for row in np.flatnonzero(self.feasible)]
 
+    def on_nominated(self) -> PodSearch | None:
+        """The same search of the pod's nominated node alone; None where it has none or does not fit there."""
+        row = self.cluster.nodes.rows.get(self.pod.nominated_node, -1) if self.pod.nominated_node else -1
+        if not 0 <= row < len(self.feasible) or not self.feasible[row]:
+            return None
+        return self.on(np.array([row], dtype=np.intp))
+
+    def on(self, rows: NDArray[np.intp]) -> PodSearch:
+        """The same search with only ``rows`` feasible."""
+        feasible = np.zeros_like(self.feasible)
+        feasible[rows] = True
+        return replace(self, feasible=feasible, all_local=False)
+
     def restrict(self, names: frozenset[str], failed: Mapping[str, str], unresolvable: Mapping[str, str]) -> None:
         """Extenders left only ``names`` of the feasible nodes; the others have reasons."""
         self.all_local = False
@@ -81,6 +101,10 @@ class PodSearch:
         allowed = np.zeros_like(self.feasible)
         allowed[[row for row in rows if row < len(allowed)]] = True
         self.feasible = self.feasible & allowed
+
+    def state_of(self, plugin: str) -> Any:
+        names = (each.NAME for each in self.framework.filter)
+        return next((self.states.get(position) for position, name in enumerate(names) if name == plugin), None)
 
     def resolvable_rows(self) -> NDArray[np.intp]:
         unresolvable = self._unresolvable()
@@ -138,12 +162,14 @@ class PodSearch:
                 reasons[f"node(s) didn't satisfy plugin(s) [{' '.join(sorted(self.only_by))}]"] += absent
                 rejected.update(dict.fromkeys(self.only_by, absent))
         for reason, _ in self.extender_reasons.values():
-            reasons[reason] += 1
+            if reason:
+                reasons[reason] += 1
+        extenders = {EXTENDERS} if self.extender_reasons else ()
         return Diagnosis(
             node_count=node_count,
             reasons=dict(reasons),
             rejected_nodes=dict(rejected),
-            plugins=frozenset(rejected),
+            plugins=frozenset([*rejected, *extenders]),
         )
 
     def _rejections(self) -> list[tuple[int, int, int]]:
@@ -258,10 +284,19 @@ def _filter_globally(found: PodSearch, rows: Rows) -> bool:
             named[[cluster.nodes.rows[name] for name in found.only if name in cluster.nodes.rows]] = True
             found.first[~named[: len(found.first)]] = NO_NODE
         found.states[position] = state
-        _note(found, position, rows, np.asarray(plugin.filter(state, cluster.nodes, rows), dtype=np.int64))
+        asked = _left(found, rows) if getattr(plugin, "BY_NODE", False) else rows
+        _note(found, position, asked, np.asarray(plugin.filter(state, cluster.nodes, asked), dtype=np.int64))
     if copied:
         found.feasible = found.first == FITS
     return True
+
+
+def _left(found: PodSearch, rows: Rows) -> NDArray[np.intp]:
+    """Those of ``rows`` that nothing has rejected so far."""
+    fitting = found.first == FITS
+    asked = np.zeros_like(fitting)
+    asked[rows] = True
+    return np.flatnonzero(fitting & asked)
 
 
 def _reserve_nominated(found: PodSearch) -> None:

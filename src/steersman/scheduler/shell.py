@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
-from steersman.client.events import EventRecorder
+from steersman.client.eventseries import SeriesRecorder
 from steersman.client.informer import Change, Informer
 from steersman.client.transport import Unreachable
 from steersman.meta import objects
@@ -25,24 +25,30 @@ from steersman.meta.resources import (
     CSIDRIVERS,
     CSINODES,
     CSISTORAGECAPACITIES,
+    DEVICECLASSES,
     NODES,
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    RESOURCECLAIMS,
+    RESOURCESLICES,
     STORAGECLASSES,
     VOLUMEATTACHMENTS,
     Resource,
 )
 from steersman.scheduler.binder import WORKERS, Binder, BindingFailed
 from steersman.scheduler.cluster import LISTED_RESOURCES, Cluster
-from steersman.scheduler.core import Decision, NodeScore, SchedulerCore
+from steersman.scheduler.core import Decision, NodeScore, NotReserved, SchedulerCore
+from steersman.scheduler.diagnosis import not_placed
 from steersman.scheduler.events import Action, ClusterEvent, EventResource, node_events, pod_events
-from steersman.scheduler.framework import Framework, Nomination, NoNomination, Rejection
+from steersman.scheduler.framework import Errand, Framework, Nomination, NoNomination
 from steersman.scheduler.http_extender import ExtenderFailed, HTTPExtender
 from steersman.scheduler.metrics import SchedulerMetrics
 from steersman.scheduler.pod_info import PodInfo, is_terminal, parse_pod
 from steersman.scheduler.queue import QueuedPod, SchedulingQueue
+from steersman.scheduler.search import PodSearch
 from steersman.scheduler.status_writer import WRITERS, StatusWriter, condition, truncated
+from steersman.scheduler.victims import best
 
 BACKLOG_LIMIT = 1000
 SLICE_S = 0.005
@@ -59,6 +65,9 @@ _EVENT_RESOURCES: Mapping[Resource, EventResource] = {
     CSIDRIVERS: "CSIDriver",
     CSISTORAGECAPACITIES: "CSIStorageCapacity",
     VOLUMEATTACHMENTS: "VolumeAttachment",
+    RESOURCECLAIMS: "ResourceClaim",
+    RESOURCESLICES: "ResourceSlice",
+    DEVICECLASSES: "DeviceClass",
 }
 
 
@@ -66,6 +75,8 @@ _EVENT_RESOURCES: Mapping[Resource, EventResource] = {
 class ShellConfig:
     """What the shell needs of the configuration. Times in seconds."""
 
+    parallelism: int = 16
+    """Victims of one preemption that are deleted side by side."""
     initial_backoff_s: float = 1.0
     max_backoff_s: float = 10.0
     max_unschedulable_s: float = 300.0
@@ -83,7 +94,7 @@ class Shell:
         frameworks: Mapping[str, Framework],
         *,
         clock: Clock,
-        recorder: EventRecorder,
+        recorder: SeriesRecorder,
         metrics: SchedulerMetrics,
         config: ShellConfig,
         extenders: Sequence[HTTPExtender] = (),
@@ -92,11 +103,12 @@ class Shell:
         self.core = SchedulerCore(frameworks, self.cluster, seed=config.seed)
         self.queue = SchedulingQueue(
             frameworks,
+            self.cluster,
             initial_backoff_s=config.initial_backoff_s,
             max_backoff_s=config.max_backoff_s,
             max_unschedulable_s=config.max_unschedulable_s,
         )
-        self.binder = Binder(client, self.core, recorder, clock, extenders)
+        self.binder = Binder(client, self.core, recorder, clock, extenders, config.parallelism)
         self._extenders = extenders
         self._client = client
         self._clock = clock
@@ -108,6 +120,7 @@ class Shell:
         self._assumed: dict[str, PodInfo] = {}
         self._to_bind: asyncio.Queue[tuple[PodInfo, QueuedPod]] = asyncio.Queue(BACKLOG_LIMIT)
         self._group = TaskGroup("scheduler")
+        self._opened = asyncio.Event()
         self._informers: list[Informer] = []
 
     @property
@@ -125,10 +138,24 @@ class Shell:
         return len(self._assumed)
 
     async def run(self) -> None:
-        """Until cancelled. Raises what a critical task raises."""
-        async with self._group as group:
+        """Follow the API and work. Until cancelled; raises what a critical task raises."""
+        async with TaskGroup("scheduler-shell") as group:
+            group.spawn(self.follow(), name="follow")
+            group.spawn(self.work(), name="work")
+            await group.wait()
+
+    async def follow(self) -> None:
+        """Keep the cluster and the queue up to date, whoever places the pods. Until cancelled."""
+        async with TaskGroup("scheduler-informers") as group:
             for informer in self._open_informers():
                 group.spawn(informer.run(), name=f"informer-{informer.resource.plural}")
+            self._opened.set()
+            await group.wait()
+
+    async def work(self) -> None:
+        """Place pods, as soon as informers that ``follow`` runs are synced. Until cancelled."""
+        async with self._group as group:
+            await self._opened.wait()
             for informer in self._informers:
                 await informer.wait_synced()
             log.info("synced: %d nodes, %d pods to place", self.cluster.nodes.node_count, len(list(self.queue.pods())))
@@ -212,6 +239,7 @@ class Shell:
 
     def _pod_unassigned(self, pod: PodInfo, old: Object | None) -> None:
         if pod.uid in self._assumed:
+            self.queue.update(pod, (), self._clock.monotonic())
             return
         if pod.nominated_node and self.cluster.nominations.node_of(pod.uid) != pod.nominated_node:
             self.cluster.nominations.nominate(pod, pod.nominated_node)
@@ -231,14 +259,15 @@ class Shell:
         self.cluster.nominations.withdraw(uid)
         waiting = self.binder.waiting.get(uid)
         if waiting is not None:
-            waiting.reject("the pod was deleted")
+            waiting.call_back("the pod was deleted")
         if self.cluster.nodes.remove_pod(uid) is not None or (obj.get("status") or {}).get("nominatedNodeName"):
             self._tell(pod_events(obj, None))
 
-    def _tell(self, events: list[ClusterEvent]) -> None:
+    def _tell(self, events: list[ClusterEvent], *, but: str = "") -> None:
+        """Wake the pods that ``events`` can help, other than the one whose uid is ``but``."""
         now_s = self._clock.monotonic()
         for event in events:
-            if self.queue.on_event(event, now_s):
+            if self.queue.on_event(event, now_s, but=but):
                 self._wake.set()
 
     # -- decisions ---------------------------------------------------------------------------------------------------
@@ -269,12 +298,13 @@ class Shell:
         pod = queued.pod
         if pod.is_terminating:
             self._recorder.event(
-                pod.obj, PODS, type="Warning", reason="FailedScheduling",
-                message=f"skip schedule deleting pod: {pod.key}",
+                pod.obj, PODS, controller=pod.scheduler_name, type="Warning", reason="FailedScheduling",
+                action="Scheduling", message=f"skip schedule deleting pod: {pod.key}",
             )  # fmt: skip
             self.queue.remove(pod.uid)
             return
         began_s = self._clock.monotonic()
+        self.cluster.now_s = self._clock.now()
         try:
             if self._extenders:
                 decision = await self._decide_with_extenders(pod)
@@ -282,7 +312,7 @@ class Shell:
                 decision = self.core.decide(pod, runners_up=self._runners_up)
         except Exception as error:
             log.exception("deciding about %s failed", pod.key)
-            self._failed(queued, str(error) or type(error).__name__, frozenset(), "SchedulerError")
+            self._failed(queued, str(error) or type(error).__name__)
             return
         finally:
             self._metrics.decided(self._clock.monotonic() - began_s)
@@ -294,43 +324,85 @@ class Shell:
             self._unschedulable(queued, decision)
             return
         assumed = self.core.assume(pod, decision.node_name)
-        if isinstance(assumed, Rejection):
-            self._failed(queued, ", ".join(assumed.reasons), frozenset(), "SchedulerError")
+        if isinstance(assumed, NotReserved):
+            self._run_errands(assumed.errands, pod)
+            self._failed(queued, not_placed(assumed.rejection.reasons), assumed.plugin)
             return
         self._assumed[pod.uid] = assumed
         self._statuses.drop(pod.uid)
         await self._to_bind.put((assumed, queued))
 
     async def _decide_with_extenders(self, pod: PodInfo) -> Decision:
-        """Extenders are asked one after another, each about what the earlier ones left. Raises ``ExtenderFailed``, also
-        when nodes changed meanwhile: the pod is tried again."""
+        """Raises ``ExtenderFailed``, also when nodes changed meanwhile: the pod is tried again."""
         epoch = self.cluster.nodes.epoch
-        found = self.core.search(pod)
-        more: dict[str, int] = {}
+        preempting = [each for each in self._extenders if each.config.preempt_verb and each.is_interested_in(pod)]
+        found = self.core.search(pod, wants_alternatives=bool(preempting))
+        nominated = found.on_nominated()
+        if nominated is not None:
+            await self._filter_by_extenders(nominated)
+        if nominated is not None and nominated.is_successful:
+            found = nominated
+        else:
+            await self._filter_by_extenders(found)
+        if not found.is_successful and self.cluster.nodes.epoch == epoch:
+            return await self._preempt_by_extenders(self.core.give_up(found), preempting)
+        found = self.core.sampled(found)
+        more = await self._prioritize_by_extenders(found) if found.count > 1 else {}
+        if self.cluster.nodes.epoch != epoch:
+            raise ExtenderFailed("nodes changed while extenders were asked")
+        return self.core.select(found, more=more, runners_up=self._runners_up)
+
+    async def _filter_by_extenders(self, found: PodSearch) -> None:
+        """Extenders are asked one after another, each about what the earlier ones left. Raises ``ExtenderFailed``."""
         for extender in self._extenders:
-            if not (found.is_successful and extender.config.filter_verb and extender.is_interested_in(pod)):
+            if not (found.is_successful and extender.config.filter_verb and extender.is_interested_in(found.pod)):
                 continue
             try:
-                outcome = await extender.filter(pod, found.names(), self.cluster.nodes)
-            except ExtenderFailed:
+                outcome = await extender.filter(found.pod, found.names(), self.cluster.nodes)
+            except ExtenderFailed as failure:
                 if not extender.config.ignorable:
                     raise
+                log.warning("extender %s not heard: %s", extender.config.url_prefix, failure)
                 continue
             found.restrict(outcome.names, outcome.failed, outcome.unresolvable)
-        if not found.is_successful and self.cluster.nodes.epoch == epoch:
-            return self.core.give_up(found)
+
+    async def _preempt_by_extenders(self, decision: Decision, extenders: Sequence[HTTPExtender]) -> Decision:
+        """Each extender says which of the nodes that earlier ones left may be cleared. Raises ``ExtenderFailed``."""
+        if not (extenders and isinstance(decision.nomination, Nomination)):
+            return decision
+        left = {nomination.node_name: nomination for nomination in decision.nomination.alternatives}
+        for extender in extenders:
+            try:
+                left = await extender.preempt(decision.pod, left, self.cluster.nodes)
+            except ExtenderFailed as failure:
+                if not extender.config.ignorable:
+                    raise
+                log.warning("extender %s not heard: %s", extender.config.url_prefix, failure)
+            if not left:
+                break
+        if left:
+            return replace(decision, nomination=best(tuple(left.values())))
+        assert decision.diagnosis is not None
+        message = "preemption: no candidate node for preemption"
+        return replace(
+            decision,
+            nomination=NoNomination(message=message, clear_nomination=False),
+            diagnosis=decision.diagnosis.with_post_filter(message),
+        )
+
+    async def _prioritize_by_extenders(self, found: PodSearch) -> dict[str, int]:
+        """What to add to the scores of nodes. An extender that fails adds nothing."""
+        more: dict[str, int] = {}
         for extender in self._extenders:
-            if extender.config.prioritize_verb and extender.is_interested_in(pod):
+            if extender.config.prioritize_verb and extender.is_interested_in(found.pod):
                 try:
-                    scores = await extender.prioritize(pod, found.names(), self.cluster.nodes)
+                    scores = await extender.prioritize(found.pod, found.names(), self.cluster.nodes)
                 except ExtenderFailed as failure:
                     log.warning("extender %s not heard: %s", extender.config.url_prefix, failure)
                     continue
                 for name, score in scores.items():
                     more[name] = more.get(name, 0) + score
-        if self.cluster.nodes.epoch != epoch:
-            raise ExtenderFailed("nodes changed while extenders were asked")
-        return self.core.select(found, more=more, runners_up=self._runners_up)
+        return more
 
     def _unschedulable(self, queued: QueuedPod, decision: Decision) -> None:
         pod = queued.pod
@@ -338,6 +410,7 @@ class Shell:
         assert diagnosis is not None
         message = diagnosis.message if diagnosis.node_count else NO_NODES
         self._metrics.attempted("unschedulable", pod.scheduler_name)
+        self._run_errands(decision.errands, pod)
         nomination = decision.nomination
         if isinstance(nomination, Nomination):
             self.cluster.nominations.nominate(pod, nomination.node_name)
@@ -362,24 +435,35 @@ class Shell:
             self.queue.fail(queued.pod.uid, plugins, self._clock.monotonic())
         self._wake.set()
 
-    def _failed(self, queued: QueuedPod, message: str, plugins: frozenset[str], reason: str) -> None:
+    def _failed(self, queued: QueuedPod, message: str, plugin: str = "", *, is_nominated: bool = False) -> None:
+        """The pod was to be placed and was not: ``plugin`` rejected it, or something broke. ``is_nominated``: the API was
+        told of the node already."""
         pod = queued.pod
-        self._metrics.attempted("unschedulable" if reason == "Unschedulable" else "error", pod.scheduler_name)
+        self._metrics.attempted("unschedulable" if plugin else "error", pod.scheduler_name)
         self.cluster.nominations.withdraw(pod.uid)
-        self._report(pod, message, reason, nominated_node="")
+        self._report(pod, message, "Unschedulable" if plugin else "SchedulerError",
+                     nominated_node="", is_nominated=is_nominated)  # fmt: skip
+        plugins = frozenset({plugin} if plugin else ())
         self.queue.fail(pod.uid, plugins, self._clock.monotonic(), is_error=not plugins)
         self._wake.set()
 
-    def _report(self, pod: PodInfo, message: str, reason: str, *, nominated_node: str | None) -> None:
+    def _run_errands(self, errands: Sequence[Errand], pod: PodInfo) -> None:
+        for errand in errands:
+            self._group.spawn(self.binder.run(errand, pod), name=f"errand-{pod.key}")
+
+    def _report(
+        self, pod: PodInfo, message: str, reason: str, *, nominated_node: str | None, is_nominated: bool = False
+    ) -> None:
         """An event, and the pod's status where it says something else. None leaves the nomination as it is."""
         self._recorder.event(
-            pod.obj, PODS, type="Warning", reason="FailedScheduling", message=truncated(message)
+            pod.obj, PODS, controller=pod.scheduler_name, type="Warning", reason="FailedScheduling",
+            action="Scheduling", message=truncated(message),
         )  # fmt: skip
         status: Object = {}
         entry = condition(pod.obj, "PodScheduled", "False", reason, message, self._clock.now())
         if entry is not None:
             status["conditions"] = [entry]
-        if nominated_node is not None and nominated_node != pod.nominated_node:
+        if nominated_node is not None and (is_nominated or nominated_node != pod.nominated_node):
             status["nominatedNodeName"] = nominated_node or None
         if status:
             self._statuses.write(pod.obj, status)
@@ -392,24 +476,33 @@ class Shell:
             try:
                 await self.binder.bind(assumed)
             except BindingFailed as failure:
-                self._unbind(assumed, queued, str(failure), failure.plugin)
+                self._unbind(assumed, queued, failure)
                 continue
             except Exception as error:
                 log.exception("binding %s failed", assumed.key)
-                self._unbind(assumed, queued, str(error), "")
+                self._unbind(assumed, queued, BindingFailed(str(error) or type(error).__name__))
                 continue
             self.queue.remove(assumed.uid)
             self._metrics.attempted("scheduled", assumed.scheduler_name)
             message = f"Successfully assigned {assumed.key} to {assumed.node_name}"
-            self._recorder.event(assumed.obj, PODS, type="Normal", reason="Scheduled", message=message)
+            self._recorder.event(
+                assumed.obj, PODS, controller=assumed.scheduler_name, type="Normal", reason="Scheduled", action="Binding",
+                message=message,
+            )  # fmt: skip
 
-    def _unbind(self, assumed: PodInfo, queued: QueuedPod, message: str, plugin: str) -> None:
+    def _unbind(self, assumed: PodInfo, queued: QueuedPod, failure: BindingFailed) -> None:
+        """The room that the pod would have taken is free for others. It is free for itself, too, unless a plugin rejected
+        it: then it waits for something else to happen."""
         is_assumed = self._assumed.pop(assumed.uid, None) is not None
-        self.core.forget(assumed)
-        self._tell(pod_events(assumed.obj | {"spec": {**assumed.obj["spec"], "nodeName": assumed.node_name}}, None))
+        self._run_errands(self.core.forget(assumed), assumed)
+        gone = {**assumed.obj, "spec": {**assumed.obj["spec"], "nodeName": assumed.node_name}}
+        if not failure.plugin:
+            self._tell(pod_events(gone, None))
         if is_assumed:
-            plugins = frozenset({plugin} if plugin else ())
-            self._failed(queued, message, plugins, "Unschedulable" if plugin else "SchedulerError")
+            message = not_placed((str(failure),)) if failure.plugin else str(failure)
+            self._failed(queued, message, failure.plugin, is_nominated=failure.is_nominated)
+        if failure.plugin:
+            self._tell(pod_events(gone, None), but=assumed.uid)
 
     async def _flush_for_ever(self) -> None:
         while True:

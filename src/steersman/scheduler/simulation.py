@@ -25,11 +25,12 @@ from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.scheduler.cluster import LISTED_RESOURCES, Cluster
-from steersman.scheduler.configuration import ConfigurationError, PluginSpec, read_configuration
+from steersman.scheduler.configuration import ConfigurationError, read_configuration
 from steersman.scheduler.core import Decision, SchedulerCore
 from steersman.scheduler.events import ClusterEvent, node_events, pod_events
 from steersman.scheduler.framework import Nomination, NoNomination
 from steersman.scheduler.pod_info import PodInfo, parse_pod
+from steersman.scheduler.profiles import PluginSpec
 from steersman.scheduler.queue import SchedulingQueue
 
 _BY_KIND: Mapping[str, Resource] = {resource.kind: resource for resource in LISTED_RESOURCES}
@@ -203,6 +204,7 @@ def simulate(scenario: Mapping[str, Any], plugins: Sequence[PluginSpec]) -> Resu
         core=SchedulerCore(configuration.frameworks, cluster, seed=int(scenario.get("seed") or 0)),
         queue=SchedulingQueue(
             configuration.frameworks,
+            cluster,
             initial_backoff_s=configuration.initial_backoff_s,
             max_backoff_s=configuration.max_backoff_s,
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -50,16 +51,31 @@ def split_by_budgets(pods: Sequence[PodInfo], budgets: Sequence[Object]) -> tupl
             if pod.name in ((budget.get("status") or {}).get("disruptedPods") or {}):
                 continue
             allowed[index] -= 1
-            violates = violates or allowed[index] < 0
+            if allowed[index] < 0:
+                violates = True
+                break
         (violating if violates else others).append(pod)
     return violating, others
 
 
-def best(candidates: Sequence[Candidate]) -> Candidate:
+class Harm(Protocol):
+    """A node that could be cleared, and of which pods; the most important pod first."""
+
+    @property
+    def victims(self) -> tuple[PodInfo, ...]: ...
+
+    @property
+    def budget_violations(self) -> int: ...
+
+
+H = TypeVar("H", bound=Harm)
+
+
+def best(candidates: Sequence[H]) -> H:
     """The least harm: fewest violated budgets, then the least important most important victim, then the smallest sum of
     priorities, then the fewest victims, then those that started latest; the first of equals."""
 
-    def harm(candidate: Candidate) -> tuple[float, ...]:
+    def harm(candidate: H) -> tuple[float, ...]:
         highest = candidate.victims[0].priority
         earliest_s = min(started_at(pod) for pod in candidate.victims if pod.priority == highest)
         return (

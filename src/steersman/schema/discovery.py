@@ -55,7 +55,12 @@ def api_group(registry: Registry, group: str) -> Object | None:
 
 
 def _group(registry: Registry, group: str) -> Object:
-    versions = [{"groupVersion": f"{group}/{version}", "version": version} for version in registry.versions(group)]
+    return group_of(group, registry.versions(group))
+
+
+def group_of(group: str, names: Sequence[str]) -> Object:
+    """A group of ``/apis`` with its versions, the preferred one first."""
+    versions = [{"groupVersion": f"{group}/{version}", "version": version} for version in names]
     return {"name": group, "versions": versions, "preferredVersion": versions[0]}
 
 
@@ -115,25 +120,30 @@ def storage_version_hash(kind: Kind) -> str:
 def aggregated(registry: Registry, *, core: bool, version: AggregatedVersion = "v2") -> Object:
     """The whole of ``/apis`` (or, with ``core``, of ``/api``) in one document."""
     groups = [group for group in registry.groups if (group == "") is core]
+    items = [
+        (group, [version_discovery(registry, group, name) for name in registry.versions(group)]) for group in groups
+    ]
+    return aggregated_of(items, version=version)
+
+
+def aggregated_of(groups: Sequence[tuple[str, Sequence[Object]]], *, version: AggregatedVersion = "v2") -> Object:
+    """The document of groups with their APIVersionDiscoveries, in their order."""
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{version}",
         "metadata": {},
-        "items": [_group_discovery(registry, group) for group in groups],
+        "items": [
+            {"metadata": {"name": group} if group else {}, "versions": list(versions)} for group, versions in groups
+        ],
     }
 
 
-def _group_discovery(registry: Registry, group: str) -> Object:
+def version_discovery(registry: Registry, group: str, version: str) -> Object:
+    """The APIVersionDiscovery of what ``registry`` serves."""
     return {
-        "metadata": {"name": group} if group else {},
-        "versions": [
-            {
-                "version": version,
-                "resources": [_resource_discovery(kind) for kind in registry.kinds_of(group, version)],
-                "freshness": "Current",
-            }
-            for version in registry.versions(group)
-        ],
+        "version": version,
+        "resources": [_resource_discovery(kind) for kind in registry.kinds_of(group, version)],
+        "freshness": "Current",
     }
 
 

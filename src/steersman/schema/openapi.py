@@ -6,14 +6,14 @@ Building v2 takes a good tenth of a second of CPU, a v3 document some millisecon
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import msgspec
 
-from steersman.schema import openapi_paths, openapi_protobuf, openapi_v2, openapi_v3
+from steersman.schema import openapi_merging, openapi_paths, openapi_protobuf, openapi_v2, openapi_v3
 from steersman.schema.customresources.publishing import v2_form
 from steersman.schema.definitions import Definition
 from steersman.schema.registry import Registry
@@ -34,40 +34,48 @@ class OpenAPI:
 
     ``custom`` holds the definitions of kinds that are not built in, by the names that their ``Kind.definition`` and
     ``Kind.listed_definition`` use, in the form of ``customresources.publishing``. ``release`` is the server's version: it is part
-    of the hashes by which clients cache v3 documents.
+    of the hashes by which clients cache v3 documents. ``others`` are v2 documents of other servers, to be merged in that order;
+    ``elsewhere`` the URLs of v3 documents, by path, that others serve.
     """
 
     def __init__(
-        self, registry: Registry, *, release: str = "", custom: Mapping[str, Definition] | None = None
+        self,
+        registry: Registry,
+        *,
+        release: str = "",
+        custom: Mapping[str, Definition] | None = None,
+        others: Sequence[Mapping[str, Any]] = (),
+        elsewhere: Mapping[str, str] | None = None,
     ) -> None:
         self._registry = registry
         self._release = release
+        self._others = others
+        self._elsewhere = elsewhere or {}
         self._custom = dict(custom or {})
         self._v3: dict[str, Encoded] = {}
 
     @cached_property
     def v2(self) -> Encoded:
         """``/openapi/v2`` as JSON."""
-        return _encoded(msgspec.json.encode(self._v2_document()))
+        return encoded(msgspec.json.encode(self._v2_document()))
 
     @cached_property
     def v2_protobuf(self) -> Encoded:
         """``/openapi/v2`` as ``openapi_protobuf.MEDIA_TYPE``."""
-        return _encoded(openapi_protobuf.encode(self._v2_document()))
+        return encoded(openapi_protobuf.encode(self._v2_document()))
 
     def _v2_document(self) -> dict[str, Any]:
         operations = [operation for make in self._sources.values() for operation in make()]
         custom = {name: v2_form(definition) for name, definition in self._custom.items()}
-        return openapi_v2.document(operations, {**openapi_v2.all_definitions(), **custom})
+        own = openapi_v2.document(operations, {**openapi_v2.all_definitions(), **custom})
+        return reduce(openapi_merging.merged, map(dict, self._others), own)
 
     @cached_property
     def v3_index(self) -> Encoded:
         """``/openapi/v3``: the documents, each with the hash by which clients cache it."""
-        paths = {
-            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={self.v3_hash(path)}"}
-            for path in sorted(self._sources)
-        }
-        return _encoded(msgspec.json.encode({"paths": paths}))
+        paths = {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={self.v3_hash(path)}"} for path in self._sources}
+        paths |= {path: {"serverRelativeURL": url} for path, url in self._elsewhere.items()}
+        return encoded(msgspec.json.encode({"paths": dict(sorted(paths.items()))}))
 
     def v3(self, path: str) -> Encoded | None:
         """``/openapi/v3/<path>``, e.g. of ``apis/apps/v1``; None where there is no such document."""
@@ -78,7 +86,7 @@ class OpenAPI:
         if found is None:
             group, _, version = path.removeprefix("apis/").rpartition("/")
             document = openapi_v3.document(make(), self._v3_schema, group=group, version=version)
-            found = self._v3[path] = _encoded(msgspec.json.encode(document))
+            found = self._v3[path] = encoded(msgspec.json.encode(document))
         return found
 
     def v3_hash(self, path: str) -> str:
@@ -126,7 +134,8 @@ class OpenAPI:
         return sources
 
 
-def _encoded(body: bytes) -> Encoded:
+def encoded(body: bytes) -> Encoded:
+    """A document's bytes in the forms in which they go out."""
     from isal import igzip  # only a server that is asked for documents needs it
 
     return Encoded(body=body, gzip=igzip.compress(body, mtime=0), etag=hashlib.sha512(body).hexdigest().upper())

@@ -95,21 +95,22 @@ def _path_item(source: Mapping[str, Any]) -> bytes:
 def _operation(source: Mapping[str, Any]) -> bytes:
     return b"".join(
         (
-            _texts(1, source["tags"]),
-            _text(3, source["description"]),
-            _text(5, source["operationId"]),
-            _texts(6, source["produces"]),
-            _texts(7, source["consumes"]),
+            _texts(1, source.get("tags", ())),
+            _text(2, source.get("summary", "")),
+            _text(3, source.get("description", "")),
+            _text(5, source.get("operationId", "")),
+            _texts(6, source.get("produces", ())),
+            _texts(7, source.get("consumes", ())),
             *(_message(8, _parameters_item(entry)) for entry in source.get("parameters", ())),
-            _message(9, _named(1, source["responses"], _response_value)),
-            _texts(10, source["schemes"]),
+            _message(9, _named(1, source.get("responses", {}), _response_value)),
+            _texts(10, source.get("schemes", ())),
             _extensions(13, source),
         )
     )
 
 
 def _response_value(source: Mapping[str, Any]) -> bytes:
-    body = _text(1, source["description"])
+    body = _text(1, source.get("description", ""))
     if "schema" in source:
         body += _message(2, _message(1, _schema(source["schema"])))
     return _message(1, body)
@@ -131,6 +132,10 @@ def _parameter(source: Mapping[str, Any]) -> bytes:
     if where == "query":
         query = common + _text(6, source["type"]) + _flag(20, source.get("uniqueItems", False))
         return _message(2, _message(3, query))
+    if where == "header":
+        return _message(2, _message(1, common + _text(5, source["type"])))
+    if where != "path":
+        raise ValueError(f"parameters in {where!r} are unknown")
     path = common + _text(5, source["type"]) + _flag(19, source.get("uniqueItems", False))
     return _message(2, _message(4, path))
 
@@ -161,7 +166,7 @@ def _schema(source: Mapping[str, Any]) -> bytes:
             item = _varint(2 << 3) + bytes([value]) if isinstance(value, bool) else _message(1, _schema(value))
             parts.append(_message(21, item))
         elif key == "type":
-            parts.append(_message(22, _texts(1, [value])))
+            parts.append(_message(22, _texts(1, [value] if isinstance(value, str) else value)))
         elif key == "items":
             parts.append(_message(23, _message(1, _schema(value))))
         elif key == "allOf":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,10 +71,22 @@ async def test_the_front_proxy_speaks_for_its_users(pki: ClusterPKI) -> None:
     user = await authenticator.authenticate(request(pki, "front-proxy-client", **speaks))
     assert user is not None
     assert user.name == "eve"
-    assert user.groups == ("a", "b", "system:authenticated")
+    assert user.groups == ("a, b", "system:authenticated"), "a value is one group, whatever it consists of"
     assert user.extra == {"scopes/one": ("x",)}
     assert await authenticator.authenticate(request(pki, "jane", **speaks)) is None
     assert await authenticator.authenticate(request(pki, "front-proxy-client")) is None
+
+
+async def test_the_front_proxys_groups_are_headers_of_their_own(pki: ClusterPKI) -> None:
+    authenticator = RequestHeaderAuthenticator(RequestHeaderConfig(authorities=authorities(pki, "front-proxy-ca")))
+    speaks = {"x_remote_user": "eve", "x_remote_uid": "7", "x_remote_group": "a, b", "x_remote_extra_scopes": "x, y"}
+    sent = replace(
+        request(pki, "front-proxy-client", **speaks),
+        repeated_headers={"x-remote-group": ("a", "b"), "x-remote-extra-scopes": ("x", "y")},
+    )
+    user = await authenticator.authenticate(sent)
+    assert user is not None
+    assert (user.uid, user.groups, user.extra) == ("7", ("a", "b", "system:authenticated"), {"scopes": ("x", "y")})
 
 
 def test_certificates_are_kept_until_they_must_change(tmp_path: Path, clock: FakeClock, pki: ClusterPKI) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from steersman.aio.clock import FakeClock
@@ -196,6 +198,14 @@ async def test_access_reviews_are_answered_and_not_stored(client: Client) -> Non
     assert review["status"]["allowed"] is True
     answer = await client.request("GET", "/apis/authorization.k8s.io/v1/subjectaccessreviews")
     assert answer.status == 405
+
+
+async def test_a_review_is_no_table(client: Client) -> None:
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    answer = await client.request("POST", path, headers={"accept": accept}, body=json.dumps(review).encode())
+    assert (answer.status, answer.content["reason"]) == (406, "NotAcceptable")
 
 
 async def test_component_statuses(client: Client) -> None:

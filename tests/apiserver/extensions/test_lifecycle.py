@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import msgspec
 import pytest
 
 from steersman.aio.clock import FakeClock
@@ -190,13 +189,3 @@ async def test_a_default_that_the_schema_refuses_is_refused(client: Client, defa
     with pytest.raises(Invalid) as error:
         await client.create(CUSTOMRESOURCEDEFINITIONS, definition(version(schema=schema)))
     assert text in error.value.message
-
-
-async def test_rules_that_are_not_evaluated_are_named_in_a_warning(client: Client) -> None:
-    schema = {**SCHEMA, "x-kubernetes-validations": [{"rule": "self.spec.size > 1"}]}
-    answer = await client.request(
-        "POST", CUSTOMRESOURCEDEFINITIONS.path(), body=msgspec.json.encode(definition(version(schema=schema)))
-    )
-    assert answer.status == 201
-    path = "spec.versions[0].schema.openAPIV3Schema.x-kubernetes-validations"
-    assert f"{path}: rules are not evaluated yet" in answer.headers["warning"]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
-from steersman.meta.errors import Invalid
 from steersman.meta.objects import Object
-from steersman.meta.resources import CUSTOMRESOURCEDEFINITIONS
 from tests.apiserver.extensions.builders import SCHEMA, WIDGETS, WIDGETS_V2, definition, version, widget
 from tests.apiserver.extensions.conftest import Define
 
@@ -78,12 +75,3 @@ async def test_the_preferred_version_is_the_most_stable(client: Client, define: 
     await define(definition(version("v1beta1"), v2(storage=False)))
     group = (await client.request("GET", "/apis/example.com")).content
     assert group["preferredVersion"]["version"] == "v2"
-
-
-async def test_conversion_by_webhook_is_refused_by_name(client: Client) -> None:
-    crd = definition(version(), v2(storage=False))
-    client_config = {"url": "https://127.0.0.1:1/convert"}
-    webhook = {"clientConfig": client_config, "conversionReviewVersions": ["v1"]}
-    crd["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
-    with pytest.raises(Invalid, match=r"spec\.conversion\.strategy: Forbidden: strategy Webhook is not supported"):
-        await client.create(CUSTOMRESOURCEDEFINITIONS, crd)

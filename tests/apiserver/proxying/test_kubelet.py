@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import ssl
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener
 from steersman.apiserver.tls import server_context
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
-from steersman.meta.resources import NODES, PODS
+from steersman.meta.resources import CONFIGMAPS, NODES, PODS
 from steersman.store.drivers.memory import MemoryStore
 from tests.apiserver.authorities import TestAuthority
 from tests.apiserver.builders import pod
@@ -111,6 +112,46 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     await runner.cleanup()
 
 
+@pytest.mark.parametrize(
+    ("protocols", "text"), [((), False), (("binary.k8s.io",), False), (("base64.binary.k8s.io",), True)]
+)
+async def test_logs_come_over_a_websocket_when_asked(cluster: Cluster, protocols: tuple[str, ...], text: bool) -> None:
+    log = cluster.url("/api/v1/namespaces/default/pods/a/log")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(log, ssl=cluster.context, protocols=protocols) as socket,
+    ):
+        assert socket.protocol == (protocols[0] if protocols else None)
+        messages = [message.data async for message in socket]
+        assert socket.close_code == 1000
+    decoded = [base64.b64decode(message) if text else message for message in messages]
+    assert decoded[0] == b""
+    assert b"".join(decoded) == b"one\ntwo\n"
+
+
+async def test_a_websocket_of_logs_needs_a_subprotocol_in_common(cluster: Cluster) -> None:
+    log = cluster.url("/api/v1/namespaces/default/pods/a/log")
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(log, ssl=cluster.context, protocols=("v5.channel.k8s.io",))
+    assert refused.value.status == 400
+
+
+async def test_a_watch_comes_over_a_websocket_when_asked(cluster: Cluster) -> None:
+    url = cluster.url("/api/v1/namespaces/default/configmaps?watch=true")
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, ssl=cluster.context) as socket:
+        for name in ("a", "b"):
+            await cluster.client.create(CONFIGMAPS, {"metadata": {"name": name, "namespace": "default"}})
+            event = await socket.receive_json(timeout=10)
+            assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", name)
+        await socket.ping(b"still there?")
+        await cluster.client.create(
+            CONFIGMAPS, {"metadata": {"name": "c", "namespace": "default"}, "data": {"fill": "x" * 70_000}}
+        )
+        event = await socket.receive_json(timeout=10)
+        assert len(event["object"]["data"]["fill"]) == 70_000
+
+
 async def test_logs_are_streamed(cluster: Cluster) -> None:
     async with (
         aiohttp.ClientSession() as session,
@@ -192,7 +233,28 @@ async def test_proxies_do_not_reach_this_machine(cluster: Cluster) -> None:
         assert (answer.status, answer.content["message"]) == (400, "address not allowed")
 
 
+async def test_a_name_that_means_this_machine_is_not_reached_either(cluster: Cluster) -> None:
+    node = await cluster.client.get(NODES, "node")
+    status = {**node["status"], "addresses": [{"type": "Hostname", "address": "localhost"}]}
+    await cluster.client.update(NODES, {**node, "status": status}, subresource="status")
+    answer = await cluster.client.request("GET", "/api/v1/nodes/node:10250/proxy/healthz")
+    assert (answer.status, answer.content["message"]) == (400, "address not allowed")
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [*((method, 400) for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")), ("TRACE", 405)],
+)
+async def test_a_proxy_takes_the_methods_that_upstream_connects(cluster: Cluster, method: str, status: int) -> None:
+    """400 says that the address behind the proxy was looked at: it is one that must not be reached."""
+    answer = await cluster.client.request(method, "/api/v1/nodes/node/proxy/healthz")
+    assert answer.status == status
+
+
 async def test_a_proxy_redirects_to_its_root(cluster: Cluster) -> None:
+    created = await cluster.client.get(PODS, "a", namespace="default")
+    status = {"phase": "Running", "podIP": "192.0.2.9", "podIPs": [{"ip": "192.0.2.9"}]}
+    await cluster.client.update(PODS, {**created, "status": status}, subresource="status")
     answer = await cluster.client.request("GET", "/api/v1/namespaces/default/pods/a/proxy", query={"x": "1"})
     assert (answer.status, answer.headers["location"]) == (301, "/api/v1/namespaces/default/pods/a/proxy/?x=1")
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import random
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from steersman.kubelet.component import Kubelet
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.platform import machine_platform
 from steersman.kubelet.runtimes.cri import CRIRuntime
+from steersman.kubelet.runtimes.image_mounts import ContainerdImageMounter
 from steersman.meta import objects
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
@@ -73,7 +74,12 @@ class RealNode:
             clock=self.clock,
             config=self.config,
             runtime=runtime,
-            platform=machine_platform(self.config, runtime, clock=self.clock),
+            platform=machine_platform(
+                self.config,
+                runtime,
+                clock=self.clock,
+                image_mounter=ContainerdImageMounter(self.instance.endpoint),
+            ),
             rng=random.Random(1),
         )
         async with TaskGroup("test") as group:
@@ -108,6 +114,18 @@ class RealNode:
                 said = [(item["reason"], item["message"]) for item in events.items]
                 raise AssertionError(f"{name} not in time: {pod['status']}; {said}")
             await asyncio.sleep(0.05)
+
+    async def events(self) -> list[tuple[str, str]]:
+        found = await self.client.list(EVENTS, namespace="default")
+        return [(item["reason"], item["message"]) for item in found.items]
+
+    async def eventually(self, holds: Callable[[], Awaitable[Any]], *, within_s: float = 30) -> Any:
+        """The first true answer."""
+        deadline_s = self.clock.monotonic() + within_s
+        while not (found := await holds()):
+            assert self.clock.monotonic() < deadline_s, "not in time"
+            await asyncio.sleep(0.1)
+        return found
 
     async def delete(self, *names: str, grace_s: int = 1) -> None:
         for name in names:

@@ -11,6 +11,7 @@ from steersman.kubelet.volumes.mounts import mount_points
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import CONFIGMAPS, PODS
+from steersman.testing.containerd import BUSYBOX
 from tests.kubelet.real.conftest import RealNode, is_ready, shell, succeeded
 
 pytestmark = pytest.mark.real
@@ -271,3 +272,29 @@ async def test_a_subpath_is_part_of_a_volume(node: RealNode) -> None:
         await node.until("part", succeeded)
         assert node.log_of(pod, "main") == "x\n"
         await node.delete("part")
+
+
+async def test_the_files_of_an_image_are_a_volume(node: RealNode) -> None:
+    """By containerd itself from 2.1 on, before by the kubelet; two containers share it and one sees a part."""
+    async with node.kubelet():
+        pod = await node.create(
+            "image",
+            shell("/data/bin/busybox echo from the image; touch /data/x || echo read-only",
+                  volumeMounts=[{"name": "data", "mountPath": "/data"}]),
+            shell("ls /part/busybox", name="part", volumeMounts=[{"name": "data", "mountPath": "/part", "subPath": "bin"}]),
+            restartPolicy="Never",
+            volumes=[{"name": "data", "image": {"reference": BUSYBOX, "pullPolicy": "IfNotPresent"}}],
+        )  # fmt: skip
+        await node.until("image", succeeded)
+        assert node.log_of(pod, "main").splitlines()[0] == "from the image"
+        assert node.log_of(pod, "main").splitlines()[-1] == "read-only"
+        assert node.log_of(pod, "part") == "/part/busybox\n"
+        uid = objects.uid(pod)
+        await node.wait(lambda: not [point for point in mount_points() if uid in point])
+        await node.create(
+            "absent",
+            shell("true", volumeMounts=[{"name": "data", "mountPath": "/data"}]),
+            volumes=[{"name": "data", "image": {"reference": "localhost/not/there:1", "pullPolicy": "Never"}}],
+        )
+        await node.until("absent", lambda pod: waits_for(pod) == "ErrImageNeverPull")
+        await node.delete("image", "absent")

@@ -17,9 +17,11 @@ from steersman.kubelet.runtimes.api import (
     PortConnection,
     RuntimeServiceError,
     Unavailable,
+    Version,
 )
 from steersman.kubelet.runtimes.cri import CRIRuntime
 from steersman.kubelet.runtimes.cri_streaming import exit_code
+from steersman.kubelet.runtimes.image_mounts import mounts_images
 from steersman.kubelet.runtimes.images import ImageSpec
 from steersman.testing.containerd import BUSYBOX, cgroup_parent, missing, private_containerd
 from steersman.testing.runtime_suite import Harness, RuntimeSuite, everything, started, until
@@ -146,3 +148,14 @@ def test_the_error_stream_tells_the_exit_code(report: bytes, code: int) -> None:
 def test_the_error_stream_tells_failures(report: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         exit_code(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "mounts"),
+    [
+        ("containerd", "1.6.20~ds1", False), ("containerd", "v2.0.4", False), ("containerd", "v2.1.0", True),
+        ("cri-o", "1.30.2", False), ("cri-o", "1.31.0", True), ("other", "0.1", True), ("containerd", "unknown", True),
+    ],
+)  # fmt: skip
+def test_which_runtimes_mount_images(name: str, version: str, mounts: bool) -> None:
+    assert mounts_images(Version(runtime_name=name, runtime_version=version)) is mounts

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from steersman.kubelet.volumes.api import VolumeError
-from steersman.kubelet.volumes.mounts import mount_points, remove_tree
+from steersman.kubelet.volumes.mounts import mount_points
 from steersman.kubelet.volumes.subpath import bind_subpath, check_subpath, make_beneath, open_beneath, release_subpaths
+from steersman.kubelet.volumes.trees import remove_tree
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
 
@@ -93,3 +96,41 @@ def test_removing_a_tree_does_not_follow_links(tmp_path: Path) -> None:
     assert not (tmp_path / "gone").exists()
     assert (tmp_path / "kept" / "f").exists()
     remove_tree(tmp_path / "gone")
+
+
+@needs_root
+def test_a_link_swapped_in_while_mounting_never_leads_out(volume: Path, tmp_path: Path) -> None:
+    """CVE-2017-1002101 and its kin: a pod exchanges the folder for a link to the node's root again and again."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "marker").write_text("the node's own")
+    (volume / "real").mkdir()
+    (volume / "x").mkdir()
+    stopped = threading.Event()
+
+    def swap() -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(OSError):
+                (volume / "x").rename(volume / "real" / "x")
+                (volume / "x").symlink_to(outside)
+                (volume / "x").unlink()
+                (volume / "real" / "x").rename(volume / "x")
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    outcomes = {True: 0, False: 0}
+    try:
+        for number in range(300):
+            target = tmp_path / "bound" / "v" / "main" / str(number)
+            try:
+                bind_subpath(volume, "x/deep", target)
+            except (VolumeError, OSError):
+                outcomes[False] += 1
+                continue
+            outcomes[True] += 1
+            assert not (target / "marker").exists() and not (target.parent / "marker").exists()
+    finally:
+        stopped.set()
+        swapper.join()
+    assert not (outside / "deep").exists(), "nothing was made outside of the volume"
+    assert outcomes[True] > 0

@@ -41,6 +41,7 @@ class Cluster:
 
 class Harness:
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.cluster = Cluster()
         self.clock = FakeClock()
         self.manager = VolumeManager(
@@ -67,9 +68,38 @@ class Harness:
 async def harness(tmp_path: Path) -> Any:
     harness = Harness(tmp_path)
     yield harness
-    await harness.manager.unmount(UID)
+    await harness.manager.remove(UID)
     assert not [point for point in mount_points() if point.startswith(str(tmp_path))]
     assert not (tmp_path / "pods" / UID).exists()
+
+
+def with_pages(*sizes: str) -> Object:
+    amounts = {f"hugepages-{size}": "4Mi" for size in sizes}
+    return pod(container("main", resources={"requests": amounts, "limits": amounts}))
+
+
+@pytest.mark.skipif("hugetlbfs" not in Path("/proc/filesystems").read_text(), reason="a kernel without huge pages")
+@pytest.mark.parametrize("medium", ["HugePages", "HugePages-2Mi"])
+async def test_empty_dir_of_huge_pages(harness: Harness, medium: str) -> None:
+    path = await harness.mount(with_pages("2Mi"), emptyDir={"medium": medium})
+    assert os.statvfs(path).f_bsize == 2 << 20
+    assert stat.S_IMODE(path.stat().st_mode) == 0o777
+    assert await harness.mount(with_pages("2Mi"), emptyDir={"medium": medium}) == path
+
+
+@pytest.mark.parametrize(
+    ("sizes", "medium", "complaint"),
+    [
+        ((), "HugePages", "there is no resource request for huge pages"),
+        (("2Mi", "1Gi"), "HugePages", "can't be used if container requests multiple huge page sizes"),
+        (("2Mi",), "HugePages-1Gi", "has no resource request for huge pages of its size"),
+    ],
+)
+async def test_huge_pages_that_were_not_requested(
+    harness: Harness, sizes: tuple[str, ...], medium: str, complaint: str
+) -> None:
+    with pytest.raises(MountFailed, match=complaint):
+        await harness.mount(with_pages(*sizes), emptyDir={"medium": medium})
 
 
 async def test_empty_dir_is_open_to_all_and_kept_on_a_second_mount(harness: Harness) -> None:
@@ -77,6 +107,17 @@ async def test_empty_dir_is_open_to_all_and_kept_on_a_second_mount(harness: Harn
     assert stat.S_IMODE(path.stat().st_mode) == 0o777
     (path / "f").write_text("x")
     assert (await harness.mount(emptyDir={}) / "f").read_text() == "x"
+
+
+async def test_last_words_outlive_the_volumes(harness: Harness) -> None:
+    """A pod that has ended keeps its containers' termination messages for as long as its status may be computed anew."""
+    path = await harness.mount(emptyDir={"medium": "Memory"})
+    words = PodPaths(root=harness.root).termination_message(UID, "c", "0")
+    words.parent.mkdir(parents=True)
+    words.write_text("DONE")
+    await harness.manager.unmount(UID)
+    assert not path.exists()
+    assert words.read_text() == "DONE"
 
 
 async def test_empty_dir_in_memory_has_a_size(harness: Harness) -> None:
@@ -93,7 +134,7 @@ async def test_empty_dir_belongs_to_the_fs_group(harness: Harness) -> None:
 
 
 async def test_an_unknown_medium_is_refused_by_name(harness: Harness) -> None:
-    assert "HugePages-2Mi" in await harness.fails(emptyDir={"medium": "HugePages-2Mi"})
+    assert "Tape" in await harness.fails(emptyDir={"medium": "Tape"})
 
 
 async def test_config_map_keys_are_files(harness: Harness) -> None:

@@ -18,6 +18,7 @@ from steersman.meta.resources import (
     Resource,
 )
 from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.framework import Errand, ErrandFailed, Until, Write
 from steersman.scheduler.pod_info import parse_pod
 from tests.scheduler.builders import cluster_of, core_of, node, pod
 
@@ -145,13 +146,6 @@ def test_a_resize_under_way_counts_with_the_larger_amount() -> None:
     assert parse_pod(made).requests.amounts == {"cpu": 500}
 
 
-def test_resource_claims_are_refused_rather_than_ignored() -> None:
-    wanted = pod(resourceClaims=[{"name": "gpu", "resourceClaimName": "gpu"}])
-    assert message(cluster_of(node("a")), wanted) == (
-        "0/1 nodes are available: pod has resource claims, which this scheduler does not support."
-    )
-
-
 def test_default_spreading_prefers_zones_with_fewer_siblings_of_a_service() -> None:
     cluster = cluster_of(
         node("a1", labels={ZONE: "a"}), node("b1", labels={ZONE: "b"}), node("a2", labels={ZONE: "a"}),
@@ -260,6 +254,17 @@ def test_claims_that_cannot_be_used_say_why(entries: list[tuple[Resource, Object
     assert message(cluster, using("c")) == f"0/2 nodes are available: {expected}."
 
 
+def steps_of(errand: Errand) -> tuple[list[Write], Until]:
+    """The writes of an errand, each answered with what was written, and what it waits for then."""
+    writes = []
+    step: Any = next(errand)
+    while isinstance(step, Write):
+        writes.append(step)
+        step = errand.send(step.obj)
+    assert isinstance(step, Until)
+    return writes, step
+
+
 def test_waiting_claims_take_the_smallest_volume_of_the_node_and_no_two_the_same() -> None:
     cluster = with_objects(
         cluster_of(node("a"), node("b")),
@@ -275,11 +280,19 @@ def test_waiting_claims_take_the_smallest_volume_of_the_node_and_no_two_the_same
     decision = core.decide(info)
     assert decision.node_name == "b"
     core.assume(info, "b")
-    work = core.frameworks["default-scheduler"].plugins["VolumeBinding"].pre_bind(info, "b", cluster)
-    assert [(write.obj["metadata"]["name"], write.obj["spec"]["claimRef"]["name"]) for write in work.writes] == [
+    errand = core.frameworks["default-scheduler"].plugins["VolumeBinding"].pre_bind(info, "b", cluster)
+    writes, wait = steps_of(errand)
+    assert [(write.obj["metadata"]["name"], write.obj["spec"]["claimRef"]["name"]) for write in writes] == [
         ("b-small", "c1"), ("b-large", "c2"),
     ]  # fmt: skip
-    assert work.done(cluster) is False
+    with pytest.raises(ErrandFailed, match='ClaimRef got reset for pv "b-small"'):
+        wait.holds(cluster)
+    for write in writes:
+        cluster.put(PERSISTENTVOLUMES, write.obj)
+    assert not wait.holds(cluster)
+    for name, bound_to in (("c1", "b-small"), ("c2", "b-large")):
+        cluster.put(PERSISTENTVOLUMECLAIMS, claim(name, bound_to=bound_to))
+    assert wait.holds(cluster)
     other = using("c3", name="p2")
     cluster.put(PERSISTENTVOLUMECLAIMS, claim("c3"))
     assert {cluster.nodes.names[int(row)] for row in core.search(parse_pod(other)).feasible.nonzero()[0]} == {"a"}
@@ -295,10 +308,14 @@ def test_a_volume_that_can_be_made_marks_its_claim_with_the_node() -> None:
     info = parse_pod(using("c"))
     assert core.decide(info).node_name == "a"
     core.assume(info, "a")
-    work = core.frameworks["default-scheduler"].plugins["VolumeBinding"].pre_bind(info, "a", cluster)
-    assert [write.obj["metadata"]["annotations"] for write in work.writes] == [
-        {"volume.kubernetes.io/selected-node": "a"}
-    ]
+    errand = core.frameworks["default-scheduler"].plugins["VolumeBinding"].pre_bind(info, "a", cluster)
+    writes, wait = steps_of(errand)
+    assert [write.obj["metadata"]["annotations"] for write in writes] == [{"volume.kubernetes.io/selected-node": "a"}]
+    cluster.put(PERSISTENTVOLUMECLAIMS, writes[0].obj)
+    assert not wait.holds(cluster)
+    cluster.put(PERSISTENTVOLUMECLAIMS, claim("c"))
+    with pytest.raises(ErrandFailed, match="selectedNode annotation reset for PVC"):
+        wait.holds(cluster)
 
 
 def test_a_claim_for_one_pod_is_used_by_one_pod() -> None:
@@ -335,3 +352,27 @@ def test_a_node_attaches_no_more_volumes_than_its_driver_allows() -> None:
     )
     assert fitting(cluster, using("c2", name="second")) == {"b"}
     assert fitting(cluster, using("c1", name="same")) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("features", "spec", "fits"),
+    [
+        ([], {}, True),
+        ([], {"hostNetwork": True, "hostUsers": False}, False),
+        (["UserNamespacesHostNetworkSupport"], {"hostNetwork": True, "hostUsers": False}, True),
+        ([], {"hostUsers": False}, True),
+        ([], {"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}, False),
+        (["RestartAllContainersOnContainerExits", "Other"],
+         {"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}, True),
+        ([], {"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "Restart"}]}]}, True),
+    ],
+)  # fmt: skip
+def test_kubelets_must_declare_what_the_pod_needs(features: list[str], spec: Object, fits: bool) -> None:
+    made = node("a")
+    made["status"]["declaredFeatures"] = features
+    cluster = cluster_of(made)
+    assert fitting(cluster, pod(**spec)) == ({"a"} if fits else set())
+    if not fits:
+        assert message(cluster, pod(**spec)) == (
+            "0/1 nodes are available: 1 node(s) didn't match Pod's required features."
+        )

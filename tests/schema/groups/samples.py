@@ -131,7 +131,7 @@ SAMPLES: Mapping[str, Object] = {
     "MutatingAdmissionPolicy": {
         "spec": {
             "matchConstraints": {"resourceRules": [RULE]},
-            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}],
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'test'}]"}}],
             "reinvocationPolicy": "Never",
         },
     },

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from steersman.apiserver.authn.api import User
+from steersman.apiserver.call import add_warning
+from steersman.meta.names import label_key_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.schema.kind import Kind
+
+log = logging.getLogger(__name__)
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
@@ -36,9 +41,28 @@ class AdmissionRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     """CreateOptions, UpdateOptions, DeleteOptions or the options of a CONNECT, as JSON."""
     warnings: list[str] = field(default_factory=list)
-    """Texts for the response's Warning headers; plugins append."""
+    """Texts for the response's Warning headers; see ``warn``."""
     annotations: dict[str, str] = field(default_factory=dict)
     """For the audit event; plugins add."""
+    deadline_s: float | None = None
+    """When the client stops waiting, in monotonic time; None: never."""
+    round: int = 0
+    """1 while mutation runs again because a webhook or a policy changed the object."""
+    must_reinvoke: bool = False
+    """Set by what changed the object in round 0: mutation runs once more, for those who ask for it."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What plugins keep from one round to the next, by their names."""
+
+    def warn(self, text: str) -> None:
+        """Send ``text`` in a Warning header."""
+        add_warning(self.warnings, text)
+
+    def annotate(self, key: str, value: str) -> None:
+        """Add to the audit event, once for each key; keys are ``<DNS subdomain>/<name>``."""
+        if key.count("/") != 1 or label_key_errors(key):
+            log.warning("the audit annotation %r has no proper key", key)
+        elif self.annotations.setdefault(key, value) != value:
+            log.warning("the audit annotation %r is there already", key)
 
 
 class MutatingPlugin(Protocol):

@@ -5,36 +5,78 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionPlugin, AdmissionRequest
+from steersman.apiserver.admission.metrics import AdmissionMetrics, Row
+
+_Ask = Callable[[AdmissionRequest], Any]
+
+
+class _Step:
+    """Mutation or validation: the plugins that take part, in order, and what they take."""
+
+    def __init__(self, name: str, plugins: Sequence[tuple[str, _Ask]], clock: Clock, metrics: AdmissionMetrics) -> None:
+        self._name = name
+        self._plugins = plugins
+        self._clock = clock
+        self._metrics = metrics
+        self._measured: dict[str, Sequence[tuple[_Ask, Row]]] = {}
+        """By operation."""
+
+    def _of(self, operation: str) -> Sequence[tuple[_Ask, Row]]:
+        rows = [(ask, self._metrics.controller(name, self._name, operation, False)) for name, ask in self._plugins]
+        self._measured[operation] = rows
+        return rows
+
+    async def run(self, request: AdmissionRequest) -> bool:
+        """Whether a plugin replaced ``request.obj``. Raises whatever one refuses with."""
+        monotonic, operation = self._clock.monotonic, request.operation
+        plugins = self._measured.get(operation) or self._of(operation)
+        changed, asked = False, 0
+        start_s = before_s = monotonic()
+        try:
+            for ask, row in plugins:
+                replacement = await ask(request)
+                if replacement is not None:
+                    request.obj = replacement
+                    changed = True
+                after_s = monotonic()
+                row.add(after_s - before_s)
+                before_s = after_s
+                asked += 1
+        except BaseException:
+            now_s = monotonic()
+            self._metrics.controller(self._plugins[asked][0], self._name, operation, True).add(now_s - before_s)
+            self._metrics.step(self._name, operation, True).add(now_s - start_s)
+            raise
+        self._metrics.step(self._name, operation, False).add(before_s - start_s)
+        return changed
 
 
 class AdmissionChain:
     """First every mutating plugin, then (after validation) every validating one, each in the order given.
 
-    A plugin that does both is in both lists.
+    A plugin that does both is in both steps. Where a mutating webhook or policy changed the object, all mutating plugins
+    run a second time (the reinvocation policies decide which webhooks and policies join in).
     """
 
-    def __init__(self, plugins: Sequence[AdmissionPlugin] = ()) -> None:
-        self._mutating: list[tuple[str, Callable[[AdmissionRequest], Any]]] = []
-        self._validating: list[tuple[str, Callable[[AdmissionRequest], Any]]] = []
-        for plugin in plugins:
-            mutate = getattr(plugin, "mutate", None)
-            if mutate is not None:
-                self._mutating.append((plugin.NAME, mutate))
-            validate = getattr(plugin, "validate", None)
-            if validate is not None:
-                self._validating.append((plugin.NAME, validate))
+    def __init__(self, plugins: Sequence[AdmissionPlugin], *, clock: Clock, metrics: AdmissionMetrics) -> None:
+        def step(name: str, method: str) -> _Step:
+            found = [(plugin.NAME, getattr(plugin, method)) for plugin in plugins if hasattr(plugin, method)]
+            return _Step(name, found, clock, metrics)
+
+        self._mutation = step("admit", "mutate")
+        self._validation = step("validate", "validate")
+        self.validating = tuple(plugin.NAME for plugin in plugins if hasattr(plugin, "validate"))
+        """The names of those that validate, in their order."""
 
     async def mutate(self, request: AdmissionRequest) -> bool:
         """Run the mutating plugins; whether one of them replaced ``request.obj``."""
-        changed = False
-        for _, mutate in self._mutating:
-            replacement = await mutate(request)
-            if replacement is not None:
-                request.obj = replacement
-                changed = True
+        changed = await self._mutation.run(request)
+        if request.must_reinvoke:
+            request.round = 1
+            changed = await self._mutation.run(request) or changed
         return changed
 
     async def validate(self, request: AdmissionRequest) -> None:
-        for _, validate in self._validating:
-            await validate(request)
+        await self._validation.run(request)

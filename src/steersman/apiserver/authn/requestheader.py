@@ -1,7 +1,8 @@
 """A front proxy that has authenticated its user and says so in headers.
 
 Only believed with a client certificate of the front proxy's own authority and, where names are configured, one of them as
-its common name. Source: "Authenticating Proxy" in the Kubernetes documentation.
+its common name. A value is one group, commas included: several groups are several headers. Source: "Authenticating Proxy"
+in the Kubernetes documentation.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class RequestHeaderConfig:
     allowed_names: Sequence[str] = ()
     """Common names that may speak for others; empty: any."""
     username_headers: Sequence[str] = ("x-remote-user",)
+    uid_headers: Sequence[str] = ("x-remote-uid",)
     group_headers: Sequence[str] = ("x-remote-group",)
     extra_prefixes: Sequence[str] = ("x-remote-extra-",)
 
@@ -44,21 +46,21 @@ class RequestHeaderAuthenticator:
         name = _first(request.headers, self._config.username_headers)
         if not name or not self._is_trusted(der):
             return None
-        groups: list[str] = []
-        for header in self._config.group_headers:
-            value = request.headers.get(header.lower(), "")
-            groups += [entry.strip() for entry in value.split(",") if entry.strip()]
+        groups = [
+            value for header in self._config.group_headers for value in request.header_values(header.lower()) if value
+        ]
         if AUTHENTICATED_GROUP not in groups:
             groups.append(AUTHENTICATED_GROUP)
-        return User(name=name, groups=tuple(groups), extra=self._extra(request.headers))
+        uid = _first(request.headers, self._config.uid_headers)
+        return User(name=name, uid=uid, groups=tuple(groups), extra=self._extra(request))
 
-    def _extra(self, headers: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    def _extra(self, request: Request) -> dict[str, tuple[str, ...]]:
         extra: dict[str, tuple[str, ...]] = {}
-        for header, value in headers.items():
-            for prefix in self._config.extra_prefixes:
+        for prefix in self._config.extra_prefixes:
+            for header in request.headers:
                 if header.startswith(prefix.lower()):
                     key = unquote(header[len(prefix) :])
-                    extra[key] = tuple(entry.strip() for entry in value.split(","))
+                    extra[key] = (*extra.get(key, ()), *request.header_values(header))
         return extra
 
     def _is_trusted(self, der: bytes) -> bool:

@@ -80,6 +80,8 @@ def configuration(call: Call, options: WriteOptions) -> Object:
             "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
             f"{_json_type(found)} into Go value of type map[string]interface {{}}"
         )
+    if call.audit is not None:
+        call.audit.patched(found)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from steersman.apiserver import respond
-from steersman.apiserver.admission.api import AdmissionRequest
+from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode
@@ -18,6 +18,7 @@ from steersman.meta.errors import APIError, BadRequest, Conflict, NotFound, inva
 from steersman.meta.objects import Object, with_metadata
 from steersman.meta.resources import PODS
 from steersman.meta.wire import Response
+from steersman.schema.kind import Kind
 from steersman.store.objects import Modified
 
 _DEFINITION = "io.k8s.api.core.v1.Binding"
@@ -35,7 +36,7 @@ async def bind(api: API, served: Served, call: Call) -> Response:
     binding = decode(call, expected_definition(api, "", "v1", "Binding", _DEFINITION), options.field_validation)
     if (binding.get("metadata") or {}).get("name") != call.info.name:
         raise BadRequest("name in URL does not match name in Binding object")
-    await _assign(api, served, call, binding, options)
+    await _assign(api, served, call, binding, options, served.kind)
     return respond.value(call, _success(), status=201)
 
 
@@ -44,7 +45,7 @@ async def create_binding(api: API, served: Served, call: Call) -> Response:
     options = write_options(call, "CreateOptions")
     binding = decode(call, expected_definition(api, "", "v1", "Binding", _DEFINITION), options.field_validation)
     call.info = replace(call.info, name=(binding.get("metadata") or {}).get("name") or "")
-    await _assign(api, api.kinds.of(PODS), call, binding, options)
+    await _assign(api, api.kinds.of(PODS), call, binding, options, served.kind)
     return respond.value(call, _success(), status=201)
 
 
@@ -65,16 +66,16 @@ def _check(binding: Object) -> None:
         raise InvalidBinding(", ".join(str(error) for error in errors))
 
 
-async def _assign(api: API, served: Served, call: Call, binding: Object, options: WriteOptions) -> None:
-    _check(binding)
+async def _assign(api: API, served: Served, call: Call, binding: Object, options: WriteOptions, kind: Kind) -> None:
+    """``kind`` is that of the URL, about which admission is asked."""
     name, namespace = call.info.name, call.info.namespace
-    request = AdmissionRequest(
-        operation="CREATE", kind=served.kind, namespace=namespace, name=name, subresource="binding", obj=binding, old=None,
-        user=call.user, dry_run=options.dry_run, options=options.as_object("CreateOptions"), warnings=call.warnings,
-        annotations=call.annotations,
+    request = admission_request(
+        call, kind, "CREATE", obj=binding, subresource=call.info.subresource, dry_run=options.dry_run,
+        options=options.as_object("CreateOptions"),
     )  # fmt: skip
     if await api.admission.mutate(request):
         binding = request.obj or binding
+    _check(binding)
     await api.admission.validate(request)
     key = served.key(namespace, name)
     stored = await api.objects.get(key)

@@ -27,7 +27,10 @@ def options_of(call: Call) -> DeleteOptions:
     body = parse_body(call, media_type, what=_KIND, find_duplicates=False).value
     if not isinstance(body, dict) or body.get("kind", _KIND) != _KIND:
         raise BadRequest("decoded object cannot be converted to DeleteOptions")
-    return delete_options(call, compiled(_DEFINITION).decode(body))
+    options = delete_options(call, compiled(_DEFINITION).decode(body))
+    if call.audit is not None:
+        call.audit.patched(body)
+    return options
 
 
 async def delete(api: API, served: Served, call: Call) -> Response:

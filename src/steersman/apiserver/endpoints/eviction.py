@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from steersman.apiserver import deletion, respond
-from steersman.apiserver.admission.api import AdmissionRequest
+from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode
@@ -48,12 +48,13 @@ async def evict(api: API, served: Served, call: Call) -> Response:
         raise BadRequest("name in URL does not match name in Eviction object")
     wanted = delete_options(call, eviction.get("deleteOptions") or {})
     wanted = replace(wanted, dry_run=wanted.dry_run or options.dry_run)
-    request = AdmissionRequest(
-        operation="CREATE", kind=served.kind, namespace=call.info.namespace, name=call.info.name, subresource="eviction",
-        obj=eviction, old=None, user=call.user, dry_run=wanted.dry_run, options=options.as_object("CreateOptions"),
-        warnings=call.warnings, annotations=call.annotations,
+    request = admission_request(
+        call, served.kind, "CREATE", obj=eviction, subresource="eviction", dry_run=wanted.dry_run,
+        options=options.as_object("CreateOptions"),
     )  # fmt: skip
-    await api.admission.mutate(request)
+    if await api.admission.mutate(request) and request.obj is not None:
+        wanted = delete_options(call, request.obj.get("deleteOptions") or {})
+        wanted = replace(wanted, dry_run=wanted.dry_run or options.dry_run)
     await api.admission.validate(request)
     await _evict(api, served, call, wanted)
     success: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -187,7 +188,8 @@ async def _delete(api: API, served: Served, call: Call, options: DeleteOptions) 
         revised = await _mark(api, served, call, options)
         if options.resource_version is not None:
             options = replace(options, resource_version=str(revised))
-    await deletion.delete_object(api, served, call, call.info.namespace, call.info.name, options)
+    namespace, name = call.info.namespace, call.info.name
+    await deletion.delete_object(api, served, call, namespace, name, options, admits=False)
 
 
 async def _mark(api: API, served: Served, call: Call, options: DeleteOptions) -> int:

@@ -23,6 +23,7 @@ async def get(api: API, served: Served, call: Call) -> Response:
     stored = await api.objects.get(key)
     if stored is None:
         raise NotFound.of(served.resource, info.name)
+    stored = await served.loaded(stored)
     return respond.entity(call, served, stored, now_s=api.clock.now())
 
 

@@ -53,6 +53,8 @@ class Page:
     revision: int
     continue_token: str = ""
     remaining: int | None = None
+    fetched: int = 0
+    """How many objects were looked at, where that is more than ``items``."""
 
 
 async def list_(api: API, served: Served, call: Call) -> Response:
@@ -60,6 +62,8 @@ async def list_(api: API, served: Served, call: Call) -> Response:
     options = list_options(call, watch=False)
     served.check_fields(options.fields)
     page = await read_page(api, served, call.info.namespace, options)
+    resource, count = served.resource, len(page.items)
+    api.storage_metrics.listed(resource.group, resource.plural, fetched=max(page.fetched, count), returned=count)
     metadata = ListMeta(
         resource_version=str(page.revision), continue_token=page.continue_token, remaining=page.remaining
     )
@@ -88,7 +92,7 @@ async def read_page(api: API, served: Served, namespace: str, options: ListOptio
         if name is not None and revision is None and not is_continued and (namespace or not served.resource.namespaced):
             return await _single(api, served, namespace, name, options)
         if options.selects_everything:
-            return await _all(api, prefix, start, revision, options)
+            return await _all(api, served, prefix, start, revision, options)
         return await _selected(api, served, prefix, start, revision, options)
     except CompactedError as error:
         raise _expired(prefix, start, is_continued) from error
@@ -105,15 +109,17 @@ def _expired(prefix: str, start: str, is_continued: bool) -> APIError:
 async def _single(api: API, served: Served, namespace: str, name: str, options: ListOptions) -> Page:
     stored = await api.objects.get(served.key(namespace, name))
     revision = api.objects.revision
+    if stored is not None:
+        stored = await served.loaded(stored)
     if stored is None or not matches(served, stored, options):
         return Page(revision=revision)
     return Page(items=[stored], revision=revision)
 
 
-async def _all(api: API, prefix: str, start: str, revision: int | None, options: ListOptions) -> Page:
+async def _all(api: API, served: Served, prefix: str, start: str, revision: int | None, options: ListOptions) -> Page:
     limit = max(options.limit, 0)
     found = await api.objects.list(prefix, start=start, limit=limit, revision=revision)
-    items = list(found.items)
+    items = list(await served.loaded_all(found.items))
     if not limit or not found.remaining or not items:
         return Page(items=items, revision=found.revision)
     token = encode_continue(items[-1].key, prefix, found.revision)
@@ -126,11 +132,12 @@ async def _selected(
     """As many matching objects as the limit allows, looking at a chunk at a time."""
     limit = max(options.limit, 0)
     items: list[Stored] = []
+    fetched = 0
     while True:
         found = await api.objects.list(prefix, start=start, limit=SELECT_CHUNK if limit else 0, revision=revision)
         revision = found.revision
         looked_at = 0
-        for stored in found.items:
+        for stored in await served.loaded_all(found.items):
             looked_at += 1
             if matches(served, stored, options):
                 items.append(stored)
@@ -139,11 +146,12 @@ async def _selected(
             if looked_at % SELECT_CHUNK == 0:
                 await asyncio.sleep(0)
         is_end = looked_at == len(found.items) and not found.remaining
+        fetched += looked_at
         if is_end:
-            return Page(items=items, revision=revision)
+            return Page(items=items, revision=revision, fetched=fetched)
         if limit and len(items) == limit:
             token = encode_continue(items[-1].key, prefix, revision)
-            return Page(items=items, revision=revision, continue_token=token)
+            return Page(items=items, revision=revision, continue_token=token, fetched=fetched)
         start = f"{found.items[-1].key}\0"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from steersman.apiserver import respond
+from steersman.apiserver import respond, websocketstreams
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
@@ -46,6 +46,8 @@ async def log(api: API, served: Served, call: Call) -> Response:
         raise DialError(f'Get "{target.url}": {error.why}') from error
     if answer.status >= 400:
         raise await _failure(answer)
+    if websocketstreams.wants_websocket(call) and answer.stream is not None:
+        return websocketstreams.of_bytes(call, answer.stream)
     headers = respond.headers(call, "text/plain")
     return Response(status=answer.status, headers=headers, stream=answer.stream)
 

@@ -118,6 +118,8 @@ def mechanism(call: Call, options: WriteOptions, definition: str) -> Mechanism:
     media_type = check_media_type(call, definition)
     parsed = _document(call)
     document = parsed.value
+    if call.audit is not None:
+        call.audit.patched(document)
     strict = parsed.strict_errors([]) if options.field_validation != "Ignore" else []
     if media_type == JSON_PATCH:
         strict = [f"json patch {text}" for text in strict]

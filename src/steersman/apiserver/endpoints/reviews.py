@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from steersman.apiserver import respond
+from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode
 from steersman.apiserver.endpoints.api import Endpoint, expected_definition, expected_kind
-from steersman.apiserver.options import write_options
+from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
@@ -25,11 +26,13 @@ def reviewing(answer: Answer) -> Endpoint:
 
     async def review(api: API, served: Served, call: Call) -> Response:
         options = write_options(call, "CreateOptions")
+        form = respond.wanted(call, served)
         sent = decode(call, expected_kind(api, served), options.field_validation)
         sent.setdefault("metadata", {})
         served.kind.default(sent)
-        answered = await answer(sent, call)
-        return respond.value(call, answered, status=201, form=respond.wanted(call, served))
+        admitted = await _admitted(api, served, call, sent, options)
+        answered = await answer(admitted, call)
+        return respond.value(call, answered, status=201, form=form)
 
     return review
 
@@ -41,6 +44,25 @@ def token_requesting(answer: Answer) -> Endpoint:
         options = write_options(call, "CreateOptions")
         expected = expected_definition(api, "authentication.k8s.io", "v1", "TokenRequest", _TOKEN_REQUEST)
         sent = decode(call, expected, options.field_validation)
-        return respond.value(call, await answer(sent, call), status=201)
+        admitted = await _admitted(api, served, call, sent, options)
+        return respond.value(call, await answer(admitted, call), status=201)
 
     return request_token
+
+
+async def _admitted(api: API, served: Served, call: Call, sent: Object, options: WriteOptions) -> Object:
+    """What admission leaves of the question. Raises what it refuses with."""
+    info = call.info
+    request = admission_request(
+        call,
+        served.kind,
+        "CREATE",
+        obj=sent,
+        name=info.name or (sent.get("metadata") or {}).get("name") or "",
+        subresource=info.subresource,
+        dry_run=options.dry_run,
+        options=options.as_object("CreateOptions"),
+    )
+    await api.admission.mutate(request)
+    await api.admission.validate(request)
+    return sent if request.obj is None else request.obj

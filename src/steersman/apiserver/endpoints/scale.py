@@ -73,14 +73,24 @@ def _scaled(scale: Object, old: Object, managed_fields: Any) -> Object:
     return {**old, "metadata": metadata, "spec": {**(old.get("spec") or {}), "replicas": replicas}}
 
 
-_STRATEGY = Strategy(subresource="scale", prepare=MAIN.prepare, errors=MAIN.errors, unconditional=False)
+def _view(served: Served, workload: Object) -> Object:
+    return scale_of(workload)
+
+
+def _adopt(served: Served, scale: Object, workload: Object) -> Object:
+    return _scaled(scale, workload, workload["metadata"].get("managedFields"))
+
+
+_STRATEGY = Strategy(
+    subresource="scale", prepare=MAIN.prepare, errors=MAIN.errors, unconditional=False, view=_view, adopt=_adopt
+)
 
 
 async def get_scale(api: API, served: Served, call: Call) -> Response:
     stored = await api.objects.get(served.key(call.info.namespace, call.info.name))
     if stored is None:
         raise NotFound.of(served.resource, call.info.name)
-    return respond.value(call, scale_of(served.obj(stored)))
+    return respond.value(call, scale_of(served.obj(await served.loaded(stored))))
 
 
 async def update_scale(api: API, served: Served, call: Call) -> Response:

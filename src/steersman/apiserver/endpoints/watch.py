@@ -5,15 +5,16 @@ Source: "Efficient detection of changes" and "Streaming lists" of the API concep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
-from steersman.apiserver import respond
+from steersman.apiserver import respond, websocketstreams
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.get import require_version
 from steersman.apiserver.endpoints.list import read_page
+from steersman.apiserver.metrics.requests import scope_of
 from steersman.apiserver.negotiation import JSON, PROTOBUF, Representation
 from steersman.apiserver.options import ListOptions, list_options, parse_resource_version
 from steersman.apiserver.served import Served
@@ -40,7 +41,9 @@ async def watch(api: API, served: Served, call: Call) -> Response:
     if timeout_s <= 0:
         timeout_s = api.config.min_request_timeout_s * (api.rng.random() + 1.0)
     initial, revision = await _start(api, served, call.info.namespace, options)
-    subscription = api.objects.watch(_prefix(served, call.info.namespace, options), start_revision=revision)
+    subscription = served.changes(
+        api.objects.watch(_prefix(served, call.info.namespace, options), start_revision=revision)
+    )
     changes = Watch(
         served=served,
         options=options,
@@ -51,8 +54,22 @@ async def watch(api: API, served: Served, call: Call) -> Response:
         clock=api.clock,
         timeout_s=timeout_s,
         bookmark_interval_s=api.config.watch_bookmark_interval_s,
+        meter=api.watch_metrics.of(served.resource),
+        scope=scope_of(call.info),
+        received_s=call.received_s,
     )
+    if websocketstreams.wants_websocket(call):
+        return websocketstreams.of_frames(call, _frame_by_frame(changes), is_text=form.media_type == JSON)
     return Response(headers=respond.headers(call, content_type), watch=changes)
+
+
+async def _frame_by_frame(changes: Watch) -> AsyncIterator[bytes]:
+    try:
+        async for batch in changes:
+            for frame in batch:
+                yield frame.data
+    finally:
+        await changes.aclose()
 
 
 def _of_one_object(name: str, options: ListOptions) -> ListOptions:

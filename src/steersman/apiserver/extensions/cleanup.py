@@ -28,6 +28,16 @@ RETRY_S = 1.0
 _USER = User(name="system:apiserver", groups=("system:masters",))
 
 
+class _AsStored(CustomServed):
+    """Instances in whatever version they are stored: they go, also where the webhook that converts them is gone already."""
+
+    def from_storage(self, obj: Object) -> Object:
+        return obj
+
+    def to_storage(self, obj: Object) -> Object:
+        return obj
+
+
 class Cleanup:
     """The cleanup of one definition."""
 
@@ -60,7 +70,7 @@ class Cleanup:
             await self._finish(crd, "NeverEstablished", "resource was never established")
             return True
         crd = await self._tell(crd, "InstanceDeletionInProgress", "CustomResource deletion is in progress")
-        served = CustomServed(custom, custom.versions[custom.storage_version])
+        served = _AsStored(custom, custom.versions[custom.storage_version])
         try:
             await self._delete_instances(served)
         except APIError as error:
@@ -96,7 +106,13 @@ class Cleanup:
             )
             try:
                 await deletion.delete_object(
-                    self._api, served, call, metadata.get("namespace") or "", metadata["name"], DeleteOptions()
+                    self._api,
+                    served,
+                    call,
+                    metadata.get("namespace") or "",
+                    metadata["name"],
+                    DeleteOptions(),
+                    admits=False,
                 )
             except NotFound:
                 continue

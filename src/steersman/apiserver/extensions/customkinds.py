@@ -17,6 +17,8 @@ from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.apiserver.api import API
 from steersman.apiserver.extensions.cleanup import Cleanup
+from steersman.apiserver.extensions.conversion import Conversions
+from steersman.apiserver.extensions.remote import RemotelyConverted
 from steersman.apiserver.extensions.resource import CustomResource
 from steersman.apiserver.extensions.served import CustomServed
 from steersman.client.api import Client
@@ -35,9 +37,10 @@ PREFIX = "/registry/apiextensions.k8s.io/customresourcedefinitions/"
 class CustomKinds:
     """The custom resources of one server."""
 
-    def __init__(self, api: API, client: Client, *, clock: Clock, tasks: TaskGroup) -> None:
+    def __init__(self, api: API, client: Client, conversions: Conversions, *, clock: Clock, tasks: TaskGroup) -> None:
         self._api = api
         self._client = client
+        self._conversions = conversions
         self._clock = clock
         self._tasks = tasks
         self._builtin = api.kinds.registry
@@ -165,13 +168,20 @@ class CustomKinds:
                 except (KeyError, TypeError, ValueError) as error:
                     log.warning("the definition %s is malformed and not served: %r", name, error)
                     continue
-                served = tuple(
-                    CustomServed(custom, version) for version in custom.versions.values() if version.is_served
-                )
+                served = self._made(custom)
             customs[name] = custom
             free = tuple(entry for entry in served if self._is_free(entry, taken))
             yield name, free
         self._customs = customs
+
+    def _made(self, custom: CustomResource) -> tuple[CustomServed, ...]:
+        """The served versions of a definition, with its webhook where there is something to convert."""
+        converter = self._conversions.of(custom.definition) if len(custom.versions) > 1 else None
+        served = [version for version in custom.versions.values() if version.is_served]
+        if converter is None:
+            return tuple(CustomServed(custom, version) for version in served)
+        spawn = self._tasks.spawn
+        return tuple(RemotelyConverted(custom, version, converter, spawn=spawn) for version in served)
 
     def _is_free(self, served: CustomServed, taken: set[tuple[str, str, str]]) -> bool:
         """Built-in kinds come first, and no kind is served twice."""

@@ -23,7 +23,6 @@ from steersman.schema.customresources.scale import AccessorError, ScalePaths, in
 from steersman.schema.structural import compiled
 
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-_STRATEGY = Strategy(subresource="scale", prepare=MAIN.prepare, errors=MAIN.errors, unconditional=False)
 
 
 def scale_of(obj: Object, paths: ScalePaths) -> Object:
@@ -70,12 +69,25 @@ def _scaled(scale: Object, old: Object, paths: ScalePaths, managed_fields: Any) 
         raise BadRequest(str(error)) from error
 
 
+def _view(served: Served, obj: Object) -> Object:
+    return scale_of(obj, _paths(served))
+
+
+def _adopt(served: Served, scale: Object, obj: Object) -> Object:
+    return _scaled(scale, obj, _paths(served), obj["metadata"].get("managedFields"))
+
+
+_STRATEGY = Strategy(
+    subresource="scale", prepare=MAIN.prepare, errors=MAIN.errors, unconditional=False, view=_view, adopt=_adopt
+)
+
+
 async def get_scale(api: API, served: Served, call: Call) -> Response:
     paths = _paths(served)
     stored = await api.objects.get(served.key(call.info.namespace, call.info.name))
     if stored is None:
         raise NotFound.of(served.resource, call.info.name)
-    obj = served.obj(stored)
+    obj = served.obj(await served.loaded(stored))
     scale = scale_of(obj, paths)
     if integer_at(obj, paths.spec_replicas) is None:
         raise InternalError(f'Internal error occurred: the spec replicas field "{paths.spec_replicas}" does not exist')

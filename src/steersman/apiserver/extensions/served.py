@@ -7,10 +7,11 @@ from typing import Any
 
 from steersman.apiserver.extensions.resource import CustomResource, CustomVersion
 from steersman.apiserver.served import Entity, ObjectStructure, Served, Unstored
-from steersman.meta.errors import BadRequest, Forbidden
+from steersman.meta.errors import BadRequest, Forbidden, InternalError
 from steersman.meta.objects import Object
 from steersman.meta.selectors import FieldSelector
 from steersman.schema.customresources import ownership
+from steersman.schema.kind import Kind
 from steersman.schema.managedfields.typed import Type
 from steersman.store.stored import Stored
 
@@ -31,6 +32,7 @@ class CustomServed(Served):
         self.custom = custom
         self.converts = True
         self.warnings = version.warnings
+        self.versions = tuple(other.kind for other in custom.versions.values())
         self._storage = custom.versions[custom.storage_version]
         self._current: dict[str, int] = {}
 
@@ -88,6 +90,17 @@ class CustomServed(Served):
 
     def to_storage(self, obj: Object) -> Object:
         return obj if self._version_of(obj) is self._storage else self._in_version(obj, self._storage)
+
+    async def converted(self, obj: Object, api_version: str) -> Object:
+        version = self.custom.versions.get(api_version.rpartition("/")[2])
+        if version is None:
+            raise InternalError(f"request to convert CR to an invalid version: {api_version}")
+        return obj if self._version_of(obj) is version else self._in_version(obj, version)
+
+    def defaulted(self, kind: Kind, obj: Object) -> Object:
+        """Not pruned: what webhooks add is for the next ones to see, and pruned when mutation is over."""
+        new: Object = self.custom.versions[kind.resource.version].coercion.defaulted(obj)
+        return new
 
     def _version_of(self, obj: Object) -> CustomVersion:
         version = obj["apiVersion"].rpartition("/")[2]

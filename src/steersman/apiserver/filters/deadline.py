@@ -48,10 +48,11 @@ class DeadlineFilter:
         wanted = call.query("timeout")
         if wanted:
             limit_s = min(limit_s, _requested(wanted) or limit_s)
+        call.time_limit_s = limit_s
         task = asyncio.current_task()
         if task is None or task in self._due:
             return await following(call)
-        self._due[task] = call.received_s + limit_s
+        self._due[task] = call.deadline_s = call.received_s + limit_s
         try:
             return await following(call)
         except asyncio.CancelledError:

@@ -1,71 +1,20 @@
-"""Flow control: how many requests are in work at once, and what happens to the rest."""
+"""Flow control: a seat for each request, or its turn to wait, or 429."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from typing import Protocol
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
-from steersman.apiserver.authn.api import MASTERS_GROUP
+from steersman.apiserver import respond
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
-from steersman.meta.errors import TooManyRequests
+from steersman.apiserver.flowcontrol.api import FlowController, Pass, Refused
+from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.meta.wire import Response
 
 
-class FlowController(Protocol):
-    """Gives requests a seat, makes them wait for one, or refuses them."""
-
-    async def enter(self, call: Call) -> None:
-        """Take a seat. Raises ``TooManyRequests``."""
-
-    def leave(self, call: Call) -> None:
-        """Give the seat back."""
-
-
-class MaxInFlight:
-    """One limit for all: ``limit`` seats, and a queue of as many again, first come first served; then 429.
-
-    ``system:masters`` are exempt, as upstream's mandatory exempt priority level has it.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._seated = 0
-        self._queue: deque[asyncio.Future[None]] = deque()
-
-    async def enter(self, call: Call) -> None:
-        if MASTERS_GROUP in call.user.groups:
-            return
-        if self._seated < self._limit:
-            self._seated += 1
-            return
-        if len(self._queue) >= self._limit:
-            raise TooManyRequests("too many requests, please try again later.", retry_after_s=1)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._release()
-            raise
-
-    def leave(self, call: Call) -> None:
-        if MASTERS_GROUP not in call.user.groups:
-            self._release()
-
-    def _release(self) -> None:
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._seated -= 1
-
-
 class FlowControlFilter:
-    """Watches and streams are not counted: they cost little while they last."""
+    """A request has its seats until its answer is there, a large one until it has been sent, a watch until it is set up."""
 
     NAME = "flowcontrol"
 
@@ -73,15 +22,54 @@ class FlowControlFilter:
         self._controller = controller
 
     async def __call__(self, call: Call, following: Next) -> Response:
-        if call.info.is_long_running:
-            return await following(call)
-        await self._controller.enter(call)
         try:
-            return await following(call)
-        finally:
-            self._controller.leave(call)
+            made = self._controller.enter(call)
+            if made is None:
+                return await following(call)
+            if made.is_waiting:
+                await made.turn()
+        except Refused as refused:
+            return _too_many(call, refused.retry_after_s)
+        try:
+            response = await following(call)
+        except BaseException:
+            made.give_back()
+            raise
+        if response.watch is not None:
+            self._controller.watching(call, response)
+        elif response.stream is not None and response.content is None and call.info.verb != "watch":
+            return replace(response, stream=_HeldStream(response.stream, made))
+        made.give_back()
+        return response
 
 
-def _conforms() -> tuple[Filter, FlowController]:
-    controller = MaxInFlight(1)
-    return FlowControlFilter(controller), controller
+class _HeldStream:
+    """A body that holds its request's seats until it is closed."""
+
+    def __init__(self, stream: AsyncIterator[bytes], made: Pass) -> None:
+        self._stream = stream
+        self._pass: Pass | None = made
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._stream
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._stream)
+
+    async def aclose(self) -> None:
+        made, self._pass = self._pass, None
+        if made is not None:
+            made.give_back()
+        close = getattr(self._stream, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _too_many(call: Call, retry_after_s: int) -> Response:
+    """As upstream answers: a line of text, no Status."""
+    response = respond.text(call, "Too many requests, please try again later.\n", status=429)
+    return replace(response, headers={**response.headers, "retry-after": str(retry_after_s)})
+
+
+def _conforms() -> Filter:
+    return FlowControlFilter(MaxInFlight(reads=1, writes=1))

@@ -48,10 +48,10 @@ class ImpersonationFilter:
 def _wanted(call: Call) -> User:
     headers = call.request.headers
     name = headers.get(_USER, "")
-    groups = tuple(group for group in headers.get(_GROUP, "").split(", ") if group)
+    groups = tuple(group for group in call.request.header_values(_GROUP) if group)
     extra = {
-        unquote(header[len(_EXTRA) :]): tuple(value.split(", "))
-        for header, value in headers.items()
+        unquote(header[len(_EXTRA) :]): call.request.header_values(header)
+        for header in headers
         if header.startswith(_EXTRA)
     }
     if not name:

@@ -7,22 +7,24 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from steersman.apiserver import respond
+from steersman.apiserver.aggregation.aggregator import Aggregator
+from steersman.apiserver.aggregation.remoteopenapi import RemoteDocuments
 from steersman.apiserver.api import ServedKinds
 from steersman.apiserver.call import Call
 from steersman.apiserver.router import PathHandler, not_found
 from steersman.apiserver.version import GIT_VERSION
 from steersman.meta.wire import Response
 from steersman.schema import openapi_protobuf
-from steersman.schema.registry import Registry
 
 if TYPE_CHECKING:
     from steersman.schema.openapi import Encoded, OpenAPI
 
 
 class OpenAPIPaths:
-    def __init__(self, kinds: ServedKinds) -> None:
+    def __init__(self, kinds: ServedKinds, aggregator: Aggregator) -> None:
         self._kinds = kinds
-        self._registry: Registry | None = None
+        self._aggregator = aggregator
+        self._made_of: tuple[object, ...] = ()
         self._documents: OpenAPI | None = None
 
     @property
@@ -34,13 +36,21 @@ class OpenAPIPaths:
         return {"/openapi/v3/": self.v3}
 
     def documents(self) -> OpenAPI:
-        """Those of the kinds that are served now."""
+        """Those of the kinds that are served now, here and by extension servers."""
         from steersman.schema.openapi import OpenAPI  # only a server that is asked for documents needs it
 
-        registry = self._kinds.registry
-        if self._documents is None or registry is not self._registry:
-            self._registry = registry
-            self._documents = OpenAPI(registry, release=GIT_VERSION, custom=self._kinds.custom_definitions)
+        remote = self._aggregator.openapi
+        made_of = (self._kinds.registry, remote.generation)
+        if self._documents is None or made_of != self._made_of:
+            self._made_of = made_of
+            found = remote.documents()
+            self._documents = OpenAPI(
+                self._kinds.registry,
+                release=GIT_VERSION,
+                custom=self._kinds.custom_definitions,
+                others=[documents.v2 for documents in found],
+                elsewhere={path: url for documents in found for path, url in documents.index().items()},
+            )
         return self._documents
 
     async def v2(self, call: Call) -> Response:
@@ -58,20 +68,41 @@ class OpenAPIPaths:
     async def v3(self, call: Call) -> Response:
         documents = self.documents()
         path = call.info.path.removeprefix("/openapi/v3/").rstrip("/")
+        remote = self._aggregator.openapi.of_path(path)
+        if remote is not None:
+            return await self._remote(call, remote, path)
         wanted, current = call.query("hash"), documents.v3_hash(path)
         if not current:
             return not_found(call)
         if wanted and wanted != current:
-            headers = respond.headers(call, "text/html; charset=utf-8")
-            return Response(status=301, headers={**headers, "location": f"/openapi/v3/{path}?hash={current}"})
+            return _moved(call, f"/openapi/v3/{path}?hash={current}")
         found = await asyncio.to_thread(documents.v3, path)
         if found is None:
             return not_found(call)
         response = _response(call, found, "application/json")
-        if not wanted:
-            return response
-        immutable = {**response.headers, "cache-control": "public, immutable"}
-        return Response(status=response.status, headers=immutable, body=response.body)
+        return _immutable(response) if wanted else response
+
+    async def _remote(self, call: Call, remote: RemoteDocuments, path: str) -> Response:
+        """An extension server's document: from that server, or made from its v2 document where it has no other."""
+        if remote.v3_index is not None:
+            return await self._aggregator.servers.proxy(call, remote.service)
+        from steersman.schema.openapi import encoded
+
+        location, wanted = remote.index()[path], call.query("hash")
+        if wanted and not location.endswith(f"={wanted}"):
+            return _moved(call, location)
+        response = _response(call, encoded(remote.converted), "application/json")
+        return _immutable(response) if wanted else response
+
+
+def _moved(call: Call, location: str) -> Response:
+    headers = respond.headers(call, "text/html; charset=utf-8")
+    return Response(status=301, headers={**headers, "location": location})
+
+
+def _immutable(response: Response) -> Response:
+    headers = {**response.headers, "cache-control": "public, immutable"}
+    return Response(status=response.status, headers=headers, body=response.body)
 
 
 def _response(call: Call, document: Encoded, content_type: str) -> Response:

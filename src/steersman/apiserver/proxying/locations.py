@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from steersman.apiserver.admission.api import Reader
 from steersman.apiserver.config import KubeletAccess
-from steersman.apiserver.proxying.backend import DialError, Target, check_address, is_address
+from steersman.apiserver.proxying.backend import DialError, Target, check_address, check_host
 from steersman.apiserver.tls import kubelet_context
 from steersman.meta.errors import BadRequest, NotFound, ServiceUnavailable
 from steersman.meta.objects import Object
@@ -81,15 +81,14 @@ class Locations:
         shown = " ".join(f"{{{entry.get('type')} {entry.get('address')}}}" for entry in status.get("addresses") or ())
         raise DialError(f"no preferred addresses found; known addresses: [{shown}]")
 
-    def node_proxy(self, text: str, path: str, query: str) -> Target:
-        """The kubelet, or another port of its node."""
+    async def node_proxy(self, text: str, path: str, query: str) -> Target:
+        """The kubelet, or another port of its node. Raises ``BadRequest`` also for names of addresses not to be reached."""
         wanted = ProxyName.parse(text, "node")
         obj = self._reader.get(NODES, "", wanted.name)
         if obj is None:
             raise NotFound.of(NODES, wanted.name)
         host, port = self._address(obj)
-        if is_address(host):
-            check_address(host)
+        await check_host(host)
         if wanted.port in ("", str(port)):
             return Target(scheme="https", host=host, port=port, path=path, query=query, tls=self.kubelet_tls)
         return Target(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html import escape, unescape
 from urllib.parse import urlsplit, urlunsplit
 
 _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
@@ -33,10 +35,11 @@ CORS_HEADERS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewriter:
-    """``host`` is the backend's authority; links to it begin with ``prefix`` for the client."""
+    """``host`` is the backend's authority; links to it begin with ``prefix`` for the client, which asked for ``requested``."""
 
     host: str
     prefix: str
+    requested: str = ""
 
     def url(self, text: str) -> str:
         """An absolute link through the proxy; relative ones and those to other hosts stay."""
@@ -44,16 +47,16 @@ class Rewriter:
             parts = urlsplit(text)
         except ValueError:
             return text
-        if parts.netloc and parts.netloc not in (self.host, self.host.partition(":")[0]):
+        if parts.netloc not in ("", self.host, self.requested) or not parts.path.startswith("/"):
             return text
-        if not parts.netloc and not parts.path.startswith("/"):
-            return text
+        is_requested = bool(parts.netloc) and parts.netloc == self.requested
+        scheme, netloc = (parts.scheme, parts.netloc) if is_requested else ("", "")
         if parts.path.startswith(self.prefix):
-            return urlunsplit(("", "", parts.path, parts.query, parts.fragment))
+            return urlunsplit((scheme, netloc, parts.path, parts.query, parts.fragment))
         joined = posixpath.normpath(f"{self.prefix}/{parts.path}")
         if parts.path.endswith("/"):
             joined += "/"
-        return urlunsplit(("", "", joined, parts.query, parts.fragment))
+        return urlunsplit((scheme, netloc, joined, parts.query, parts.fragment))
 
     def html(self, body: bytes) -> bytes:
         """Every link in a page rewritten."""
@@ -73,9 +76,28 @@ class Rewriter:
                     if quote
                     else value.decode(errors="surrogateescape")
                 )
-                rewritten = self.url(text).encode(errors="surrogateescape")
-                return b"%b%b%b%b%b%b" % (found[1], found[2], found[3], quote, rewritten, quote)
+                rewritten = self.url(unescape(text))
+                if rewritten == unescape(text):
+                    return found[0]
+                encoded = escape(rewritten).encode(errors="surrogateescape")
+                return b"%b%b%b%b%b%b" % (found[1], found[2], found[3], quote, encoded, quote)
 
             return b"<%b%b>" % (match[1], _ATTRIBUTE.sub(attribute, match[2]))
 
         return _TAG.sub(tag, body)
+
+
+def recoded(body: bytes, encoding: str, change: Callable[[bytes], bytes], *, limit_bytes: int) -> bytes:
+    """``body`` changed within its content encoding (none, gzip, deflate); as it is where it is longer than ``limit_bytes``.
+
+    Raises ``zlib.error`` for a body that is not so encoded. Deflate is raw, as upstream's.
+    """
+    if not encoding:
+        return change(body)
+    bits = 31 if encoding == "gzip" else -15
+    decompressor = zlib.decompressobj(wbits=bits)
+    page = decompressor.decompress(body, limit_bytes)
+    if decompressor.unconsumed_tail:
+        return body
+    compressor = zlib.compressobj(wbits=bits)
+    return compressor.compress(change(page)) + compressor.flush()

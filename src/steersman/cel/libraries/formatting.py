@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from steersman.cel.conversions import bytes_to_string, duration_to_string, timestamp_to_string
+from steersman.cel.effort import CHARACTERS_PER_STEP, METER
 from steersman.cel.errors import EvaluationError
 from steersman.cel.types import Type
 from steersman.cel.values import Duration, Timestamp, Uint, Value, from_map_key, go_float, type_of
@@ -36,7 +37,10 @@ def format_string(template: str, arguments: list[Value]) -> str:
             raise EvaluationError(f'could not parse formatting clause: unrecognized formatting clause "{clause}"')
         argument = arguments[position]
         position += 1
-        return formatter(argument, int(precision) if precision else _DEFAULT_PRECISION)
+        METER.spend(int(precision or 0) // CHARACTERS_PER_STEP)
+        text = formatter(argument, int(precision) if precision else _DEFAULT_PRECISION)
+        METER.spend(len(text) // CHARACTERS_PER_STEP)
+        return text
 
     return _CLAUSE.sub(replaced, template)
 
@@ -67,8 +71,10 @@ def as_text(argument: Value) -> str:
         case Type():
             return argument.name
         case list():
+            METER.spend(10 * (1 + len(argument)))
             return f"[{', '.join(map(_nested, argument))}]"
         case dict():
+            METER.spend(10 * (1 + len(argument)))
             pairs = sorted((_nested(from_map_key(key)), _nested(value)) for key, value in argument.items())
             return f"{{{', '.join(f'{key}:{value}' for key, value in pairs)}}}"
     raise _unsuited(

@@ -9,7 +9,8 @@ from steersman.cel import types
 from steersman.cel.ast import Call, Expr
 from steersman.cel.costs import NEW_LIST, TRAVERSAL, UNBOUNDED, Estimate, Operands, Range, Rule, fixed
 from steersman.cel.declarations import Function, Library, Overload, function, member, overload
-from steersman.cel.errors import EvaluationError
+from steersman.cel.effort import METER
+from steersman.cel.errors import CostLimitExceeded, EvaluationError
 from steersman.cel.macros import STANDARD, Builder, Macro, bound
 from steersman.cel.types import BOOL, BYTES, DOUBLE, DURATION, DYN, INT, STRING, TIMESTAMP, UINT
 from steersman.cel.values import Value, compare, contains, size_of, type_of
@@ -18,7 +19,7 @@ _T = types.parameter("T")
 _LIST = types.list_of(_T)
 _COMPARABLE = (INT, UINT, DOUBLE, BOOL, DURATION, TIMESTAMP, STRING, BYTES)
 _INPUT = "@__sortBy_input__"
-MAX_RANGE = 10_000_000
+MAX_RANGE = 1_000_000
 """Elements that ``lists.range`` makes at most: what the cost limit of a call allows, refused before memory is spent."""
 
 
@@ -91,6 +92,7 @@ def _flatten(elements: list[Value], depth: int = 1) -> list[Value]:
     result: list[Value] = []
     for item in elements:
         if isinstance(item, list) and depth > 0:
+            METER.spend(1 + len(item))
             result.extend(_flatten(item, depth - 1))
         else:
             result.append(item)
@@ -102,6 +104,7 @@ def _reverse(elements: list[Value]) -> list[Value]:
 
 
 def _distinct(elements: list[Value]) -> list[Value]:
+    METER.check(2 * len(elements) ** 2)
     result: list[Value] = []
     for item in elements:
         if not contains(result, item):
@@ -131,7 +134,7 @@ def _sort(elements: list[Value]) -> list[Value]:
 
 def _range(count: int) -> list[Value]:
     if count > MAX_RANGE:
-        raise EvaluationError(f"lists.range({count}) is too large, at most {MAX_RANGE} elements are allowed")
+        raise CostLimitExceeded
     return list(range(count))
 
 

@@ -8,6 +8,7 @@ from steersman.cel import types
 from steersman.cel.conversions import duration_to_string, timestamp_to_string
 from steersman.cel.costs import traversal
 from steersman.cel.declarations import Library, function, overload
+from steersman.cel.effort import METER
 from steersman.cel.errors import EvaluationError
 from steersman.cel.types import DYN, STRING, Type
 from steersman.cel.values import (
@@ -42,6 +43,8 @@ def field_type(type_name: str, field: str) -> Type | None:
 
 def misnamed_types(value: Value, path: tuple[str, ...] = ("Object",)) -> list[str]:
     """What is wrong with the names of nested types: that of the object at ``spec.template`` is ``Object.spec.template``."""
+    if isinstance(value, list | dict):
+        METER.spend(1 + len(value))
     if isinstance(value, ObjectValue):
         expected = ".".join(path)
         errors = []
@@ -59,6 +62,8 @@ def misnamed_types(value: Value, path: tuple[str, ...] = ("Object",)) -> list[st
 
 def to_json(value: Value) -> Value:
     """A value as it goes into an object or a patch. Raises ``EvaluationError`` for what JSON cannot hold."""
+    if isinstance(value, list | dict):
+        METER.spend(1 + len(value))
     match value:
         case None | bool() | str() | float():
             return value

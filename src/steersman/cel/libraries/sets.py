@@ -5,6 +5,7 @@ from __future__ import annotations
 from steersman.cel import types
 from steersman.cel.costs import ONE, Estimate, Rule
 from steersman.cel.declarations import Library, function, overload
+from steersman.cel.effort import METER
 from steersman.cel.types import BOOL
 from steersman.cel.values import Value, contains, size_of
 
@@ -19,6 +20,7 @@ def _cost(factor: int) -> Rule:
 
 
 def _contains(whole: list[Value], part: list[Value]) -> bool:
+    METER.check(len(whole) * len(part))
     return all(contains(whole, item) for item in part)
 
 
@@ -27,6 +29,7 @@ def _equivalent(left: list[Value], right: list[Value]) -> bool:
 
 
 def _intersects(left: list[Value], right: list[Value]) -> bool:
+    METER.check(len(left) * len(right))
     return any(contains(right, item) for item in left)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from steersman.cel import types
 from steersman.cel.costs import AGGREGATE, JOIN, QUOTE, REPLACE, SPLIT, TRAVERSAL, Estimate, Rule, scale, traversal
 from steersman.cel.declarations import Library, function, member, overload
+from steersman.cel.effort import CHARACTERS_PER_STEP, METER
 from steersman.cel.errors import EvaluationError
 from steersman.cel.libraries.formatting import format_string
 from steersman.cel.types import DYN, INT, STRING
@@ -56,6 +57,8 @@ def _last_index_of(text: str, part: str, offset: int | None = None) -> int:
 
 
 def _replace(text: str, old: str, new: str, count: int = -1) -> str:
+    times = text.count(old) if count < 0 else min(text.count(old), count)
+    METER.spend((len(text) + times * len(new)) // CHARACTERS_PER_STEP)
     return text.replace(old, new, max(count, -1))
 
 
@@ -85,6 +88,7 @@ def _join(parts: list[Value], separator: str = "") -> str:
     for part in parts:
         if not isinstance(part, str):
             raise EvaluationError(f"join: invalid input: {shown(part)}")
+    METER.spend((sum(map(len, parts)) + len(parts) * len(separator)) // CHARACTERS_PER_STEP)
     return separator.join(parts)
 
 

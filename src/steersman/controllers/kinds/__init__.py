@@ -48,6 +48,7 @@ from steersman.controllers.kinds import (
     tokencleaner,
     ttl,
     ttlafterfinished,
+    validatingadmissionpolicystatus,
     volumeattributesclassprotection,
 )
 from steersman.controllers.runtime import NotRun, Registration
@@ -321,6 +322,11 @@ REGISTRY: Sequence[Registration] = (
         event_source="horizontal-pod-autoscaler",
     ),
     Registration(module=ttl, aliases=("ttl",), start=ttl.TTLController),
+    Registration(
+        module=validatingadmissionpolicystatus,
+        start=validatingadmissionpolicystatus.ValidatingAdmissionPolicyStatusController,
+        workers=lambda config: config.concurrent_validating_admission_policy_status_syncs,
+    ),
 )
 
 CLOUD = "it belongs to a cloud provider, and none is built in"

@@ -1,6 +1,6 @@
 """ResourceQuota: how much of each limit a namespace uses.
 
-watches: ResourceQuotas; Pods, Services, PersistentVolumeClaims; what else a quota counts is counted on demand.
+watches: ResourceQuotas; Pods, Services, PersistentVolumeClaims; what else quotas count, from when the first of them does.
 owns: ResourceQuotas/status.
 writes: ResourceQuotas/status.
 invariants: usage is counted anew from what is there, never changed by differences; admission alone enforces it.
@@ -12,18 +12,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from steersman.client.informer import Change
+from steersman.client.informer import Change, Informer
 from steersman.controllers.discovery import Discovery, discover
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
 from steersman.meta import objects, quotas
 from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
-from steersman.meta.quantities import canonical, format_binary, format_decimal, quantity
+from steersman.meta.quantities import canonical, quantity
 from steersman.meta.resources import (
     CONFIGMAPS,
     PERSISTENTVOLUMECLAIMS,
     PODS,
     REPLICATIONCONTROLLERS,
+    RESOURCECLAIMS,
     RESOURCEQUOTAS,
     SECRETS,
     SERVICES,
@@ -36,7 +37,6 @@ CACHED = tuple(Watch(resource=resource) for resource in (PODS, SERVICES, PERSIST
 WATCHES = (QUOTA_WATCH, *CACHED)
 
 _CORE = {resource.plural: resource for resource in (CONFIGMAPS, SECRETS, REPLICATIONCONTROLLERS, RESOURCEQUOTAS)}
-_BINARY = ("memory", "storage", "hugepages-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +59,11 @@ def plan(quota: Object, found: Mapping[Resource, Sequence[Object]], now_s: float
             usage = quotas.usage_of(resource, obj, now_s)
             for name in names:
                 used[name] += usage.get(name, Fraction(0))
-    status = {"hard": dict(hard), "used": {name: _format(name, amount) for name, amount in used.items()}}
+    status = {"hard": dict(hard), "used": {name: quotas.format_amount(name, amount) for name, amount in used.items()}}
     old = quota.get("status") or {}
     if _same(old.get("hard"), status["hard"]) and _same(old.get("used"), status["used"]):
         return Plan()
     return Plan(status={**quota, "status": status})
-
-
-def _format(name: str, amount: Fraction) -> str:
-    is_binary = any(part in name for part in _BINARY)
-    return format_binary(int(amount)) if is_binary and amount.denominator == 1 else format_decimal(amount)
 
 
 def _same(old: Mapping[str, str] | None, new: Mapping[str, str]) -> bool:
@@ -85,23 +80,26 @@ class ResourceQuotaController:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._quotas = context.informer(QUOTA_WATCH)
-        self._cached = {watch.resource: context.informer(watch) for watch in CACHED}
+        self._cached = {watch.resource: context.informer(watch) for watch in (*CACHED, QUOTA_WATCH)}
         self._discovery: Discovery | None = None
+        self._monitors: dict[Resource, Informer] = {}
+        """Caches of what quotas count beyond ``CACHED``."""
 
     def concerned(self, resource: Resource, change: Change) -> Iterable[str]:
-        if resource is RESOURCEQUOTAS:
-            return (change.key,) if change.new is not None else ()
-        if not self._changes_usage(resource, change):
-            return ()
-        return [
+        keys = [change.key] if resource == RESOURCEQUOTAS and _asks_anew(change) else []
+        if not self._frees_usage(resource, change):
+            return keys
+        return keys + [
             objects.key_of(quota)
             for quota in self._quotas.by_namespace(objects.namespace(change.object))
             if quotas.tracked(resource, quotas.covered(quota))
         ]
 
-    def _changes_usage(self, resource: Resource, change: Change) -> bool:
+    def _frees_usage(self, resource: Resource, change: Change) -> bool:
+        """What was created is in the status already: admission charged it. Counting then could undo the charge of what is
+        admitted and not here yet."""
         if change.old is None or change.new is None:
-            return True
+            return change.new is None
         now_s = self._context.clock.now()
         before = quotas.usage_of(resource, change.old, now_s)
         return before != quotas.usage_of(resource, change.new, now_s) or _scope_facts(change.old) != _scope_facts(
@@ -124,7 +122,7 @@ class ResourceQuotaController:
     async def _limited(self, quota: Object) -> list[Resource]:
         """The resources whose objects take from the quota's limits."""
         hard = quotas.covered(quota)
-        known: list[Resource] = [*self._cached, *_CORE.values()]
+        known: list[Resource] = [*self._cached, *_CORE.values(), RESOURCECLAIMS]
         limited = [resource for resource in known if quotas.tracked(resource, hard)]
         for name in hard:
             group_resource = name.removeprefix(quotas.COUNT)
@@ -145,13 +143,37 @@ class ResourceQuotaController:
         return None
 
     async def _members(self, resource: Resource, namespace: str) -> Sequence[Object]:
-        informer = self._cached.get(resource)
-        if informer is not None:
+        informer = self._cached.get(resource) or self._monitors.get(resource)
+        if informer is not None and informer.synced and informer is self._context.informers.of(resource):
             return informer.by_namespace(namespace)
         try:
-            return (await self._context.client.list(resource, namespace=namespace)).items
+            found = (await self._context.client.list(resource, namespace=namespace)).items
         except NotFound:
+            self._monitors.pop(resource, None)
             return ()
+        self._monitor(resource)
+        return found
+
+    def _monitor(self, resource: Resource) -> None:
+        """Be told of the resource's objects from now on: their deletion gives back what they used."""
+        informer = self._context.informers.of(resource)
+        if self._monitors.get(resource) is informer:
+            return
+        self._monitors[resource] = informer
+
+        def changed(change: Change) -> None:
+            for key in self.concerned(resource, change):
+                self._context.queue.add(key)
+
+        informer.subscribe(changed)
+
+
+def _asks_anew(change: Change) -> bool:
+    """Of a quota itself: what its status says is written here and by admission, and no reason to count; a resync is."""
+    old, new = change.old, change.new
+    if new is None:
+        return False
+    return old is None or old is new or old.get("spec") != new.get("spec")
 
 
 def _scope_facts(obj: Object) -> tuple[object, ...]:

@@ -220,6 +220,7 @@ class SimulatedRuntime:
                 image_id=config.image.image,
                 labels=config.labels,
                 annotations=config.annotations,
+                mounts=config.mounts,
                 resources=config.resources,
             ),
             config=config,
@@ -339,7 +340,7 @@ class SimulatedRuntime:
     async def image_status(self, image: ImageSpec) -> Image | None:
         if self._images_present and image.image not in self._images:
             self._add_image(image.image)
-        return self._images.get(image.image)
+        return self._find_image(image.image)
 
     async def pull_image(
         self, image: ImageSpec, *, auth: AuthConfig | None = None, sandbox_config: PodSandboxConfig | None = None
@@ -352,12 +353,24 @@ class SimulatedRuntime:
         return self._add_image(image.image).id
 
     async def remove_image(self, image: ImageSpec) -> None:
-        self._images.pop(image.image, None)
+        found = self._find_image(image.image)
+        self._images = {name: item for name, item in self._images.items() if item is not found}
 
     async def image_fs_info(self) -> ImageFsInfo:
         used_bytes = sum({image.id: image.size_bytes for image in self._images.values()}.values())
         usage = FilesystemUsage(timestamp_ns=self._now_ns(), used_bytes=used_bytes)
         return ImageFsInfo(image_filesystems=(usage,))
+
+    def add_image(self, image: Image) -> None:
+        """As if it had been pulled, or loaded by hand."""
+        for name in image.repo_tags or (image.id,):
+            self._images[name] = image
+
+    def _find_image(self, name: str) -> Image | None:
+        """By reference or id."""
+        if name in self._images:
+            return self._images[name]
+        return next((image for image in self._images.values() if image.id == name), None)
 
     def _add_image(self, name: str) -> Image:
         found = self._images.get(name)

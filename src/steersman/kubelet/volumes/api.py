@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from steersman.kubelet.environment import ObjectSource
+from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.meta import objects
 from steersman.meta.objects import Object

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from steersman.kubelet.volumes.mounts import remove_tree
+from steersman.kubelet.volumes.trees import remove_tree
 
 DATA = "..data"
 NEW_DATA = "..data_tmp"

@@ -1,20 +1,22 @@
-"""``emptyDir``: scratch space that lives as long as its pod, on disk or in memory."""
+"""``emptyDir``: scratch space that lives as long as its pod, on disk, in memory or in huge pages."""
 
 from __future__ import annotations
 
 import asyncio
 
-from steersman.kubelet.linux_resources import pod_totals
+from steersman.kubelet.linux_resources import HUGEPAGES
 from steersman.kubelet.volumes.api import MountedVolume, VolumeContext, VolumeError, VolumePlugin
-from steersman.kubelet.volumes.mounts import mount_tmpfs
+from steersman.kubelet.volumes.mounts import mount_hugetlbfs, mount_tmpfs
 from steersman.kubelet.volumes.ownership import set_ownership
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import to_int
 
 NAME = "kubernetes.io/empty-dir"
+HUGEPAGES_MEDIUM = "HugePages"
 
 
 class EmptyDir:
-    """A folder under the pod's, or a tmpfs for ``medium: Memory``."""
+    """A folder under the pod's, a tmpfs for ``medium: Memory``, a hugetlbfs for ``HugePages``."""
 
     field = "emptyDir"
     refreshes = False
@@ -29,6 +31,8 @@ class EmptyDir:
         medium = spec.get("medium") or ""
         if medium == "Memory":
             mount_tmpfs(path, size_bytes=_memory_size(context), mode=0o777)
+        elif medium.startswith(HUGEPAGES_MEDIUM):
+            mount_hugetlbfs(path, page_bytes=_page_bytes(context, medium))
         elif medium:
             raise VolumeError(f'emptyDir medium "{medium}" is not supported by this kubelet')
         else:
@@ -40,13 +44,29 @@ class EmptyDir:
         return MountedVolume(name=context.name, path=path)
 
 
+def _page_bytes(context: VolumeContext, medium: str) -> int:
+    """Of the pages that the medium names, or of the one size that the pod requests. Raises ``VolumeError``."""
+    requests = pod_totals(context.pod["spec"], "requests")
+    sizes = {to_int(name.removeprefix(HUGEPAGES)) for name, amount in requests.items() if name.startswith(HUGEPAGES)}
+    if not sizes:
+        raise VolumeError("hugePages storage requested, but there is no resource request for huge pages.")
+    if medium == HUGEPAGES_MEDIUM:
+        if len(sizes) > 1:
+            raise VolumeError(f"medium {medium} can't be used if container requests multiple huge page sizes")
+        return sizes.pop()
+    wanted = to_int(medium.removeprefix(f"{HUGEPAGES_MEDIUM}-"))
+    if wanted not in sizes:
+        raise VolumeError(f'medium "{medium}" has no resource request for huge pages of its size')
+    return wanted
+
+
 def _memory_size(context: VolumeContext) -> int:
     """The smallest of the volume's own limit, the pod's memory limit and what the node has."""
     sizes = []
     own = (context.volume["emptyDir"] or {}).get("sizeLimit")
     if own is not None and to_int(own) > 0:
         sizes.append(to_int(own))
-    limit = pod_totals(context.pod, "limits").get("memory", 0)
+    limit = pod_totals(context.pod["spec"], "limits").get("memory", 0)
     if limit > 0:
         sizes.append(limit)
     if "memory" in context.allocatable:

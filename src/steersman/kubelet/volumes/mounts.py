@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC = 1, 2, 4, 4096, 16384
@@ -59,43 +57,11 @@ def mount_tmpfs(path: Path, *, size_bytes: int = 0, mode: int = 0o755) -> None:
     mount("tmpfs", str(path), "tmpfs", MS_NOSUID | MS_NODEV, ",".join(options))
 
 
-def remove_tree(folder: Path) -> None:
-    """Delete ``folder`` without ever following a link or crossing into another file system.
-
-    Raises ``OSError`` when something is mounted below it: what is mounted is not ours to delete.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            device = os.stat(parent).st_dev
-            _remove_at(parent, folder.name, device)
-        finally:
-            os.close(parent)
-
-
-def _remove_at(parent: int, name: str, device: int) -> None:
-    try:
-        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-    except NotADirectoryError:
-        os.unlink(name, dir_fd=parent)
-        return
-    except OSError as error:
-        if error.errno != 40:
-            raise
-        os.unlink(name, dir_fd=parent)
-        return
-    try:
-        if os.stat(handle).st_dev != device:
-            raise OSError(16, f"{name} is on another file system: something is still mounted there")
-        for entry in _names(handle):
-            _remove_at(handle, entry, device)
-    finally:
-        os.close(handle)
-    os.rmdir(name, dir_fd=parent)
-
-
-def _names(handle: int) -> Iterator[str]:
-    yield from os.listdir(handle)
+def mount_hugetlbfs(path: Path, *, page_bytes: int) -> None:
+    """A file system of huge pages at ``path``, unless one is there already."""
+    path.mkdir(parents=True, exist_ok=True)
+    if not is_mount_point(path):
+        mount("nodev", str(path), "hugetlbfs", 0, f"pagesize={page_bytes},mode=777")
 
 
 def _unescape(text: str) -> str:

@@ -12,6 +12,7 @@ from steersman.kubelet.volumes.config_map import ConfigMapVolume
 from steersman.kubelet.volumes.downward_api import DownwardAPIVolume
 from steersman.kubelet.volumes.empty_dir import EmptyDir
 from steersman.kubelet.volumes.host_path import HostPath
+from steersman.kubelet.volumes.image import ImageVolume
 from steersman.kubelet.volumes.projected import ProjectedVolume
 from steersman.kubelet.volumes.secret import SecretVolume
 
@@ -24,6 +25,7 @@ def registry(clock: Clock) -> tuple[VolumePlugin, ...]:
         EmptyDir(),
         EphemeralClaim(),
         HostPath(),
+        ImageVolume(),
         PersistentClaim(),
         ProjectedVolume(clock),
         SecretVolume(clock),

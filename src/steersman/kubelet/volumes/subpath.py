@@ -18,7 +18,7 @@ from steersman.kubelet.volumes.api import VolumeError
 from steersman.kubelet.volumes.mounts import MS_BIND, MS_REC, mount, mount_points, unmount, unmount_below
 
 _OPENAT2 = 437
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_BENEATH = 0x02, 0x08
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_BENEATH, _RESOLVE_IN_ROOT = 0x02, 0x08, 0x10
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -31,7 +31,16 @@ def open_beneath(root: int, path: str) -> int:
 
     Raises ``OSError``: EXDEV for a path that leaves ``root``, ENOENT for one that does not exist.
     """
-    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    return _open(root, path, _RESOLVE_BENEATH)
+
+
+def open_in_root(root: int, path: str) -> int:
+    """As ``open_beneath``, but as a process would see it whose root is ``root``: links may be absolute."""
+    return _open(root, path, _RESOLVE_IN_ROOT)
+
+
+def _open(root: int, path: str, resolve: int) -> int:
+    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, resolve | _RESOLVE_NO_MAGICLINKS)
     handle = int(_libc.syscall(_OPENAT2, root, path.encode(), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))))
     if handle >= 0:
         return handle

@@ -11,6 +11,7 @@ from steersman.scheduler.plugins.dynamic_resources import DynamicResources
 from steersman.scheduler.plugins.image_locality import ImageLocality
 from steersman.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from steersman.scheduler.plugins.node_affinity import NodeAffinity
+from steersman.scheduler.plugins.node_declared_features import NodeDeclaredFeatures
 from steersman.scheduler.plugins.node_name import NodeName
 from steersman.scheduler.plugins.node_ports import NodePorts
 from steersman.scheduler.plugins.node_resources_fit import NodeResourcesFit
@@ -39,10 +40,11 @@ REGISTRY: tuple[tuple[type[Any], int], ...] = (
     (VolumeZone, 0),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
-    (DynamicResources, 0),
+    (DynamicResources, 2),
     (DefaultPreemption, 0),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),
     (DefaultBinder, 0),
+    (NodeDeclaredFeatures, 0),
 )
 """Plugin classes in the order in which a default profile calls them, with the weight of their scores."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -60,10 +60,8 @@ class DefaultPreemption:
                 reasons[PREEMPTION_UNHELPFUL] += node_count - len(rows)
             message = Diagnosis(node_count=node_count, reasons=dict(reasons)).message
             return NoNomination(message=f"preemption: {message}")
-        chosen = best(candidates)
-        return Nomination(
-            node_name=chosen.node_name, victims=chosen.victims, budget_violations=chosen.budget_violations
-        )
+        nominations = tuple(_nomination(candidate) for candidate in candidates) if search.wants_alternatives else ()
+        return replace(_nomination(best(candidates)), alternatives=nominations)
 
     def _ineligible(self, pod: PodInfo, search: Search) -> str:
         if not pod.preempts:
@@ -81,7 +79,7 @@ class DefaultPreemption:
     def _candidates(self, pod: PodInfo, search: Search, rows: Rows, reasons: Counter[str]) -> list[Candidate]:
         budgets = list(search.cluster.lister(PODDISRUPTIONBUDGETS).all())
         wanted = search.lacking_resources()
-        if wanted is None:
+        if wanted is None or search.wants_alternatives:
             return self._clear_nodes(pod, search, rows, budgets, reasons)
         protected = self._protected(pod, search, rows, budgets)
         found = self._clear_nodes(pod, search, rows[protected], budgets, reasons)
@@ -176,6 +174,12 @@ class DefaultPreemption:
             if lacking.any():
                 reasons[f"Insufficient {name}" if name else "Too many pods"] += int(np.count_nonzero(lacking))
         return candidate
+
+
+def _nomination(candidate: Candidate) -> Nomination:
+    return Nomination(
+        node_name=candidate.node_name, victims=candidate.victims, budget_violations=candidate.budget_violations
+    )
 
 
 def _promised(pod: PodInfo, search: Search, rows: Rows, names: Sequence[str]) -> NDArray[np.int64]:

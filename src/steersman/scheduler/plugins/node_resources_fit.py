@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from steersman.meta import objects
 from steersman.meta.objects import Object
-from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.cluster import DEVICE_CLASS_PREFIX, Cluster
 from steersman.scheduler.events import ClusterEvent, EventInterest
 from steersman.scheduler.framework import (
     Codes,
@@ -56,6 +57,8 @@ class Wanted:
     """The resources a pod requests: (name, row of the table's columns, amount)."""
 
     resources: tuple[tuple[str, int, int], ...]
+    by_devices: frozenset[str]
+    """Devices stand for these on nodes that do not offer them; that is the business of DynamicResources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,22 +101,26 @@ class NodeResourcesFit:
         )
 
     def pre_filter(self, pod: PodInfo, cluster: Cluster) -> Wanted:
-        return Wanted(
-            resources=tuple(
-                (name, cluster.nodes.resource(name), value)
-                for name, value in pod.requests.amounts.items()
-                if value > 0 and is_scheduled(name) and not self._is_ignored(name)
-            )
+        resources = tuple(
+            (name, cluster.nodes.resource(name), value)
+            for name, value in pod.requests.amounts.items()
+            if value > 0 and is_scheduled(name) and not self._is_ignored(name)
         )
+        by_devices = frozenset(
+            name for name, _, _ in resources if "/" in name and cluster.device_class_of(name) is not None
+        )
+        return Wanted(resources=resources, by_devices=by_devices)
 
     def filter(self, state: Any, table: NodeTable, rows: Rows) -> Codes:
         codes = (table.pod_count[rows] >= table.allowed_pods[rows]).astype(np.int64)
-        for bit, (_, index, value) in enumerate(state.resources, start=1):
+        for bit, (name, index, value) in enumerate(state.resources, start=1):
             allocatable = table.allocatable[index, rows]
             short = value > allocatable - table.requested[index, rows]
+            if name in state.by_devices:
+                short &= allocatable > 0
             if short.any():
                 codes += np.where(short, 1 << bit, 0)
-                codes |= np.where(value > allocatable, _UNRESOLVABLE_BIT, 0)
+                codes |= np.where(short & (value > allocatable), _UNRESOLVABLE_BIT, 0)
         return codes
 
     def rejection(self, state: Any, code: int) -> Rejection:
@@ -140,6 +147,7 @@ class NodeResourcesFit:
             EventInterest(
                 resource="Node", actions=frozenset({"Add", "UpdateNodeAllocatable"}), hint=self._node_has_room_now
             ),
+            EventInterest(resource="DeviceClass", actions=frozenset({"Add", "Update"}), hint=_stands_for_request),
         )
 
     def _is_ignored(self, resource: str) -> bool:
@@ -161,6 +169,17 @@ class NodeResourcesFit:
 def _allocatable(node: Object) -> dict[str, int]:
     stated = (node.get("status") or {}).get("allocatable") or {}
     return {name: amount(name, value) for name, value in stated.items()}
+
+
+def _stands_for_request(pod: PodInfo, event: ClusterEvent) -> bool:
+    """A device class was made, or stands for another resource than before, and the pod asks for that."""
+    now = _stands_for(event.new or {})
+    return not now.isdisjoint(pod.requests.amounts) and (event.old is None or _stands_for(event.old) != now)
+
+
+def _stands_for(device_class: Object) -> set[str]:
+    stated = (device_class.get("spec") or {}).get("extendedResourceName")
+    return {DEVICE_CLASS_PREFIX + objects.name(device_class), *([stated] if stated else [])}
 
 
 def _pod_makes_room(pod: PodInfo, event: ClusterEvent) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from steersman.scheduler.cluster import Cluster
 from steersman.scheduler.events import ClusterEvent, EventInterest
 from steersman.scheduler.framework import EnqueuePlugin, PreEnqueuePlugin, Rejection
 from steersman.scheduler.plugin_args import Args, reject_unknown
@@ -19,7 +20,7 @@ class SchedulingGates:
         reject_unknown(args, ())
         return cls()
 
-    def pre_enqueue(self, pod: PodInfo) -> Rejection | None:
+    def pre_enqueue(self, pod: PodInfo, cluster: Cluster) -> Rejection | None:
         if not pod.is_gated:
             return None
         gates = [str(gate.get("name")) for gate in pod.obj["spec"]["schedulingGates"]]

@@ -21,12 +21,14 @@ from steersman.scheduler.framework import (
     SKIP,
     Codes,
     EnqueuePlugin,
+    Errand,
+    ErrandFailed,
     FilterPlugin,
     PreBindPlugin,
-    PreBindWork,
     PreFilterPlugin,
     Rejection,
     ReservePlugin,
+    Until,
     Write,
 )
 from steersman.scheduler.label_column import Mask, Rows
@@ -228,32 +230,36 @@ class VolumeBinding:
         self._bindings[pod.uid] = binding
         return None
 
-    def unreserve(self, pod: PodInfo, node_name: str, cluster: Cluster) -> None:
+    def unreserve(self, pod: PodInfo, node_name: str, cluster: Cluster) -> Errand | None:
         binding = self._bindings.pop(pod.uid, None)
         if binding is not None:
             self._forget(binding)
+        return None
 
-    def pre_bind(self, pod: PodInfo, node_name: str, cluster: Cluster) -> PreBindWork | None:
+    def pre_bind(self, pod: PodInfo, node_name: str, cluster: Cluster) -> Errand | None:
         binding = self._bindings.get(pod.uid)
-        if binding is None:
-            return None
-        writes = [Write(verb="update", resource=PERSISTENTVOLUMES, obj=volume) for volume, _ in binding.chosen]
-        writes += [Write(verb="update", resource=PERSISTENTVOLUMECLAIMS, obj=claim) for claim in binding.to_make]
-        keys = [objects.key_of(claim) for _, claim in binding.chosen] + [
-            objects.key_of(claim) for claim in binding.to_make
-        ]
+        return None if binding is None else self._bind(pod, node_name, binding)
 
-        def done(now: Cluster) -> bool | str:
-            for key in keys:
-                claim = now.lister(PERSISTENTVOLUMECLAIMS).get(key)
-                if claim is None:
-                    return f'binding volumes: persistentvolumeclaim "{key}" not found'
-                if not is_bound(claim):
-                    return False
-            self.unreserve(pod, node_name, now)
-            return True
+    def _bind(self, pod: PodInfo, node_name: str, binding: Binding) -> Errand:
+        """Write the choice down, then wait for the volume controller and provisioners."""
+        volumes, made = [], []
+        for volume, _ in binding.chosen:
+            volumes.append((yield Write(verb="update", resource=PERSISTENTVOLUMES, obj=volume)))
+        for claim in binding.to_make:
+            made.append((yield Write(verb="update", resource=PERSISTENTVOLUMECLAIMS, obj=claim)))  # noqa: PERF401
+        claims = [objects.key_of(claim) for claim in (*(claim for _, claim in binding.chosen), *binding.to_make)]
 
-        return PreBindWork(writes=tuple(writes), done=done, timeout_s=self.bind_timeout_s)
+        def are_bound(now: Cluster) -> bool:
+            news = [_check_volume(written, now) for written in volumes]
+            news += [_check_made(written, now, node_name) for written in made]
+            return all(news) and all(_has_volume(key, now) for key in claims)
+
+        try:
+            yield Until(holds=are_bound, timeout_s=self.bind_timeout_s)
+        except TimeoutError:
+            raise ErrandFailed("binding volumes: context deadline exceeded") from None
+        self._bindings.pop(pod.uid, None)
+        self._forget(binding)
 
     def _choose(self, state: Claims, table: NodeTable, row: Rows, node_name: str) -> Binding:
         chosen, to_make, taken = [], [], set()
@@ -323,6 +329,45 @@ def _claimed(volume: Object, claim: Object) -> Object:
         annotations[BOUND_BY_CONTROLLER] = "yes"
     bound = {**volume, "spec": {**volume["spec"], "claimRef": reference}}
     return objects.with_metadata(bound, annotations=annotations or None)
+
+
+def _check_volume(written: Object, now: Cluster) -> bool:
+    """False until the informer has caught up with what was written. Raises ``ErrandFailed``."""
+    name = objects.name(written)
+    volume = now.lister(PERSISTENTVOLUMES).get(name)
+    if volume is None:
+        raise ErrandFailed(f'binding volumes: could not find volume "{name}"')
+    if _is_older(volume, written):
+        return False
+    if not (volume["spec"].get("claimRef") or {}).get("uid"):
+        raise ErrandFailed(f'binding volumes: ClaimRef got reset for pv "{name}"')
+    return True
+
+
+def _check_made(written: Object, now: Cluster, node_name: str) -> bool:
+    """As ``_check_volume``, for a claim whose volume is made: a provisioner that gives up takes the node away."""
+    key, name = objects.key_of(written), objects.name(written)
+    claim = now.lister(PERSISTENTVOLUMECLAIMS).get(key)
+    if claim is None:
+        raise ErrandFailed(f'binding volumes: persistentvolumeclaim "{name}" not found')
+    if _is_older(claim, written):
+        return False
+    selected = objects.annotations(claim).get(SELECTED_NODE)
+    if selected != node_name:
+        why = f'provisioning failed for PVC "{name}"' if selected else f'selectedNode annotation reset for PVC "{name}"'
+        raise ErrandFailed(f"binding volumes: {why}")
+    return True
+
+
+def _has_volume(key: str, now: Cluster) -> bool:
+    claim = now.lister(PERSISTENTVOLUMECLAIMS).get(key)
+    if claim is None:
+        raise ErrandFailed(f'binding volumes: persistentvolumeclaim "{key}" not found')
+    return is_bound(claim)
+
+
+def _is_older(cached: Object, written: Object) -> bool:
+    return int(objects.resource_version(cached) or 0) < int(objects.resource_version(written) or 0)
 
 
 def _is_own_claim(pod: PodInfo, event: ClusterEvent) -> bool:

@@ -10,6 +10,7 @@ from steersman.meta.errors import BadRequest, FieldError, invalid
 from steersman.schema.customresources import validation
 from steersman.schema.customresources.coercion import part_coercer
 from steersman.schema.customresources.lists import list_errors
+from steersman.schema.customresources.rules import EMBEDDED, OBJECT_BUDGET, Verdict, compile_rules
 from steersman.schema.customresources.values import same
 
 Schema = Mapping[str, Any]
@@ -18,9 +19,30 @@ Schema = Mapping[str, Any]
 def default_errors(schema: Schema, path: str) -> list[FieldError]:
     """What is wrong with the defaults of a schema that is known to be structural."""
     errors: list[FieldError] = []
+    budget = OBJECT_BUDGET
     for part, at in _with_default(schema, path):
-        errors.extend(_errors(part, f"{at}.default"))
+        found = _errors(part, f"{at}.default")
+        errors.extend(found)
+        if not found:
+            verdict = _rules_verdict(part, f"{at}.default", budget)
+            errors.extend(verdict.errors)
+            budget = verdict.budget
+            if budget < 0:
+                break
     return errors
+
+
+def _rules_verdict(schema: Schema, path: str, budget: int) -> Verdict:
+    """What rules say about a default, both as a value that stays as it is and as a new one."""
+    rules = compile_rules(schema, resource_root=bool(schema.get(EMBEDDED)))
+    if rules is None:
+        return Verdict([], budget)
+    value = schema["default"]
+    kept = rules.check(value, value, path, budget)
+    if kept.errors:
+        return kept
+    new = rules.check(value, None, path, budget)
+    return Verdict(new.errors, min(kept.budget, new.budget))
 
 
 def _with_default(schema: Schema, path: str) -> Iterator[tuple[Schema, str]]:

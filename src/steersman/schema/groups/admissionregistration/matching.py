@@ -7,6 +7,7 @@ from typing import Any
 
 from steersman.meta.errors import duplicate, invalid, not_supported, required
 from steersman.meta.names import label_key_errors, path_segment_errors
+from steersman.schema.groups.admissionregistration.expressions import Variables, compile_condition
 from steersman.schema.rules import (
     Errors,
     check_choice,
@@ -112,14 +113,20 @@ def check_mutated_operations(errors: Errors, matching: Mapping[str, Any], path: 
         )
 
 
-def check_match_conditions(errors: Errors, conditions: Sequence[Mapping[str, Any]], path: str) -> None:
+def check_match_conditions(
+    errors: Errors, conditions: Sequence[Mapping[str, Any]], path: str, *, has_params: bool = False
+) -> None:
+    """``has_params``: of a policy that has a ``paramKind``."""
     if len(conditions) > _CONDITIONS:
         errors.append(too_many(path, len(conditions), _CONDITIONS))
     seen = set()
     for index, condition in enumerate(conditions):
         at, name = f"{path}[{index}]", condition.get("name") or ""
-        if not (condition.get("expression") or "").strip():
+        expression = (condition.get("expression") or "").strip()
+        if not expression:
             errors.append(required(f"{at}.expression"))
+        else:
+            errors += compile_condition(expression, Variables(params=has_params)).errors(f"{at}.expression")
         if not name:
             errors.append(required(f"{at}.name"))
             continue

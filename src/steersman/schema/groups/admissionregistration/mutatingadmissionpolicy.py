@@ -9,6 +9,7 @@ from steersman.schema.columns import AGE, NAME, length
 from steersman.schema.groups.admissionregistration.matching import REINVOCATION_POLICIES, check_mutated_operations
 from steersman.schema.groups.admissionregistration.parameters import PARAM_KIND
 from steersman.schema.groups.admissionregistration.policies import check_policy
+from steersman.schema.groups.admissionregistration.policyexpressions import PolicyExpressions
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_choice
@@ -27,17 +28,17 @@ _PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"
 def validate(obj: Object) -> list[FieldError]:
     errors: list[FieldError] = []
     spec = obj.get("spec") or {}
-    check_policy(errors, spec)
+    expressions = check_policy(errors, spec, always_has_variables=True)
     check_mutated_operations(errors, spec.get("matchConstraints") or {}, "spec.matchConstraints")
     if not spec.get("mutations"):
         errors.append(required("spec.mutations", "mutations must contain at least one item"))
     for index, mutation in enumerate(spec.get("mutations") or ()):
-        _check_mutation(errors, mutation, f"spec.mutations[{index}]")
+        _check_mutation(errors, mutation, expressions, f"spec.mutations[{index}]")
     check_choice(errors, spec.get("reinvocationPolicy"), "spec.reinvocationPolicy", REINVOCATION_POLICIES)
     return errors
 
 
-def _check_mutation(errors: list[FieldError], mutation: Object, path: str) -> None:
+def _check_mutation(errors: list[FieldError], mutation: Object, expressions: PolicyExpressions, path: str) -> None:
     kind = mutation.get("patchType")
     check_choice(errors, kind, f"{path}.patchType", tuple(_PATCHES))
     if kind not in _PATCHES:
@@ -49,8 +50,17 @@ def _check_mutation(errors: list[FieldError], mutation: Object, path: str) -> No
             errors.append(invalid(f"{path}.{field}", f"{{{field}}}", detail))
         elif other == kind and patch is None:
             errors.append(required(f"{path}.{field}", f"must be specified when patchType is {kind}"))
-        elif patch is not None and other == kind and not (patch.get("expression") or "").strip():
-            errors.append(required(f"{path}.{field}.expression"))
+        elif patch is not None and other == kind:
+            _check_patch(errors, kind, patch, expressions, f"{path}.{field}.expression")
+
+
+def _check_patch(errors: list[FieldError], kind: str, patch: Object, expressions: PolicyExpressions, path: str) -> None:
+    text = (patch.get("expression") or "").strip()
+    if not text:
+        errors.append(required(path))
+        return
+    compiled = expressions.json_patch(text) if kind == "JSONPatch" else expressions.apply_configuration(text)
+    errors.extend(compiled.errors(path))
 
 
 KIND = Kind(

@@ -1,6 +1,6 @@
 """Rules that admission policies share, of validation and of mutation, and those of their bindings.
 
-Expressions are looked at as text only: whether they compile is for the CEL environment of admission to say.
+Expressions are compiled as they will be when the policy is in force, so that what does not compile is refused at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from steersman.schema.groups.admissionregistration.matching import (
     check_match_conditions,
     check_match_resources,
 )
+from steersman.schema.groups.admissionregistration.policyexpressions import PolicyExpressions
 from steersman.schema.rules import Errors, check_choice, check_label_selector, check_name, check_required_name
 
 _is_identifier = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*", re.ASCII).fullmatch
@@ -46,7 +47,8 @@ _RESERVED = frozenset(
 )
 
 
-def check_policy(errors: Errors, spec: Mapping[str, Any]) -> None:
+def check_policy(errors: Errors, spec: Mapping[str, Any], *, always_has_variables: bool = False) -> PolicyExpressions:
+    """All but what a policy does; gives what compiles that, knowing the policy's variables."""
     check_choice(errors, spec.get("failurePolicy"), "spec.failurePolicy", FAILURE_POLICIES)
     if spec.get("paramKind") is not None:
         _check_param_kind(errors, spec["paramKind"], "spec.paramKind")
@@ -57,9 +59,12 @@ def check_policy(errors: Errors, spec: Mapping[str, Any]) -> None:
         check_match_resources(errors, matching, "spec.matchConstraints")
         if not matching.get("resourceRules"):
             errors.append(required("spec.matchConstraints.resourceRules"))
-    check_match_conditions(errors, spec.get("matchConditions") or (), "spec.matchConditions")
-    for index, variable in enumerate(spec.get("variables") or ()):
-        _check_variable(errors, variable, f"spec.variables[{index}]")
+    has_params, variables = spec.get("paramKind") is not None, spec.get("variables") or ()
+    check_match_conditions(errors, spec.get("matchConditions") or (), "spec.matchConditions", has_params=has_params)
+    expressions = PolicyExpressions(has_params=has_params, has_variables=always_has_variables or bool(variables))
+    for index, variable in enumerate(variables):
+        _check_variable(errors, variable, expressions, f"spec.variables[{index}]")
+    return expressions
 
 
 def _check_param_kind(errors: Errors, kind: Mapping[str, Any], path: str) -> None:
@@ -99,14 +104,17 @@ def _check_api_version(errors: Errors, api_version: str, path: str) -> None:
         errors.append(invalid(path, version, ",".join(wrong)))
 
 
-def _check_variable(errors: Errors, variable: Mapping[str, Any], path: str) -> None:
+def _check_variable(errors: Errors, variable: Mapping[str, Any], expressions: PolicyExpressions, path: str) -> None:
     name = variable.get("name") or ""
     if not name.strip():
         errors.append(required(f"{path}.name", "name is not specified"))
     elif _is_identifier(name) is None or name in _RESERVED:
         errors.append(invalid(f"{path}.name", name, "must be a valid CEL identifier"))
-    if not (variable.get("expression") or "").strip():
+    expression = variable.get("expression") or ""
+    if not expression.strip():
         errors.append(required(f"{path}.expression", "expression is not specified"))
+    else:
+        errors.extend(expressions.add_variable(name, expression).errors(f"{path}.expression"))
 
 
 def check_binding(errors: Errors, spec: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """What of OpenAPI v3 a definition's schema may use, and rules of Kubernetes' extensions to it.
 
-CEL rules are looked at as text only: whether they compile, and at what cost, is not checked here.
+CEL rules are looked at as text only; ``celrules`` compiles them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from steersman.meta.errors import FieldError, forbidden, invalid, not_supported, required
+from steersman.schema.customresources import fieldpaths
 from steersman.schema.groups.apiextensions.structural import EMBEDDED, PRESERVE, Schema, properties_of
 from steersman.schema.rules import Errors
 
@@ -68,7 +69,7 @@ def _check(errors: Errors, schema: Schema, path: str, place: _Place, *, is_root:
     _check_map(errors, schema, path)
     _check_list(errors, schema, path)
     for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
-        _check_cel(errors, rule, f"{path}.x-kubernetes-validations[{index}]")
+        _check_rule(errors, rule, schema, f"{path}.x-kubernetes-validations[{index}]")
 
 
 def _parts(schema: Schema, path: str) -> Iterator[tuple[Schema, str]]:
@@ -166,7 +167,7 @@ def _check_list_map(errors: Errors, items: Schema | None, keys: list[str], path:
             errors.append(forbidden(f"{at}.nullable", f"this property is in {_KEYS}, so it cannot be nullable"))
 
 
-def _check_cel(errors: Errors, rule: Mapping[str, Any], path: str) -> None:
+def _check_rule(errors: Errors, rule: Mapping[str, Any], schema: Schema, path: str) -> None:
     text, message, place = (rule.get(name) or "" for name in ("rule", "message", "fieldPath"))
     expression = rule.get("messageExpression") or ""
     if not text.strip():
@@ -185,6 +186,16 @@ def _check_cel(errors: Errors, rule: Mapping[str, Any], path: str) -> None:
         errors.append(invalid(f"{path}.fieldPath", place, "must be non-empty if specified"))
     if _has_breaks(place):
         errors.append(invalid(f"{path}.fieldPath", place, "must not contain line breaks"))
+    if place and not _is_path(place, schema):
+        errors.append(invalid(f"{path}.fieldPath", place, "must be a valid path"))
+
+
+def _is_path(path: str, schema: Schema) -> bool:
+    try:
+        fieldpaths.normalized(path, schema)
+    except ValueError:
+        return False
+    return True
 
 
 def _has_breaks(text: str) -> bool:

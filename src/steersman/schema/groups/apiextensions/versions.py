@@ -8,6 +8,7 @@ from typing import Any
 from steersman.meta.errors import duplicate, forbidden, invalid, required
 from steersman.meta.names import dns_1035_label_errors
 from steersman.schema.customresources.defaults import default_errors
+from steersman.schema.groups.apiextensions.celrules import rule_errors
 from steersman.schema.groups.apiextensions.openapischema import openapi_errors
 from steersman.schema.groups.apiextensions.structural import PRESERVE, Schema, properties_of, structural_errors
 from steersman.schema.rules import Errors, too_many
@@ -43,8 +44,12 @@ _BESIDE_STATUS = {
 """What a schema may say at its root where status is written apart, and what messages call it."""
 
 
-def check_versions(errors: Errors, versions: Sequence[Mapping[str, Any]]) -> None:
+def check_versions(
+    errors: Errors, versions: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """``before``: the versions of the definition that is updated."""
     path = "spec.versions"
+    known = {version.get("name"): _schema_of(version) for version in before}
     for index, version in enumerate(versions):
         if _schema_of(version) is None:
             errors.append(required(f"{path}[{index}].schema.openAPIV3Schema"))
@@ -53,7 +58,8 @@ def check_versions(errors: Errors, versions: Sequence[Mapping[str, Any]]) -> Non
         wrong = dns_1035_label_errors(name)
         if wrong:
             errors.append(invalid(f"{path}[{index}].name", name, ",".join(wrong)))
-        _check_version(errors, version, f"{path}[{index}]")
+        is_new = name not in known or known[name] != _schema_of(version)
+        _check_version(errors, version, f"{path}[{index}]", is_new_schema=is_new)
     names = [version.get("name") for version in versions]
     if len(set(names)) != len(names):
         errors.append(invalid(path, list(versions), "must contain unique version names"))
@@ -67,12 +73,16 @@ def _schema_of(version: Mapping[str, Any]) -> Schema | None:
     return schema
 
 
-def _check_version(errors: Errors, version: Mapping[str, Any], path: str) -> None:
+def _check_version(errors: Errors, version: Mapping[str, Any], path: str, *, is_new_schema: bool) -> None:
     _check_deprecation(errors, version, f"{path}.deprecationWarning")
     schema, subresources = _schema_of(version), version.get("subresources") or {}
     if schema is not None:
         _check_schema(
-            errors, schema, f"{path}.schema.openAPIV3Schema", has_status=subresources.get("status") is not None
+            errors,
+            schema,
+            f"{path}.schema.openAPIV3Schema",
+            has_status=subresources.get("status") is not None,
+            is_new=is_new_schema,
         )
     if subresources.get("scale") is not None:
         _check_scale(errors, subresources["scale"], f"{path}.subresources.scale")
@@ -100,7 +110,7 @@ def _check_deprecation(errors: Errors, version: Mapping[str, Any], path: str) ->
             break
 
 
-def _check_schema(errors: Errors, schema: Schema, path: str, *, has_status: bool) -> None:
+def _check_schema(errors: Errors, schema: Schema, path: str, *, has_status: bool, is_new: bool) -> None:
     if has_status:
         _check_beside_status(errors, schema, path)
     if schema.get("nullable"):
@@ -108,8 +118,12 @@ def _check_schema(errors: Errors, schema: Schema, path: str, *, has_status: bool
     structural, openapi = structural_errors(schema, path), openapi_errors(schema, path)
     errors.extend(structural)
     errors.extend(openapi)
-    if not structural and not openapi:
-        errors.extend(default_errors(schema, path))
+    if structural:
+        return
+    defaults = [] if openapi else default_errors(schema, path)
+    errors.extend(defaults)
+    if not defaults:
+        errors.extend(rule_errors(schema, path, openapi, limits_rules=is_new))
 
 
 def _check_beside_status(errors: Errors, schema: Schema, path: str) -> None:

@@ -1,0 +1,174 @@
+"""What the processes of a cgroup use, read from its files on cgroup v1 and v2.
+
+Working set is usage without inactive file pages, as cAdvisor has it; pressure stall information exists on v2 only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from steersman.kubelet.cgroup_hierarchies import Hierarchy
+
+UNLIMITED_BYTES: Final = 1 << 62
+"""cgroup v1 writes no limit as the largest number of pages."""
+
+Averages = Mapping[str, float]
+"""``total`` in microseconds, ``avg10``, ``avg60``, ``avg300`` in percent."""
+Pressure = Mapping[str, Averages]
+"""``some`` and ``full``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupStats:
+    """None: the kernel does not say."""
+
+    cpu_ns: int | None = None
+    cpu_periods: int | None = None
+    """Periods of its CPU quota that have passed, those in which it ran out of it, and for how long it had to wait."""
+    cpu_throttled_periods: int | None = None
+    cpu_throttled_ns: int | None = None
+    memory_usage_bytes: int | None = None
+    working_set_bytes: int | None = None
+    rss_bytes: int | None = None
+    cache_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    """None: no limit."""
+    page_faults: int | None = None
+    major_page_faults: int | None = None
+    swap_usage_bytes: int | None = None
+    swap_limit_bytes: int | None = None
+    processes: int | None = None
+    cpu_pressure: Pressure | None = None
+    memory_pressure: Pressure | None = None
+    io_pressure: Pressure | None = None
+
+    @property
+    def available_bytes(self) -> int | None:
+        """Until the limit; None without one."""
+        if self.memory_limit_bytes is None or self.working_set_bytes is None:
+            return None
+        return max(self.memory_limit_bytes - self.working_set_bytes, 0)
+
+
+class CgroupUsage:
+    """Reads below the hierarchies' mounts."""
+
+    def __init__(self, hierarchies: Sequence[Hierarchy]) -> None:
+        self._hierarchies = hierarchies
+
+    @property
+    def is_v2(self) -> bool:
+        return any(item.unified for item in self._hierarchies)
+
+    def read(self, path: str) -> CgroupStats | None:
+        """Of the cgroup ``path``; None where there is none."""
+        if self.is_v2:
+            folder = self._hierarchies[0].mount / path.strip("/")
+            return _read_v2(folder) if folder.is_dir() else None
+        folders = {
+            controller: item.mount / path.strip("/") for item in self._hierarchies for controller in item.controllers
+        }
+        if not any(folder.is_dir() for folder in folders.values()):
+            return None
+        return _read_v1(folders)
+
+
+def node_pressure(proc: Path = Path("/proc")) -> CgroupStats:
+    """Pressure of the whole machine."""
+    folder = proc / "pressure"
+    return CgroupStats(
+        cpu_pressure=_pressure(folder / "cpu"),
+        memory_pressure=_pressure(folder / "memory"),
+        io_pressure=_pressure(folder / "io"),
+    )
+
+
+def _read_v2(folder: Path) -> CgroupStats:
+    memory = _numbers(folder / "memory.stat")
+    usage = _number(folder / "memory.current")
+    cpu = _numbers(folder / "cpu.stat")
+    usage_us, throttled_us = cpu.get("usage_usec"), cpu.get("throttled_usec")
+    return CgroupStats(
+        cpu_ns=None if usage_us is None else usage_us * 1000,
+        cpu_periods=cpu.get("nr_periods"),
+        cpu_throttled_periods=cpu.get("nr_throttled"),
+        cpu_throttled_ns=None if throttled_us is None else throttled_us * 1000,
+        memory_usage_bytes=usage,
+        working_set_bytes=_without(usage, memory.get("inactive_file")),
+        rss_bytes=memory.get("anon"),
+        cache_bytes=memory.get("file"),
+        memory_limit_bytes=_number(folder / "memory.max"),
+        page_faults=memory.get("pgfault"),
+        major_page_faults=memory.get("pgmajfault"),
+        swap_usage_bytes=_number(folder / "memory.swap.current"),
+        swap_limit_bytes=_number(folder / "memory.swap.max"),
+        processes=_number(folder / "pids.current"),
+        cpu_pressure=_pressure(folder / "cpu.pressure"),
+        memory_pressure=_pressure(folder / "memory.pressure"),
+        io_pressure=_pressure(folder / "io.pressure"),
+    )
+
+
+def _read_v1(folders: Mapping[str, Path]) -> CgroupStats:
+    nowhere = Path("/nonexistent")
+    memory_folder = folders.get("memory", nowhere)
+    memory = _numbers(memory_folder / "memory.stat")
+    usage = _number(memory_folder / "memory.usage_in_bytes")
+    both = _number(memory_folder / "memory.memsw.usage_in_bytes")
+    cpu = _numbers(folders.get("cpu", nowhere) / "cpu.stat")
+    return CgroupStats(
+        cpu_ns=_number(folders.get("cpuacct", nowhere) / "cpuacct.usage"),
+        cpu_periods=cpu.get("nr_periods"),
+        cpu_throttled_periods=cpu.get("nr_throttled"),
+        cpu_throttled_ns=cpu.get("throttled_time"),
+        memory_usage_bytes=usage,
+        working_set_bytes=_without(usage, memory.get("total_inactive_file")),
+        rss_bytes=memory.get("total_rss"),
+        cache_bytes=memory.get("total_cache"),
+        memory_limit_bytes=_number(memory_folder / "memory.limit_in_bytes"),
+        page_faults=memory.get("total_pgfault"),
+        major_page_faults=memory.get("total_pgmajfault"),
+        swap_usage_bytes=_without(both, usage),
+        processes=_number(folders.get("pids", nowhere) / "pids.current"),
+    )
+
+
+def _without(whole: int | None, part: int | None) -> int | None:
+    return None if whole is None else max(whole - (part or 0), 0)
+
+
+def _number(file: Path) -> int | None:
+    """None for no such file and for no limit."""
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return None
+    if not text.isdecimal() or int(text) >= UNLIMITED_BYTES:
+        return None
+    return int(text)
+
+
+def _numbers(file: Path) -> dict[str, int]:
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return {}
+    return {words[0]: int(words[1]) for line in lines if len(words := line.split()) == 2 and words[1].isdecimal()}
+
+
+def _pressure(file: Path) -> Pressure | None:
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return None
+    found = {}
+    for line in lines:
+        kind, *fields = line.split()
+        found[kind] = {
+            name: int(value) if name == "total" else float(value)
+            for name, _, value in (field.partition("=") for field in fields)
+        }
+    return found
