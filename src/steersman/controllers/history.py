@@ -57,6 +57,11 @@ def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return semantically_equal(one.get("data"), other.get("data"))
 
 
+def is_twin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Another revision with the same data."""
+    return objects.name(one) != objects.name(other) and equal(one, other)
+
+
 def make(owner: Object, resource: Resource, number: int, collision_count: int, hash_label: str) -> Object:
     """The revision of the owner's present template. ``hash_label`` is by which its pods will name it."""
     data = data_of(owner)
