@@ -94,8 +94,8 @@ def _is_namespace(served: Served) -> bool:
 
 
 def _own_copy(obj: Object) -> Object:
-    """A copy of the levels that preparation may change in place."""
-    copy = dict(obj)
+    """A copy of the levels that preparation may change in place. Admission may have taken all metadata away."""
+    copy = {"metadata": {}, **obj}
     for field in ("metadata", "spec", "status"):
         if isinstance(copy.get(field), dict):
             copy[field] = dict(copy[field])
