@@ -31,9 +31,7 @@ def _lines(family: Metric) -> list[str]:
     for sample in family.samples:
         if sample.name.endswith("_created"):
             continue
-        labels = ",".join(
-            [f'{key}="{_value(key, value)}"' for key, value in sorted(sample.labels.items(), key=_as_go)]
-        )
+        labels = ",".join([f'{key}="{_value(key, value)}"' for key, value in sorted(sample.labels.items(), key=_as_go)])
         lines.append(f"{sample.name}{{{labels}}} {number(sample.value)}\n" if labels else f"{sample.name} {number(sample.value)}\n")  # fmt: skip
     return lines
 

@@ -185,7 +185,7 @@ class StorageMetrics(Collector):
             "Current resource version of watch cache broken by resource type. This is truncated to the 15 least significant "
             "digits.",
             _KIND,
-            dict.fromkeys(prefixes, objects.revision % 10 ** 15),
+            dict.fromkeys(prefixes, objects.revision % 10**15),
         )
         yield from self._of_events(prefixes)
 
