@@ -25,6 +25,7 @@ from steersman.apiserver.authn.anonymous import AnonymousAuthenticator
 from steersman.apiserver.authn.inprocess import InProcessAuthenticator
 from steersman.apiserver.authn.union import UnionAuthenticator
 from steersman.apiserver.bootstrap.cluster import bootstrap
+from steersman.apiserver.bootstrap.clusterauthentication import ClusterAuthentication
 from steersman.apiserver.call import Call
 from steersman.apiserver.certificates import CertificateRequester
 from steersman.apiserver.config import APIServerConfig, Listener, extension_authentication, identity_headers
@@ -197,6 +198,9 @@ class APIServer:
             self._webhooks, clock=clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
         )
         self._customs = CustomKinds(self.api, self.client, conversions, clock=clock, tasks=self._tasks)
+        self._authentication = ClusterAuthentication(
+            self.client, self.objects, extension_authentication(config), clock=clock
+        )
         self._kubernetes = KubernetesService(
             self.client,
             store,
@@ -223,8 +227,9 @@ class APIServer:
             self.client,
             service_cidrs=self._config.services.cidrs,
             with_rbac="RBAC" in self._config.authorization_modes,
-            authentication=extension_authentication(self._config),
         )
+        await self._authentication.reconcile()
+        self._tasks.spawn(self._authentication.run(), name="cluster-authentication")
         await self._aggregator.start(self._tasks)
         if self._flow_control is not None:
             await self._flow_control.start(self.client, self._tasks)
