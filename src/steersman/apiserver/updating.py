@@ -219,6 +219,8 @@ async def _attempt(
     try:
         objectmeta.carry_over(metadata, old["metadata"])
         strategy.prepare(served, new, old)
+        if kind.stamp is not None and strategy.subresource:
+            kind.stamp(new, old, api.clock.now())
         _validate(api, served, call, new, old, strategy)
         request.obj = strategy.view(served, new)
         await api.admission.validate(request)

@@ -66,6 +66,10 @@ def _list(text: str) -> tuple[str, ...]:
 @click.option("--enable-admission-plugins", default="", help="Plugins beyond those that are on by default.")
 @click.option("--disable-admission-plugins", default="", help="Plugins to switch off.")
 @click.option("--admission-control-config-file", default="", help="Configuration of admission plugins.")
+@click.option("--default-not-ready-toleration-seconds", type=int, default=300, show_default=True,
+              help="How long pods stay on a node that is not ready.")  # fmt: skip
+@click.option("--default-unreachable-toleration-seconds", type=int, default=300, show_default=True,
+              help="How long pods stay on a node that is unreachable.")  # fmt: skip
 @click.option("--service-account-issuer", default="https://kubernetes.default.svc.cluster.local", show_default=True,
               help="Issuer of service account tokens.")  # fmt: skip
 @click.option("--service-account-key-file", multiple=True, help="Key that verifies service account tokens.")
@@ -207,6 +211,8 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         enabled_admission_plugins=_list(flags["enable_admission_plugins"]),
         disabled_admission_plugins=_list(flags["disable_admission_plugins"]),
         admission_configuration=_admission(flags["admission_control_config_file"]),
+        default_not_ready_toleration_s=flags["default_not_ready_toleration_seconds"],
+        default_unreachable_toleration_s=flags["default_unreachable_toleration_seconds"],
         authorization_modes=modes,
         request_timeout_s=request_timeout_s,
         min_request_timeout_s=flags["min_request_timeout"],
