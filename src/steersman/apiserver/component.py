@@ -221,7 +221,9 @@ class APIServer:
         self._tasks.spawn(self._deadlines.run(), name="deadlines")
         self._tasks.spawn(self._watches.run(), name="watch-timer")
         self._customs.start()
-        self._tasks.spawn(Compactor(self._store, clock=self._clock, compacted=self.objects.compacted).run(), name="compaction")
+        self._tasks.spawn(
+            Compactor(self._store, clock=self._clock, compacted=self.objects.compacted).run(), name="compaction"
+        )
         await repair(self.reader, self._clusterips, self._nodeports)
         await bootstrap(
             self.client,

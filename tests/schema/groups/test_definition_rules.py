@@ -52,10 +52,7 @@ ROWS: list[Row] = [
                 "scale": {"specReplicasPath": ".status.a", "statusReplicasPath": ".status.b"}
             }
         },
-        [
-            'spec.subresources.scale.specReplicasPath: Invalid value: ".status.a": should be a json path under '
-            ".spec"
-        ],
+        ['spec.subresources.scale.specReplicasPath: Invalid value: ".status.a": should be a json path under .spec'],
     ),
     (
         {"spec.versions.0.selectableFields": [{"jsonPath": ".spec"}]},
