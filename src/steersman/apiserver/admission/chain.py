@@ -6,10 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from steersman.aio.clock import Clock
-from steersman.apiserver.admission.api import AdmissionPlugin, AdmissionRequest
+from steersman.apiserver.admission.api import OPERATIONS, AdmissionPlugin, AdmissionRequest, Operation
 from steersman.apiserver.admission.metrics import AdmissionMetrics
 
 _ADMIT, _VALIDATE = "admit", "validate"
+_Ask = Callable[[AdmissionRequest], Any]
+
+
+def _asked(plugins: Sequence[AdmissionPlugin], operation: Operation, step: str) -> Sequence[tuple[str, _Ask]]:
+    """The plugins that take part in a step for an operation."""
+    return [
+        (plugin.NAME, getattr(plugin, step))
+        for plugin in plugins
+        if hasattr(plugin, step) and operation in getattr(plugin, "OPERATIONS", OPERATIONS)
+    ]
 
 
 class AdmissionChain:
@@ -22,30 +32,21 @@ class AdmissionChain:
     def __init__(self, plugins: Sequence[AdmissionPlugin], *, clock: Clock, metrics: AdmissionMetrics) -> None:
         self._clock = clock
         self._metrics = metrics
-        self._mutating: list[tuple[str, Callable[[AdmissionRequest], Any]]] = []
-        self._validating: list[tuple[str, Callable[[AdmissionRequest], Any]]] = []
-        for plugin in plugins:
-            mutate = getattr(plugin, "mutate", None)
-            if mutate is not None:
-                self._mutating.append((plugin.NAME, mutate))
-            validate = getattr(plugin, "validate", None)
-            if validate is not None:
-                self._validating.append((plugin.NAME, validate))
+        self._mutating = {operation: _asked(plugins, operation, "mutate") for operation in OPERATIONS}
+        self._validating = {operation: _asked(plugins, operation, "validate") for operation in OPERATIONS}
 
     async def mutate(self, request: AdmissionRequest) -> bool:
         """Run the mutating plugins; whether one of them replaced ``request.obj``."""
-        changed = await self._run(_ADMIT, self._mutating, request)
+        changed = await self._run(_ADMIT, self._mutating[request.operation], request)
         if request.must_reinvoke:
             request.round = 1
-            changed = await self._run(_ADMIT, self._mutating, request) or changed
+            changed = await self._run(_ADMIT, self._mutating[request.operation], request) or changed
         return changed
 
     async def validate(self, request: AdmissionRequest) -> None:
-        await self._run(_VALIDATE, self._validating, request)
+        await self._run(_VALIDATE, self._validating[request.operation], request)
 
-    async def _run(
-        self, step: str, plugins: Sequence[tuple[str, Callable[[AdmissionRequest], Any]]], request: AdmissionRequest
-    ) -> bool:
+    async def _run(self, step: str, plugins: Sequence[tuple[str, _Ask]], request: AdmissionRequest) -> bool:
         monotonic, observe = self._clock.monotonic, self._metrics.controller
         operation, changed, rejected, name = request.operation, False, True, ""
         start_s = before_s = monotonic()
