@@ -52,7 +52,8 @@ class _Step:
         changed, name = False, ""
         start_s = before_s = monotonic()
         try:
-            for name, ask, row in plugins:
+            for asked, ask, row in plugins:
+                name = asked
                 replacement = await ask(request)
                 if replacement is not None:
                     request.obj = replacement
