@@ -8,8 +8,8 @@ from typing import Any
 
 from steersman.kubelet.podspec import PodContainer, app_containers, containers, qos_class
 from steersman.kubelet.runtimes.sandboxes import HugepageLimit, LinuxResources
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import format_binary, quantity, to_int, to_milli
-from steersman.schema.groups.core.podspec.totals import pod_totals
 
 HUGEPAGES = "hugepages-"
 MIN_SHARES = 2
