@@ -46,12 +46,7 @@ async def configure(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) 
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix="websites.example.com")
     settings.watching.server_timeout = 240
     settings.posting.level = 20
-    memo.client = AsyncClient(field_manager=MANAGER)
-
-
-@kopf.on.cleanup()
-async def disconnect(memo: kopf.Memo, **_: Any) -> None:
-    await memo.client.close()
+    memo.client = AsyncClient(field_manager=MANAGER)  # for the whole process: timers may outlive kopf's cleanup
 
 
 @kopf.on.create("websites")
@@ -66,6 +61,10 @@ async def publish(body: kopf.Body, patch: kopf.Patch, reason: str, memo: kopf.Me
     kopf.info(body, reason="Published", message=f"{body.spec['host']} is served ({reason})")
 
 
+def is_published(status: kopf.Status, **_: Any) -> bool:
+    return "url" in status
+
+
 @kopf.on.delete("websites")
 async def retire(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
     """What owner references cannot clean up: the line of a shared object."""
@@ -75,10 +74,10 @@ async def retire(body: kopf.Body, memo: kopf.Memo, **_: Any) -> None:
         if error.status.code != 404:
             raise
         return  # the whole namespace goes, and nothing can be made in it any more
-    await memo.client.apply(routes(body, {}), field_manager=manager_of(body))
+    await memo.client.apply(routes(body), field_manager=manager_of(body))
 
 
-@kopf.timer("websites", interval=5, initial_delay=5)
+@kopf.timer("websites", interval=5, backoff=5, when=is_published)
 async def revert(body: kopf.Body, memo: kopf.Memo, logger: kopf.Logger, **_: Any) -> None:
     """Changes that somebody made to what belongs to the Website do not last."""
     name, namespace = body.meta.name, body.meta.namespace
@@ -111,14 +110,16 @@ async def claim_host(client: AsyncClient, body: kopf.Body) -> None:
     except ApiError as error:
         if error.status.code != 409:
             raise
-        raise kopf.TemporaryError(f"host {host} belongs to another Website", delay=5) from error
+        message = f"host {host} belongs to another Website: {error.status.message}"
+        raise kopf.TemporaryError(message, delay=5) from error
 
 
 def manager_of(body: kopf.Body) -> str:
     return f"{MANAGER}/{body.meta.uid}"
 
 
-def routes(body: kopf.Body, lines: dict[str, str]) -> ConfigMap:
+def routes(body: kopf.Body, lines: dict[str, str] | None = None) -> ConfigMap:
+    """No lines is no ``data``: an empty map would be a claim to the whole of it."""
     metadata = ObjectMeta(name=ROUTES, namespace=body.meta.namespace)
     return ConfigMap(apiVersion="v1", kind="ConfigMap", metadata=metadata, data=lines)
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Operation, ValidatingPlugin
+from prometheus_client import CollectorRegistry
+
+from steersman.aio.clock import FakeClock
+from steersman.apiserver.admission.api import (
+    AdmissionPlugin,
+    AdmissionRequest,
+    MutatingPlugin,
+    Operation,
+    ValidatingPlugin,
+)
+from steersman.apiserver.admission.chain import AdmissionChain
+from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.authn.api import User
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
@@ -40,7 +51,7 @@ def asked(
 async def refusal(plugin: ValidatingPlugin, request: AdmissionRequest) -> str:
     """Why validation refuses; empty where it does not."""
     try:
-        await plugin.validate(request)
+        await _chain(plugin).validate(request)
     except APIError as error:
         return error.message
     return ""
@@ -48,4 +59,9 @@ async def refusal(plugin: ValidatingPlugin, request: AdmissionRequest) -> str:
 
 async def mutated(plugin: MutatingPlugin, request: AdmissionRequest) -> Object:
     """What is left of the object after the plugin."""
-    return await plugin.mutate(request) or request.obj or {}
+    await _chain(plugin).mutate(request)
+    return request.obj or {}
+
+
+def _chain(plugin: AdmissionPlugin) -> AdmissionChain:
+    return AdmissionChain([plugin], clock=FakeClock(), metrics=AdmissionMetrics(CollectorRegistry()))

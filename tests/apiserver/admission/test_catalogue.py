@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from steersman.aio.clock import FakeClock
+from steersman.apiserver.admission.api import OPERATIONS, AdmissionRequest
 from steersman.apiserver.admission.catalogue import INERT, ORDER, UnknownPlugin, chosen, ordered
 from steersman.apiserver.admission.configuration import AdmissionConfigurationError, load
 from steersman.apiserver.component import APIServer
@@ -22,9 +23,10 @@ from steersman.client.inprocess import InProcessTransport
 from steersman.meta import objects
 from steersman.meta.errors import Forbidden
 from steersman.meta.objects import Object
-from steersman.meta.resources import NAMESPACES, NODES, PODS, SERVICES
+from steersman.meta.resources import CONFIGMAPS, NAMESPACES, NODES, PODS, SERVICES
 from steersman.store.drivers.memory import MemoryStore
-from tests.apiserver.builders import pod
+from tests.apiserver.admission.asking import asked, refusal
+from tests.apiserver.builders import config_map, pod
 from tests.apiserver.conftest import CONFIG
 
 ON = [
@@ -60,6 +62,21 @@ def test_every_plugin_has_its_place_and_is_there() -> None:
     assert list(ADMISSION) == [name for name in ORDER if name not in INERT]
     with pytest.raises(ValueError, match="no place in the order for Other"):
         ordered({"Other": ADMISSION["Priority"]})
+
+
+async def test_a_plugin_is_asked_about_its_operations_only() -> None:
+    seen: list[str] = []
+
+    class Growth:
+        NAME = "Growth"
+        OPERATIONS = ("UPDATE",)
+
+        async def validate(self, request: AdmissionRequest) -> None:
+            seen.append(request.operation)
+
+    for operation in OPERATIONS:
+        assert await refusal(Growth(), asked(CONFIGMAPS, config_map(), operation=operation)) == ""
+    assert seen == ["UPDATE"]
 
 
 @pytest.mark.parametrize(

@@ -122,13 +122,14 @@ class EventRateLimit:
     """Only Events of the core group are counted, as upstream does; dry runs are not."""
 
     NAME = "EventRateLimit"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, limits: Sequence[EventLimit], *, clock: Clock) -> None:
         self._enforcers = [_Enforcer(limit) for limit in limits]
         self._clock = clock
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if request.kind.resource != EVENTS or request.operation not in ("CREATE", "UPDATE") or request.dry_run:
+        if request.kind.resource != EVENTS or request.dry_run:
             return
         now_s = self._clock.monotonic()
         failures = []

@@ -102,6 +102,7 @@ def _seconds(
 
 class ImagePolicyWebhook:
     NAME = "ImagePolicyWebhook"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, policy: ImagePolicy, webhooks: WebhookClient, *, clock: Clock, rng: random.Random) -> None:
         self._policy = policy
@@ -114,7 +115,7 @@ class ImagePolicyWebhook:
     async def validate(self, request: AdmissionRequest) -> None:
         if request.kind.resource != PODS or request.subresource not in ("", "ephemeralcontainers"):
             return
-        if request.operation not in ("CREATE", "UPDATE") or request.obj is None:
+        if request.obj is None:
             return
         try:
             answer = await self._answer(_question(request, request.obj))

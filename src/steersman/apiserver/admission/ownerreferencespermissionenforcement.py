@@ -26,13 +26,14 @@ class KindFinder(Protocol):
 
 class OwnerReferencesPermissionEnforcement:
     NAME = "OwnerReferencesPermissionEnforcement"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, authorizer: Authorizer, kinds: KindFinder) -> None:
         self._authorizer = authorizer
         self._kinds = kinds
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if request.operation not in ("CREATE", "UPDATE") or request.obj is None:
+        if request.obj is None:
             return
         owners, before = objects.owner_references(request.obj), objects.owner_references(request.old or {})
         if len(owners) == len(before) and all(map(same, owners, before)):

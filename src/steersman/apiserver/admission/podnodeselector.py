@@ -46,6 +46,7 @@ def node_selectors(configuration: Mapping[str, Any] | None) -> NodeSelectors:
 
 class PodNodeSelector:
     NAME = "PodNodeSelector"
+    OPERATIONS = ("CREATE",)
 
     def __init__(self, reader: Reader, selectors: NodeSelectors | None = None) -> None:
         self._reader = reader
@@ -85,7 +86,7 @@ class PodNodeSelector:
 
 
 def _concerns(request: AdmissionRequest) -> bool:
-    return request.kind.resource == PODS and not request.subresource and request.operation == "CREATE"
+    return request.kind.resource == PODS and not request.subresource
 
 
 def _parsed(text: str) -> dict[str, str]:

@@ -57,6 +57,7 @@ def cluster_tolerations(configuration: Mapping[str, Any] | None) -> ClusterToler
 
 class PodTolerationRestriction:
     NAME = "PodTolerationRestriction"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, reader: Reader, cluster: ClusterTolerations | None = None) -> None:
         self._reader = reader
@@ -109,9 +110,7 @@ class PodTolerationRestriction:
 
 
 def _concerns(request: AdmissionRequest) -> bool:
-    if request.kind.resource != PODS or request.subresource:
-        return False
-    return request.operation in ("CREATE", "UPDATE")
+    return request.kind.resource == PODS and not request.subresource
 
 
 def _conforms(reader: Reader) -> tuple[MutatingPlugin, ValidatingPlugin]:

@@ -48,6 +48,7 @@ class _Waiter:
 
 class ResourceQuota:
     NAME = "ResourceQuota"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(
         self, reader: Reader, client: Client, *, clock: Clock, limited: Sequence[LimitedResource] = ()
