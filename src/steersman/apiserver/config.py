@@ -112,6 +112,10 @@ class APIServerConfig:
     """Where ``run`` serves; None: nowhere but in this process."""
     shutdown_delay_s: float = 0.0
     """How long /readyz fails before the server stops accepting connections."""
+    shutdown_linger_s: float = 0.0
+    """How long connections without a request are kept open after that."""
+    shutdown_grace_s: float = 20.0
+    """How long accepted requests may then take."""
 
 
 def identity_headers(headers: RequestHeaders) -> IdentityHeaders:

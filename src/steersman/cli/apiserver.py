@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steersman.cli.audit_flags import audit_flags, read_audit_flags
-from steersman.cli.program import Environment, run_component
+from steersman.cli.program import STOP_GRACE_S, Environment, run_component
 
 if TYPE_CHECKING:
     from steersman.aio.clock import Clock
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from steersman.store.api import Store
 
 DEFAULT_PORT = 6443
+SHUTDOWN_LINGER_S = 0.5
+"""Long enough for a client that has connected to say what it wants."""
 _ETCD_FILES = {"ca_file": "etcd_cafile", "cert_file": "etcd_certfile", "key_file": "etcd_keyfile"}
 _MODES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC")
 
@@ -123,7 +125,7 @@ def command(*, verbosity: int, **flags: Any) -> None:
             registry=environment.registry,
         )
 
-    run_component("apiserver", build, verbosity=verbosity)
+    run_component("apiserver", build, verbosity=verbosity, stop_grace_s=STOP_GRACE_S + config.shutdown_delay_s)
 
 
 def store_of(flags: dict[str, Any]) -> Callable[[Clock], Store]:
@@ -232,6 +234,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         reject_forwarding_redirects=flags["aggregator_reject_forwarding_redirect"],
         audit=read_audit_flags(flags),
         shutdown_delay_s=shutdown_delay_s,
+        shutdown_linger_s=SHUTDOWN_LINGER_S,
     )
 
 

@@ -16,8 +16,8 @@ from steersman.kubelet.cgroup_hierarchies import Hierarchy
 from steersman.kubelet.linux_resources import MIN_SHARES, cpu_shares, cpu_weight
 from steersman.kubelet.podspec import qos_class
 from steersman.kubelet.reservations import Reservations
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import format_binary, quantity, to_int, to_milli
-from steersman.schema.groups.core.podspec.totals import pod_totals
 
 QOS_PERIOD_S: Final = 60.0
 RETRY_S: Final = 60.0

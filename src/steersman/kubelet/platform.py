@@ -103,6 +103,7 @@ class Platform:
                 cpu_quota=config.cpu_cfs_quota,
                 cpu_period_us=config.cpu_cfs_period_us,
                 cgroup_v2=self.is_cgroup_v2,
+                pod_pids=max(config.pod_pids_limit, 0),
                 single_process_oom_kill=kill_one if kill_one is not None else not self.is_cgroup_v2,
                 hugepage_sizes_bytes=tuple(to_int(name.removeprefix(HUGEPAGES)) for name, _ in self.facts.hugepages),
             ),

@@ -7,9 +7,9 @@ from steersman.apiserver.admission.errors import refused
 from steersman.meta import objects
 from steersman.meta.errors import Forbidden
 from steersman.meta.objects import Object
+from steersman.meta.podtotals import pod_totals, whole
 from steersman.meta.quantities import quantity
 from steersman.meta.resources import NODES, PODS
-from steersman.schema.groups.core.podspec.totals import pod_totals, whole
 
 OS_LABEL = "kubernetes.io/os"
 
