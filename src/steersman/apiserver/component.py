@@ -25,6 +25,7 @@ from steersman.apiserver.authn.anonymous import AnonymousAuthenticator
 from steersman.apiserver.authn.inprocess import InProcessAuthenticator
 from steersman.apiserver.authn.union import UnionAuthenticator
 from steersman.apiserver.bootstrap.cluster import bootstrap
+from steersman.apiserver.bootstrap.clusterauthentication import ClusterAuthentication
 from steersman.apiserver.call import Call
 from steersman.apiserver.certificates import CertificateRequester
 from steersman.apiserver.config import APIServerConfig, Listener, extension_authentication, identity_headers
@@ -197,6 +198,9 @@ class APIServer:
             self._webhooks, clock=clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
         )
         self._customs = CustomKinds(self.api, self.client, conversions, clock=clock, tasks=self._tasks)
+        self._authentication = ClusterAuthentication(
+            self.client, self.objects, extension_authentication(config), clock=clock
+        )
         self._kubernetes = KubernetesService(
             self.client,
             store,
@@ -217,14 +221,17 @@ class APIServer:
         self._tasks.spawn(self._deadlines.run(), name="deadlines")
         self._tasks.spawn(self._watches.run(), name="watch-timer")
         self._customs.start()
-        self._tasks.spawn(Compactor(self._store, clock=self._clock).run(), name="compaction")
+        self._tasks.spawn(
+            Compactor(self._store, clock=self._clock, compacted=self.objects.compacted).run(), name="compaction"
+        )
         await repair(self.reader, self._clusterips, self._nodeports)
         await bootstrap(
             self.client,
             service_cidrs=self._config.services.cidrs,
             with_rbac="RBAC" in self._config.authorization_modes,
-            authentication=extension_authentication(self._config),
         )
+        await self._authentication.reconcile()
+        self._tasks.spawn(self._authentication.run(), name="cluster-authentication")
         await self._aggregator.start(self._tasks)
         if self._flow_control is not None:
             await self._flow_control.start(self.client, self._tasks)
@@ -278,16 +285,21 @@ class APIServer:
         if self._stopping:
             return
         self._stopping = True
-        if self._server is not None and self._config.shutdown_delay_s:
-            await self._clock.sleep(self._config.shutdown_delay_s)
+        if self._server is not None:
+            self._server.is_stopping = True
         if self._bootstrapped and self._config.reconcile_endpoints:
             try:
                 await self._kubernetes.withdraw()
             except (APIError, StoreUnavailable) as error:
                 log.warning("this server could not be taken out of the kubernetes Service: %s", error)
+        config = self._config
+        if self._server is not None:
+            if config.shutdown_delay_s:
+                await self._clock.sleep(config.shutdown_delay_s)
+            self._server.stop_listening()
         self._watches.close()
         if self._server is not None:
-            await self._server.close()
+            await self._server.close(grace_s=config.shutdown_grace_s, linger_s=config.shutdown_linger_s)
         if self._audit is not None:
             await self._audit.close()
         self._aggregator.close()

@@ -156,12 +156,15 @@ class WatchTimer:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._watches: set[Watch] = set()
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._watches)
 
     def add(self, watch: Watch) -> None:
         self._watches.add(watch)
+        if self._closed:
+            watch.end()
 
     def discard(self, watch: Watch) -> None:
         self._watches.discard(watch)
@@ -180,7 +183,8 @@ class WatchTimer:
                 watch.end()
 
     def close(self) -> None:
-        """End every watch cleanly."""
+        """End every watch cleanly, and those that are still to come as soon as they have said what there is."""
+        self._closed = True
         for watch in tuple(self._watches):
             watch.end()
 

@@ -81,6 +81,7 @@ class ObjectStore:
         self._store = store
         self._clock = clock
         self._observer = observer
+        self._horizon = 0
         self._cache = WatchCache(observer.received if observer is not None else None)
         self._tasks = TaskGroup("objectstore")
         self._embedded = isinstance(store, EmbeddedStore)
@@ -162,6 +163,8 @@ class ObjectStore:
         if revision is None:
             await self._fresh()
             return self._cache.list(prefix, start=start, limit=limit)
+        if revision < self._horizon:
+            raise CompactedError(self._horizon)
         await self._reach(revision)
         rebuilt = self._cache.list_at(prefix, revision, start=start, limit=limit)
         if rebuilt is not None:
@@ -170,6 +173,10 @@ class ObjectStore:
         found = await self._timed("list", prefix, reading)
         items = [stored for item in found.items if (stored := self._cache.read(item)) is not None]
         return Listing(items=items, revision=revision, remaining=found.count - len(found.items))
+
+    def compacted(self, revision: int) -> None:
+        """What was before ``revision`` is no longer told, even where the cache remembers it: all servers of a store agree."""
+        self._horizon = max(self._horizon, revision)
 
     async def create(self, key: str, obj: Object) -> Stored:
         """Raises ``KeyExists`` and ``StoreUnavailable``."""

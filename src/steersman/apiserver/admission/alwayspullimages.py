@@ -18,6 +18,7 @@ _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 class AlwaysPullImages:
     NAME = "AlwaysPullImages"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         pod = request.obj
@@ -45,7 +46,7 @@ class AlwaysPullImages:
 
 def _concerns(request: AdmissionRequest) -> bool:
     """Pods that are new or name an image that they did not name before."""
-    if request.kind.resource != PODS or request.subresource or request.operation not in ("CREATE", "UPDATE"):
+    if request.kind.resource != PODS or request.subresource:
         return False
     if request.operation == "CREATE":
         return True

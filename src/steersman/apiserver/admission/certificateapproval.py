@@ -11,6 +11,7 @@ from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS
 
 class CertificateApproval:
     NAME = "CertificateApproval"
+    OPERATIONS = ("UPDATE",)
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -18,8 +19,6 @@ class CertificateApproval:
     async def validate(self, request: AdmissionRequest) -> None:
         resource, old = request.kind.resource, request.old
         if resource != CERTIFICATESIGNINGREQUESTS or request.subresource != "approval" or old is None:
-            return
-        if request.operation != "UPDATE":
             return
         signer = (old.get("spec") or {}).get("signerName") or ""
         if not await speaks_for(self._authorizer, request.user, "approve", signer):

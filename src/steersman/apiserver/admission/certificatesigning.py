@@ -12,6 +12,7 @@ from steersman.schema.equality import same
 
 class CertificateSigning:
     NAME = "CertificateSigning"
+    OPERATIONS = ("UPDATE",)
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -19,8 +20,6 @@ class CertificateSigning:
     async def validate(self, request: AdmissionRequest) -> None:
         resource, new, old = request.kind.resource, request.obj, request.old
         if resource != CERTIFICATESIGNINGREQUESTS or request.subresource != "status" or new is None or old is None:
-            return
-        if request.operation != "UPDATE":
             return
         now, before = new.get("status") or {}, old.get("status") or {}
         if all(same(now.get(field), before.get(field)) for field in ("certificate", "conditions")):

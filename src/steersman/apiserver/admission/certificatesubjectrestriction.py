@@ -13,15 +13,11 @@ SIGNER = "kubernetes.io/kube-apiserver-client"
 
 class CertificateSubjectRestriction:
     NAME = "CertificateSubjectRestriction"
+    OPERATIONS = ("CREATE",)
 
     async def validate(self, request: AdmissionRequest) -> None:
         resource, obj = request.kind.resource, request.obj
-        if (
-            resource != CERTIFICATESIGNINGREQUESTS
-            or request.subresource
-            or request.operation != "CREATE"
-            or obj is None
-        ):
+        if resource != CERTIFICATESIGNINGREQUESTS or request.subresource or obj is None:
             return
         spec = obj.get("spec") or {}
         if spec.get("signerName") != SIGNER:

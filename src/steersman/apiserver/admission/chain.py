@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from steersman.aio.clock import Clock
-from steersman.apiserver.admission.api import AdmissionPlugin, AdmissionRequest
+from steersman.apiserver.admission.api import OPERATIONS, AdmissionPlugin, AdmissionRequest, Operation
 from steersman.apiserver.admission.metrics import AdmissionMetrics, Row
 
 _Ask = Callable[[AdmissionRequest], Any]
@@ -15,27 +15,45 @@ _Ask = Callable[[AdmissionRequest], Any]
 class _Step:
     """Mutation or validation: the plugins that take part, in order, and what they take."""
 
-    def __init__(self, name: str, plugins: Sequence[tuple[str, _Ask]], clock: Clock, metrics: AdmissionMetrics) -> None:
+    def __init__(
+        self, name: str, method: str, plugins: Sequence[AdmissionPlugin], clock: Clock, metrics: AdmissionMetrics
+    ) -> None:
         self._name = name
-        self._plugins = plugins
+        self._method = method
+        self._plugins = [plugin for plugin in plugins if hasattr(plugin, method)]
         self._clock = clock
         self._metrics = metrics
-        self._measured: dict[str, Sequence[tuple[_Ask, Row]]] = {}
-        """By operation."""
+        self._measured: dict[Operation, Sequence[tuple[str, _Ask, Row]]] = {}
+        """By operation: the plugins that are asked about it."""
 
-    def _of(self, operation: str) -> Sequence[tuple[_Ask, Row]]:
-        rows = [(ask, self._metrics.controller(name, self._name, operation, False)) for name, ask in self._plugins]
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(plugin.NAME for plugin in self._plugins)
+
+    def _of(self, operation: Operation) -> Sequence[tuple[str, _Ask, Row]]:
+        rows = [
+            (
+                plugin.NAME,
+                getattr(plugin, self._method),
+                self._metrics.controller(plugin.NAME, self._name, operation, False),
+            )
+            for plugin in self._plugins
+            if operation in getattr(plugin, "OPERATIONS", OPERATIONS)
+        ]
         self._measured[operation] = rows
         return rows
 
     async def run(self, request: AdmissionRequest) -> bool:
         """Whether a plugin replaced ``request.obj``. Raises whatever one refuses with."""
         monotonic, operation = self._clock.monotonic, request.operation
-        plugins = self._measured.get(operation) or self._of(operation)
-        changed, asked = False, 0
+        plugins = self._measured.get(operation)
+        if plugins is None:
+            plugins = self._of(operation)
+        changed, name = False, ""
         start_s = before_s = monotonic()
         try:
-            for ask, row in plugins:
+            for asked, ask, row in plugins:
+                name = asked
                 replacement = await ask(request)
                 if replacement is not None:
                     request.obj = replacement
@@ -43,10 +61,9 @@ class _Step:
                 after_s = monotonic()
                 row.add(after_s - before_s)
                 before_s = after_s
-                asked += 1
         except BaseException:
             now_s = monotonic()
-            self._metrics.controller(self._plugins[asked][0], self._name, operation, True).add(now_s - before_s)
+            self._metrics.controller(name, self._name, operation, True).add(now_s - before_s)
             self._metrics.step(self._name, operation, True).add(now_s - start_s)
             raise
         self._metrics.step(self._name, operation, False).add(before_s - start_s)
@@ -61,13 +78,9 @@ class AdmissionChain:
     """
 
     def __init__(self, plugins: Sequence[AdmissionPlugin], *, clock: Clock, metrics: AdmissionMetrics) -> None:
-        def step(name: str, method: str) -> _Step:
-            found = [(plugin.NAME, getattr(plugin, method)) for plugin in plugins if hasattr(plugin, method)]
-            return _Step(name, found, clock, metrics)
-
-        self._mutation = step("admit", "mutate")
-        self._validation = step("validate", "validate")
-        self.validating = tuple(plugin.NAME for plugin in plugins if hasattr(plugin, "validate"))
+        self._mutation = _Step("admit", "mutate", plugins, clock, metrics)
+        self._validation = _Step("validate", "validate", plugins, clock, metrics)
+        self.validating = self._validation.names
         """The names of those that validate, in their order."""
 
     async def mutate(self, request: AdmissionRequest) -> bool:

@@ -18,6 +18,7 @@ _COLLECTED = ("ownerReferences", "finalizers", "managedFields")
 
 class ClusterTrustBundleAttest:
     NAME = "ClusterTrustBundleAttest"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -25,8 +26,6 @@ class ClusterTrustBundleAttest:
     async def validate(self, request: AdmissionRequest) -> None:
         resource, bundle = request.kind.resource, request.obj
         if (resource.group, resource.plural) != _RESOURCE or bundle is None:
-            return
-        if request.operation not in ("CREATE", "UPDATE"):
             return
         signer = (bundle.get("spec") or {}).get("signerName") or ""
         if not signer or (request.old is not None and _concerns_collection_only(bundle, request.old)):

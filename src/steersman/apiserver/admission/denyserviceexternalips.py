@@ -10,9 +10,10 @@ from steersman.meta.resources import SERVICES
 
 class DenyServiceExternalIPs:
     NAME = "DenyServiceExternalIPs"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if request.kind.resource != SERVICES or request.subresource or request.operation not in ("CREATE", "UPDATE"):
+        if request.kind.resource != SERVICES or request.subresource:
             return
         if not _addresses(request.obj) <= _addresses(request.old):
             raise refused(request, "Use of external IPs is denied by admission control")

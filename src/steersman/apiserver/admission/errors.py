@@ -14,10 +14,6 @@ class Unwrapped(APIError):
     code, reason = 500, ""
 
 
-class MalformedConfiguration(ValueError):
-    """A plugin's configuration is not what it should be; the text names the plugin."""
-
-
 def name_of(request: AdmissionRequest) -> str:
     """What messages call the object of a request; while its name is yet to be generated, what it will begin with."""
     if request.name:

@@ -9,7 +9,8 @@ from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, ValidatingPlugin
-from steersman.apiserver.admission.errors import MalformedConfiguration, aggregated
+from steersman.apiserver.admission.configuration import AdmissionConfigurationError
+from steersman.apiserver.admission.errors import aggregated
 from steersman.meta.errors import FieldError, TooManyRequests, invalid, not_supported
 from steersman.meta.resources import EVENTS
 
@@ -43,11 +44,11 @@ _KEYS: Mapping[str, Callable[[AdmissionRequest], str]] = {
 
 
 def event_limits(configuration: Mapping[str, Any] | None) -> Sequence[EventLimit]:
-    """``limits`` of a Configuration. Raises ``MalformedConfiguration``."""
+    """``limits`` of a Configuration. Raises ``AdmissionConfigurationError``."""
     if configuration is None:
         return ()
     if configuration.get("apiVersion") != _API_VERSION or configuration.get("kind") != "Configuration":
-        raise MalformedConfiguration(
+        raise AdmissionConfigurationError(
             f"EventRateLimit: {configuration.get('kind')!r} of {configuration.get('apiVersion')!r} is not a Configuration"
         )
     errors: list[FieldError] = []
@@ -57,14 +58,14 @@ def event_limits(configuration: Mapping[str, Any] | None) -> Sequence[EventLimit
     if not limits:
         errors.append(invalid("limits", [], "must not be empty"))
     if errors:
-        raise MalformedConfiguration(f"EventRateLimit: {aggregated([str(error) for error in errors])}")
+        raise AdmissionConfigurationError(f"EventRateLimit: {aggregated([str(error) for error in errors])}")
     return limits
 
 
 def _limit(entry: Mapping[str, Any], path: str, errors: list[FieldError]) -> EventLimit:
     unknown = entry.keys() - {"type", "qps", "burst", "cacheSize"}
     if unknown:
-        raise MalformedConfiguration(f"EventRateLimit: {path}: unknown fields {', '.join(sorted(unknown))}")
+        raise AdmissionConfigurationError(f"EventRateLimit: {path}: unknown fields {', '.join(sorted(unknown))}")
     kind = entry.get("type") or ""
     if kind not in _KEYS:
         errors.append(not_supported(f"{path}.type", kind, _KEYS))
@@ -72,7 +73,7 @@ def _limit(entry: Mapping[str, Any], path: str, errors: list[FieldError]) -> Eve
     for name in ("burst", "qps", "cacheSize"):
         number = numbers[name] = entry.get(name) or 0
         if not isinstance(number, int):
-            raise MalformedConfiguration(f"EventRateLimit: {path}.{name}: {number!r} is not a whole number")
+            raise AdmissionConfigurationError(f"EventRateLimit: {path}.{name}: {number!r} is not a whole number")
         if name != "cacheSize" and number <= 0:
             errors.append(invalid(f"{path}.{name}", number, "must be positive"))
         elif number < 0 and kind != "Server":
@@ -121,13 +122,14 @@ class EventRateLimit:
     """Only Events of the core group are counted, as upstream does; dry runs are not."""
 
     NAME = "EventRateLimit"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, limits: Sequence[EventLimit], *, clock: Clock) -> None:
         self._enforcers = [_Enforcer(limit) for limit in limits]
         self._clock = clock
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if request.kind.resource != EVENTS or request.operation not in ("CREATE", "UPDATE") or request.dry_run:
+        if request.kind.resource != EVENTS or request.dry_run:
             return
         now_s = self._clock.monotonic()
         failures = []

@@ -10,12 +10,11 @@ from steersman.schema.groups.core.resourcenames import is_extended
 
 class ExtendedResourceToleration:
     NAME = "ExtendedResourceToleration"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         pod = request.obj
         if request.kind.resource != PODS or request.subresource or pod is None:
-            return None
-        if request.operation not in ("CREATE", "UPDATE"):
             return None
         spec = pod.get("spec") or {}
         devices = {

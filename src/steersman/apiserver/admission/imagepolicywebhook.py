@@ -14,7 +14,8 @@ import msgspec
 from steersman.aio.backoff import Backoff
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, ValidatingPlugin
-from steersman.apiserver.admission.errors import MalformedConfiguration, refused
+from steersman.apiserver.admission.configuration import AdmissionConfigurationError
+from steersman.apiserver.admission.errors import refused
 from steersman.apiserver.webhooks.api import CallFailed, Endpoint
 from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.kubeconfig import KubeConfig, KubeConfigError, load
@@ -60,20 +61,20 @@ class ImagePolicy:
 
 
 def image_policy(configuration: Mapping[str, Any] | None) -> ImagePolicy:
-    """Raises ``MalformedConfiguration``."""
+    """Raises ``AdmissionConfigurationError``."""
     section = (configuration or {}).get("imagePolicy")
     if configuration is None or not isinstance(section, dict):
-        raise MalformedConfiguration("ImagePolicyWebhook: no config specified")
+        raise AdmissionConfigurationError("ImagePolicyWebhook: no config specified")
     known = {"kubeConfigFile", "allowTTL", "denyTTL", "retryBackoff", "defaultAllow"}
     unknown = [*(configuration.keys() - {"imagePolicy"}), *(section.keys() - known)]
     if unknown:
-        raise MalformedConfiguration(f"ImagePolicyWebhook: unknown fields {', '.join(sorted(unknown))}")
+        raise AdmissionConfigurationError(f"ImagePolicyWebhook: unknown fields {', '.join(sorted(unknown))}")
     try:
         kubeconfig = load(section.get("kubeConfigFile") or "")
     except KubeConfigError as error:
-        raise MalformedConfiguration(f"ImagePolicyWebhook: {error}") from error
+        raise AdmissionConfigurationError(f"ImagePolicyWebhook: {error}") from error
     if kubeconfig.impersonate:
-        raise MalformedConfiguration("ImagePolicyWebhook: impersonation in the kubeconfig is not supported")
+        raise AdmissionConfigurationError("ImagePolicyWebhook: impersonation in the kubeconfig is not supported")
     return ImagePolicy(
         kubeconfig=kubeconfig,
         allow_ttl_s=_seconds(section, "allowTTL", unit_s=1, default_s=300, least_s=1, most_s=1800),
@@ -88,12 +89,12 @@ def _seconds(
 ) -> float:
     value = section.get(name) or 0
     if not isinstance(value, int):
-        raise MalformedConfiguration(f"ImagePolicyWebhook: {name}: {value!r} is not a whole number")
+        raise AdmissionConfigurationError(f"ImagePolicyWebhook: {name}: {value!r} is not a whole number")
     if value == _DISABLED:
         return 0.0
     seconds = value * unit_s if value else default_s
     if not least_s <= seconds <= most_s:
-        raise MalformedConfiguration(
+        raise AdmissionConfigurationError(
             f"ImagePolicyWebhook: {name}: valid value is between {least_s}s and {most_s}s, got {seconds}s"
         )
     return seconds
@@ -101,6 +102,7 @@ def _seconds(
 
 class ImagePolicyWebhook:
     NAME = "ImagePolicyWebhook"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, policy: ImagePolicy, webhooks: WebhookClient, *, clock: Clock, rng: random.Random) -> None:
         self._policy = policy
@@ -113,7 +115,7 @@ class ImagePolicyWebhook:
     async def validate(self, request: AdmissionRequest) -> None:
         if request.kind.resource != PODS or request.subresource not in ("", "ephemeralcontainers"):
             return
-        if request.operation not in ("CREATE", "UPDATE") or request.obj is None:
+        if request.obj is None:
             return
         try:
             answer = await self._answer(_question(request, request.obj))

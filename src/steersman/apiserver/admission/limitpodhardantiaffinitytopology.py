@@ -11,9 +11,10 @@ ALLOWED = "kubernetes.io/hostname"
 
 class LimitPodHardAntiAffinityTopology:
     NAME = "LimitPodHardAntiAffinityTopology"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if request.kind.resource != PODS or request.subresource or request.operation not in ("CREATE", "UPDATE"):
+        if request.kind.resource != PODS or request.subresource:
             return
         affinity = ((request.obj or {}).get("spec") or {}).get("affinity") or {}
         terms = (affinity.get("podAntiAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or ()

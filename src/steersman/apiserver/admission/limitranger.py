@@ -21,6 +21,7 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 
 class LimitRanger:
     NAME = "LimitRanger"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

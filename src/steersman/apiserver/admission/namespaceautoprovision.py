@@ -24,13 +24,14 @@ class NamespaceAutoProvision:
     """Creates the namespace."""
 
     NAME = "NamespaceAutoProvision"
+    OPERATIONS = ("CREATE",)
 
     def __init__(self, reader: Reader, client: Client) -> None:
         self._reader = reader
         self._client = client
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
-        if request.operation != "CREATE" or request.dry_run or not _lacks_namespace(request, self._reader):
+        if request.dry_run or not _lacks_namespace(request, self._reader):
             return None
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": request.namespace}}
         try:
@@ -46,12 +47,13 @@ class NamespaceExists:
     """Refuses the request."""
 
     NAME = "NamespaceExists"
+    OPERATIONS = ("CREATE", "UPDATE", "DELETE")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if request.operation in ("CREATE", "UPDATE", "DELETE") and _lacks_namespace(request, self._reader):
+        if _lacks_namespace(request, self._reader):
             raise NotFound.of(NAMESPACES, request.namespace)
 
 

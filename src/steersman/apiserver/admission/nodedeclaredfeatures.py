@@ -33,13 +33,14 @@ NEEDED_BY_UPDATES: Mapping[str, Callable[[Object, Object], bool]] = {
 
 class NodeDeclaredFeatureValidator:
     NAME = "NodeDeclaredFeatureValidator"
+    OPERATIONS = ("UPDATE",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def validate(self, request: AdmissionRequest) -> None:
         pod, old = request.obj, request.old
-        if request.kind.resource != PODS or request.operation != "UPDATE" or pod is None or old is None:
+        if request.kind.resource != PODS or pod is None or old is None:
             return
         if request.subresource not in ("", "resize"):
             return

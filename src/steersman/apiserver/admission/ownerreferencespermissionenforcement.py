@@ -4,30 +4,36 @@ does to it; and who makes an owner wait for it must be allowed to set the owner'
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from steersman.apiserver.admission.api import AdmissionRequest, ValidatingPlugin
 from steersman.apiserver.admission.errors import refused
-from steersman.apiserver.admission.policies.kinds import PolicyKinds
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.authz.api import Attributes, Authorizer
 from steersman.meta import objects
 from steersman.meta.objects import Object
-from steersman.meta.resources import PODS
+from steersman.meta.resources import PODS, Resource
 from steersman.schema.equality import same
 
 _NO_ERROR = ", <nil>"
 """What upstream prints for the error that an authorizer did not return."""
 
 
+class KindFinder(Protocol):
+    def resource_of(self, api_version: str, kind: str) -> Resource | None:
+        """The resource whose objects have this ``apiVersion`` and ``kind``; None where none is served."""
+
+
 class OwnerReferencesPermissionEnforcement:
     NAME = "OwnerReferencesPermissionEnforcement"
+    OPERATIONS = ("CREATE", "UPDATE")
 
-    def __init__(self, authorizer: Authorizer, kinds: PolicyKinds) -> None:
+    def __init__(self, authorizer: Authorizer, kinds: KindFinder) -> None:
         self._authorizer = authorizer
         self._kinds = kinds
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if request.operation not in ("CREATE", "UPDATE") or request.obj is None:
+        if request.obj is None:
             return
         owners, before = objects.owner_references(request.obj), objects.owner_references(request.old or {})
         if len(owners) == len(before) and all(map(same, owners, before)):
@@ -103,5 +109,5 @@ def _newly_blocking(owners: list[Object], before: list[Object]) -> Iterator[Obje
             yield owner
 
 
-def _conforms(authorizer: Authorizer, kinds: PolicyKinds) -> ValidatingPlugin:
+def _conforms(authorizer: Authorizer, kinds: KindFinder) -> ValidatingPlugin:
     return OwnerReferencesPermissionEnforcement(authorizer, kinds)

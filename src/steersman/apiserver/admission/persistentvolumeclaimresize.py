@@ -16,6 +16,7 @@ _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 class PersistentVolumeClaimResize:
     NAME = "PersistentVolumeClaimResize"
+    OPERATIONS = ("UPDATE",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader, ValidatingPlugin
-from steersman.apiserver.admission.errors import MalformedConfiguration, Unwrapped
+from steersman.apiserver.admission.configuration import AdmissionConfigurationError
+from steersman.apiserver.admission.errors import Unwrapped
 from steersman.meta import objects
 from steersman.meta.errors import Forbidden, NotFound, invalid
 from steersman.meta.names import label_key_errors, label_value_errors
@@ -30,21 +31,22 @@ class NodeSelectors:
 
 
 def node_selectors(configuration: Mapping[str, Any] | None) -> NodeSelectors:
-    """Raises ``MalformedConfiguration``."""
+    """Raises ``AdmissionConfigurationError``."""
     if configuration is None:
         return NodeSelectors()
     unknown = configuration.keys() - {_SECTION}
     if unknown:
-        raise MalformedConfiguration(f"PodNodeSelector: unknown fields {', '.join(sorted(unknown))}")
+        raise AdmissionConfigurationError(f"PodNodeSelector: unknown fields {', '.join(sorted(unknown))}")
     section = configuration.get(_SECTION) or {}
     if not isinstance(section, dict) or not all(isinstance(text, str) for text in section.values()):
-        raise MalformedConfiguration(f"PodNodeSelector: {_SECTION} is not a map of strings")
+        raise AdmissionConfigurationError(f"PodNodeSelector: {_SECTION} is not a map of strings")
     allowed = dict(section)
     return NodeSelectors(default=allowed.pop(_CLUSTER, ""), allowed=allowed)
 
 
 class PodNodeSelector:
     NAME = "PodNodeSelector"
+    OPERATIONS = ("CREATE",)
 
     def __init__(self, reader: Reader, selectors: NodeSelectors | None = None) -> None:
         self._reader = reader
@@ -84,7 +86,7 @@ class PodNodeSelector:
 
 
 def _concerns(request: AdmissionRequest) -> bool:
-    return request.kind.resource == PODS and not request.subresource and request.operation == "CREATE"
+    return request.kind.resource == PODS and not request.subresource
 
 
 def _parsed(text: str) -> dict[str, str]:

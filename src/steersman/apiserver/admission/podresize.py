@@ -16,6 +16,7 @@ OS_LABEL = "kubernetes.io/os"
 
 class PodResize:
     NAME = "PodResizeValidator"
+    OPERATIONS = ("UPDATE",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

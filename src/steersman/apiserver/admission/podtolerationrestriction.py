@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader, ValidatingPlugin
-from steersman.apiserver.admission.errors import MalformedConfiguration, Unwrapped
+from steersman.apiserver.admission.configuration import AdmissionConfigurationError
+from steersman.apiserver.admission.errors import Unwrapped
 from steersman.meta import objects, tolerations
 from steersman.meta.errors import FieldError, NotFound
 from steersman.meta.objects import Object
@@ -33,29 +34,30 @@ class ClusterTolerations:
 
 
 def cluster_tolerations(configuration: Mapping[str, Any] | None) -> ClusterTolerations:
-    """Raises ``MalformedConfiguration``."""
+    """Raises ``AdmissionConfigurationError``."""
     if configuration is None:
         return ClusterTolerations()
     if configuration.get("apiVersion") != _API_VERSION or configuration.get("kind") != "Configuration":
-        raise MalformedConfiguration(
+        raise AdmissionConfigurationError(
             f"PodTolerationRestriction: {configuration.get('kind')!r} of {configuration.get('apiVersion')!r} is not a "
             "Configuration"
         )
     unknown = configuration.keys() - {"apiVersion", "kind", "default", "whitelist"}
     if unknown:
-        raise MalformedConfiguration(f"PodTolerationRestriction: unknown fields {', '.join(sorted(unknown))}")
+        raise AdmissionConfigurationError(f"PodTolerationRestriction: unknown fields {', '.join(sorted(unknown))}")
     errors: list[FieldError] = []
     lists = {}
     for name in ("default", "whitelist"):
         lists[name] = configuration.get(name) or ()
         check_tolerations(errors, lists[name], f"podtolerationrestriction.{name}")
     if errors:
-        raise MalformedConfiguration(f"PodTolerationRestriction: invalid config: {', '.join(map(str, errors))}")
+        raise AdmissionConfigurationError(f"PodTolerationRestriction: invalid config: {', '.join(map(str, errors))}")
     return ClusterTolerations(**lists)
 
 
 class PodTolerationRestriction:
     NAME = "PodTolerationRestriction"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, reader: Reader, cluster: ClusterTolerations | None = None) -> None:
         self._reader = reader
@@ -108,9 +110,7 @@ class PodTolerationRestriction:
 
 
 def _concerns(request: AdmissionRequest) -> bool:
-    if request.kind.resource != PODS or request.subresource:
-        return False
-    return request.operation in ("CREATE", "UPDATE")
+    return request.kind.resource == PODS and not request.subresource
 
 
 def _conforms(reader: Reader) -> tuple[MutatingPlugin, ValidatingPlugin]:

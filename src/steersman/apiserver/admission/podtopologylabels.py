@@ -12,13 +12,14 @@ LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 class PodTopologyLabels:
     NAME = "PodTopologyLabels"
+    OPERATIONS = ("CREATE",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         obj = request.obj
-        if request.kind.resource != PODS or request.operation != "CREATE" or obj is None:
+        if request.kind.resource != PODS or obj is None:
             return None
         if request.subresource == "binding":
             target = obj.get("target") or {}

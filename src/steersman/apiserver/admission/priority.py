@@ -11,6 +11,7 @@ from steersman.meta.resources import PODS, PRIORITYCLASSES
 
 class Priority:
     NAME = "Priority"
+    OPERATIONS = ("CREATE", "UPDATE", "DELETE")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

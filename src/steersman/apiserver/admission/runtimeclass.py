@@ -15,6 +15,7 @@ from steersman.meta.resources import PODS, RUNTIMECLASSES
 
 class RuntimeClass:
     NAME = "RuntimeClass"
+    OPERATIONS = ("CREATE",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -63,7 +64,7 @@ class RuntimeClass:
 
 
 def _concerns(request: AdmissionRequest) -> bool:
-    return request.kind.resource == PODS and not request.subresource and request.operation == "CREATE"
+    return request.kind.resource == PODS and not request.subresource
 
 
 def _overhead(runtime_class: Object) -> Mapping[str, Any] | None:

@@ -25,6 +25,7 @@ _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 class ServiceAccount:
     NAME = "ServiceAccount"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, reader: Reader, *, rng: Random) -> None:
         self._reader = reader

@@ -17,6 +17,7 @@ _FINALIZERS = {
 
 class StorageObjectInUseProtection:
     NAME = "StorageObjectInUseProtection"
+    OPERATIONS = ("CREATE",)
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         finalizer = _FINALIZERS.get(request.kind.resource)
