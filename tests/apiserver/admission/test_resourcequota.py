@@ -176,5 +176,3 @@ def test_the_configuration_is_read_or_refused() -> None:
         )
 
 
-def test_it_stands_last_of_those_that_validate(server: APIServer) -> None:
-    assert server.api.admission.validating[-1] == ResourceQuota.NAME
