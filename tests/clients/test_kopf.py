@@ -97,8 +97,8 @@ class Site:
         return dict(self.client.get(ConfigMap, "routes").data or {})
 
     def page(self, name: str = "site") -> str:
-        data = self.client.get(ConfigMap, name).data
-        return (data or {})["index.html"]
+        data: dict[str, str] = self.client.get(ConfigMap, name).data or {}
+        return data["index.html"]
 
     def gone(self, kind: Any, name: str = "site") -> bool:
         try:
