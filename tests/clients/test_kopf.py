@@ -163,7 +163,7 @@ def test_a_website_from_its_creation_to_its_end(site: Site) -> None:
         scale = Website.Scale(metadata=ObjectMeta(name="site", namespace=site.client.namespace), spec=ScaleSpec(3))
         site.client.replace(scale, "site")
         eventually(lambda: site.status().get("readyReplicas") == 3)
-        assert site.client.get(Website.Scale, "site").status.replicas == 3
+        eventually(lambda: site.client.get(Website.Scale, "site").status.replicas == 3)
 
         site.client.patch(ConfigMap, "site", {"data": {"index.html": "<p>theirs"}})
         eventually(lambda: site.page() == "<p>new")  # the timer's doing
