@@ -172,7 +172,8 @@ def test_a_website_from_its_creation_to_its_end(site: Site) -> None:
         eventually(lambda: site.gone(Website))
         assert site.routes() == {}
         for kind in (ConfigMap, Deployment, Service):
-            eventually(partial(site.gone, kind))
+            # The garbage collector looks for new kinds twice a minute.
+            eventually(partial(site.gone, kind), timeout_s=90)
 
 
 def test_events_are_posted(site: Site) -> None:
