@@ -39,6 +39,8 @@ class WebhookServer:
         certified = certificate or self.authority.server("webhook")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certified.certificate, certified.key)
+        context.load_verify_locations(self.authority.file)
+        context.verify_mode = ssl.CERT_OPTIONAL
         self._server = web.Server(self._handle)
         self._runner = web.ServerRunner(self._server, shutdown_timeout=0.1)
         await self._runner.setup()

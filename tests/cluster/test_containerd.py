@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from steersman.aio.clock import SystemClock
-from steersman.cluster import mounts
+from steersman.cluster import mounts, processes
 from steersman.cluster.containerd import Containerd, ContainerdConfig, ContainerdError, configuration
 from steersman.kubelet.runtimes.api import PortConnection
 from steersman.kubelet.runtimes.cri import CRIRuntime
@@ -105,6 +106,29 @@ async def test_reset_leaves_nothing_even_after_a_crash(instance: Containerd, tmp
     assert str(config.socket) not in processes and container_id not in processes
     assert status.ips[0] not in _leases(tmp_path)
     assert await instance.reset() == []
+
+
+@real
+async def test_a_shim_that_a_killed_daemon_never_wrote_down_is_ended(instance: Containerd, tmp_path: Path) -> None:
+    runtime, sandbox_id, container_id = await _running_pod(instance, tmp_path)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "config.json").write_text('{"ociVersion": "1.0.2"}')
+    os.mkfifo(bundle / "log")
+    words = ("-namespace", "k8s.io", "-id", "stray", "-address", str(instance.config.socket))
+    shim = await asyncio.create_subprocess_exec("containerd-shim-runc-v2", *words, "start", cwd=bundle)
+    assert await shim.wait() == 0
+    (stray,) = processes.processes_with("-id", "stray")
+    (socket,) = processes.listening_sockets(stray)
+
+    os.kill(instance.pid(), signal.SIGKILL)
+    await instance.start()
+    assert not list(processes.processes_with("-id", "stray"))
+    assert not socket.exists()
+    await runtime.wait_ready(10)
+    assert (await runtime.container_status(container_id)).state == "RUNNING"
+    assert (await runtime.pod_sandbox_status(sandbox_id)).state == "READY"
+    await runtime.close()
 
 
 @real

@@ -10,7 +10,7 @@ from steersman.kubelet.cgroups import pod_cgroup
 from steersman.kubelet.linux_resources import ResourcePolicy, container_resources, pod_resources
 from steersman.kubelet.podspec import app_containers, init_containers, qos_class
 from steersman.meta.objects import Object
-from steersman.schema.groups.core.podspec.totals import pod_totals
+from steersman.meta.podtotals import pod_totals
 from tests.kubelet.pods import UID, container, pod
 
 POLICY = ResourcePolicy(memory_capacity_bytes=16 * 2**30, single_process_oom_kill=True)

@@ -33,3 +33,22 @@ async def test_a_listening_reader_that_raises_is_cut_and_the_others_go_on(caplog
     assert seen == [1, 2]
     with pytest.raises(RuntimeError, match="the client is gone"):
         readers[0].take()
+
+
+async def test_a_listening_reader_hears_of_the_end_after_what_came_before_it() -> None:
+    """The end and an event in one turn are announced once: what is taken first must not be all."""
+    all_of_them, taken = Subscriptions(), list[list[int] | None]()
+    reader = all_of_them.new("/registry/", 0, 10)
+    reader.go_live(())
+
+    def ready() -> None:
+        events = reader.take()
+        taken.append(None if events is None else [event.revision for event in events])
+
+    reader.listen(ready)
+    stored = Stored(key="/registry/a", revision=1, json=b"{}", window=DecodedWindow())
+    all_of_them.publish(ObjectEvent(type="ADDED", stored=stored, previous=None, revision=1))
+    reader.close()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert taken == [[1], None]

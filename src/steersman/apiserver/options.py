@@ -35,6 +35,8 @@ class WriteOptions:
     dry_run: bool = False
     field_manager: str = ""
     field_validation: FieldValidation = "Warn"
+    asked_validation: str = ""
+    """``fieldValidation`` as it was asked for; empty: the default."""
     force: bool | None = None
 
     def as_object(self, kind: str) -> Object:
@@ -44,7 +46,8 @@ class WriteOptions:
             options["dryRun"] = ["All"]
         if self.field_manager:
             options["fieldManager"] = self.field_manager
-        options["fieldValidation"] = self.field_validation
+        if self.asked_validation:
+            options["fieldValidation"] = self.asked_validation
         return options
 
 
@@ -109,6 +112,7 @@ def write_options(call: Call, kind: str, *, is_apply: bool = False) -> WriteOpti
         dry_run=bool(query.get("dryRun")),
         field_manager=manager,
         field_validation=validation or "Warn",  # type: ignore[arg-type]
+        asked_validation=validation,
         force=force,
     )
 

@@ -81,13 +81,18 @@ class Unconverted(Exception):
 T = TypeVar("T")
 
 
+MAX_CONVERSIONS = 100
+"""How often one piece of synchronous code is run again: each time it has got further."""
+
+
 async def resolving(compute: Callable[[], T]) -> T:
     """The result of ``compute``, run again after each conversion that it turns out to need. Raises what it raises."""
-    while True:
+    for _ in range(MAX_CONVERSIONS):
         try:
             return compute()
         except Unconverted as missing:
             await missing.fetch()
+    raise InternalError("Internal error occurred: too many objects of other versions have to be converted at once")
 
 
 _encoder = msgspec.json.Encoder()
@@ -188,6 +193,10 @@ class Served:
 
     async def loaded_all(self, items: Sequence[Stored]) -> Sequence[Stored]:
         """``loaded``, for many at once."""
+        return items
+
+    def at_hand(self, items: Sequence[Stored]) -> Sequence[Stored]:
+        """``loaded_all`` for synchronous code. Raises ``Unconverted``."""
         return items
 
     def changes(self, subscription: Subscription) -> Changes:

@@ -30,6 +30,8 @@ class Flags:
     config_dir: Path | None
     settings: Mapping[str, Any]
     """Arguments of ``KubeletConfig``."""
+    given: Mapping[str, str]
+    """All that the command line says, for ``/flagz``."""
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -99,8 +101,9 @@ _RENAMED = {"hostname_override": "node_name", "node_ip": "node_ips"}
 @click.option("--v", "verbosity", type=int, help="Log level.")
 def command(verbosity: int | None, **given: Any) -> None:
     """Run a node's agent: the pods that are bound to the node, on a container runtime."""
+    said = {name.replace("_", "-"): str(value) for name, value in given.items() if value not in (None, (), "")}
     configuration = {name: given.pop(name) for name in _CONFIGURATION if name in given}
-    flags = _flags(given)
+    flags = _flags({**given, "given": said})
     document = _document(flags, configuration)
     config = _config(flags, document)
     level = verbosity if verbosity is not None else int(document["logging"].get("verbosity") or 0)

@@ -62,6 +62,11 @@ class KubeConfig:
 def load(path: str | Path, context: str = "") -> KubeConfig:
     """The named context of the file, else its current one. Raises ``KubeConfigError``."""
     file = Path(path)
+    return parse(read_document(file), context=context, origin=file)
+
+
+def read_document(file: Path) -> Mapping[str, Any]:
+    """A kubeconfig as it is written. Raises ``KubeConfigError``."""
     try:
         document = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
@@ -70,7 +75,7 @@ def load(path: str | Path, context: str = "") -> KubeConfig:
         raise KubeConfigError(f"{file} is not YAML: {error}") from error
     if not isinstance(document, dict):
         raise KubeConfigError(f"{file} is not a kubeconfig")
-    return parse(document, context=context, origin=file)
+    return document
 
 
 def parse(document: Mapping[str, Any], *, context: str = "", origin: Path) -> KubeConfig:
@@ -89,12 +94,12 @@ def parse(document: Mapping[str, Any], *, context: str = "", origin: Path) -> Ku
     if not cluster.get("server"):
         raise KubeConfigError(f"{origin}: cluster of context {wanted!r} has no server")
     token_file = user.get("tokenFile") or ""
-    certificate, key = _data(user, "client-certificate", origin), _data(user, "client-key", origin)
+    certificate, key = field_data(user, "client-certificate", origin), field_data(user, "client-key", origin)
     if bool(certificate) != bool(key):
         raise KubeConfigError(f"{origin}: client-certificate and client-key of context {wanted!r} need each other")
     return KubeConfig(
         server=str(cluster["server"]).rstrip("/"),
-        ca_pem=_data(cluster, "certificate-authority", origin),
+        ca_pem=field_data(cluster, "certificate-authority", origin),
         client_certificate_pem=certificate,
         client_key_pem=key,
         token=user.get("token") or "",
@@ -132,7 +137,8 @@ def _entry(document: Mapping[str, Any], section: str, field: str, name: str, ori
     raise KubeConfigError(f"{origin}: no {field} named {name!r}")
 
 
-def _data(section: Mapping[str, Any], field: str, origin: Path) -> bytes:
+def field_data(section: Mapping[str, Any], field: str, origin: Path) -> bytes:
+    """``<field>-data`` of a cluster or a user, or the file that ``<field>`` names. Raises ``KubeConfigError``."""
     inline = section.get(f"{field}-data")
     if inline:
         try:

@@ -10,30 +10,23 @@ leaves nothing behind.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import json
 import os
 import shutil
-import signal
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from steersman.aio.clock import Clock
-from steersman.cluster import mounts
+from steersman.cluster import mounts, processes
+from steersman.cluster.containerd_remains import Remains
 from steersman.cluster.machines import HostError
 from steersman.cluster.pause import IMAGE as PAUSE_IMAGE
 
 CAP_SYS_RESOURCE: Final = 24
-NAMESPACE: Final = "k8s.io"
-"""containerd's namespace for what CRI makes."""
 CNI_BIN_DIRS: Final = (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni"))
 SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-POLL_S: Final = 0.02
 GREETING_S: Final = 1.0
-STOP_S: Final = 10.0
 LOG_TAIL_BYTES: Final = 2000
 RESET_PARALLEL: Final = 8
 _HTTP2_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
@@ -155,11 +148,11 @@ class Containerd:
         try:
             written = json.loads(self.config.pid_file.read_text())
             pid = int(written["pid"])
-            if _start_ticks(pid) == written["start_ticks"]:
+            if processes.start_ticks(pid) == written["start_ticks"]:
                 return pid
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        return next(_processes_with("--config", str(self.config.file)), 0)
+        return next(processes.processes_with("--config", str(self.config.file)), 0)
 
     async def start(self, *, timeout_s: float = 30.0) -> bool:
         """Have the instance running and answering; False when it ran already and was adopted.
@@ -171,7 +164,7 @@ class Containerd:
             raise ContainerdError("containerd is not installed (Debian: apt install containerd)")
         text = configuration(self.config, restrict_oom_score_adj=not may_lower_oom_score())
         pid = self.pid()
-        if pid and _read(self.config.file) != text:
+        if pid and processes.read(self.config.file) != text:
             await self.stop()
             pid = 0
         if pid and await self._answers(pid, timeout_s):
@@ -181,13 +174,14 @@ class Containerd:
         self._write_pid(pid)
         if not await self._answers(pid, timeout_s):
             raise ContainerdError(f"containerd ended:\n{self._log_tail()}")
+        await self._remains().remove_unknown()
         return True
 
     async def stop(self) -> None:
         """End the daemon. Containers and their shims go on, and a later ``start`` finds them."""
         pid = self.pid()
         if pid:
-            await _end(pid, self._clock)
+            await processes.end(pid, self._clock)
         self.config.pid_file.unlink(missing_ok=True)
 
     async def stop_pods(self) -> list[str]:
@@ -196,7 +190,7 @@ class Containerd:
         if self.pid():
             problems += await self._remove_pods()
         await self.stop()
-        problems += await self._end_shims()
+        problems += await self._remains().remove_all()
         return problems
 
     async def reset(self) -> list[str]:
@@ -210,7 +204,7 @@ class Containerd:
             except HostError as error:
                 problems.append(str(error))
         await self.stop()
-        problems += await self._end_shims()
+        problems += await self._remains().remove_all()
         for directory in (self.config.state, self.config.root):
             if directory.exists():
                 mounts.unmount_below(directory)
@@ -241,7 +235,7 @@ class Containerd:
         return int(output)
 
     def _write_pid(self, pid: int) -> None:
-        ticks = _start_ticks(pid)
+        ticks = processes.start_ticks(pid)
         self.config.pid_file.write_text(json.dumps({"pid": pid, "start_ticks": ticks}))
 
     async def _answers(self, pid: int, timeout_s: float) -> bool:
@@ -252,11 +246,11 @@ class Containerd:
         while True:
             if await self._greets():
                 return True
-            if not _start_ticks(pid):
+            if not processes.start_ticks(pid):
                 return False
             if self._clock.monotonic() >= deadline_s:
                 raise ContainerdError(f"containerd does not answer after {timeout_s:.0f} s:\n{self._log_tail()}")
-            await self._clock.sleep(POLL_S)
+            await self._clock.sleep(processes.POLL_S)
 
     async def _greets(self) -> bool:
         """An HTTP/2 server's first frame comes for the client's first bytes."""
@@ -273,7 +267,7 @@ class Containerd:
             writer.close()
 
     def _log_tail(self) -> str:
-        return _read(self.config.log)[-LOG_TAIL_BYTES:]
+        return processes.read(self.config.log)[-LOG_TAIL_BYTES:]
 
     async def _remove_pods(self) -> list[str]:
         from steersman.kubelet.runtimes.api import RuntimeServiceError
@@ -300,32 +294,8 @@ class Containerd:
             await runtime.close()
         return problems
 
-    async def _end_shims(self) -> list[str]:
-        """What is left when pods could not be removed: shims, their containers' processes, and their sockets."""
-        problems: list[str] = []
-        tasks = self.config.state / "io.containerd.runtime.v2.task" / NAMESPACE
-        shims = list(_processes_with("-address", str(self.config.socket)))
-        runc_root = self.config.state / "runc" / NAMESPACE
-        for container in sorted(runc_root.iterdir()) if runc_root.exists() else ():
-            problems.append(f"container {container.name} was still there")
-            runc = await asyncio.create_subprocess_exec(
-                _runc(), "--root", str(runc_root), "delete", "--force", container.name,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-            await runc.wait()
-        for pid in shims:
-            problems.append(f"shim {pid} was still there")
-            await _end(pid, self._clock, signals=(signal.SIGKILL,))  # shims do not mind SIGTERM
-        _remove_shim_sockets(tasks)
-        return problems
-
-
-def _remove_shim_sockets(tasks: Path) -> None:
-    """Shims listen outside their instance's state directory; an ended one that was killed leaves its socket."""
-    for address in tasks.glob("*/address") if tasks.exists() else ():
-        socket = _read(address).strip().removeprefix("unix://")
-        if socket.startswith("/"):
-            Path(socket).unlink(missing_ok=True)
+    def _remains(self) -> Remains:
+        return Remains(self.config.state, self.config.socket, _runc(), clock=self._clock)
 
 
 def may_lower_oom_score() -> bool:
@@ -335,48 +305,6 @@ def may_lower_oom_score() -> bool:
         if line.startswith("CapBnd:"):
             return bool(int(line.split()[1], 16) >> CAP_SYS_RESOURCE & 1)
     return True
-
-
-async def _end(pid: int, clock: Clock, *, signals: Iterable[int] = (signal.SIGTERM, signal.SIGKILL)) -> None:
-    """Send the signals, ``STOP_S`` apart. Returns when the process is gone."""
-    ticks = _start_ticks(pid)
-    deadline_s = clock.monotonic() + STOP_S
-    remaining = iter(signals)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, next(remaining))
-    while ticks and _start_ticks(pid) == ticks:
-        if clock.monotonic() >= deadline_s:
-            deadline_s = clock.monotonic() + STOP_S
-            number = next(remaining, None)
-            if number is None:
-                raise ContainerdError(f"process {pid} does not end")
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-        await clock.sleep(POLL_S)
-
-
-def _start_ticks(pid: int) -> int:
-    """When the process started, in ticks since boot; 0 when it is gone or only waits to be reaped."""
-    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-    if len(fields) < 20 or fields[0] in ("Z", "X"):
-        return 0
-    return int(fields[19])
-
-
-def _processes_with(flag: str, value: str) -> Iterator[int]:
-    """Processes whose command line has ``flag value``."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            words = _read(entry / "cmdline").split("\0")
-            if any(pair == (flag, value) for pair in itertools.pairwise(words)):
-                yield int(entry.name)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _path() -> str:

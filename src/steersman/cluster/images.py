@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from steersman.aio.clock import Clock
-from steersman.cluster.containerd import NAMESPACE, ContainerdConfig, ContainerdError
+from steersman.cluster.containerd import ContainerdConfig, ContainerdError
+from steersman.cluster.containerd_remains import NAMESPACE
 from steersman.cluster.oci import NAME_ANNOTATION, REF_ANNOTATION, Layout
 from steersman.meta.imagereferences import parse
 

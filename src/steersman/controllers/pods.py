@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cmp_to_key
 from typing import Any
 
 from steersman.meta import objects, times
@@ -157,16 +155,6 @@ def deletion_cost(pod: Mapping[str, Any]) -> int:
     return int(text) if -(2**31) <= int(text) < 2**31 else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Rank:
-    first: tuple[int, ...]
-    """unassigned before assigned, Pending before Unknown before Running, not ready first, low cost first, crowded first."""
-    ready_s: float | None
-    restarts: tuple[int, int]
-    created_s: float
-    uid: str
-
-
 def deletion_order(
     candidates: Sequence[Object],
     *,
@@ -174,53 +162,41 @@ def deletion_order(
     now_s: float | None = None,
     by_cost: bool = True,
 ) -> list[Object]:
-    """``candidates`` with those to delete first in front.
+    """``candidates`` with those to delete first in front: without a node before those with one, Pending before Unknown before
+    Running, not ready first, low cost first, on crowded nodes first, ready for a short time first, restarted often first, young
+    first.
 
     ``ready_per_node`` counts the active pods of related ReplicaSets on each node: of crowded nodes more are deleted. With
     ``now_s`` ages are compared on a logarithmic scale, so that among pods of similar age the choice is spread by uid.
     """
     crowd = ready_per_node or {}
 
-    def rank(pod: Object) -> _Rank:
+    def rank(pod: Object) -> tuple[Any, ...]:
         node, ready_s = node_name(pod), ready_since_s(pod)
-        first = (
+        often, sidecars_often = restarts(pod)
+        return (
             1 if node else 0,
             _PHASE_ORDER.get(phase(pod), 2),
             0 if ready_s is None else 1,
             deletion_cost(pod) if by_cost else 0,
             -crowd.get(node, 0),
+            _youth(ready_s, now_s),
+            -often,
+            -sidecars_often,
+            _youth(created_s(pod), now_s),
+            objects.uid(pod) if now_s is not None else "",
         )
-        return _Rank(first, ready_s, restarts(pod), created_s(pod), objects.uid(pod))
 
-    ranks = {id(pod): rank(pod) for pod in candidates}
-
-    def compare(left: Object, right: Object) -> int:
-        a, b = ranks[id(left)], ranks[id(right)]
-        if a.first != b.first:
-            return -1 if a.first < b.first else 1
-        if a.ready_s != b.ready_s:
-            return _younger_first(a.ready_s or 0.0, b.ready_s or 0.0, a.uid, b.uid, now_s)
-        if a.restarts != b.restarts:
-            return -1 if a.restarts > b.restarts else 1
-        if a.created_s != b.created_s:
-            return _younger_first(a.created_s, b.created_s, a.uid, b.uid, now_s)
-        return 0
-
-    return sorted(candidates, key=cmp_to_key(compare))
+    return sorted(candidates, key=rank)
 
 
-def _younger_first(a_s: float, b_s: float, a_uid: str, b_uid: str, now_s: float | None) -> int:
-    if not a_s or not b_s:
-        return -1 if not a_s else 1
+def _youth(since_s: float | None, now_s: float | None) -> float:
+    """Sorts what began recently first, and what began nobody knows when before that."""
+    if not since_s:
+        return -math.inf
     if now_s is None:
-        return -1 if a_s > b_s else 1
-    a_age, b_age = _log_age(now_s - a_s), _log_age(now_s - b_s)
-    if a_age == b_age:
-        return -1 if a_uid < b_uid else 1
-    return -1 if a_age < b_age else 1
-
-
-def _log_age(age_s: float) -> int:
+        return -since_s
+    age_s = now_s - since_s
     return int(math.log2(age_s * 1e9)) if age_s > 0 else -1
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from steersman.aio.backoff import ItemBackoff
 from steersman.aio.clock import Clock
+from steersman.aio.stopwatch import Stopwatch
 from steersman.aio.tasks import TaskGroup
 from steersman.aio.workqueue import QueueShutDown, WorkQueue
 from steersman.client.api import Client
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 RETRY_BURST = 100
 RETRIES_PER_S = 10.0
-LONG_RECONCILE_S = 0.01
+LONG_RECONCILE_S = 0.002
 LONGEST_REST_S = 1.0
 
 _current: ContextVar[str] = ContextVar("reconcile", default="")
@@ -147,6 +148,8 @@ class Registration:
     """Keys to reconcile once at the start, for controllers that have work of their own."""
     event_source: str = ""
     """Component that its events name, where that is not its own name."""
+    share_of_time: float = 1 / 3
+    """The most that reconciles of one key may take of the time, once they are long: many changes then make one reconcile."""
     aliases: Sequence[str] = ()
     """Other names of it for ``--controllers=``: those of before Kubernetes v1.28."""
     service_account: str | None = None
@@ -276,10 +279,11 @@ class Runner:
                 self._queue.done(key)
 
     async def _turn(self, key: str) -> None:
-        rest_s = self._rests.pop(key, 0.0) - self._clock.monotonic()
+        rest_s = self._rests.get(key, 0.0) - self._clock.monotonic()
         if rest_s > 0:
             self._queue.add_after(key, rest_s)
             return
+        self._rests.pop(key, None)
         if not self._expectations.satisfied(key):
             self._expectations.defer(key)
             self._queue.add_after(key, TIMEOUT_S)
@@ -287,14 +291,14 @@ class Runner:
         began_s = self._clock.monotonic()
         self._metrics.taken(len(self._queue), began_s - self._added_s.pop(key, began_s))
         token = _current.set(f"{self.name} {key or '-'} {self._rng.getrandbits(32):08x}")
+        watch = Stopwatch(self._reconcile(key), timer=self._clock.monotonic)
         try:
-            await self._reconcile(key)
+            await watch
         finally:
             _current.reset(token)
-            took_s = self._clock.monotonic() - began_s
-            self._metrics.worked(took_s)
-            if took_s > LONG_RECONCILE_S:
-                self._rest(key, took_s)
+            self._metrics.worked(self._clock.monotonic() - began_s)
+            if watch.busy_s > LONG_RECONCILE_S:
+                self._rest(key, watch.busy_s)
 
     async def _reconcile(self, key: str) -> None:
         self.reconciles += 1
@@ -314,12 +318,14 @@ class Runner:
             if result.requeue_after_s is not None:
                 self._queue.add_after(key, result.requeue_after_s)
 
-    def _rest(self, key: str, took_s: float) -> None:
-        """A key whose reconciles take long gets at most a third of the time, so that many changes make one reconcile."""
+    def _rest(self, key: str, busy_s: float) -> None:
+        """Give the others their share of the time before ``key`` is reconciled again. Waiting for the server is not held
+        against it."""
         now_s = self._clock.monotonic()
         if len(self._rests) > 10_000:
             self._rests = {key: due_s for key, due_s in self._rests.items() if due_s > now_s}
-        self._rests[key] = now_s + min(2 * took_s, LONGEST_REST_S)
+        rest_s = busy_s / self._registration.share_of_time - busy_s
+        self._rests[key] = now_s + min(rest_s, LONGEST_REST_S)
 
     def _retry(self, key: str) -> None:
         self._metrics.retried()

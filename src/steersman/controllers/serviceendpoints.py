@@ -155,18 +155,24 @@ class TriggerTimes:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[str, dict[str, str]]] = {}
+        self._seen: dict[str, tuple[str, dict[str, tuple[Object, str]]]] = {}
 
     def of(self, service: Object, pods: Iterable[Object]) -> str | None:
         """RFC 3339; None where nothing is new. Times of whole seconds in UTC sort as text."""
         key = objects.key_of(service)
         created = str(objects.metadata(service).get("creationTimestamp") or "")
-        transitions = {objects.uid(pod): _transition(pod) for pod in pods}
         known_created, known = self._seen.get(key, ("", {}))
-        self._seen[key] = (created, transitions)
-        fresh = [at for uid, at in transitions.items() if at > known.get(uid, "")]
-        if created != known_created:
-            fresh.append(created)
+        seen, fresh = {}, [] if created == known_created else [created]
+        for pod in pods:
+            uid = pod["metadata"]["uid"]
+            last = known.get(uid)
+            if last is None or last[0] is not pod:
+                at = _transition(pod)
+                if at > (last[1] if last is not None else ""):
+                    fresh.append(at)
+                last = (pod, at)
+            seen[uid] = last
+        self._seen[key] = (created, seen)
         return min(fresh, default=None)
 
     def forget(self, key: str) -> None:

@@ -6,7 +6,7 @@ never made fuller than the limit; slices to delete are reused for those to creat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from steersman.meta.resources import ENDPOINTSLICES
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 Ports = tuple[tuple[Any, ...], ...]
+Identities = Callable[[Object], Sequence[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,11 @@ def identity(endpoint: Mapping[str, Any]) -> tuple[Any, ...]:
         target.get("name"),
         target.get("uid"),
     )
+
+
+def identities(entry: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Of each endpoint of a slice."""
+    return [identity(endpoint) for endpoint in entry.get("endpoints") or ()]
 
 
 def ports_key(ports: Iterable[Mapping[str, Any]]) -> Ports:
@@ -89,11 +95,12 @@ def pack(
     most: int,
     *,
     keeps_one: bool = True,
+    identities: Identities = identities,
 ) -> Changes:
     """Changes that make ``existing`` (slices of one address type) hold the endpoints of ``groups``.
 
     ``template`` is an empty slice as ``make`` gives it. ``metadata`` is what each slice's has to say, absent where None. With
-    ``keeps_one`` a slice without ports remains where there is no endpoint.
+    ``keeps_one`` a slice without ports remains where there is no endpoint. ``identities`` may remember what it gave.
     """
     by_ports: dict[Ports, list[Object]] = {}
     for old in existing:
@@ -108,7 +115,7 @@ def pack(
     ]
     for key, group in groups.items():
         if group.endpoints:
-            changes = _pack_group(group, by_ports.get(key, ()), template, metadata, most)
+            changes = _pack_group(group, by_ports.get(key, ()), template, metadata, most, identities)
             create += changes.create
             update += changes.update
             delete += changes.delete
@@ -123,14 +130,19 @@ def pack(
 
 
 def _pack_group(
-    group: Group, existing: Sequence[Object], template: Object, metadata: Mapping[str, Any], most: int
+    group: Group,
+    existing: Sequence[Object],
+    template: Object,
+    metadata: Mapping[str, Any],
+    most: int,
+    identities: Identities,
 ) -> Changes:
     left = dict(group.endpoints)
     changed: dict[str, Object] = {}
     unchanged: dict[str, Object] = {}
     delete = []
     for old in existing:
-        kept, differs = _kept(old, left)
+        kept, differs = _kept(old, identities(old), left)
         if not kept:
             delete.append(old)
         elif differs or not _says(old, metadata):
@@ -154,11 +166,12 @@ def _pack_group(
     return Changes(create=create, update=[*changed.values()], delete=delete)
 
 
-def _kept(old: Object, left: dict[tuple[Any, ...], Object]) -> tuple[list[Object], bool]:
+def _kept(
+    old: Object, keys: Sequence[tuple[Any, ...]], left: dict[tuple[Any, ...], Object]
+) -> tuple[list[Object], bool]:
     """The endpoints of a slice that are still wanted, as they are now (taken out of ``left``); and whether that differs."""
-    before = old.get("endpoints") or []
-    kept = [wanted for endpoint in before if (wanted := left.pop(identity(endpoint), None)) is not None]
-    return kept, kept != before
+    kept = [wanted for key in keys if (wanted := left.pop(key, None)) is not None]
+    return kept, kept != (old.get("endpoints") or [])
 
 
 def _fill(endpoints: list[Object], left: dict[tuple[Any, ...], Object], most: int) -> None:

@@ -15,9 +15,9 @@ from steersman.kubelet.status import TERMINAL, Verdict
 from steersman.kubelet.taints import tolerates
 from steersman.meta import objects
 from steersman.meta.objects import Object
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import to_int, to_milli
 from steersman.meta.selectors import Requirement, label_selector_of_map
-from steersman.schema.groups.core.podspec.totals import pod_totals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from typing import Any
 from steersman.kubelet.linux_resources import declared_limits
 from steersman.kubelet.podspec import PodContainer, app_containers, init_containers
 from steersman.meta.objects import Object
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import quantity, to_int, to_milli
-from steersman.schema.groups.core.podspec.totals import pod_totals
 
 Resources = Mapping[str, Any]
 """``requests`` and ``limits`` as a spec has them."""

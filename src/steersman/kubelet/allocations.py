@@ -9,7 +9,7 @@ first, then those of higher priority, then Guaranteed ones, then those that have
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from steersman.aio.clock import Clock
@@ -28,8 +28,8 @@ FIRST_RETRY_S = 30.0
 RETRY_S = 180.0
 log = logging.getLogger(__name__)
 
-Admit = Callable[[Object, Iterable[Object]], Verdict | None]
-"""Whether a pod fits beside others, all as they were granted; None when it does."""
+Admit = Callable[[Object], Verdict | None]
+"""Whether a pod fits on the node beside what its other pods were granted; None when it does."""
 Refuse = Callable[[Object, Object], str]
 """Why this node can never resize a pod, desired and as granted, without starting it anew; empty when it can."""
 
@@ -54,18 +54,15 @@ class Allocations:
         *,
         clock: Clock,
         timers: Timers,
-        others: Callable[[str], Iterable[Object]],
         admit: Admit,
         tell: Callable[[str, PodUpdated], None],
         announce: Callable[[Object, Record], None],
         refuse: Refuse = never_refused,
     ) -> None:
-        """``others(uid)``: the node's other pods that are not over, as granted, with their status; ``tell`` brings a
-        decision to the pod's worker."""
+        """``tell`` brings a decision to the pod's worker."""
         self._checkpoints = checkpoints
         self._clock = clock
         self._timers = timers
-        self._others = others
         self._admit = admit
         self._tell = tell
         self._announce = announce
@@ -158,7 +155,7 @@ class Allocations:
         if refusal:
             return PendingResize(reason="Infeasible", message=refusal, generation=generation)
         uid = objects.uid(desired)
-        verdict = self._admit(desired, self._others(uid))
+        verdict = self._admit(desired)
         if verdict is not None:
             return PendingResize(reason="Deferred", message=verdict.message, generation=generation)
         try:

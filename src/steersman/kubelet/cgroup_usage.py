@@ -26,9 +26,14 @@ class CgroupStats:
     """None: the kernel does not say."""
 
     cpu_ns: int | None = None
+    cpu_periods: int | None = None
+    """Periods of its CPU quota that have passed, those in which it ran out of it, and for how long it had to wait."""
+    cpu_throttled_periods: int | None = None
+    cpu_throttled_ns: int | None = None
     memory_usage_bytes: int | None = None
     working_set_bytes: int | None = None
     rss_bytes: int | None = None
+    cache_bytes: int | None = None
     memory_limit_bytes: int | None = None
     """None: no limit."""
     page_faults: int | None = None
@@ -84,12 +89,17 @@ def node_pressure(proc: Path = Path("/proc")) -> CgroupStats:
 def _read_v2(folder: Path) -> CgroupStats:
     memory = _numbers(folder / "memory.stat")
     usage = _number(folder / "memory.current")
-    cpu = _numbers(folder / "cpu.stat").get("usage_usec")
+    cpu = _numbers(folder / "cpu.stat")
+    usage_us, throttled_us = cpu.get("usage_usec"), cpu.get("throttled_usec")
     return CgroupStats(
-        cpu_ns=None if cpu is None else cpu * 1000,
+        cpu_ns=None if usage_us is None else usage_us * 1000,
+        cpu_periods=cpu.get("nr_periods"),
+        cpu_throttled_periods=cpu.get("nr_throttled"),
+        cpu_throttled_ns=None if throttled_us is None else throttled_us * 1000,
         memory_usage_bytes=usage,
         working_set_bytes=_without(usage, memory.get("inactive_file")),
         rss_bytes=memory.get("anon"),
+        cache_bytes=memory.get("file"),
         memory_limit_bytes=_number(folder / "memory.max"),
         page_faults=memory.get("pgfault"),
         major_page_faults=memory.get("pgmajfault"),
@@ -108,11 +118,16 @@ def _read_v1(folders: Mapping[str, Path]) -> CgroupStats:
     memory = _numbers(memory_folder / "memory.stat")
     usage = _number(memory_folder / "memory.usage_in_bytes")
     both = _number(memory_folder / "memory.memsw.usage_in_bytes")
+    cpu = _numbers(folders.get("cpu", nowhere) / "cpu.stat")
     return CgroupStats(
         cpu_ns=_number(folders.get("cpuacct", nowhere) / "cpuacct.usage"),
+        cpu_periods=cpu.get("nr_periods"),
+        cpu_throttled_periods=cpu.get("nr_throttled"),
+        cpu_throttled_ns=cpu.get("throttled_time"),
         memory_usage_bytes=usage,
         working_set_bytes=_without(usage, memory.get("total_inactive_file")),
         rss_bytes=memory.get("total_rss"),
+        cache_bytes=memory.get("total_cache"),
         memory_limit_bytes=_number(memory_folder / "memory.limit_in_bytes"),
         page_faults=memory.get("total_pgfault"),
         major_page_faults=memory.get("total_pgmajfault"),

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from steersman.kubelet.cgroup_hierarchies import Hierarchy as _Hierarchy
 from steersman.kubelet.cgroup_hierarchies import find_hierarchies as _hierarchies
-from steersman.kubelet.linux_resources import ResourcePolicy, pod_resources
+from steersman.kubelet.linux_resources import ResourcePolicy, cpu_weight, pod_resources
 from steersman.kubelet.podspec import qos_class
 from steersman.kubelet.runtimes.sandboxes import LinuxResources
 from steersman.meta import objects
@@ -185,7 +185,7 @@ def _settings(hierarchy: _Hierarchy, resources: LinuxResources, *, only_set: boo
     """Files and what to write to them. Without ``only_set`` a limit that is not set is lifted."""
     if hierarchy.unified:
         if resources.cpu_shares:
-            yield "cpu.weight", str(_weight(resources.cpu_shares))
+            yield "cpu.weight", str(cpu_weight(resources.cpu_shares))
         if resources.cpu_quota or not only_set:
             quota = str(resources.cpu_quota) if resources.cpu_quota > 0 else "max"
             yield "cpu.max", f"{quota} {resources.cpu_period or 100_000}"
@@ -204,16 +204,12 @@ def _settings(hierarchy: _Hierarchy, resources: LinuxResources, *, only_set: boo
 
 def _counts(hierarchy: _Hierarchy, resources: LinuxResources, policy: ResourcePolicy) -> Iterator[tuple[str, str]]:
     """What is limited by number: processes, huge pages."""
-    if policy.pids_limit > 0 and (hierarchy.unified or "pids" in hierarchy.controllers):
-        yield "pids.max", str(policy.pids_limit)
+    if policy.pod_pids and (hierarchy.unified or "pids" in hierarchy.controllers):
+        yield "pids.max", str(policy.pod_pids)
     if hierarchy.unified or "hugetlb" in hierarchy.controllers:
         file = "hugetlb.{}.max" if hierarchy.unified else "hugetlb.{}.limit_in_bytes"
         for limit in resources.hugepage_limits:
             yield file.format(limit.page_size), str(limit.limit_bytes)
-
-
-def _weight(shares: int) -> int:
-    return 1 + (shares - 2) * 9999 // 262142
 
 
 def _shares(weight: int) -> int:

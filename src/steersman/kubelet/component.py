@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from steersman.aio.clock import Clock
@@ -30,6 +31,7 @@ from steersman.kubelet.images import ImageManager
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
 from steersman.kubelet.instructions import PodUpdated, Record, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
+from steersman.kubelet.metrics import KubeletMetrics, PodCounts
 from steersman.kubelet.node import NodeAgent, NodeSigns
 from steersman.kubelet.node_upkeep import NodeUpkeep
 from steersman.kubelet.platform import Platform
@@ -37,8 +39,10 @@ from steersman.kubelet.pleg import Pleg
 from steersman.kubelet.pod_admission import PodAdmission
 from steersman.kubelet.pod_ends import PodEnds
 from steersman.kubelet.pod_lookup import PodLookupTable
+from steersman.kubelet.pod_metrics import PodMetrics, pod_states
 from steersman.kubelet.pod_operations import PodOperations
 from steersman.kubelet.pod_worker import PodWorker, WorkerTools
+from steersman.kubelet.probe_metrics import ProbeMetrics
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.references import References
 from steersman.kubelet.resource_checkpoint import ResourceCheckpoints
@@ -46,6 +50,7 @@ from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.runtimes.image_mounts import mounts_images
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
+from steersman.kubelet.static_pods_url import StaticPodURL
 from steersman.kubelet.static_source import StaticSource
 from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict
 from steersman.kubelet.volume_refresh import VolumeRefresh
@@ -73,8 +78,9 @@ class Kubelet:
         platform: Platform,
         rng: random.Random,
         shared: Shared | None = None,
+        metrics: KubeletMetrics | None = None,
     ) -> None:
-        """``shared``: run by the caller, for several kubelets; without it this one has its own."""
+        """``shared``: run by the caller, for several kubelets; without it this one has its own, with ``metrics``."""
         self._client = client
         self._clock = clock
         self._config = config
@@ -87,11 +93,17 @@ class Kubelet:
             clock=clock,
             feeds=Feeds(client, clock=clock, node_name=config.node_name),
             host=config.node_name,
+            metrics=metrics,
         )
         self._group = TaskGroup(f"kubelet/{config.node_name}")
         self._workers: dict[str, PodWorker] = {}
         self._inspector = Inspector(runtime, clock=clock)
-        self._pleg = Pleg(runtime, self._inspector, clock=clock, changed=self._on_runtime_change)
+        self.metrics = self._shared.metrics
+        self._pod_metrics = PodMetrics(self.metrics, clock=clock)
+        self.probe_metrics = ProbeMetrics()
+        self._pleg = Pleg(
+            runtime, self._inspector, clock=clock, changed=self._on_runtime_change, observe=self._on_relist
+        )
         self._references = References(client, clock=clock, changed=self._on_reference_change)
         self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls or 5)
         self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
@@ -118,7 +130,13 @@ class Kubelet:
             sources_ready=lambda: self._sources_ready,
             announce=self._announce_node,
             changed=self._agent.report_soon,
+            metrics=self.metrics,
         )
+        if self._owns_shared:
+            self.metrics.node_name.labels(config.node_name).set(1)
+            self.metrics.registry.register(
+                PodCounts(lambda: pod_states(self._workers.values(), self.upkeep.volume_stats.of))
+            )
         self._admission = self._make_admission()
         self._housekeeping = Housekeeping(
             clock=clock,
@@ -135,8 +153,7 @@ class Kubelet:
             self._checkpoints,
             clock=clock,
             timers=self._shared.timers,
-            others=self._others,
-            admit=self._fits,
+            admit=self._admit_resize,
             tell=self._tell,
             announce=self.announced,
         )
@@ -199,17 +216,19 @@ class Kubelet:
             ),
             allocator=None,
             fits=lambda pod: admission.findings(
-                pod, others=self._others(objects.uid(pod)), node=self._agent.node, allocatable=self._allocatable()
+                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
             ),
             after=(),
             active_pods=self._ends.active_pods,
             preempt=self._ends.preempt,
+            preempted=lambda resource: self.metrics.preemptions.labels(resource).inc(),
         )
 
     def _pressures(self) -> frozenset[str]:
         return self.upkeep.pressures()
 
-    def _others(self, uid: str) -> list[Object]:
+    def _others(self, pod: Mapping[str, Any]) -> list[Object]:
+        uid = objects.uid(pod)
         return [self._with_status(worker) for worker in self._workers.values() if worker.uid != uid]
 
     def _allocatable(self) -> Mapping[str, Any]:
@@ -220,7 +239,11 @@ class Kubelet:
     @property
     def _sources_ready(self) -> bool:
         """Every source of pods has been read: a pod that nobody knows is gone."""
-        return self._follows_pods and (self._config.static_pod_path is None or self._static.has_read)
+        return self._follows_pods and all(self._static.has_read(name) for name in self._static_sources())
+
+    def _static_sources(self) -> list[str]:
+        config = self._config
+        return [*(["file"] if config.static_pod_path is not None else []), *(["http"] if config.static_pod_url else [])]
 
     @property
     def node(self) -> Object | None:
@@ -235,6 +258,10 @@ class Kubelet:
     def ready(self) -> bool:
         """Registered, the runtime answers, and the pods of this node are known."""
         return self._registered.is_set() and self._pleg.healthy and self._shared.feeds.pods.synced
+
+    def alive(self) -> bool:
+        """The sync loop turns: health, as opposed to readiness, does not depend on the API server."""
+        return self._tools is None or self._pleg.healthy
 
     async def run(self) -> None:
         """Until cancelled. Containers keep running afterwards."""
@@ -260,9 +287,20 @@ class Kubelet:
                     node_name=self._config.node_name,
                     clock=self._clock,
                     check_s=self._config.static_pod_check_s,
-                    changed=self._static.set_pods,
+                    changed=partial(self._static.set_pods, "file"),
                 )
                 group.supervise(static.run, name="static pods", clock=self._clock)
+            if self._config.static_pod_url:
+                remote = StaticPodURL(
+                    self._config.static_pod_url,
+                    headers=self._config.static_pod_url_headers,
+                    node_name=self._config.node_name,
+                    clock=self._clock,
+                    check_s=self._config.static_pod_url_check_s,
+                    changed=partial(self._static.set_pods, "http"),
+                )
+                group.supervise(remote.run, name="static pods from a URL", clock=self._clock)
+            if self._static_sources():
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
             group.supervise(self._follow_api, name="pods", clock=self._clock)
             self.upkeep.supervise(group)
@@ -292,6 +330,7 @@ class Kubelet:
         )
         if self._platform.paths is not None:
             await asyncio.to_thread(self._platform.cgroups.prepare)
+            await asyncio.to_thread(self.upkeep.enforce_reservations)
         self._tools = WorkerTools(
             operations=self._operations,
             inspector=self._inspector,
@@ -307,6 +346,8 @@ class Kubelet:
                 recursive_read_only=recursive,
             ),
             crash_backoff=lambda: CrashBackoff(cap_s=self._config.max_container_restart_s),
+            observe_probe=self.probe_metrics.observe if self._owns_shared else None,
+            observe_work=self._pod_metrics.worked,
         )
 
     # -- pods from the API
@@ -342,6 +383,7 @@ class Kubelet:
         uid = objects.uid(pod)
         desired, pod = pod, self._allocations.first(pod)
         worker = self._workers[uid] = PodWorker(pod, self._tools, actuated=self._checkpoints.get(uid).actuated)
+        self._pod_metrics.added(uid)
         if (pod.get("status") or {}).get("phase") not in TERMINAL:
             if self._platform.paths is not None:
                 self._references.hold(pod)
@@ -349,8 +391,7 @@ class Kubelet:
             if uid not in self._in_runtime and not objects.is_deleting(pod):
                 answer = self._admission.ask(pod)
                 if isinstance(answer, Awaitable):
-                    waiting = self._begin_when_admitted(worker, desired, answer)
-                    self._group.spawn(waiting, name=f"admit/{uid}")
+                    self._group.spawn(self._begin_when_admitted(worker, desired, answer), name=f"admit/{uid}")
                     return
                 verdict = answer
             self._conclude_admission(worker, desired, verdict)
@@ -364,6 +405,7 @@ class Kubelet:
 
     def _conclude_admission(self, worker: PodWorker, desired: Object, verdict: Verdict | None) -> None:
         if verdict is not None:
+            self.metrics.admission_rejections.labels(verdict.reason).inc()
             self.announced(worker.pod, Record(type="Warning", reason=verdict.reason, message=verdict.message))
             rejected = replace(verdict, message=f"Pod was rejected: {verdict.message}")
             worker.terminate(Terminate(verdict=rejected))
@@ -371,14 +413,14 @@ class Kubelet:
             self._allocations.grant(worker.pod)
             self._allocations.adopt(desired)
 
-    def _fits(self, pod: Object, others: Iterable[Object]) -> Verdict | None:
-        """Whether a resized pod would be admitted."""
-        return admission.admit(
-            pod,
-            others=others,
-            node=self._agent.node,
-            allocatable=self._allocatable(),
-            allowed_sysctls=self._settings.allowed_unsafe_sysctls,
+    def _admit_resize(self, pod: Object) -> Verdict | None:
+        """None where the pod, resized, could start on this node now."""
+        return (
+            self.upkeep.admit(pod)
+            or admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls)
+            or admission.findings(
+                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+            ).verdict
         )
 
     def _tell(self, uid: str, event: PodUpdated) -> None:
@@ -428,6 +470,12 @@ class Kubelet:
 
     # -- news from the runtime
 
+    def _on_relist(self, took_s: float, since_s: float | None) -> None:
+        self.metrics.relist.observe(took_s)
+        self.metrics.pleg_last_seen.set(self._clock.now())
+        if since_s is not None:
+            self.metrics.relist_interval.observe(since_s)
+
     def _on_runtime_change(self, uid: str, fingerprint: Fingerprint | None) -> None:
         worker = self._workers.get(uid)
         if worker is None:
@@ -459,6 +507,7 @@ class Kubelet:
     # -- what workers say (Listener)
 
     def status_changed(self, pod: Object, status: Object) -> None:
+        self._pod_metrics.status_changed(pod, status)
         self._shared.statuses.set(objects.uid(pod), status, self)
 
     def announced(self, pod: Object, record: Record) -> None:
@@ -472,15 +521,15 @@ class Kubelet:
             pod, PODS, type=record.type, reason=record.reason, message=record.message, field_path=path
         )
 
+    def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
+        self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
+
     def resources_set(self, uid: str, actuated: Actuated) -> None:
         try:
             self._checkpoints.set_actuated(uid, actuated)
         except OSError as error:
             log.warning("cannot write down the resources of pod %s: %s", uid, error)
         self._allocations.retry()
-
-    def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
-        self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
 
     def finished(self, uid: str) -> None:
         worker = self._workers[uid]
@@ -510,6 +559,8 @@ class Kubelet:
         await worker.close()
         self._workers.pop(uid, None)
         self._allocations.forget(uid)
+        self._pod_metrics.forget(uid)
+        self.probe_metrics.forget(uid)
         self._in_runtime.discard(uid)
         self._shared.statuses.forget(uid)
         static = self._static.find(uid)
@@ -551,6 +602,7 @@ class Kubelet:
 
     def _adopt(self, brief: PodBrief) -> None:
         assert self._tools is not None
+        self.metrics.orphaned_pods.inc()
         worker = self._workers[brief.uid] = PodWorker(orphans.restored_pod(brief), self._tools)
         worker.terminate(Terminate())
         self._in_runtime.add(brief.uid)

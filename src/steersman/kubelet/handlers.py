@@ -16,6 +16,7 @@ from steersman.kubelet.runtimes.api import ExecTimeout, RuntimeService, RuntimeS
 from steersman.meta.objects import Object
 
 BODY_LIMIT_BYTES = 10 * 1024
+HEAD_LIMIT_BYTES = 256 * 1024
 REDIRECT_LIMIT = 10
 HOOK_TIMEOUT_S = 120.0
 """For requests of hooks; a hook's command may run as long as it likes."""
@@ -234,8 +235,12 @@ async def _request(url: str, headers: Mapping[str, str]) -> tuple[int, str, str]
 async def _head(reader: asyncio.StreamReader) -> list[str]:
     """Status line and header lines. A bare line feed ends a line too, as in Go's client: CGI scripts write them."""
     lines: list[str] = []
+    left_bytes = HEAD_LIMIT_BYTES
     while True:
         line = await reader.readline()
+        left_bytes -= len(line)
+        if left_bytes < 0:
+            raise OSError(f"server response headers exceeded {HEAD_LIMIT_BYTES} bytes; aborted")
         if not line:
             raise OSError("EOF")
         text = line.decode("latin-1").rstrip("\r\n")

@@ -8,8 +8,8 @@ from typing import Any
 
 from steersman.kubelet.podspec import PodContainer, app_containers, containers, qos_class
 from steersman.kubelet.runtimes.sandboxes import HugepageLimit, LinuxResources
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import format_binary, quantity, to_int, to_milli
-from steersman.schema.groups.core.podspec.totals import pod_totals
 
 HUGEPAGES = "hugepages-"
 MIN_SHARES = 2
@@ -31,8 +31,8 @@ class ResourcePolicy:
     cgroup_v2: bool = False
     single_process_oom_kill: bool = False
     """On cgroup v2 the kernel otherwise kills all processes of a container together."""
-    pids_limit: int = -1
-    """How many processes a pod may have; -1: any number."""
+    pod_pids: int = 0
+    """How many processes a pod may have; 0: any number."""
     hugepage_sizes_bytes: tuple[int, ...] = ()
     """Sizes of huge pages that this machine has. A pod may use those that it has a limit for."""
 
@@ -41,6 +41,11 @@ def cpu_shares(milli: int) -> int:
     if milli == 0:
         return MIN_SHARES
     return max(MIN_SHARES, min(milli * 1024 // 1000, MAX_SHARES))
+
+
+def cpu_weight(shares: int) -> int:
+    """cgroup v2's, from v1's shares."""
+    return 1 + (shares - MIN_SHARES) * 9999 // (MAX_SHARES - MIN_SHARES)
 
 
 def cpu_quota_us(milli: int, period_us: int) -> int:

@@ -7,11 +7,14 @@ from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
+from steersman.kubelet import node_object
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.container_gc import ContainerGC, Fate
 from steersman.kubelet.eviction.manager import EvictionManager
 from steersman.kubelet.eviction.signals import StatsObserver
 from steersman.kubelet.image_gc import ImageGC
+from steersman.kubelet.metrics import KubeletMetrics
+from steersman.kubelet.node_cgroups import NodeCgroupKeeper, pods_limits
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pod_ends import PodEnds
 from steersman.kubelet.pod_worker import PodWorker
@@ -42,6 +45,7 @@ class NodeUpkeep:
         sources_ready: Callable[[], bool],
         announce: AnnounceNode,
         changed: Callable[[], None],
+        metrics: KubeletMetrics,
     ) -> None:
         """``changed`` is called when the node's pressure conditions are others."""
         self._clock = clock
@@ -63,7 +67,14 @@ class NodeUpkeep:
         def warn(reason: str, message: str) -> None:
             announce("Warning", reason, message)
 
-        self.image_gc = ImageGC(runtime, observer, clock=clock, config=config.image_gc, announce=warn)
+        self.image_gc = ImageGC(
+            runtime,
+            observer,
+            clock=clock,
+            config=config.image_gc,
+            announce=warn,
+            removed=lambda reason: metrics.images_collected.labels(reason).inc(),
+        )
         self.container_gc = ContainerGC(
             runtime,
             clock=clock,
@@ -73,6 +84,17 @@ class NodeUpkeep:
             policy=config.container_gc,
             announce=warn,
         )
+        self._cgroups: NodeCgroupKeeper | None = None
+        if platform.node_cgroups is not None:
+            total = node_object.capacity(config, platform.facts)
+            self._cgroups = NodeCgroupKeeper(
+                platform.node_cgroups,
+                clock=clock,
+                reservations=config.reservations,
+                limits=pods_limits(total, self.stats.node().processes()[1], config.reservations),
+                pods=ends.active_pods,
+                announce=announce,
+            )
         self.eviction = EvictionManager(
             config=config.eviction,
             observer=observer,
@@ -81,6 +103,7 @@ class NodeUpkeep:
             clock=clock,
             announce=warn,
             changed=changed,
+            counted=lambda signal: metrics.evictions.labels(signal).inc(),
         )
 
     def pressures(self) -> frozenset[str]:
@@ -95,11 +118,18 @@ class NodeUpkeep:
         """Start everything in ``group``."""
         if not self._has_files:
             return
+        if self._cgroups is not None:
+            group.supervise(self._cgroups.run, name="node cgroups", clock=self._clock)
         group.supervise(self.volume_stats.run, name="volume stats", clock=self._clock)
         group.supervise(self.container_gc.run, name="container garbage collection", clock=self._clock)
         if not self._config.image_gc.is_off:
             group.supervise(self.image_gc.run, name="image garbage collection", clock=self._clock)
         group.supervise(self.eviction.run, name="eviction", clock=self._clock)
+
+    def enforce_reservations(self) -> None:
+        """Raises ``EnforcementError``: then the kubelet must not go on."""
+        if self._cgroups is not None:
+            self._cgroups.enforce_reserved()
 
     async def remove_dead_containers(self) -> None:
         await self.container_gc.remove_unused()

@@ -19,6 +19,7 @@ from steersman.kubelet.container_builder import NodeSettings
 from steersman.kubelet.handlers import Handlers, RuntimeHandlers
 from steersman.kubelet.linux_resources import HUGEPAGES, ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
+from steersman.kubelet.node_cgroups import NodeCgroups
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
@@ -59,6 +60,7 @@ class Platform:
     is_cgroup_v2: bool = False
     cgroup_usage: CgroupUsage | None = None
     """None: nothing is counted by cgroups."""
+    node_cgroups: NodeCgroups | None = None
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
 
     def volumes(
@@ -101,8 +103,8 @@ class Platform:
                 cpu_quota=config.cpu_cfs_quota,
                 cpu_period_us=config.cpu_cfs_period_us,
                 cgroup_v2=self.is_cgroup_v2,
+                pod_pids=max(config.pod_pids_limit, 0),
                 single_process_oom_kill=kill_one if kill_one is not None else not self.is_cgroup_v2,
-                pids_limit=config.pod_pids_limit,
                 hugepage_sizes_bytes=tuple(to_int(name.removeprefix(HUGEPAGES)) for name, _ in self.facts.hugepages),
             ),
             seccomp_default=config.seccomp_default,
@@ -116,6 +118,7 @@ def machine_platform(
 ) -> Platform:
     """This machine. Reads /proc, /sys and the node's resolv.conf once; raises ``OSError`` where they cannot be read."""
     cgroups = CgroupFS(root=config.cgroup_root)
+    hierarchies = find_hierarchies(Path("/proc/self/mountinfo").read_text())
     resolv_conf = DNSConfig()
     if config.resolv_conf is not None and config.resolv_conf.exists():
         resolv_conf = parse_resolv_conf(config.resolv_conf.read_text())
@@ -127,7 +130,8 @@ def machine_platform(
         paths=PodPaths(root=Path(config.root_dir), logs=config.pod_logs_dir, container_logs=config.container_logs_dir),
         image_mounter=image_mounter,
         is_cgroup_v2=cgroups.is_v2,
-        cgroup_usage=CgroupUsage(find_hierarchies(Path("/proc/self/mountinfo").read_text())),
+        cgroup_usage=CgroupUsage(hierarchies),
+        node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
         resolv_conf=resolv_conf,
     )
 

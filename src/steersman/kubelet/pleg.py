@@ -34,12 +34,15 @@ class Pleg:
         clock: Clock,
         changed: Callable[[str, Fingerprint | None], None],
         relist_s: float = RELIST_S,
+        observe: Callable[[float, float | None], None] = lambda took_s, since_s: None,
     ) -> None:
+        """``observe`` is told of each listing how long it took, and how long after the one before it came."""
         self._runtime = runtime
         self._inspector = inspector
         self._clock = clock
         self._changed = changed
         self._relist_s = relist_s
+        self._observe = observe
         self._seen: dict[str, Fingerprint] = {}
         self._listed_s: float | None = None
         self._has_events = False
@@ -54,12 +57,15 @@ class Pleg:
 
     async def list_once(self) -> Mapping[str, PodBrief]:
         """Every pod in the runtime; ``changed`` is called for those that differ from the last time."""
+        began_s = self._clock.monotonic()
         try:
             briefs = await self._inspector.list_all()
         except RuntimeServiceError as error:
             self.error = str(error)
             raise
-        self._listed_s = self._clock.monotonic()
+        now_s = self._clock.monotonic()
+        self._observe(now_s - began_s, None if self._listed_s is None else now_s - self._listed_s)
+        self._listed_s = now_s
         self.error = ""
         changed = [
             uid

@@ -51,7 +51,7 @@ from steersman.kubelet.pod_machine import PodMachine
 from steersman.kubelet.pod_operations import PodOperations
 from steersman.kubelet.pod_resizer import ResizeFailed
 from steersman.kubelet.probe_results import ProbeResults
-from steersman.kubelet.probes import PodProbes, Spawn
+from steersman.kubelet.probes import ObserveProbe, PodProbes, Spawn
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.api import RuntimeServiceError
 from steersman.kubelet.status import NodeFacts
@@ -91,6 +91,9 @@ class WorkerTools:
     listener: Listener
     node: NodeFacts
     crash_backoff: Callable[[], CrashBackoff] = CrashBackoff
+    observe_probe: ObserveProbe | None = None
+    observe_work: Callable[[Work, float, StartFailure | None], None] = lambda work, seconds, failure: None
+    """Is told of all work that has ended, with how long it took."""
 
 
 class PodWorker:
@@ -117,6 +120,7 @@ class PodWorker:
             announce=lambda name, reason, message: tools.listener.announced(
                 self.pod, Record(type="Warning", reason=reason, message=message, container=name)
             ),
+            observe=tools.observe_probe,
         )
 
     @property
@@ -217,6 +221,7 @@ class PodWorker:
 
     async def _run(self, work: Work) -> None:
         failure: StartFailure | None = None
+        began_s = self._tools.clock.monotonic()
         self._carrying_out.add(work.key)
         try:
             await self._carry_out(work)
@@ -238,6 +243,7 @@ class PodWorker:
         finally:
             self._carrying_out.discard(work.key)
             self._cancelled.discard(work.key)
+        self._tools.observe_work(work, self._tools.clock.monotonic() - began_s, failure)
         record = await self._inspect()
         self._tasks.pop(work.key, None)
         self._feed(Finished(work=work, record=record, failure=failure))

@@ -11,7 +11,7 @@ from typing import Any, Final
 from steersman.kubelet import podspec
 from steersman.kubelet.admission import Shortage
 from steersman.meta.objects import Object
-from steersman.schema.groups.core.podspec.totals import pod_totals
+from steersman.meta.podtotals import pod_totals
 
 REASON: Final = "Preempting"
 MESSAGE: Final = "Preempted in order to admit critical pod"

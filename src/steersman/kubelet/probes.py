@@ -22,6 +22,8 @@ TRIES = 3
 """A probe that cannot be carried out is tried this often before the attempt is thrown away."""
 
 Key = tuple[str, ProbeKind]
+ObserveProbe = Callable[[Target, ProbeKind, Outcome, float], None]
+"""Is told of each probe that has ended, with how long it took in seconds."""
 
 
 class Spawn(Protocol):
@@ -43,6 +45,7 @@ class PodProbes:
         spawn: Spawn,
         changed: Callable[[ProbeResults], None],
         announce: Callable[[str, str, str], None],
+        observe: ObserveProbe | None = None,
     ) -> None:
         """``announce`` records a Warning about a container: name, reason, message."""
         self._handlers = handlers
@@ -52,6 +55,7 @@ class PodProbes:
         self._spawn = spawn
         self._changed = changed
         self._announce = announce
+        self._observe = observe
         self._states: dict[Key, ProbeState] = {}
         self._targets: dict[str, Target] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
@@ -138,10 +142,13 @@ class PodProbes:
         task = asyncio.current_task()
         try:
             outcome = Outcome(result="error")
+            began_s = self._clock.monotonic()
             for _ in range(TRIES):
                 outcome = await self._handlers.probe(target, state.spec)
                 if outcome.result != "error":
                     break
+            if self._observe is not None:
+                self._observe(target, state.kind, outcome, self._clock.monotonic() - began_s)
         finally:
             if self._running.get(key) is task:
                 del self._running[key]

@@ -14,8 +14,8 @@ from typing import Any
 from steersman.kubelet.allocation import Amounts
 from steersman.kubelet.records import ContainerRecord
 from steersman.meta.objects import Object
+from steersman.meta.podtotals import Part, pod_totals
 from steersman.meta.quantities import format_binary, format_decimal, quantity, to_milli
-from steersman.schema.groups.core.podspec.totals import Part, pod_totals
 
 LEAST_REQUEST_MILLI = 2
 LEAST_LIMIT_MILLI = 10

@@ -8,14 +8,18 @@ from steersman.aio.timers import Timers
 from steersman.client.api import Client
 from steersman.client.events import EventRecorder
 from steersman.kubelet.feeds import Feeds
+from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.status_manager import StatusManager
 
 
 class Shared:
     """Run it once beside the kubelets that were given it."""
 
-    def __init__(self, client: Client, *, clock: Clock, feeds: Feeds, host: str = "") -> None:
+    def __init__(
+        self, client: Client, *, clock: Clock, feeds: Feeds, host: str = "", metrics: KubeletMetrics | None = None
+    ) -> None:
         self._clock = clock
+        self.metrics = metrics or KubeletMetrics()
         self.feeds = feeds
         self.timers = Timers(clock)
         self.statuses = StatusManager(client, clock=clock)

@@ -150,6 +150,14 @@ class StatsProvider:
     def cgroup(self, path: str) -> CgroupStats | None:
         return self._cgroups.read(path) if self._cgroups is not None and path else None
 
+    def container_cgroup(self, parent: str, container_id: str) -> CgroupStats | None:
+        """Of a container in the pod's cgroup ``parent``: containerd names it by id, CRI-O puts its own name before."""
+        for name in (container_id, f"crio-{container_id}"):
+            found = self.cgroup(f"{parent}/{name}") if parent else None
+            if found is not None:
+                return found
+        return None
+
     def rate(self, key: str, total_ns: int | None) -> int | None:
         return self._rates.update(key, total_ns, self._clock.now())
 

@@ -85,6 +85,8 @@ class Subscription:
         if self._buffer:
             events, self._buffer = self._buffer, []
             self._position = events[-1].revision
+            if self._closed and self._ready is not None:
+                self._announce()  # that this was the last of it
             return events
         if self._error is not None:
             raise self._error

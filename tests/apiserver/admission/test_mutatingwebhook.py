@@ -11,7 +11,15 @@ import pytest
 from steersman.client.api import Client
 from steersman.meta.errors import APIError, BadRequest, Conflict, InternalError, Invalid
 from steersman.meta.objects import Object
-from steersman.meta.resources import CONFIGMAPS, DEPLOYMENTS, HORIZONTALPODAUTOSCALERS, PODS
+from steersman.meta.resources import (
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    HORIZONTALPODAUTOSCALERS,
+    NEW_EVENTS,
+    PODS,
+    SUBJECTACCESSREVIEWS,
+)
 from tests.apiserver.admission.conftest import Configure, post, rule, webhook
 from tests.apiserver.builders import config_map, deployment, pod
 from tests.apiserver.webhookserver import Reply, WebhookServer, add, allow, patch
@@ -288,3 +296,57 @@ async def test_two_writers_both_pass_the_webhooks(client: Client, hooks: Webhook
     await asyncio.gather(write("one"), write("two"))
     assert (await client.get(CONFIGMAPS, "a", namespace="default"))["data"] == {"key": "value", "one": "x", "two": "x"}
     assert hooks.requests()[-1]["oldObject"]["data"].keys() in ({"key", "one"}, {"key", "two"})
+
+
+@pytest.mark.parametrize(("written", "seen"), [("v1", "events.k8s.io/v1"), ("events.k8s.io/v1", "v1")])
+async def test_events_are_changed_through_either_group(
+    client: Client, hooks: WebhookServer, mutating: Configure, written: str, seen: str
+) -> None:
+    hooks.replies["change"] = patch({"op": "replace", "path": "/reason", "value": "Changed"})
+    group = "events.k8s.io" if "/" in seen else ""
+    await mutating(webhook(hooks, "change", rules=[rule(apiGroups=[group], resources=["events"])]))
+    regarding = {"kind": "Pod", "namespace": "default", "name": "p"}
+    event: Object = {"metadata": {"name": "e", "namespace": "default"}, "reason": "Given", "type": "Normal"}
+    if written == "v1":
+        event |= {"involvedObject": regarding, "message": "text", "source": {"component": "c"}}
+    else:
+        event |= {"regarding": regarding, "note": "text", "action": "Act", "reportingController": "example.com/c"}
+        event |= {"reportingInstance": "c-1", "eventTime": "2026-01-01T00:00:00.000000Z"}
+    resource = EVENTS if written == "v1" else NEW_EVENTS
+    created = await client.create(resource, event)
+    (request,) = hooks.requests()
+    assert request["object"]["apiVersion"] == seen
+    assert request["object"]["note" if "/" in seen else "message"] == "text"
+    assert (created["apiVersion"], created["reason"]) == (written, "Changed")
+    assert created["message" if written == "v1" else "note"] == "text"
+
+
+async def test_reviews_and_token_requests_pass_webhooks_too(
+    client: Client, hooks: WebhookServer, mutating: Configure
+) -> None:
+    """As upstream has it: its documentation tells authors of webhooks to leave them out."""
+    hooks.replies["change"] = patch({"op": "replace", "path": "/spec/user", "value": "eve"})
+    await mutating(webhook(hooks, "change", rules=[rule(resources=["subjectaccessreviews"])]))
+    attributes = {"verb": "get", "resource": "pods"}
+    review = await client.create(SUBJECTACCESSREVIEWS, {"spec": {"user": "ada", "resourceAttributes": attributes}})
+    assert review["spec"]["user"] == "eve"
+
+
+async def test_a_webhook_can_name_what_was_to_get_a_name(
+    client: Client, hooks: WebhookServer, mutating: Configure
+) -> None:
+    hooks.replies["change"] = patch(add("/metadata/name", "chosen"))
+    await mutating(webhook(hooks, "change"))
+    unnamed = config_map("x")
+    unnamed["metadata"] = {"generateName": "a-", "namespace": "default"}
+    assert (await client.create(CONFIGMAPS, unnamed))["metadata"]["name"] == "chosen"
+    assert "name" not in hooks.requests()[0]
+
+
+async def test_the_command_of_an_exec_can_be_changed(client: Client, hooks: WebhookServer, mutating: Configure) -> None:
+    hooks.replies["change"] = patch({"op": "remove", "path": "/command"})
+    await client.create(PODS, pod("a", node="n1"))
+    await mutating(webhook(hooks, "change", rules=[rule(operations=["CONNECT"], resources=["pods/exec"])]))
+    answer = await post(client, PODS.path("default", "a", "exec"), command="ls", stdout="true")
+    assert hooks.requests()[0]["object"]["command"] == ["ls"]
+    assert answer.content["message"] == "you must specify at least one command for the container"

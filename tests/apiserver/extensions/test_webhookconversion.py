@@ -17,9 +17,16 @@ from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
 from steersman.meta.errors import APIError, NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import CUSTOMRESOURCEDEFINITIONS, VALIDATINGWEBHOOKCONFIGURATIONS
+from steersman.meta.resources import (
+    CONFIGMAPS,
+    CUSTOMRESOURCEDEFINITIONS,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
+)
 from steersman.testing.waiting import eventually
 from tests.apiserver.authorities import TestAuthority
+from tests.apiserver.builders import config_map
 from tests.apiserver.extensions.builders import WIDGETS, WIDGETS_V2, definition
 from tests.apiserver.extensions.conftest import Define
 from tests.apiserver.webhookserver import WebhookServer, allow
@@ -159,7 +166,7 @@ class TestReading:
         (review,) = webhook.reviews
         assert (review["apiVersion"], review["kind"]) == ("apiextensions.k8s.io/v1", "ConversionReview")
         assert review["request"]["desiredAPIVersion"] == "example.com/v2"
-        assert webhook.server.paths == ["/convert"]
+        assert webhook.server.paths == ["/convert?timeout=30s"]
 
     async def test_a_mixed_list_is_converted_with_one_call(
         self, client: Client, webhook: Webhook, stored_in: Redefine
@@ -398,6 +405,25 @@ class TestWriting:
         assert (request["object"]["apiVersion"], request["object"]["host"]) == ("example.com/v2", "localhost")
         assert (request["requestKind"]["version"], request["kind"]["version"]) == ("v1", "v2")
 
+    async def test_parameters_of_policies_are_converted(
+        self, client: Client, webhook: Webhook, stored_in: Redefine
+    ) -> None:
+        await stored_in("v1")
+        await client.create(WIDGETS, v1("limits", host_port="forbidden:1"))
+        everything = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+        spec = {
+            "paramKind": {"apiVersion": "example.com/v2", "kind": "Widget"},
+            "matchConstraints": {"resourceRules": [everything]},
+            "validations": [{"expression": "object.metadata.name != params.host", "message": "forbidden host"}],
+        }
+        await client.create(VALIDATINGADMISSIONPOLICIES, {"metadata": {"name": "hosts"}, "spec": spec})
+        reference = {"name": "limits", "parameterNotFoundAction": "Deny"}
+        binding = {"policyName": "hosts", "paramRef": reference, "validationActions": ["Deny"]}
+        await client.create(VALIDATINGADMISSIONPOLICYBINDINGS, {"metadata": {"name": "hosts"}, "spec": binding})
+        with pytest.raises(APIError, match="forbidden host"):
+            await client.create(CONFIGMAPS, config_map("forbidden"))
+        assert await client.create(CONFIGMAPS, config_map("fine"))
+
 
 def without(obj: Object, *path: str) -> Object:
     *parents, last = path
@@ -541,8 +567,8 @@ async def test_conversions_are_measured(client: Client, webhook: Webhook, stored
     await client.get(WIDGETS_V2, "a", namespace="default")
     text = (await client.request("GET", "/metrics")).body.decode()
     labels = 'crd_name="widgets.example.com",from_version="v1",succeeded="true",to_version="v2"'
-    assert f"apiserver_crd_conversion_webhook_duration_seconds_count{{{labels}}} 1.0" in text
-    assert 'apiserver_conversion_webhook_request_total{failure_type="",result="success"} 1.0' in text
+    assert f"apiserver_crd_conversion_webhook_duration_seconds_count{{{labels}}} 1" in text
+    assert 'apiserver_conversion_webhook_request_total{failure_type="",result="success"} 1' in text
 
 
 async def test_a_bundle_of_blanks_is_none(client: Client, webhook: Webhook, define: Define) -> None:

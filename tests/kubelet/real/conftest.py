@@ -6,7 +6,7 @@ import asyncio
 import base64
 import random
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,18 @@ class RealNode:
                 said = [(item["reason"], item["message"]) for item in events.items]
                 raise AssertionError(f"{name} not in time: {pod['status']}; {said}")
             await asyncio.sleep(0.05)
+
+    async def events(self) -> list[tuple[str, str]]:
+        found = await self.client.list(EVENTS, namespace="default")
+        return [(item["reason"], item["message"]) for item in found.items]
+
+    async def eventually(self, holds: Callable[[], Awaitable[Any]], *, within_s: float = 30) -> Any:
+        """The first true answer."""
+        deadline_s = self.clock.monotonic() + within_s
+        while not (found := await holds()):
+            assert self.clock.monotonic() < deadline_s, "not in time"
+            await asyncio.sleep(0.1)
+        return found
 
     async def delete(self, *names: str, grace_s: int = 1) -> None:
         for name in names:

@@ -24,6 +24,7 @@ from steersman.client.inprocess import InProcessTransport
 from steersman.cluster import kubeconfigs
 from steersman.cluster.containerd import Containerd
 from steersman.cluster.pki import ClusterPKI, ServingHosts
+from steersman.cluster.processes import processes_with
 from steersman.kubelet.cgroups import CgroupFS
 from steersman.kubelet.runtimes.cri import CRIRuntime
 from steersman.kubelet.volumes.mounts import mount_points
@@ -162,7 +163,22 @@ class KilledNode:
         found += [f"cgroup {uid}" for uid in CgroupFS(root=cgroup_parent(self.instance)).pods()]
         leases = self.instance.config.root.parent / "ipam"
         addresses = [path for path in leases.rglob("*") if path.is_file() and path.name[:1].isdigit()]
-        return found + [f"address {path.name}" for path in addresses]
+        found += [f"address {path.name}" for path in addresses]
+        return found + self._of_containerd()
+
+    def _of_containerd(self) -> list[str]:
+        """What containerd keeps of pods outside its own books."""
+        config = self.instance.config
+        runc, tasks = (config.state / part / "k8s.io" for part in ("runc", "io.containerd.runtime.v2.task"))
+        found = [f"runc {path.name}" for path in _entries(runc)] + [f"task {path.name}" for path in _entries(tasks)]
+        found += [f"sandbox {path.name}" for path in _entries(config.state / "io.containerd.grpc.v1.cri/sandboxes")]
+        found += [f"shim {pid}" for pid in processes_with("-address", str(config.socket))]
+        found += [f"network {path.name}" for path in _entries(config.state / "io.containerd.grpc.v1.cri/netns")]
+        return found + [f"mount {point}" for point in mount_points() if point.startswith(f"{config.state}/")]
+
+
+def _entries(directory: Path) -> list[Path]:
+    return list(directory.iterdir()) if directory.exists() else []
 
 
 def _is_gone(pid: int) -> bool:

@@ -150,9 +150,10 @@ async def test_a_memory_limit_below_usage_is_an_error_until_it_is_taken_back(nod
 async def test_a_kubelet_goes_on_with_what_an_earlier_one_granted(node: RealNode) -> None:
     """A resize asked for while no kubelet runs is decided by the next one; what the first granted is not forgotten."""
     async with node.kubelet():
+        await node.create("big", shell("sleep 1000", resources={"requests": {"cpu": "10"}}))
         await node.create("web", shell("sleep 1000", name="a", resources=resources("100m", "40Mi")))
         before = await node.until("web", is_ready)
-        await resize(node, "web", a=resources("100", "40Mi"))
+        await resize(node, "web", a=resources("10", "40Mi"))
         await node.until("web", lambda pod: condition(pod, "PodResizePending"))
     async with node.kubelet():
         held = await node.until("web", lambda pod: condition(pod, "PodResizePending"))
@@ -162,4 +163,4 @@ async def test_a_kubelet_goes_on_with_what_an_earlier_one_granted(node: RealNode
         after = await node.until("web", resized(a={"cpu": "200m", "memory": "40Mi"}))
         assert statuses(after)["a"]["containerID"] == statuses(before)["a"]["containerID"]
         assert objects.generation(after) == 3
-        await node.delete("web")
+        await node.delete("web", "big")

@@ -25,6 +25,8 @@ from steersman.kubelet.server.authentication import (
     UnionAuthenticator,
 )
 from steersman.kubelet.server.authorization import SubjectAccessReviewAuthorizer
+from steersman.kubelet.server.certificates import ServerCertificate
+from steersman.kubelet.server.documents import About
 from steersman.kubelet.server.server import KubeletServer, ServerConfig
 from steersman.kubelet.stats import StatsPlaces, StatsProvider
 from tests.kubelet.server.loopback import GOOD_TOKEN, LoopbackRuntime, OnePod, Reviews
@@ -86,13 +88,13 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         stats=StatsProvider(runtime, node_name="node-1", places=StatsPlaces(root_dir=tmp_path), clock=clock),
         authenticator=UnionAuthenticator(CertificateAuthenticator(), TokenReviewAuthenticator(client, clock=clock)),
         authorizer=SubjectAccessReviewAuthorizer(client, node_name="node-1", clock=clock),
+        certificate=ServerCertificate((serving.certificate, serving.key), pki.authority.pair.certificate),
         clock=clock,
         config=ServerConfig(
-            address="127.0.0.1", port=0, healthz_port=0, tls_cert_file=serving.certificate,
-            tls_private_key_file=serving.key, client_ca_file=pki.authority.pair.certificate,
+            address="127.0.0.1", port=0, healthz_port=0,
         ),
         registry=CollectorRegistry(),
-        configz=lambda: {"maxPods": 110},
+        about=About(configz=lambda: {"maxPods": 110}, flags={"node-ip": "192.0.2.1"}),
     )  # fmt: skip
     await server.start()
     yield Running(server=server, runtime=runtime, reviews=reviews, pki=pki, log=log)

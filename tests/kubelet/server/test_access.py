@@ -47,7 +47,7 @@ async def test_every_route_asks_who_and_whether(
 
 async def test_the_refusal_says_what_was_asked(running: Running) -> None:
     async with running.session(WEAK_TOKEN) as session, session.post("/run/default/web/main?cmd=ls") as response:
-        text = "Forbidden (user=weak, verb=create, resource=nodes, subresource(s)=[proxy])"
+        text = "Forbidden (user=weak, verb=create, resource=nodes, subresource(s)=[proxy])\n"
         assert (response.status, await response.text()) == (403, text)
 
 

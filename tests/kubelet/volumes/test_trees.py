@@ -15,7 +15,7 @@ from steersman.kubelet.volumes.ownership import set_ownership
 from steersman.kubelet.volumes.trees import Descent, entries, remove_tree
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-DEEP = 3000
+DEEP = 1500
 
 
 def make_deep(root: Path, depth: int) -> None:

@@ -25,7 +25,7 @@ GROUP = "apiextensions.k8s.io"
 KIND = "ConversionReview"
 VERSIONS = ("v1", "v1beta1")
 TIMEOUT_S = 30.0
-"""Of one call: upstream waits without end, so that one webhook can hold up everything that reads."""
+"""Of one call."""
 BATCH = 500
 """Objects in one call."""
 _INVALID_OBJECT = "conversion_webhook_invalid_converted_object_failure"
@@ -151,9 +151,7 @@ class WebhookConverter:
         }
         try:
             self._endpoint = self._endpoint or endpoint_of(self._client_config)
-            body = await self._client.post(
-                self._endpoint, _encoder.encode(review), timeout_s=TIMEOUT_S, tells_timeout=False
-            )
+            body = await self._client.post(self._endpoint, _encoder.encode(review), timeout_s=TIMEOUT_S)
             answer = _decoder.decode(body)
         except (CallFailed, InvalidEndpoint) as error:
             raise _Rejected("conversion_webhook_call_failure", f"failed: {error}") from error

@@ -174,6 +174,17 @@ class RemotelyConverted(CustomServed):
         source = stored.source if isinstance(stored, Converted) else stored
         return self._version_of(source.obj) is not self._storage
 
+    def at_hand(self, items: Sequence[Stored]) -> Sequence[Stored]:
+        found = [self._at_hand(item) for item in items]
+        present = [item for item in found if item is not None]
+        if len(present) == len(items):
+            return present
+
+        async def fetch() -> None:
+            await self.loaded_all(items)
+
+        raise Unconverted(fetch)
+
     def changes(self, subscription: Subscription) -> Changes:
         return ConvertedChanges(subscription, self)
 

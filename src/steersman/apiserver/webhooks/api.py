@@ -55,9 +55,12 @@ class Endpoint:
     ca_bundle: bytes = b""
     """PEM of what its certificate has to lead to; empty: the system's authorities."""
     tls: ssl.SSLContext | None = None
-    """Ready-made, instead of ``ca_bundle``: with a client certificate, or for a server name of its own."""
+    """Ready-made, instead of ``ca_bundle`` and the client's certificate."""
     server_name: str = ""
     """That the certificate has to be for; empty: the URL's host."""
+    client_certificate_pem: bytes = b""
+    """By which this server proves itself."""
+    client_key_pem: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Sent with each request, e.g. ``authorization``."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import tempfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -48,21 +49,19 @@ class WebhookClient:
         self._clock = clock
         self._loopback = loopback
         self._loopback_user = loopback_user
-        self._contexts: OrderedDict[bytes, ssl.SSLContext] = OrderedDict()
+        self._contexts: OrderedDict[tuple[bytes, bytes], ssl.SSLContext] = OrderedDict()
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         for session in self._sessions.values():
             await session.close()
 
-    async def post(
-        self, endpoint: Endpoint, body: bytes, *, timeout_s: float | None = None, tells_timeout: bool = True
-    ) -> bytes:
+    async def post(self, endpoint: Endpoint, body: bytes, *, timeout_s: float | None = None) -> bytes:
         """The body of the answer to a POST of JSON. The timeout is told to the webhook, rounded up to whole seconds.
 
         Raises ``CallFailed``.
         """
-        query = "" if timeout_s is None or not tells_timeout else f"?timeout={max(1, -int(-timeout_s // 1))}s"
+        query = "" if timeout_s is None else f"?timeout={max(1, -int(-timeout_s // 1))}s"
         url = f"{_with_path(endpoint.url)}{query}"
         exchange = self._in_process if self._is_own(endpoint) else self._exchange
         try:
@@ -159,8 +158,13 @@ class WebhookClient:
     def _context(self, endpoint: Endpoint) -> ssl.SSLContext:
         if endpoint.tls is not None:
             return endpoint.tls
-        context = self._contexts.pop(endpoint.ca_bundle, None) or verifying_context(endpoint.ca_bundle)
-        self._contexts[endpoint.ca_bundle] = context
+        key = (endpoint.ca_bundle, endpoint.client_certificate_pem)
+        context = self._contexts.pop(key, None)
+        if context is None:
+            context = verifying_context(endpoint.ca_bundle)
+            if endpoint.client_certificate_pem:
+                load_pair(context, endpoint.client_certificate_pem, endpoint.client_key_pem)
+        self._contexts[key] = context
         if len(self._contexts) > CONTEXTS:
             self._contexts.popitem(last=False)
         return context
@@ -192,6 +196,14 @@ def verifying_context(ca_bundle: bytes) -> ssl.SSLContext:
     else:
         context.load_default_certs()
     return context
+
+
+def load_pair(context: ssl.SSLContext, certificate_pem: bytes, key_pem: bytes) -> None:
+    """Let ``context`` prove itself. Raises ``ssl.SSLError``."""
+    with tempfile.NamedTemporaryFile() as pair:  # the ssl module reads certificates from files only
+        pair.write(certificate_pem + b"\n" + key_pem)
+        pair.flush()
+        context.load_cert_chain(pair.name)
 
 
 class _NoAddress(OSError):

@@ -67,6 +67,7 @@ REGISTRY: Sequence[Registration] = (
         start=endpoints.EndpointsController,
         aliases=("endpoint",),
         workers=lambda config: config.concurrent_endpoint_syncs,
+        share_of_time=0.05,
         keys=(endpoints.LEFTOVERS,),
         service_account="endpoint-controller",
         event_source="endpoint-controller",
@@ -76,6 +77,7 @@ REGISTRY: Sequence[Registration] = (
         start=endpointslice.EndpointSliceController,
         aliases=("endpointslice",),
         workers=lambda config: config.concurrent_service_endpoint_syncs,
+        share_of_time=0.05,
         event_source="endpoint-slice-controller",
     ),
     Registration(

@@ -42,29 +42,46 @@ NODE_WATCH = Watch(resource=NODES)
 WATCHES = (SERVICE_WATCH, POD_WATCH, SLICE_WATCH, NODE_WATCH)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a pod is to a Service in one address family: an endpoint with its ports, or nothing where ``key`` is None."""
+
+    pod: Object
+    key: slices.Ports | None = None
+    ports: Sequence[Object] = ()
+    endpoint: Object = field(default_factory=dict)
+    identity: tuple[Any, ...] = ()
+
+
 class Memory:
-    """Endpoints of pods that have not changed since they were made: a Service of thousands of pods changes by a few.
+    """Endpoints of pods that are the same objects as at the last plan: of a Service of thousands of pods a few change at a time,
+    and looking at the others has to cost next to nothing."""
 
-    (family, uid) -> (the pod's version, its ports, its endpoint). What is not asked for again is forgotten by ``swap``.
-    """
+    def __init__(self) -> None:
+        self._made: dict[str, dict[str, Made]] = {}
+        self._identities: dict[str, tuple[Object, Sequence[tuple[Any, ...]]]] = {}
 
-    _old: dict[tuple[str, str], tuple[str, list[Object], Object]] = field(default_factory=dict)
-    _new: dict[tuple[str, str], tuple[str, list[Object], Object]] = field(default_factory=dict)
+    def of(self, family: str) -> Mapping[str, Made]:
+        """By uid of the pod, as at the last plan."""
+        return self._made.get(family, {})
 
-    def get(self, family: str, pod: Object) -> tuple[list[Object], Object] | None:
-        key, version = (family, objects.uid(pod)), objects.resource_version(pod)
-        found = self._old.get(key)
-        if found is None or not version or found[0] != version:
-            return None
-        self._new[key] = found
-        return found[1], found[2]
+    def keep(self, family: str, made: dict[str, Made]) -> None:
+        """For the next plan, in place of what there was."""
+        self._made[family] = made
 
-    def put(self, family: str, pod: Object, ports: list[Object], endpoint: Object) -> None:
-        self._new[family, objects.uid(pod)] = (objects.resource_version(pod), ports, endpoint)
+    def identities(self, entry: Object) -> Sequence[tuple[Any, ...]]:
+        """``slices.identities`` of a cached slice."""
+        name = objects.name(entry)
+        known = self._identities.get(name)
+        if known is None or known[0] is not entry:
+            known = self._identities[name] = (entry, slices.identities(entry))
+        return known[1]
 
-    def swap(self) -> None:
-        self._old, self._new = self._new, {}
+    def forget_slices(self, existing: Iterable[Object]) -> None:
+        """Of slices that are not among ``existing`` any more."""
+        names = {objects.name(entry) for entry in existing}
+        if len(self._identities) > len(names):
+            self._identities = {name: known for name, known in self._identities.items() if name in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +115,7 @@ def plan(
     events: list[topologyhints.Event] = []
     delete = [entry for entry in existing if entry["addressType"] not in families]
     unknown: list[str] = []
-    candidates = [pod for pod in pods if serviceendpoints.may_be_endpoint(pod, terminating_too=True)]
+    pods = list(pods)
     for family in families:
         ours: list[Object] = []
         foreign: list[Object] = []
@@ -107,13 +124,16 @@ def plan(
                 is_owned = any(owner["uid"] == objects.uid(service) for owner in objects.owner_references(entry))
                 (ours if is_owned else foreign).append(entry)
         delete += foreign
-        groups = _groups(service, candidates, nodes, family, unknown, memory)
+        groups = _groups(service, pods, nodes, family, unknown, memory)
         events += topologyhints.give_hints(service, groups, topology)
         template = slices.make(objects.name(service), objects.namespace(service), reference, family, [])
-        changes = slices.pack(groups, ours, template, {"labels": labels_of(service)}, most_per_slice)
+        changes = slices.pack(
+            groups, ours, template, {"labels": labels_of(service)}, most_per_slice, identities=memory.identities
+        )
         create += changes.create
         update += changes.update
         delete += changes.delete
+    memory.forget_slices(existing)
     if objects.is_deleting(service):
         create = []
     return Plan(
@@ -141,26 +161,38 @@ def _groups(
     memory: Memory,
 ) -> dict[slices.Ports, slices.Group]:
     groups: dict[slices.Ports, slices.Group] = {}
-    tolerant = bool(service["spec"].get("publishNotReadyAddresses"))
+    known, fresh = memory.of(family), {}
     for pod in pods:
-        made = memory.get(family, pod)
-        if made is None:
-            addresses = [ip for ip in serviceendpoints.addresses_of(pod) if serviceendpoints.family(ip) == family]
-            if not addresses:
-                continue
-            node = nodes.get(podstate.node_name(pod))
-            if node is None and not tolerant:
+        uid = pod["metadata"]["uid"]
+        made = known.get(uid)
+        if made is None or made.pod is not pod:
+            made = _made(service, pod, nodes, family)
+            if made is None:
                 unknown.append(objects.name(pod))
                 continue
-            made = _ports(service, pod), _endpoint(service, pod, node, addresses)
-            memory.put(family, pod, *made)
-        ports, endpoint = made
-        key = slices.ports_key(ports)
-        group = groups.get(key)
+        fresh[uid] = made
+        if made.key is None:
+            continue
+        group = groups.get(made.key)
         if group is None:
-            group = groups[key] = slices.Group(ports=ports)
-        group.add(endpoint)
+            group = groups[made.key] = slices.Group(ports=list(made.ports))
+        group.endpoints[made.identity] = made.endpoint
+    memory.keep(family, fresh)
     return groups
+
+
+def _made(service: Object, pod: Object, nodes: Mapping[str, Object], family: str) -> Made | None:
+    """None where it cannot be said yet, as the pod's node is not known."""
+    if not serviceendpoints.may_be_endpoint(pod, terminating_too=True):
+        return Made(pod)
+    addresses = [ip for ip in serviceendpoints.addresses_of(pod) if serviceendpoints.family(ip) == family]
+    if not addresses:
+        return Made(pod)
+    node = nodes.get(podstate.node_name(pod))
+    if node is None and not service["spec"].get("publishNotReadyAddresses"):
+        return None
+    ports, endpoint = _ports(service, pod), _endpoint(service, pod, node, addresses)
+    return Made(pod, slices.ports_key(ports), ports, endpoint, slices.identity(endpoint))
 
 
 def _ports(service: Object, pod: Object) -> list[Object]:
@@ -250,18 +282,16 @@ class EndpointSliceController:
         if service["spec"].get("type") == "ExternalName" or not service["spec"].get("selector"):
             return DONE
         pods = serviceendpoints.pods_of(service, self._pods)
-        names = {podstate.node_name(pod) for pod in pods}
         memory = self._memory_of(key, service)
         todo = plan(
             service,
             pods,
             [entry for entry in self._slices.by_index("service", key) if not objects.is_deleting(entry)],
-            {name: node for name in names if (node := self._nodes.get(name)) is not None},
+            self._nodes.as_mapping(),
             most_per_slice=self._context.config.max_endpoints_per_slice,
             topology=self._topology_for(service),
             memory=memory,
         )
-        memory.swap()
         try:
             await self._execute(key, todo.changes, self._triggers.of(service, pods))
             if todo.unknown_nodes:

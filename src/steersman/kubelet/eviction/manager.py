@@ -33,8 +33,8 @@ from steersman.kubelet.status import Verdict
 from steersman.kubelet.taints import tolerates
 from steersman.meta import objects
 from steersman.meta.objects import Object
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import to_int
-from steersman.schema.groups.core.podspec.totals import pod_totals
 
 PERIOD_S: Final = 10.0
 HARD_GRACE_S: Final = 1

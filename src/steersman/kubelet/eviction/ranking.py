@@ -12,7 +12,7 @@ from steersman.kubelet.disk_usage import TreeUsage
 from steersman.kubelet.eviction import thresholds as signals
 from steersman.kubelet.eviction.signals import Filesystems, PodConsumption
 from steersman.meta.objects import Object, uid
-from steersman.schema.groups.core.podspec.totals import pod_totals
+from steersman.meta.podtotals import pod_totals
 
 Part = Literal["rootfs", "logs", "volumes"]
 

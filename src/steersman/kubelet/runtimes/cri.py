@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 # grpc installs fork handlers that block every fork of this process while calls are in flight unless told not to,
@@ -105,12 +105,20 @@ class CRIRuntime:
     """CRI over gRPC. Make it, use it and close it on one event loop."""
 
     def __init__(
-        self, endpoint: str, *, image_endpoint: str = "", clock: Clock | None = None, request_timeout_s: float = 120.0
+        self,
+        endpoint: str,
+        *,
+        image_endpoint: str = "",
+        clock: Clock | None = None,
+        request_timeout_s: float = 120.0,
+        observe: Callable[[str, float, bool], None] = lambda operation, took_s, failed: None,
     ) -> None:
-        """``endpoint`` is ``unix:///path`` or a bare path; images are asked for there too unless told otherwise."""
+        """``endpoint`` is ``unix:///path`` or a bare path; images are asked for there too unless told otherwise.
+        ``observe`` is told of every call: its name as upstream's metrics have it, how long it took, whether it failed."""
         self.endpoint = endpoint
         self._clock = clock or SystemClock()
         self._timeout_s = request_timeout_s
+        self._observe = observe
         self._channel = grpc.aio.insecure_channel(_target(endpoint), options=_CHANNEL_OPTIONS)
         self._image_channel = self._channel
         if image_endpoint and image_endpoint != endpoint:
@@ -365,7 +373,18 @@ class CRIRuntime:
             return
 
     async def _call(self, method: str, request: Message, answer: type[M], *, timeout_s: float | None = -1) -> M:
-        """One call, repeated while the runtime is still starting. ``timeout_s``: None for no limit, -1 the default."""
+        """One call, counted. ``timeout_s``: None for no limit, -1 the default."""
+        began_s = self._clock.monotonic()
+        failed = True
+        try:
+            result = await self._call_patiently(method, request, answer, timeout_s)
+            failed = False
+            return result
+        finally:
+            self._observe(operation_name(method), self._clock.monotonic() - began_s, failed)
+
+    async def _call_patiently(self, method: str, request: Message, answer: type[M], timeout_s: float | None) -> M:
+        """Repeated while the runtime is still starting."""
         images = method in _IMAGE_METHODS
         call: Any = (self._image_channel if images else self._channel).unary_unary(
             (_IMAGES if images else _RUNTIME) + method,
@@ -387,6 +406,14 @@ class CRIRuntime:
 
 
 _IMAGE_METHODS: Final = frozenset(method.name for method in pb.DESCRIPTOR.services_by_name["ImageService"].methods)
+
+
+def operation_name(method: str) -> str:
+    """``RunPodSandbox`` -> ``run_podsandbox``, as upstream counts it."""
+    if method == "UpdateContainerResources":
+        return "update_container"
+    words = method.replace("PodSandbox", "Podsandbox")
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words).lstrip("_")
 
 
 def _target(endpoint: str) -> str:

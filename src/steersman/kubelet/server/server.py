@@ -11,16 +11,15 @@ import contextlib
 import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from steersman.aio.clock import Clock
-from steersman.kubelet.resource_metrics import CONTENT_TYPE, cadvisor_metrics, resource_metrics
 from steersman.kubelet.runtimes.api import (
     AttachRequest,
     ExecRequest,
@@ -30,15 +29,15 @@ from steersman.kubelet.runtimes.api import (
     Session,
     Unimplemented,
 )
-from steersman.kubelet.runtimes.containers import ContainerFilter
 from steersman.kubelet.server import containerlogs, portforward, spdy_streams, websocket
 from steersman.kubelet.server.authentication import Authenticator, Credentials
 from steersman.kubelet.server.authorization import Authorizer, subresources_of, verb_of
 from steersman.kubelet.server.certificates import ServerCertificate
+from steersman.kubelet.server.documents import About, Documents, as_json, set_verbosity
 from steersman.kubelet.server.remotecommand import RemoteStreams, StreamOptions, failure_status, serve
+from steersman.kubelet.server.system_logs import SystemLogs
 from steersman.kubelet.server_api import PodLookup
 from steersman.kubelet.stats import StatsProvider
-from steersman.kubelet.summary import summary
 from steersman.meta.errors import APIError, BadRequest, NotFound
 
 log = logging.getLogger(__name__)
@@ -47,6 +46,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_HEADER_BYTES: Final = 1024 * 1024
 """Exec's command travels in the URL: arguments may be long."""
 CHECKPOINT_TIMEOUT_S: Final = 120.0
+_METHODS: Final = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 _LONG_RUNNING: Final = frozenset(("exec", "attach", "portForward", "containerLogs"))
 
 T = TypeVar("T")
@@ -60,18 +60,22 @@ class ServerConfig:
     address: str = "0.0.0.0"
     port: int = 10250
     """0: any free one, told by ``KubeletServer.port``."""
-    tls_cert_file: Path
-    tls_private_key_file: Path
-    client_ca_file: Path | None = None
     healthz_address: str = "127.0.0.1"
     healthz_port: int = 10248
     """Plain HTTP for a process manager; 0: none."""
     checkpoint_dir: Path = field(default_factory=lambda: Path("/var/lib/kubelet/checkpoints"))
+    read_only_port: int = 0
+    """Plain HTTP without authentication: pods, statistics, metrics; 0: none."""
+    debugging_handlers: bool = True
+    """exec, attach, port-forward, logs and the like."""
+    system_logs: Path | None = field(default_factory=lambda: Path("/var/log"))
+    """What ``/logs/`` shows; None: nothing."""
+    debug_flags: bool = True
+    profiling: bool = True
 
 
 class KubeletServer:
-    """Serves one node's pods. ``configz`` gives the configuration as ``GET /configz`` shows it, ``healthy`` whether
-    the kubelet's sync loop still turns."""
+    """Serves one node's pods. ``registry`` is what ``/metrics`` shows, ``probes`` what ``/metrics/probes`` does."""
 
     def __init__(
         self,
@@ -81,22 +85,24 @@ class KubeletServer:
         stats: StatsProvider,
         authenticator: Authenticator,
         authorizer: Authorizer,
+        certificate: ServerCertificate,
         clock: Clock,
         config: ServerConfig,
         registry: CollectorRegistry,
-        configz: Callable[[], Mapping[str, Any]] = dict,
-        healthy: Callable[[], bool] = lambda: True,
+        probes: CollectorRegistry | None = None,
+        about: About | None = None,
     ) -> None:
         self._pods = pods
         self._runtime = runtime
-        self._stats = stats
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._certificate = certificate
         self._clock = clock
         self._config = config
-        self._registry = registry
-        self._configz = configz
-        self._healthy = healthy
+        self._documents = Documents(
+            pods=pods, runtime=runtime, stats=stats, clock=clock, registry=registry, probes=probes,
+            about=about or About(),
+        )  # fmt: skip
         self._runners: list[web.AppRunner] = []
         self._refresher: asyncio.Task[None] | None = None
         self._streams: set[asyncio.Task[Any]] = set()
@@ -118,13 +124,18 @@ class KubeletServer:
     async def start(self) -> None:
         """Listen. Raises ``OSError`` where the port is taken and ``ssl.SSLError`` for an unusable certificate."""
         config = self._config
-        certificate = ServerCertificate(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
-        self._refresher = asyncio.create_task(certificate.keep_fresh(self._clock), name="kubelet-server/certificate")
-        self.port = await self._listen(self._application(), config.address, config.port, certificate.context)
+        fresh = self._certificate.keep_fresh(self._clock)
+        self._refresher = asyncio.create_task(fresh, name="kubelet-server/certificate")
+        self.port = await self._listen(self._application(), config.address, config.port, self._certificate.context)
         if config.healthz_port:
             health = web.Application()
-            health.router.add_get("/healthz", self._get_healthz)
+            health.router.add_get("/healthz", self._documents.healthz)
+            health.router.add_get("/healthz/{check}", self._documents.healthz)
             await self._listen(health, config.healthz_address, config.healthz_port, None)
+        if config.read_only_port:
+            unguarded = web.Application(middlewares=[self._count_read_only])
+            self._documents.add_read_only(unguarded.router)
+            await self._listen(unguarded, config.address, config.read_only_port, None)
 
     async def close(self) -> None:
         """Stop listening and cut what is being served."""
@@ -153,7 +164,26 @@ class KubeletServer:
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
-        router = app.router
+        router, config = app.router, self._config
+        self._documents.add_read_only(router)
+        if config.debugging_handlers:
+            self._add_streams(router)
+            router.add_post("/checkpoint/{namespace}/{pod}/{container}", self._checkpoint)
+            self._add_system_logs(router)
+            if config.debug_flags:
+                router.add_put("/debug/flags/v", set_verbosity)
+            else:
+                router.add_route("*", "/debug/flags/v", _disabled("flags endpoint is disabled."))
+            if not config.profiling:
+                router.add_route("*", "/debug/pprof/{rest:.*}", _disabled("profiling endpoint is disabled."))
+            self._documents.add_debugging(router)
+        else:
+            disabled = _disabled("Debug endpoints are disabled.")
+            for path in ("run", "exec", "attach", "portForward", "containerLogs", "runningpods", "debug/pprof", "logs"):
+                router.add_route("*", f"/{path}/{{rest:.*}}", disabled)
+        return app
+
+    def _add_streams(self, router: web.UrlDispatcher) -> None:
         container = "{namespace}/{pod}/{container}"
         with_uid = "{namespace}/{pod}/{uid}/{container}"
         for path in (container, with_uid):
@@ -165,38 +195,48 @@ class KubeletServer:
             router.add_get(f"/portForward/{path}", self._port_forward)
             router.add_post(f"/portForward/{path}", self._port_forward)
         router.add_get(f"/containerLogs/{container}", self._container_logs)
-        router.add_post(f"/checkpoint/{container}", self._checkpoint)
-        router.add_get("/pods", self._get_pods)
-        router.add_get("/runningpods/", self._get_running_pods)
-        router.add_get("/healthz", self._get_healthz)
-        router.add_get("/healthz/{check}", self._get_healthz)
-        router.add_get("/stats/summary", self._get_summary)
-        router.add_get("/metrics", self._get_metrics)
-        router.add_get("/metrics/resource", self._get_resource_metrics)
-        router.add_get("/metrics/cadvisor", self._get_cadvisor_metrics)
-        router.add_get("/configz", self._get_configz)
-        return app
+
+    def _add_system_logs(self, router: web.UrlDispatcher) -> None:
+        if self._config.system_logs is None:
+            router.add_route("*", "/logs/{rest:.*}", _disabled("logs endpoint is disabled."))
+            return
+        logs = SystemLogs(self._config.system_logs)
+        router.add_get("/logs", logs.get)
+        router.add_get("/logs/{path:.*}", logs.get)
 
     # ---- every request -----------------------------------------------------------------------------------------
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await self._counted(request, "readwrite", self._answer(request, handler))
+
+    @web.middleware
+    async def _count_read_only(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await self._counted(request, "readonly", self._unguarded(request, handler))
+
+    async def _counted(
+        self, request: web.Request, kind: str, answer: Coroutine[Any, Any, web.StreamResponse]
+    ) -> web.StreamResponse:
         bucket = request.path.split("/", 2)[1]
         if request.match_info.http_exception is not None:
             bucket = "other"
-        labels = (request.method, bucket, "readwrite", str(bucket in _LONG_RUNNING).lower())
+        method = request.method if request.method in _METHODS else "other"
+        labels = (method, bucket, kind, str(bucket in _LONG_RUNNING).lower())
         self._requests.labels(*labels).inc()
         began_s = self._clock.monotonic()
         with self._inflight.labels(*labels).track_inprogress():
             try:
-                return await self._answer(request, handler)
+                return await answer
             finally:
                 self._durations.labels(*labels).observe(self._clock.monotonic() - began_s)
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        refusal = await self._refusal(request)
+        return refusal or await self._unguarded(request, handler)
+
+    async def _unguarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            refusal = await self._refusal(request)
-            return refusal or await handler(request)
+            return await handler(request)
         except APIError as error:
             return web.Response(status=error.http_code, text=error.message)
         except RuntimeServiceError as error:
@@ -230,9 +270,9 @@ class KubeletServer:
             )
             log.warning("%s: %s", message, error)
             return web.Response(status=500, text=message)
-        shown = ",".join(subresources)
+        shown = " ".join(subresources)
         return web.Response(
-            status=403, text=f"Forbidden (user={caller.name}, verb={verb}, resource=nodes, subresource(s)=[{shown}])"
+            status=403, text=f"Forbidden (user={caller.name}, verb={verb}, resource=nodes, subresource(s)=[{shown}])\n"
         )
 
     # ---- streams -----------------------------------------------------------------------------------------------
@@ -332,7 +372,7 @@ class KubeletServer:
             await self._runtime.checkpoint_container(container_id, location=str(location), timeout_s=timeout_s)
         except Unimplemented as error:
             raise NotFound(f"the container runtime has no CheckpointContainer: {error}") from error
-        return _json({"items": [str(location)]})
+        return as_json({"items": [str(location)]})
 
     async def _running_container(self, request: web.Request) -> str:
         info = request.match_info
@@ -343,57 +383,12 @@ class KubeletServer:
             raise BadRequest(f"container {info['container']} in pod {info['pod']} is not running")
         return location.container_id
 
-    # ---- what is known -----------------------------------------------------------------------------------------
 
-    async def _get_pods(self, request: web.Request) -> web.StreamResponse:
-        return _json(_pod_list([dict(pod) for pod in self._pods.pods()]))
+def _disabled(message: str) -> Handler:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=405, text=f"{message}\n")
 
-    async def _get_running_pods(self, request: web.Request) -> web.StreamResponse:
-        """As the runtime has them, whatever the API server says."""
-        sandboxes = {sandbox.id: sandbox for sandbox in await self._runtime.list_pod_sandboxes()}
-        pods: dict[str, dict[str, Any]] = {}
-        for container in await self._runtime.list_containers(ContainerFilter(state="RUNNING")):
-            sandbox = sandboxes.get(container.sandbox_id)
-            if sandbox is None:
-                continue
-            metadata = sandbox.metadata
-            pod = pods.setdefault(
-                metadata.uid,
-                {
-                    "metadata": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid},
-                    "spec": {"containers": []},
-                    "status": {},
-                },
-            )
-            pod["spec"]["containers"].append(
-                {"name": container.metadata.name, "image": container.image_ref, "resources": {}}
-            )
-        return _json(_pod_list(list(pods.values())))
-
-    async def _get_healthz(self, request: web.Request) -> web.StreamResponse:
-        check = request.match_info.get("check", "")
-        if check not in ("", "ping", "log", "syncloop"):
-            raise NotFound("404 page not found")
-        if check not in ("ping", "log") and not self._healthy():
-            return web.Response(status=500, text="[-]syncloop failed: reason withheld\nhealthz check failed\n")
-        return web.Response(text="ok")
-
-    async def _get_summary(self, request: web.Request) -> web.StreamResponse:
-        only = request.query.get("only_cpu_and_memory", "").lower() == "true"
-        return _json(await summary(self._stats, only_cpu_and_memory=only))
-
-    async def _get_metrics(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
-
-    async def _get_resource_metrics(self, request: web.Request) -> web.StreamResponse:
-        text = await resource_metrics(self._stats, now_s=self._clock.now())
-        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def _get_cadvisor_metrics(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(body=(await cadvisor_metrics(self._stats)).encode(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def _get_configz(self, request: web.Request) -> web.StreamResponse:
-        return _json({"kubeletconfig": dict(self._configz())})
+    return refuse
 
 
 async def _tell_failure(streams: RemoteStreams, message: str) -> None:
@@ -411,11 +406,3 @@ def _gone(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return response
-
-
-def _pod_list(items: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
-
-
-def _json(document: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=json.dumps(document).encode(), content_type="application/json")

@@ -8,8 +8,8 @@ from steersman.kubelet.linux_resources import HUGEPAGES
 from steersman.kubelet.volumes.api import MountedVolume, VolumeContext, VolumeError, VolumePlugin
 from steersman.kubelet.volumes.mounts import mount_hugetlbfs, mount_tmpfs
 from steersman.kubelet.volumes.ownership import set_ownership
+from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import to_int
-from steersman.schema.groups.core.podspec.totals import pod_totals
 
 NAME = "kubernetes.io/empty-dir"
 HUGEPAGES_MEDIUM = "HugePages"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader
@@ -24,6 +25,7 @@ from steersman.apiserver.admission.policies.params import Misconfigured, param_r
 from steersman.apiserver.admission.policies.policy import Binding
 from steersman.apiserver.admission.policies.refusals import Refusal, denied_by_mutation
 from steersman.apiserver.authz.api import Authorizer
+from steersman.apiserver.served import resolving
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
 
@@ -149,7 +151,7 @@ class MutatingAdmissionPolicy:
             try:
                 if binding.matcher is not None and binding.matcher.match(request, self._kinds, self._reader) is None:
                     continue
-                params = params_of(binding, resource, request, self._reader)
+                params = await resolving(partial(params_of, binding, resource, request, self._reader))
             except (APIError, Misconfigured) as error:
                 self._refuse(policy, binding, f"failed to configure binding: {error}", refusals)
                 continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -25,6 +26,7 @@ from steersman.apiserver.admission.policies.policy import Binding
 from steersman.apiserver.admission.policies.refusals import Refusal, denied_by_validation
 from steersman.apiserver.admission.policies.verdicts import Decision, ValidatingPolicy, Verdict, failure, verdict
 from steersman.apiserver.authz.api import Authorizer
+from steersman.apiserver.served import resolving
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
@@ -88,7 +90,7 @@ class ValidatingAdmissionPolicy:
         seen: Versioned | None = None
         for binding in candidate.active.bindings:
             try:
-                params = self._params(binding, resource, hearing.request)
+                params = await resolving(partial(self._params, binding, resource, hearing.request))
                 if params and seen is None:
                     seen = await self._seen(candidate, hearing.request)
             except (APIError, Misconfigured) as error:

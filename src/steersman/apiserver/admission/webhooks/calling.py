@@ -18,6 +18,7 @@ from steersman.apiserver.admission.webhooks.review import Answer, EncodedObject,
 from steersman.apiserver.objectmeta import new_uid
 from steersman.apiserver.webhooks.api import CallFailed
 from steersman.apiserver.webhooks.client import WebhookClient
+from steersman.apiserver.webhooks.credentials import Credentials
 from steersman.meta.errors import APIError, Forbidden
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,14 @@ class Caller:
         clock: Clock,
         rng: random.Random,
         metrics: AdmissionMetrics,
+        credentials: Credentials | None = None,
     ) -> None:
         self._kind: WebhookKind = kind
         self._client = client
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
+        self._credentials = credentials
 
     async def is_excluded(self, hook: Hook, seen: Versioned, decisions: Decisions) -> bool:
         """Whether the match conditions keep the request from the webhook. Raises ``Forbidden`` where that is not to be known."""
@@ -76,8 +79,8 @@ class Caller:
             why = "webhook does not accept known AdmissionReview versions (v1, v1beta1)"
             raise CallingFailed(hook.name, f"could not create admission objects: {why}", 400)
         try:
-            endpoint = hook.endpoint
-        except ValueError as error:
+            endpoint = hook.endpoint if self._credentials is None else self._credentials.of(hook.endpoint)
+        except (ValueError, OSError) as error:
             raise CallingFailed(hook.name, f"could not get REST client: {error}", 500) from error
         uid = new_uid(self._rng)
         body = review.question(seen, obj, old, uid=uid, version=version)

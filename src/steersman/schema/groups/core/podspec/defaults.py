@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from steersman.meta.objects import Object
+from steersman.meta.podtotals import container_totals
 from steersman.schema.groups.core.claimspec import default_claim_spec
-from steersman.schema.groups.core.podspec.totals import container_totals
 from steersman.schema.groups.core.resourcelist import (
     HUGEPAGES,
     default_requests_from_limits,

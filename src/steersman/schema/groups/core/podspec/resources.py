@@ -8,7 +8,7 @@ from typing import Any
 
 from steersman.meta.errors import FieldError, duplicate, forbidden, invalid, required
 from steersman.meta.names import label_errors, subdomain_errors
-from steersman.schema.groups.core.podspec.totals import container_totals
+from steersman.meta.podtotals import container_totals
 from steersman.schema.groups.core.resourcelist import format_amount
 from steersman.schema.groups.core.resourcenames import (
     check_amount,

@@ -38,9 +38,26 @@ def container_totals(spec: Mapping[str, Any], part: Part) -> dict[str, Fraction]
     return totals
 
 
-def pod_totals(spec: Mapping[str, Any], part: Part) -> dict[str, int]:
+def pod_totals(spec: Mapping[str, Any], part: Part) -> Mapping[str, int]:
     """What the pod as a whole has: ``container_totals`` with the pod's own ``resources`` in their place and its overhead added,
     to limits only where there is one. Milli-CPU, bytes, counts."""
+    key = (id(spec), part)
+    known = _known.get(key)
+    if known is not None and known[0] is spec:
+        return known[1]
+    if len(_known) >= REMEMBERED:
+        _known.clear()
+    result = _pod_totals(spec, part)
+    _known[key] = (spec, result)
+    return result
+
+
+REMEMBERED = 4096
+"""Specs are asked about again and again, and never change: what was computed for the last so many is kept."""
+_known: dict[tuple[int, Part], tuple[Mapping[str, Any], Mapping[str, int]]] = {}
+
+
+def _pod_totals(spec: Mapping[str, Any], part: Part) -> dict[str, int]:
     totals = container_totals(spec, part)
     totals.update(_amounts(spec, part))
     overhead = {name: quantity(amount) for name, amount in (spec.get("overhead") or {}).items()}

@@ -1,0 +1,92 @@
+"""What a containerd leaves behind that its own books do not have: shims and runc's containers.
+
+A daemon that is killed while it starts or removes a container may have started a shim that it never wrote down, or
+taken down a container that runc was not told of. Nobody would ever end those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import Final
+
+from steersman.aio.clock import Clock
+from steersman.cluster import processes
+
+NAMESPACE: Final = "k8s.io"
+"""containerd's namespace for what CRI makes."""
+log = logging.getLogger(__name__)
+
+
+class Remains:
+    """Of the instance with this state directory and socket."""
+
+    def __init__(self, state: Path, socket: Path, runc: str, *, clock: Clock) -> None:
+        self._tasks = state / "io.containerd.runtime.v2.task" / NAMESPACE
+        self._runc_root = state / "runc" / NAMESPACE
+        self._socket = socket
+        self._runc = runc
+        self._clock = clock
+
+    async def remove_unknown(self) -> None:
+        """End what is not in the books of the daemon, which has just loaded them. What it begins meanwhile is in the books
+        before there is anything to end."""
+        shims = {pid: _id_of(pid) for pid in self._shims()}
+        containers = self._containers()
+        known = {path.name for path in self._tasks.iterdir()} if self._tasks.exists() else set()
+        for name in containers:
+            if name not in known:
+                log.warning("container %s was left behind by a containerd that ended; removed", name)
+                await self._delete(name)
+        for pid, name in shims.items():
+            if name and name not in known:
+                log.warning("the shim of container %s was left behind by a containerd that ended; killed", name)
+                await self._kill(pid)
+
+    async def remove_all(self) -> list[str]:
+        """End everything, the daemon being gone: shims, their containers' processes, their sockets. The answer says what
+        there was."""
+        problems: list[str] = []
+        shims = self._shims()
+        for name in self._containers():
+            problems.append(f"container {name} was still there")
+            await self._delete(name)
+        for pid in shims:
+            problems.append(f"shim {pid} was still there")
+            await self._kill(pid)
+        _remove_sockets(self._tasks)
+        return problems
+
+    def _shims(self) -> list[int]:
+        return list(processes.processes_with("-address", str(self._socket)))
+
+    def _containers(self) -> list[str]:
+        return sorted(path.name for path in self._runc_root.iterdir()) if self._runc_root.exists() else []
+
+    async def _delete(self, name: str) -> None:
+        runc = await asyncio.create_subprocess_exec(
+            self._runc, "--root", str(self._runc_root), "delete", "--force", name,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        await runc.wait()
+
+    async def _kill(self, pid: int) -> None:
+        """Shims do not mind SIGTERM, and listen outside their instance's state directory."""
+        sockets = processes.listening_sockets(pid)
+        await processes.end(pid, self._clock, signals=(signal.SIGKILL,))
+        for socket in sockets:
+            socket.unlink(missing_ok=True)
+
+
+def _id_of(pid: int) -> str:
+    line = processes.words(pid)
+    return line[line.index("-id") + 1] if "-id" in line[:-1] else ""
+
+
+def _remove_sockets(tasks: Path) -> None:
+    for address in tasks.glob("*/address") if tasks.exists() else ():
+        socket = processes.read(address).strip().removeprefix("unix://")
+        if socket.startswith("/"):
+            Path(socket).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""A kubelet's own certificates: asked for through CertificateSigningRequests, kept on disk, renewed in time."""

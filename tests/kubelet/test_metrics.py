@@ -1,0 +1,103 @@
+"""The kubelet's metrics: counted where things happen, computed where they are states."""
+
+from __future__ import annotations
+
+import json
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from steersman.kubelet.handlers import Outcome, Target
+from steersman.kubelet.metrics import KubeletMetrics, PodCounts, PodState
+from steersman.kubelet.node_usage import DiskUsage
+from steersman.kubelet.podspec import PodContainer
+from steersman.kubelet.probe_metrics import ProbeMetrics
+from steersman.kubelet.runtimes.behaviour import ANNOTATION
+from steersman.kubelet.runtimes.cri import operation_name
+from steersman.kubelet.volume_stats import VolumeUsage
+from tests.kubelet.conftest import Node, is_ready, phase_is
+from tests.kubelet.pods import container, pod
+
+
+def value(metrics: KubeletMetrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+async def test_what_happens_to_pods_is_counted(node: Node) -> None:
+    metrics = node.kubelet.metrics
+    await node.create(pod(init=[container("first")], metadata={"annotations": {
+        ANNOTATION: json.dumps({"first": {"runSeconds": 1}})
+    }}))  # fmt: skip
+    await node.until(is_ready)
+    assert value(metrics, "kubelet_started_pods_total") == 1
+    assert value(metrics, "kubelet_started_containers_total", container_type="init_container") == 1
+    assert value(metrics, "kubelet_started_containers_total", container_type="container") == 1
+    assert value(metrics, "kubelet_pod_start_duration_seconds_count") == 1
+    assert value(metrics, "kubelet_pleg_relist_duration_seconds_count") is not None
+    await node.create(pod(container(resources={"requests": {"cpu": "1k"}}), name="big"))
+    await node.until(phase_is("Failed"), "big")
+    assert value(metrics, "kubelet_admission_rejections_total", reason="OutOfcpu") == 1
+
+
+async def test_a_container_that_does_not_start_is_counted_with_its_reason(node: Node) -> None:
+    behaviour = {"annotations": {ANNOTATION: json.dumps({"*": {"pullError": "no"}})}}
+    await node.create(pod(metadata=behaviour))
+    await node.until(lambda found: bool(found["status"].get("containerStatuses")))
+    await node.clock.advance(5)
+    labels = {"container_type": "container", "code": "ErrImagePull"}
+    assert value(node.kubelet.metrics, "kubelet_started_containers_errors_total", **labels) == 1
+
+
+def test_states_are_computed_at_each_scrape() -> None:
+    disk = DiskUsage(capacity_bytes=100, available_bytes=40, used_bytes=60, inodes=10, inodes_free=4, inodes_used=6)
+    volume = VolumeUsage(name="data", time_s=0, disk=disk, claim="claim")
+    states = [
+        PodState(lifecycle="sync", static=False, is_active=True, sandbox_runs=True, containers=("RUNNING", "EXITED"),
+                 namespace="default", volumes=(volume,)),
+        PodState(lifecycle="terminated", static=True, is_active=False, sandbox_runs=False, ephemeral_containers=2),
+    ]  # fmt: skip
+    registry = CollectorRegistry()
+    registry.register(PodCounts(lambda: states))
+    found = registry.get_sample_value
+    assert found("kubelet_running_pods") == 1
+    assert found("kubelet_running_containers", {"container_state": "exited"}) == 1
+    assert found("kubelet_desired_pods", {"static": "true"}) == 1
+    assert found("kubelet_active_pods", {"static": "true"}) == 0
+    assert found("kubelet_mirror_pods") == 1
+    assert found("kubelet_managed_ephemeral_containers") == 2
+    assert found("kubelet_working_pods", {"lifecycle": "terminated", "config": "desired", "static": "true"}) == 1
+    claim = {"namespace": "default", "persistentvolumeclaim": "claim"}
+    assert found("kubelet_volume_stats_available_bytes", claim) == 40
+    assert found("kubelet_volume_stats_inodes_used", claim) == 6
+    states.clear()
+    assert found("kubelet_running_pods") == 0
+
+
+def test_probes_are_counted_by_container_and_forgotten_with_the_pod() -> None:
+    obj = pod()
+    main = PodContainer(name="main", kind="app", index=0, spec=container())
+    target = Target(pod=obj, container=main, container_id="c", pod_ip="")
+    metrics = ProbeMetrics()
+    metrics.observe(target, "readiness", Outcome(result="success"), 0.02)
+    metrics.observe(target, "readiness", Outcome(result="failure"), 3.0)
+    metrics.observe(target, "readiness", Outcome(result="error"), 9.0)
+    labels = {"probe_type": "Readiness", "container": "main", "pod": "web", "namespace": "default"}
+    found = metrics.registry.get_sample_value
+    uid = obj["metadata"]["uid"]
+    for result in ("successful", "failed", "unknown"):
+        assert found("prober_probe_total", {**labels, "pod_uid": uid, "result": result}) == 1
+    assert found("prober_probe_duration_seconds_count", labels) == 2
+    assert found("prober_probe_duration_seconds_bucket", {**labels, "le": "0.025"}) == 1
+    assert found("prober_probe_duration_seconds_sum", labels) == 3.02
+    metrics.forget(uid)
+    assert b'probe_type="Readiness"' not in generate_latest(metrics.registry)
+
+
+def test_runtime_operations_have_upstreams_names() -> None:
+    assert [operation_name(method) for method in (
+        "RunPodSandbox", "ListPodSandbox", "UpdateContainerResources", "ImageFsInfo", "ExecSync", "PullImage",
+    )] == ["run_podsandbox", "list_podsandbox", "update_container", "image_fs_info", "exec_sync", "pull_image"]  # fmt: skip
+    metrics = KubeletMetrics()
+    metrics.observe_runtime("version", 0.1, False)
+    metrics.observe_runtime("version", 0.1, True)
+    assert value(metrics, "kubelet_runtime_operations_total", operation_type="version") == 2
+    assert value(metrics, "kubelet_runtime_operations_errors_total", operation_type="version") == 1
