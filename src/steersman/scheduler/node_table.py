@@ -333,7 +333,9 @@ class NodeTable:
         requests = pod.requests
         for name, value in requests.amounts.items():
             index = self.resources.get(name)
-            self.requested[self.resource(name) if index is None else index, row] += sign * value
+            if index is None:
+                index = self.resource(name)
+            self.requested[index, row] += sign * value
         self.non_zero_requested[0, row] += sign * requests.non_zero_milli_cpu
         self.non_zero_requested[1, row] += sign * requests.non_zero_memory_bytes
         self.pod_count[row] += sign
