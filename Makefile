@@ -51,7 +51,7 @@ test-real: .make/dev ## Tests that bring up real nodes and pods on this machine 
 test-kills: .make/dev ## Kill kubelet and containerd a hundred times under thirty pods (root, half an hour)
 	@tools/host-tools node test
 	@echo "test: kubelet and containerd killed 100 times"
-	@STEERSMAN_KILLS=$(or $(KILLS),100) $(PYTEST) -q -s tests/kubelet/real/test_kills.py
+	@STEERSMAN_KILL_WHAT=kubelet,containerd,both STEERSMAN_KILLS=$(or $(KILLS),100) $(PYTEST) -q -s tests/kubelet/real/test_kills.py
 
 bench: .make/dev ## Measure against the budgets of docs/architecture.md; writes bench/results.json
 	@$(BIN)/python -m bench
