@@ -230,6 +230,7 @@ class APIServer:
             self.client,
             service_cidrs=self._config.services.cidrs,
             with_rbac="RBAC" in self._config.authorization_modes,
+            now_s=self._clock.now(),
         )
         await self._authentication.reconcile()
         self._tasks.spawn(self._authentication.run(), name="cluster-authentication")
