@@ -19,7 +19,6 @@ from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
 from steersman.kubelet import admission, orphans, podspec
-from steersman.kubelet.allocation import Actuated
 from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.crash_backoff import CrashBackoff
@@ -28,7 +27,7 @@ from steersman.kubelet.feeds import Feeds
 from steersman.kubelet.housekeeping import Housekeeping
 from steersman.kubelet.images import ImageManager
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
-from steersman.kubelet.instructions import PodUpdated, Record, Terminate
+from steersman.kubelet.instructions import PodUpdated, Record, Remember, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
 from steersman.kubelet.metrics import KubeletMetrics, PodCounts
 from steersman.kubelet.node import NodeAgent, NodeSigns
@@ -36,6 +35,7 @@ from steersman.kubelet.node_upkeep import NodeUpkeep
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pleg import Pleg
 from steersman.kubelet.pod_admission import PodAdmission
+from steersman.kubelet.pod_echo import is_echo
 from steersman.kubelet.pod_ends import PodEnds
 from steersman.kubelet.pod_lookup import PodLookupTable
 from steersman.kubelet.pod_metrics import PodMetrics, pod_states
@@ -355,6 +355,9 @@ class Kubelet:
                 self._let_go(worker)
         elif worker is None:
             self._add(pod)
+        elif change.old is not None and is_echo(change.old, pod):
+            worker.refresh(pod)
+            self._shared.statuses.look_again(uid)
         else:
             if self._tokens is not None:
                 self._references.hold(pod)
@@ -478,7 +481,8 @@ class Kubelet:
 
     async def _inspect(self, uid: str) -> None:
         try:
-            record = await self._inspector.inspect(uid)
+            worker = self._workers.get(uid)
+            record = await self._inspector.inspect(uid, worker.known if worker is not None else None)
         except RuntimeServiceError as error:
             log.warning("cannot inspect pod %s: %s", uid, error)
             self._inspect_soon(uid, RUNTIME_RETRY_S)
@@ -507,9 +511,9 @@ class Kubelet:
     def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
         self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
 
-    def resources_set(self, uid: str, actuated: Actuated) -> None:
+    def resources_set(self, uid: str, said: Remember) -> None:
         try:
-            self._checkpoints.set_actuated(uid, actuated)
+            self._checkpoints.set_actuated(uid, said.actuated, as_granted=said.as_granted)
         except OSError as error:
             log.warning("cannot write down the resources of pod %s: %s", uid, error)
         self._allocations.retry()

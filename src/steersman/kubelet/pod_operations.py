@@ -105,7 +105,8 @@ class PodOperations:
         """Raises ``CannotStart``."""
         try:
             handler = await self._runtime_handler(pod)
-            self._cgroups.create(pod, self._node().policy)
+            if self._has_files:
+                await asyncio.to_thread(self._cgroups.create, pod, self._node().policy)
             config = self._sandbox_config(pod, attempt, announce)
             await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:

@@ -57,9 +57,6 @@ def pod_status(
     now = format_time(now_s)
     status["startTime"] = previous.get("startTime") or now
     status["qosClass"] = podspec.qos_class(pod)
-    status["resources"] = pod_resources_status(pod, reported.totals, reported.actuated)
-    if reported.totals.requests:
-        status["allocatedResources"] = reported.totals.requests
     _set_container_statuses(status, reported)
     if is_over:
         status.update({key: value for key, value in final_statuses(pod, status).items() if value})
@@ -72,6 +69,10 @@ def pod_status(
         restarting=frozenset(f"{reported.runtime_name}://{item}" for item in reported.restarting),
     )
     _set_phase(status, pod, previous, phase, verdict, is_over)
+    actuated = reported.actuated if status["phase"] == "Running" else None
+    status["resources"] = pod_resources_status(pod, reported.totals, actuated)
+    if reported.totals.requests:
+        status["allocatedResources"] = reported.totals.requests
     restarting = all_restart(pod, reported.record)
     need = sandbox_need(pod, reported.record)
     resize = () if is_over or status["phase"] in TERMINAL else reported.resize
