@@ -61,7 +61,7 @@ def test_nothing_is_wrong_with_json(value: object, indent: int | None) -> None:
 
 def test_hostile_bodies_cost_little() -> None:
     for body in (b"[" * 3_000_000, b"1," * 1_500_000, b'{"a":' * 600_000, b'"' + b"\\n" * 1_500_000):
-        began_s = time.perf_counter()
+        began_s = time.process_time()
         assert syntax_error(body + b"x") in ("", "invalid character ',' after top-level value")
-        assert time.perf_counter() - began_s < 1
+        assert time.process_time() - began_s < 1
     assert LIMIT_BYTES < 1 << 20

@@ -146,7 +146,7 @@ ERRORS = {
     "dyn(1).all(n, true)": "got 'types.Int', expected iterable type",
     "{'a': 1, 'b': 1}.transformMapEntry(k, v, {v: k})": "insert failed: key 1 already exists",
     "0.0 / 0.0 < 1.0": "NaN values cannot be ordered",
-    "s.matches(string(x.a.b[0]) + '(')": "error parsing regexp: missing ): `1(`",
+    "s.matches(string(x.a.b[0]) + '(')": "error parsing regexp: missing closing ): `1(`",
 }
 
 

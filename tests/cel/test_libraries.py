@@ -110,9 +110,9 @@ ERRORS = {
     ),
     "url('nope')": 'URL parse error during conversion from string: parse "nope": invalid URI for request',
     "semver('1.0')": "No Major.Minor.Patch elements found",
-    "'%d'.format(['x'])": "error during formatting: decimal clause can only be used on integers, was given string",
-    "'%q'.format(['x'])": 'could not parse formatting clause: unrecognized formatting clause "q"',
-    "'%d'.format([])": "index 0 out of range",
+    "'%d'.format(dyn(['x']))": "error during formatting: decimal clause can only be used on integers, was given string",
+    "'%q'.format(dyn(['x']))": 'could not parse formatting clause: unrecognized formatting clause "q"',
+    "'%d'.format(dyn([]))": "index 0 out of range",
     "authorizer.path(' ')": "path must not be empty",
     "authorizer.group('').resource('')": "resource must not be empty",
     "authorizer.serviceAccount('a', 'B').group('')": "Invalid service account name",
@@ -205,9 +205,26 @@ def test_objects_with_wrong_type_names_are_found() -> None:
 
 
 def test_patches_have_their_own_fields_only() -> None:
-    with pytest.raises(CompileError, match="undefined field 'nope'"):
+    with pytest.raises(CompileError, match="expected type of field 'nope' is '' but provided type is 'int'"):
         ENVIRONMENT.compile("JSONPatch{nope: 1}")
     with pytest.raises(CompileError, match="expected type of field 'op' is 'string' but provided type is 'int'"):
         ENVIRONMENT.compile("JSONPatch{op: 1}")
     with pytest.raises(CompileError, match="undeclared reference to 'Nope'"):
         ENVIRONMENT.compile("Nope{}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    {
+        "'%d'.format([x])": "<input>:1:14: error during formatting: decimal clause can only be used on integers, was given string",
+        "'%d %s'.format([1])": "<input>:1:15: index 1 out of range",
+        "'%d'.format([1, 2])": "<input>:1:12: too many arguments supplied to string.format (expected 1, got 2)",
+        "'%q'.format([1])": '<input>:1:12: could not parse formatting clause: unrecognized formatting clause "q"',
+        "'%'.format([])": "<input>:1:11: unexpected end of string",
+    }.items(),
+)
+def test_a_format_that_is_written_out_is_checked_when_it_is_compiled(text: str, message: str) -> None:
+    environment = Environment(variables={"x": types.STRING}, libraries=kubernetes.REGISTRY)
+    with pytest.raises(CompileError) as error:
+        environment.compile(text)
+    assert message in str(error.value)

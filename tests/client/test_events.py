@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -57,7 +56,7 @@ async def test_an_event_that_is_gone_is_written_anew(recorder: EventRecorder, cl
     await clock.settle()
     await client.delete_collection(EVENTS, namespace="default")
     recorder.event(POD, PODS, type="Normal", reason="Pulled", message="pulled it")
-    assert await written(client, clock) == [("pulled it", 1)]
+    assert await written(client, clock) == [("pulled it", 2)]
 
 
 async def test_events_that_differ_in_their_message_only_become_one(
@@ -83,6 +82,7 @@ async def test_an_object_has_a_budget_and_what_exceeds_it_still_counts(
 ) -> None:
     for _ in range(30):
         recorder.event(POD, PODS, type="Warning", reason="Failed", message="again")
+        await clock.settle()
     other: Object = {"metadata": {**POD["metadata"], "name": "b", "uid": "v"}}
     recorder.event(other, PODS, type="Warning", reason="Failed", message="other")
     assert await written(client, clock) == [("again", events.BURST), ("other", 1)]
@@ -91,20 +91,50 @@ async def test_an_object_has_a_budget_and_what_exceeds_it_still_counts(
     assert await written(client, clock) == [("again", 31), ("other", 1)]
 
 
-async def test_events_wait_while_the_server_is_away_and_the_oldest_go_when_too_many_do(
-    recorder: EventRecorder, line: LossyTransport, client: Client, clock: FakeClock
+async def test_events_wait_while_the_server_is_away_and_the_newest_go_when_too_many_do(
+    recorder: EventRecorder,
+    line: LossyTransport,
+    client: Client,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     line.broken = True
-    recorder.event(POD, PODS, type="Normal", reason="Kept", message="in work")
-    await clock.settle()
-    for number in range(events.QUEUE_LIMIT + 1):
+    for number in range(events.QUEUE_LIMIT + 500):
         pod: Object = {"metadata": {"name": f"p{number}", "namespace": "default"}}
         recorder.event(pod, PODS, type="Normal", reason="Waits", message=f"{number}")
     assert await written(client, clock) == []
+    assert not recorder.idle
     line.broken = False
     await clock.advance(2)
     found = {message for message, _ in await written(client, clock)}
-    assert len(found) == events.QUEUE_LIMIT + 1
-    assert {"in work", "1"} <= found
-    assert "0" not in found
-    await asyncio.sleep(0)
+    assert found == {str(number) for number in range(events.QUEUE_LIMIT)}
+    assert recorder.idle
+    assert [record.message for record in caplog.records if "dropped" in record.message] == [
+        "1 events of test dropped: 1000 are waiting"
+    ]
+
+
+async def test_what_happens_again_while_it_waits_is_one_write(
+    recorder: EventRecorder, line: LossyTransport, client: Client, clock: FakeClock
+) -> None:
+    line.broken = True
+    for _ in range(7):
+        recorder.event(POD, PODS, type="Normal", reason="Waits", message="again")
+        await clock.settle()
+    line.broken = False
+    sent = len(line.requests)
+    await clock.advance(31)
+    assert await written(client, clock) == [("again", 7)]
+    assert len(line.requests) == sent + 1
+
+
+async def test_an_event_that_cannot_be_delivered_for_long_is_given_up(
+    recorder: EventRecorder, line: LossyTransport, client: Client, clock: FakeClock
+) -> None:
+    line.broken = True
+    recorder.event(POD, PODS, type="Normal", reason="Lost", message="never arrives")
+    await clock.advance(600)
+    assert recorder.idle
+    line.broken = False
+    recorder.event(POD, PODS, type="Normal", reason="Kept", message="arrives")
+    assert await written(client, clock) == [("arrives", 1)]

@@ -195,3 +195,22 @@ async def test_shared_informers_are_made_once_for_each_selection(client: Client,
         await until(clock, lambda: late.synced)
         shared.drop(CONFIGMAPS)
         assert shared.of(CONFIGMAPS) is not first
+
+
+async def test_where_metadata_is_enough_nothing_else_is_kept(client: Client, clock: FakeClock) -> None:
+    await client.create(CONFIGMAPS, {**config_map("a"), "data": {"large": "x" * 1000}})
+    shared = Informers(client, clock=clock)
+    sparse = shared.of(CONFIGMAPS, namespace="default", metadata_only=True)
+    assert shared.of(CONFIGMAPS, namespace="default", metadata_only=True) is sparse
+    whole = shared.of(CONFIGMAPS, namespace="default")
+    assert whole is not sparse
+    assert shared.of(CONFIGMAPS, namespace="default", metadata_only=True) is whole
+    async with TaskGroup("test") as group:
+        group.spawn(shared.run(), name="informers")
+        await until(clock, lambda: shared.synced)
+        (found,) = sparse.list()
+        assert "data" not in found
+        assert found["metadata"]["uid"]
+        assert "data" in whole.list()[0]
+        await client.create(CONFIGMAPS, config_map("b"))
+        await until(clock, lambda: len(sparse) == 2)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 Manifest = dict[str, Any]
 
 IMAGE = "registry.example/app"
+
+OPERATOR = Path(__file__).parents[2] / "examples/operator"
+WEBSITES: Manifest = yaml.safe_load((OPERATOR / "crd.yaml").read_text())
+"""The definition of the custom resource that ``website`` makes objects of."""
 
 
 def container(**more: Any) -> Manifest:
@@ -47,3 +54,8 @@ def pod(name: str = "one", **spec: Any) -> Manifest:
 
 def together(*items: Manifest) -> Manifest:
     return {"apiVersion": "v1", "kind": "List", "items": list(items)}
+
+
+def website(name: str = "site", **spec: Any) -> Manifest:
+    spec = {"host": f"{name}.example", "html": "<p>hello", **spec}
+    return {"apiVersion": "example.com/v1", "kind": "Website", "metadata": {"name": name}, "spec": spec}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from steersman.controllers.component import UnknownController, selected
@@ -110,3 +112,10 @@ def test_an_unknown_name_is_refused(word: str) -> None:
 def test_what_upstream_would_run_and_we_cannot_is_refused_by_name() -> None:
     with pytest.raises(UnknownController, match="selinux-warning-controller"):
         names("*", "selinux-warning-controller")
+
+
+def test_every_controller_has_tests_of_its_own() -> None:
+    """Each test of a controller ends by proving that a second reconcile writes nothing (``conftest.world_of``)."""
+    sources = "".join(path.read_text() for path in (Path(__file__).parent / "kinds").glob("test_*.py"))
+    untested = [registration.name for registration in REGISTRY if f'"{registration.name}"' not in sources]
+    assert untested == []

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from steersman.cluster.configuration import Layout
 from steersman.cluster.nodes import missing_programs
 from tests.clients.kubectl import kubectls
 
@@ -114,24 +115,28 @@ def bring_up(tmp_path_factory: pytest.TempPathFactory, images: Path, *words: str
         pytest.fail(f"tests of tier `real` need root and {', '.join(missing_programs()) or 'nothing else'}")
     directory = tmp_path_factory.mktemp("cluster")
     real = RealCluster(data=directory / "data", kubeconfig=directory / "kubeconfig", images=images)
-    before = traces()
+    own = [str(real.data), str(Layout.of(real.data, is_root=True).run)]
+    before = traces(own)
     try:
         real.steersman("up", f"--api-port={API_PORT}", *words)
         real.steersman("image load", *(str(path) for path in sorted(images.glob("*.tar"))))
         yield real
     finally:
         real.steersman("reset", "--yes")
-    assert traces() - before == set(), "reset left something behind"
+    assert traces(own) - before == set(), "reset left something behind"
     assert not real.data.exists()
     assert not real.processes()
 
 
-def traces() -> set[str]:
-    """What a cluster could leave on a machine: mounts, namespaces, interfaces, tables, routes, groups, processes."""
+def traces(own: Sequence[str]) -> set[str]:
+    """What a cluster could leave on a machine: mounts, namespaces, interfaces, tables, routes, groups, processes.
+
+    Of processes only those count that name one of its ``own`` paths: other clusters of this machine start and end some.
+    """
     found = {f"mount {line.split()[4]}" for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     found |= {f"interface {path.name}" for path in Path("/sys/class/net").iterdir()}
     found |= {f"namespace {path.name}" for path in _entries(Path("/run/netns"))}
-    found |= {f"run {path.name}" for path in _entries(Path("/run")) if path.name.startswith("steersman")}
+    found |= {f"run {path.name}" for path in _entries(Path("/run")) if str(path) in own}
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     found |= {f"nftables {line}" for line in tables.splitlines() if "steersman" in line}
     routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
@@ -144,7 +149,7 @@ def traces() -> set[str]:
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            if "containerd" in command:
+            if "containerd" in command and any(path in command for path in own):
                 found.add(f"process {entry.name} {command}")
     return found
 

@@ -12,6 +12,8 @@ from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.authz.api import Authorizer
 from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.metrics.storage import StorageMetrics
+from steersman.apiserver.metrics.watches import WatchMetrics
 from steersman.apiserver.proxying.backend import Backends
 from steersman.apiserver.proxying.locations import Locations
 from steersman.apiserver.served import Served
@@ -100,6 +102,8 @@ class API:
     watches: WatchTimer
     locations: Locations
     backends: Backends
+    watch_metrics: WatchMetrics
+    storage_metrics: StorageMetrics
     hooks: Mapping[tuple[str, str], StorageHook] = field(default_factory=dict)
     """By group and plural."""
 

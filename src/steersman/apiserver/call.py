@@ -51,6 +51,8 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     """For the audit event."""
+    monitored: str | None = None
+    """Counted by metrics, of paths that name no resource as this ``subresource``; None: nobody answers it yet."""
     audit: AuditRecord | None = None
     """What is recorded of this request; None: nothing."""
     response_headers: Mapping[str, str] | None = None

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -25,9 +25,10 @@ from steersman.apiserver.authn.anonymous import AnonymousAuthenticator
 from steersman.apiserver.authn.inprocess import InProcessAuthenticator
 from steersman.apiserver.authn.union import UnionAuthenticator
 from steersman.apiserver.bootstrap.cluster import bootstrap
+from steersman.apiserver.bootstrap.clusterauthentication import ClusterAuthentication
 from steersman.apiserver.call import Call
 from steersman.apiserver.certificates import CertificateRequester
-from steersman.apiserver.config import APIServerConfig, extension_authentication, identity_headers
+from steersman.apiserver.config import APIServerConfig, Listener, extension_authentication, identity_headers
 from steersman.apiserver.core import Core
 from steersman.apiserver.discovery.handlers import Discovery
 from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
@@ -43,10 +44,16 @@ from steersman.apiserver.filters.deadline import DeadlineFilter
 from steersman.apiserver.filters.flowcontrol import FlowControlFilter
 from steersman.apiserver.filters.impersonation import ImpersonationFilter
 from steersman.apiserver.flowcontrol.api import FlowController
+from steersman.apiserver.flowcontrol.component import HOOKS as FLOW_CONTROL_HOOKS
 from steersman.apiserver.flowcontrol.component import FlowControl
 from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
-from steersman.apiserver.metrics import MetricsPath, RequestMetrics
+from steersman.apiserver.metrics.exposition import MetricsPath
+from steersman.apiserver.metrics.health import HealthMetrics
+from steersman.apiserver.metrics.identity import IdentityMetrics
+from steersman.apiserver.metrics.requests import RequestMetrics
+from steersman.apiserver.metrics.storage import StorageMetrics
+from steersman.apiserver.metrics.watches import WatchMetrics
 from steersman.apiserver.openapi.handlers import OpenAPIPaths
 from steersman.apiserver.openid import OpenIDPaths
 from steersman.apiserver.plugins import Plugins, Surroundings, assemble
@@ -107,9 +114,18 @@ class APIServer:
         self._bootstrapped = False
         self._stopping = False
         self._server: HTTPServer | None = None
-        self.metrics = RequestMetrics(registry or CollectorRegistry())
-        self.objects = ObjectStore(store, clock=clock)
+        self.metrics = RequestMetrics(registry or CollectorRegistry(), clock=clock)
+        self._identity_metrics = IdentityMetrics(self.metrics.registry)
+        self._health_metrics = HealthMetrics(CollectorRegistry())
+        self._handshake_errors = Counter(
+            "apiserver_tls_handshake_errors",
+            "Number of requests dropped with 'TLS handshake error from' error",
+            registry=self.metrics.registry,
+        )
         self.kinds = ServedKinds(Registry(REGISTRY))
+        self._storage_metrics = StorageMetrics(self.metrics.registry, self.kinds)
+        self.objects = ObjectStore(store, clock=clock, observer=self._storage_metrics)
+        self._storage_metrics.expose(self.objects)
         self.reader = CacheReader(self.objects, self.kinds)
         self._watches = WatchTimer(clock)
         self._deadlines = DeadlineFilter(clock, limit_s=config.request_timeout_s)
@@ -152,6 +168,8 @@ class APIServer:
             watches=self._watches,
             locations=Locations(self.reader, config.kubelets, rng=rng),
             backends=self._backends,
+            watch_metrics=WatchMetrics(self.metrics.registry),
+            storage_metrics=self._storage_metrics,
             hooks=self._hooks(),
         )
         self._aggregator = Aggregator(
@@ -181,6 +199,9 @@ class APIServer:
             self._webhooks, clock=clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
         )
         self._customs = CustomKinds(self.api, self.client, conversions, clock=clock, tasks=self._tasks)
+        self._authentication = ClusterAuthentication(
+            self.client, self.objects, extension_authentication(config), clock=clock
+        )
         self._kubernetes = KubernetesService(
             self.client,
             store,
@@ -201,14 +222,17 @@ class APIServer:
         self._tasks.spawn(self._deadlines.run(), name="deadlines")
         self._tasks.spawn(self._watches.run(), name="watch-timer")
         self._customs.start()
-        self._tasks.spawn(Compactor(self._store, clock=self._clock).run(), name="compaction")
+        self._tasks.spawn(
+            Compactor(self._store, clock=self._clock, compacted=self.objects.compacted).run(), name="compaction"
+        )
         await repair(self.reader, self._clusterips, self._nodeports)
         await bootstrap(
             self.client,
             service_cidrs=self._config.services.cidrs,
             with_rbac="RBAC" in self._config.authorization_modes,
-            authentication=extension_authentication(self._config),
         )
+        await self._authentication.reconcile()
+        self._tasks.spawn(self._authentication.run(), name="cluster-authentication")
         await self._aggregator.start(self._tasks)
         if self._flow_control is not None:
             await self._flow_control.start(self.client, self._tasks)
@@ -223,8 +247,7 @@ class APIServer:
             await self.start()
             listener = self._config.listener
             if listener is not None:
-                context = server_context(listener, self._config)
-                await self.serve(listener.bind_address, listener.port, tls=context)
+                await self.serve(listener.bind_address, listener.port, tls=self.tls(listener))
                 log.info("serving on %s:%d", listener.bind_address, listener.port)
             await self._tasks.wait()
         finally:
@@ -244,6 +267,10 @@ class APIServer:
             )
         return await self._server.listen(host, port, tls=tls)
 
+    def tls(self, listener: Listener) -> ssl.SSLContext:
+        """For serving there. Raises ``OSError``, ``ssl.SSLError``."""
+        return server_context(listener, self._config, failed=self._handshake_errors.inc)
+
     def _is_passed_on(self, method: str, path: str) -> bool:
         """The request's body is for somebody else: it is passed on as it comes."""
         if "/proxy" in path and request_info(Request(method=method, path=path)).subresource == "proxy":
@@ -259,22 +286,27 @@ class APIServer:
         if self._stopping:
             return
         self._stopping = True
-        if self._server is not None and self._config.shutdown_delay_s:
-            await self._clock.sleep(self._config.shutdown_delay_s)
+        if self._server is not None:
+            self._server.is_stopping = True
         if self._bootstrapped and self._config.reconcile_endpoints:
             try:
                 await self._kubernetes.withdraw()
             except (APIError, StoreUnavailable) as error:
                 log.warning("this server could not be taken out of the kubernetes Service: %s", error)
+        config = self._config
+        if self._server is not None:
+            if config.shutdown_delay_s:
+                await self._clock.sleep(config.shutdown_delay_s)
+            self._server.stop_listening()
         self._watches.close()
         if self._server is not None:
-            await self._server.close()
+            await self._server.close(grace_s=config.shutdown_grace_s, linger_s=config.shutdown_linger_s)
         if self._audit is not None:
             await self._audit.close()
         self._aggregator.close()
+        await self._tasks.close()
         await self._backends.close()
         await self._webhooks.close()
-        await self._tasks.close()
         await self.objects.close()
         await self._store.close()
 
@@ -295,12 +327,16 @@ class APIServer:
         return [
             self._deadlines,
             AuthenticationFilter(
-                authenticator, identity_headers=identity_headers(self._config.request_header), audit=self._audit
+                authenticator,
+                clock=self._clock,
+                metrics=self._identity_metrics,
+                identity_headers=identity_headers(self._config.request_header),
+                audit=self._audit,
             ),
             *([self._audit] if self._audit is not None else []),
             ImpersonationFilter(chosen.authorizer),
             FlowControlFilter(self._flow_controller(chosen)),
-            AuthorizationFilter(chosen.authorizer),
+            AuthorizationFilter(chosen.authorizer, clock=self._clock, metrics=self._identity_metrics),
         ]
 
     def _recording(self) -> AuditFilter | None:
@@ -336,20 +372,23 @@ class APIServer:
     def _router(self, chosen: Plugins) -> Router:
         address = f"{self._config.advertise_address}:{self._config.secure_port}"
         store = HealthCheck(name="etcd", failure=self._store_failure)
-        hook = HealthCheck(name="poststarthook/start-bootstrap", failure=self._bootstrap_failure)
+        names = ("start-bootstrap", *(FLOW_CONTROL_HOOKS if self._flow_control is not None else ()))
+        hooks = [HealthCheck(name=f"poststarthook/{name}", failure=self._bootstrap_failure) for name in names]
         shutdown = HealthCheck(name="shutdown", failure=lambda: "process is shutting down" if self._stopping else "")
         sync = HealthCheck(name="informer-sync", failure=self._bootstrap_failure)
         log_check = HealthCheck(name="log", failure=lambda: "")
         registered = HealthCheck(name="autoregister-completion", failure=self._aggregator.completion_failure)
-        self._readyz = HealthEndpoint("readyz", (PING, log_check, store, sync, hook, registered, shutdown))
+        self._readyz = HealthEndpoint(
+            "readyz", (PING, log_check, store, sync, *hooks, registered, shutdown), self._health_metrics
+        )
         discovery = Discovery(self.kinds, self._aggregator, server_address=address)
         endpoints = (
-            HealthEndpoint("healthz", (PING, log_check, store, hook, registered)),
-            HealthEndpoint("livez", (PING, log_check, store, hook, registered)),
+            HealthEndpoint("healthz", (PING, log_check, store, *hooks, registered), self._health_metrics),
+            HealthEndpoint("livez", (PING, log_check, store, *hooks, registered), self._health_metrics),
             self._readyz,
             discovery,
             OpenAPIPaths(self.kinds, self._aggregator),
-            MetricsPath(self.metrics.registry),
+            MetricsPath(self.metrics.registry, self._health_metrics.registry, refresh=self._refresh_metrics),
             OpenIDPaths(self._config),
         )
         paths: dict[str, PathHandler] = {"/version": serve_version}
@@ -372,7 +411,11 @@ class APIServer:
             paths=paths,
             prefixes=prefixes,
             aggregator=self._aggregator,
+            metrics=self.metrics,
         )
+
+    async def _refresh_metrics(self) -> None:
+        await self._storage_metrics.refresh(self._store)
 
     def _store_failure(self) -> str:
         return "" if self.objects.revision else "the store has not been read"

@@ -74,6 +74,9 @@ class APIServerConfig:
     enabled_admission_plugins: Sequence[str] = ()
     admission_configuration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """``--admission-control-config-file``: the configuration of plugins, by their names."""
+    default_not_ready_toleration_s: int = 300
+    default_unreachable_toleration_s: int = 300
+    """How long pods stay on a node that is not ready or unreachable, where they do not say."""
     authorization_modes: Sequence[str] = ("AlwaysAllow",)
     request_timeout_s: float = 60.0
     min_request_timeout_s: int = 1800
@@ -109,6 +112,10 @@ class APIServerConfig:
     """Where ``run`` serves; None: nowhere but in this process."""
     shutdown_delay_s: float = 0.0
     """How long /readyz fails before the server stops accepting connections."""
+    shutdown_linger_s: float = 0.0
+    """How long connections without a request are kept open after that."""
+    shutdown_grace_s: float = 20.0
+    """How long accepted requests may then take."""
 
 
 def identity_headers(headers: RequestHeaders) -> IdentityHeaders:

@@ -10,7 +10,7 @@ from steersman.aio.clock import Clock
 from steersman.apiserver import respond
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Next
-from steersman.apiserver.metrics import RequestMetrics
+from steersman.apiserver.metrics.requests import RequestMetrics
 from steersman.apiserver.objectmeta import new_uid
 from steersman.apiserver.requestinfo import request_info
 from steersman.meta.errors import APIError, InternalError, RequestEntityTooLarge, ServiceUnavailable
@@ -48,13 +48,12 @@ class Core:
         except StoreUnavailable as error:
             response = respond.failure(call, ServiceUnavailable(str(error), retry_after_s=1))
         except asyncio.CancelledError:
-            self._metrics.finished(call, 499, self._clock.monotonic())
+            self._metrics.aborted(call)
             raise
         except Exception as error:
             log.exception("%s %s failed", request.method, request.path)
             response = respond.failure(call, InternalError(f"Internal error occurred: {error}"))
-        self._metrics.finished(call, response.status, self._clock.monotonic())
-        return response
+        return self._metrics.answered(call, response)
 
 
 def _conforms(chain: Next, clock: Clock, rng: random.Random, metrics: RequestMetrics) -> Handler:

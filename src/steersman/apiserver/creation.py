@@ -8,6 +8,7 @@ from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API, Reservation
 from steersman.apiserver.call import Call
 from steersman.apiserver.options import WriteOptions
+from steersman.apiserver.privileges import privilege_errors
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served
 from steersman.meta.errors import AlreadyExists, APIError, FieldError
@@ -94,8 +95,8 @@ def _is_namespace(served: Served) -> bool:
 
 
 def _own_copy(obj: Object) -> Object:
-    """A copy of the levels that preparation may change in place."""
-    copy = dict(obj)
+    """A copy of the levels that preparation may change in place. Admission may have taken all metadata away."""
+    copy = {"metadata": {}, **obj}
     for field in ("metadata", "spec", "status"):
         if isinstance(copy.get(field), dict):
             copy[field] = dict(copy[field])
@@ -117,7 +118,8 @@ async def _create_named(
     done = False
     try:
         prepare(served, obj)
-        errors = validation_errors(served, obj) + kind.validate_create(obj) + objectmeta.validate(metadata, kind)
+        errors = objectmeta.validate(metadata, kind) + validation_errors(served, obj) + kind.validate_create(obj)
+        errors += privilege_errors(api.config, served.resource, obj)
         if errors:
             raise served.invalid(metadata.get("name") or "", errors)
         if kind.warnings is not None:

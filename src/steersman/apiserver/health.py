@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from steersman.apiserver import respond
 from steersman.apiserver.call import Call
+from steersman.apiserver.metrics.health import HealthMetrics
 from steersman.apiserver.router import PathHandler, not_found
 from steersman.meta.wire import Response
 
@@ -32,8 +33,9 @@ PING = HealthCheck(name="ping", failure=healthy)
 class HealthEndpoint:
     """One of the three endpoints, e.g. ``readyz``, with its checks in the order in which they are shown."""
 
-    def __init__(self, name: str, checks: Sequence[HealthCheck]) -> None:
+    def __init__(self, name: str, checks: Sequence[HealthCheck], metrics: HealthMetrics | None = None) -> None:
         self._name = name
+        self._metrics = metrics
         self._checks = tuple(checks)
 
     @property
@@ -57,7 +59,11 @@ class HealthEndpoint:
         for check in self._checks:
             if check.name in excluded:
                 lines.append(f"[+]{check.name} excluded: ok")
-            elif check.failure():
+                continue
+            failure = check.failure()
+            if self._metrics is not None:
+                self._metrics.observe(check.name, self._name, is_healthy=not failure)
+            if failure:
                 failed = True
                 lines.append(f"[-]{check.name} failed: reason withheld")
             else:

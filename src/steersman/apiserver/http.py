@@ -14,7 +14,7 @@ import contextlib
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -42,6 +42,8 @@ DRAIN_TIMEOUT_S = 60.0
 """A client that takes nothing for so long while something waits for it is cut."""
 WRITE_BUFFER_BYTES = 256 * 1024
 """What may wait in a connection's buffer before its response is held up."""
+CUT_S = 2.0
+"""How long a request that was cut may take to end."""
 _SLICE_BYTES = 64 * 1024
 _CHUNKED_END = b"0\r\n\r\n"
 _UNSAFE = ("\r", "\n", "\0")
@@ -96,6 +98,8 @@ class _Server(web.Server):
     """Remembers who is at the other end of each connection."""
 
     peers: dict[RequestHandler, Peer]
+    changed: asyncio.Event
+    """Set when a connection or a request ends, for those who wait for all of them."""
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
@@ -104,6 +108,7 @@ class _Server(web.Server):
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         self.peers.pop(handler, None)
+        self.changed.set()
         super().connection_lost(handler, exc)
 
 
@@ -130,7 +135,9 @@ class HTTPServer:
         self._server: _Server | None = None
         self._listeners: list[asyncio.Server] = []
         self._taken_over: set[TransportConnection] = set()
+        self._busy = 0
         self.is_stopping = False
+        """Every response ends its connection: clients go elsewhere before this server closes."""
 
     async def listen(self, host: str, port: int, *, tls: ssl.SSLContext | None = None, backlog: int = 1024) -> int:
         """Start to accept connections; returns the port (of interest where 0 was asked for)."""
@@ -148,6 +155,7 @@ class HTTPServer:
                 lingering_time=0.0,
             )
             self._server.peers = {}
+            self._server.changed = asyncio.Event()
         options: dict[str, Any] = {"ssl": tls, "ssl_handshake_timeout": 15.0} if tls is not None else {}
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(self._server, host, port, backlog=backlog, **options)
@@ -155,28 +163,60 @@ class HTTPServer:
         found: int = listener.sockets[0].getsockname()[1]
         return found
 
-    async def close(self, *, grace_s: float = 10.0) -> None:
-        """Accept nothing more, let what is in work finish for ``grace_s``, then cut the rest."""
+    def stop_listening(self) -> None:
+        """Accept no new connections; what comes over those that are open is still answered."""
         self.is_stopping = True
         for listener in self._listeners:
             listener.close()
-        for connection in tuple(self._taken_over):
-            await connection.close()
-        if self._server is not None:
-            self._server.pre_shutdown()
-            transports = [handler.transport for handler in self._server.connections]
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._server.shutdown(timeout=grace_s), grace_s + 1.0)
-            for transport in transports:
-                if transport is not None:
-                    transport.abort()
         self._listeners.clear()
 
+    async def close(self, *, grace_s: float = 10.0, linger_s: float = 0.0) -> None:
+        """Accept nothing more, let what is in work finish for ``grace_s``, then cut the rest.
+
+        Connections over which nothing is asked at the moment are given ``linger_s`` to ask: a client that has just
+        connected is about to.
+        """
+        self.stop_listening()
+        server = self._server
+        if server is None:
+            return
+        await self._until(lambda: not server.peers, linger_s)
+        server.pre_shutdown()
+        await self._until(lambda: self._busy == 0, grace_s)
+        for connection in tuple(self._taken_over):
+            await connection.close()
+        await self._until(lambda: not server.peers, grace_s)  # what was answered is still being sent
+        transports = [handler.transport for handler in server.connections]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(server.shutdown(timeout=CUT_S), 2 * CUT_S)
+        for transport in transports:
+            if transport is not None:
+                transport.abort()
+
+    async def _until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until ``is_done``, which changes when connections and requests end, for ``timeout_s`` at most."""
+        server = self._server
+        if server is None or timeout_s <= 0:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not is_done():
+                    server.changed.clear()
+                    await server.changed.wait()
+
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._busy += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self._busy -= 1
+            if self._server is not None:
+                self._server.changed.set()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         if transport is None:
             return _CLOSE
-        keep_alive = bool(request.keep_alive) and not self.is_stopping
         try:
             wanted, is_whole = await self._request(request)
         except _Malformed:
@@ -191,6 +231,7 @@ class HTTPServer:
         response = await self._handler(wanted)
         if response.upgrade is not None:
             return await self._upgrade(request, transport, response)
+        keep_alive = bool(request.keep_alive) and not self.is_stopping
         if not is_whole or not request.content.is_eof():
             keep_alive = False
         writer = _Writer(request, transport, keep_alive=keep_alive)
@@ -272,11 +313,13 @@ class HTTPServer:
         self._taken_over.add(connection)
         connection.take_over()
         _write_head(transport, response.status, response.headers)
+        self._busy -= 1  # nobody waits for its end: it may last for days
         try:
             await response.upgrade(connection)
         except ConnectionError as error:
             log.debug("upgraded connection ended: %s", error)
         finally:
+            self._busy += 1
             self._taken_over.discard(connection)
             await connection.close()
         return _CLOSE
@@ -419,7 +462,7 @@ class _Writer:
                     self._send(frames, chunked=chunked)
                     if transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
                         await self._flow()
-            if chunked:
+            if chunked and not transport.is_closing():
                 transport.write(_CHUNKED_END)
         finally:
             await _close(watch)
@@ -439,7 +482,7 @@ class _Writer:
             paused: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
             def ready(paused: asyncio.Future[bool] = paused) -> None:
-                frames = watch.take()
+                frames = None if transport.is_closing() else watch.take()  # who has hung up is told nothing more
                 if frames:
                     self._send(frames, chunked=chunked)
                 if frames is None or transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
@@ -453,6 +496,8 @@ class _Writer:
             await self._flow()
 
     def _send(self, frames: list[WatchFrame], *, chunked: bool) -> None:
+        if self._transport.is_closing():
+            return
         write = self._transport.write
         for data in _joined(frames):
             write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)

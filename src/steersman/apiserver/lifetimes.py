@@ -30,6 +30,33 @@ def at_end(response: Response, ended: Callable[[], None]) -> Response:
     return response
 
 
+def counting(response: Response, ended: Callable[[int], None]) -> Response:
+    """``at_end`` of a stream, which is told how many bytes there were."""
+    if response.stream is None:
+        return at_end(response, lambda: ended(0))
+    counted = _Counted(response.stream)
+    return replace(response, stream=_Until(counted, lambda: ended(counted.size_bytes)))
+
+
+class _Counted:
+    def __init__(self, source: AsyncIterator[bytes]) -> None:
+        self._source = source
+        self.size_bytes = 0
+
+    def __aiter__(self) -> _Counted:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self._source.__anext__()
+        self.size_bytes += len(data)
+        return data
+
+    async def aclose(self) -> None:
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            await close()
+
+
 class _Until:
     """An iterator that says when it is exhausted or closed, also where it was never begun."""
 

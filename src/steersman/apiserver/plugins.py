@@ -1,18 +1,19 @@
 """Which plugins an API server has: authenticators, authorizers, admission, answers to reviews; chosen by configuration.
 
-To add an admission plugin: write its file in ``admission/`` and add its row to ``ADMISSION``.
+To add an admission plugin: write its file in ``admission/`` and add its row, here or in ``admission/catalogue.py``.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionPlugin, Reader
+from steersman.apiserver.admission.catalogue import ROWS, Rows, UnknownPlugin, chosen, ordered
 from steersman.apiserver.admission.configuration import kubeconfig_of
 from steersman.apiserver.admission.defaultingressclass import DefaultIngressClass
 from steersman.apiserver.admission.defaultstorageclass import DefaultStorageClass
@@ -22,8 +23,6 @@ from steersman.apiserver.admission.metrics import AdmissionMetrics
 from steersman.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from steersman.apiserver.admission.noderestriction import NodeRestriction
 from steersman.apiserver.admission.podresize import PodResize
-from steersman.apiserver.admission.podsecurity.configuration import configuration_of
-from steersman.apiserver.admission.podsecurity.plugin import PodSecurity
 from steersman.apiserver.admission.policies.active import ActivePolicies
 from steersman.apiserver.admission.policies.kinds import PolicyKinds
 from steersman.apiserver.admission.policies.metrics import PolicyMetrics
@@ -33,7 +32,6 @@ from steersman.apiserver.admission.policies.validating import ValidatingAdmissio
 from steersman.apiserver.admission.policies.verdicts import ValidatingPolicy
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
-from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
 from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
@@ -110,13 +108,6 @@ class Surroundings:
     """The server's own, once ``assemble`` has made it: admission comes after."""
 
 
-class UnknownPlugin(ValueError):
-    """A name in the configuration that no plugin has."""
-
-
-_AdmissionFactory = Callable[[Surroundings], AdmissionPlugin]
-
-
 def _caller(of: Surroundings, kind: WebhookKind, plugin: str) -> Caller:
     file = kubeconfig_of(plugin, of.config.admission_configuration.get(plugin))
     credentials = Credentials.load(file, clock=of.clock) if file else None
@@ -145,9 +136,10 @@ def _validating_webhooks(of: Surroundings) -> AdmissionPlugin:
     )
 
 
-def _pod_security(of: Surroundings) -> AdmissionPlugin:
-    configuration = configuration_of(of.config.admission_configuration.get(PodSecurity.NAME))
-    return PodSecurity(of.reader, clock=of.clock, registry=of.registry, configuration=configuration)
+def _default_toleration_seconds(of: Surroundings) -> AdmissionPlugin:
+    return DefaultTolerationSeconds(
+        not_ready_s=of.config.default_not_ready_toleration_s, unreachable_s=of.config.default_unreachable_toleration_s
+    )
 
 
 def _mutating_policies(of: Surroundings) -> AdmissionPlugin:
@@ -178,51 +170,32 @@ def _validating_policies(of: Surroundings) -> AdmissionPlugin:
     )
 
 
-def _resource_quota(of: Surroundings) -> AdmissionPlugin:
-    limited = limited_resources(of.config.admission_configuration.get(ResourceQuota.NAME))
-    return ResourceQuota(of.reader, of.client, clock=of.clock, limited=limited)
-
-
-ADMISSION: Mapping[str, tuple[_AdmissionFactory, bool]] = {
-    NamespaceLifecycle.NAME: (lambda of: NamespaceLifecycle(of.reader), True),
-    LimitRanger.NAME: (lambda of: LimitRanger(of.reader), True),
-    ServiceAccount.NAME: (lambda of: ServiceAccount(of.reader, rng=of.rng), True),
-    NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader), False),
-    TaintNodesByCondition.NAME: (lambda of: TaintNodesByCondition(), True),
-    PodSecurity.NAME: (_pod_security, True),
-    Priority.NAME: (lambda of: Priority(of.reader), True),
-    DefaultTolerationSeconds.NAME: (lambda of: DefaultTolerationSeconds(), True),
-    DefaultStorageClass.NAME: (lambda of: DefaultStorageClass(of.reader), True),
-    StorageObjectInUseProtection.NAME: (lambda of: StorageObjectInUseProtection(), True),
-    RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
-    DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
-    PodResize.NAME: (lambda of: PodResize(of.reader), True),
-    MutatingAdmissionPolicy.NAME: (_mutating_policies, True),
-    MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
-    ValidatingAdmissionPolicy.NAME: (_validating_policies, True),
-    ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
-    ResourceQuota.NAME: (_resource_quota, True),
-}
-"""Name -> (how it is made, whether it is on unless switched off), in upstream's order."""
+ADMISSION: Rows = ordered(
+    {
+        NamespaceLifecycle.NAME: (lambda of: NamespaceLifecycle(of.reader), True),
+        LimitRanger.NAME: (lambda of: LimitRanger(of.reader), True),
+        ServiceAccount.NAME: (lambda of: ServiceAccount(of.reader, rng=of.rng), True),
+        NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader), False),
+        TaintNodesByCondition.NAME: (lambda of: TaintNodesByCondition(), True),
+        Priority.NAME: (lambda of: Priority(of.reader), True),
+        DefaultTolerationSeconds.NAME: (_default_toleration_seconds, True),
+        DefaultStorageClass.NAME: (lambda of: DefaultStorageClass(of.reader), True),
+        StorageObjectInUseProtection.NAME: (lambda of: StorageObjectInUseProtection(), True),
+        RuntimeClass.NAME: (lambda of: RuntimeClass(of.reader), True),
+        DefaultIngressClass.NAME: (lambda of: DefaultIngressClass(of.reader), True),
+        PodResize.NAME: (lambda of: PodResize(of.reader), True),
+        MutatingAdmissionPolicy.NAME: (_mutating_policies, True),
+        MutatingAdmissionWebhook.NAME: (_mutating_webhooks, True),
+        ValidatingAdmissionPolicy.NAME: (_validating_policies, True),
+        ValidatingAdmissionWebhook.NAME: (_validating_webhooks, True),
+        **ROWS,
+    }
+)
 
 
 def admission(of: Surroundings) -> list[AdmissionPlugin]:
-    """The plugins that ``--enable-admission-plugins`` and ``--disable-admission-plugins`` leave. Raises ``UnknownPlugin``."""
-    enabled, disabled = set(of.config.enabled_admission_plugins), set(of.config.disabled_admission_plugins)
-    unknown = (enabled | disabled) - set(ADMISSION)
-    if unknown:
-        raise UnknownPlugin(
-            f"admission plugins {', '.join(sorted(unknown))} are unknown; known are {', '.join(ADMISSION)}"
-        )
-    if enabled & disabled:
-        raise UnknownPlugin(
-            f"{', '.join(sorted(enabled & disabled))} in both enable-admission-plugins and disable-admission-plugins"
-        )
-    return [
-        make(of)
-        for name, (make, is_default) in ADMISSION.items()
-        if name not in disabled and (is_default or name in enabled)
-    ]
+    """The plugins that the configuration leaves, in order. Raises ``ValueError`` where it makes no sense."""
+    return [ADMISSION[name][0](of) for name in chosen(ADMISSION, of.config)]
 
 
 def assemble(of: Surroundings) -> Plugins:

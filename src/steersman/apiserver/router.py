@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from steersman.apiserver import respond
 from steersman.apiserver.aggregation.aggregator import Aggregator
+from steersman.apiserver.aggregation.apiservice import APIService
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.routes import ANY
+from steersman.apiserver.metrics.requests import AGGREGATOR, RequestMetrics
 from steersman.apiserver.served import Served
 from steersman.meta.errors import MethodNotAllowed
 from steersman.meta.wire import Response
@@ -18,6 +20,15 @@ from steersman.schema.registry import subresource
 PathHandler = Callable[[Call], Awaitable[Response]]
 """Answers a path that names no resource."""
 
+MONITORED: Mapping[str, str] = {
+    "/api": "api",
+    "/apis": "apis",
+    "/healthz": "/healthz",
+    "/livez": "/livez",
+    "/readyz": "/readyz",
+    "/openapi/v3": "openapi/v3",
+}
+"""Paths that requests are counted of, and under which name."""
 _WITHOUT_NAME = frozenset({"create", "deletecollection", "list", "watch"})
 
 
@@ -34,7 +45,9 @@ class Router:
         paths: Mapping[str, PathHandler],
         prefixes: Mapping[str, PathHandler],
         aggregator: Aggregator,
+        metrics: RequestMetrics,
     ) -> None:
+        self._metrics = metrics
         self._aggregator = aggregator
         self._api = api
         self._verbs = verbs
@@ -47,7 +60,7 @@ class Router:
         info = call.info
         remote = self._aggregator.directory.route(info.path)
         if remote is not None:
-            return await self._aggregator.servers.proxy(call, remote)
+            return await self._proxied(call, remote)
         if not info.is_resource or info.path.startswith("//"):
             return await self._path(call)
         served = self._api.kinds.lookup(info.group, info.version, info.resource)
@@ -66,7 +79,14 @@ class Router:
             endpoint = None
         if endpoint is None:
             return not_found(call)
+        call.monitored = ""
         return await endpoint(self._api, served, call)
+
+    async def _proxied(self, call: Call, service: APIService) -> Response:
+        response = await self._aggregator.servers.proxy(call, service)
+        if response.stream is None and response.upgrade is None and response.status in (500, 503):
+            self._metrics.terminated(call, response.status, AGGREGATOR)
+        return response
 
     def _verb(self, served: Served, verb: str) -> Endpoint:
         """The kind's own endpoint for the verb, or the generic one of stored kinds. Raises ``MethodNotAllowed``."""
@@ -109,6 +129,7 @@ class Router:
     async def _path(self, call: Call) -> Response:
         path = call.info.path
         handler = self._paths.get(path)
+        call.monitored = MONITORED.get(path)
         if handler is None and path.endswith("/"):
             handler = self._paths.get(path.rstrip("/"))
         if handler is None:

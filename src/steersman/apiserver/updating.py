@@ -13,6 +13,7 @@ from steersman.apiserver.authz.api import Attributes
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.authorization import attributes_of, forbidden
 from steersman.apiserver.options import WriteOptions
+from steersman.apiserver.privileges import privilege_errors
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served, resolving
 from steersman.meta.errors import AlreadyExists, Conflict, FieldError, NotFound, invalid
@@ -218,7 +219,9 @@ async def _attempt(
     try:
         objectmeta.carry_over(metadata, old["metadata"])
         strategy.prepare(served, new, old)
-        _validate(served, call, new, old, strategy)
+        if kind.stamp is not None and strategy.subresource:
+            kind.stamp(new, old, api.clock.now())
+        _validate(api, served, call, new, old, strategy)
         request.obj = strategy.view(served, new)
         await api.admission.validate(request)
         if _is_finished(served, new, old):
@@ -265,10 +268,12 @@ def _check_version(served: Served, metadata: Object, old: Object, strategy: Stra
         raise Conflict.modified(served.resource, name)
 
 
-def _validate(served: Served, call: Call, new: Object, old: Object, strategy: Strategy) -> None:
+def _validate(api: API, served: Served, call: Call, new: Object, old: Object, strategy: Strategy) -> None:
     metadata = new["metadata"]
     errors = objectmeta.validate(metadata, served.kind) + objectmeta.validate_update(metadata, old["metadata"])
     errors += strategy.errors(served, new, old)
+    if strategy.subresource != "status":
+        errors += privilege_errors(api.config, served.resource, new)
     if errors:
         refusing = [error for error in errors if not error.forgiven]
         if refusing:

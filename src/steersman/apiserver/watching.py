@@ -14,6 +14,7 @@ import msgspec
 from steersman.aio.broadcast import Overrun
 from steersman.aio.clock import Clock
 from steersman.apiserver import protobuf
+from steersman.apiserver.metrics.watches import WatchMeter
 from steersman.apiserver.negotiation import JSON, PROTOBUF, Representation
 from steersman.apiserver.options import ListOptions
 from steersman.apiserver.served import Changes, Served
@@ -155,12 +156,15 @@ class WatchTimer:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._watches: set[Watch] = set()
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._watches)
 
     def add(self, watch: Watch) -> None:
         self._watches.add(watch)
+        if self._closed:
+            watch.end()
 
     def discard(self, watch: Watch) -> None:
         self._watches.discard(watch)
@@ -179,7 +183,8 @@ class WatchTimer:
                 watch.end()
 
     def close(self) -> None:
-        """End every watch cleanly."""
+        """End every watch cleanly, and those that are still to come as soon as they have said what there is."""
+        self._closed = True
         for watch in tuple(self._watches):
             watch.end()
 
@@ -202,8 +207,15 @@ class Watch:
         clock: Clock,
         timeout_s: float,
         bookmark_interval_s: float,
+        meter: WatchMeter,
+        scope: str = "",
+        received_s: float = 0.0,
     ) -> None:
+        """``scope`` and ``received_s`` (monotonic time of the request) are for the metrics of streaming lists."""
         self.served = served
+        self._meter = meter
+        self._scope = scope
+        self._received_s = received_s
         self._options = options
         self._subscription = subscription
         self._initial: Sequence[Stored] | None = initial
@@ -227,8 +239,10 @@ class Watch:
     async def __anext__(self) -> list[WatchFrame]:
         if self._initial is not None:
             frames = self._initial_frames(self._initial)
+            self._meter.initial += len(self._initial)
             self._initial = None
             if frames:
+                self._meter.sent(frames)
                 return frames
         while True:
             if self._ended:
@@ -243,6 +257,7 @@ class Watch:
                 return [self._frames.failed(self._failure(error))]
             frames = self._with_bookmark(self._frames_of(events) if events else [])
             if frames:
+                self._meter.sent(frames)
                 return frames
 
     # -- being pushed instead of iterated (``wire.PushedWatch``)
@@ -265,7 +280,10 @@ class Watch:
         if events is None:
             self._end()
             return None
-        return self._with_bookmark(self._frames_of(events) if events else [])
+        frames = self._with_bookmark(self._frames_of(events) if events else [])
+        if frames:
+            self._meter.sent(frames)
+        return frames
 
     async def aclose(self) -> None:
         """The client has gone, or everything was said."""
@@ -309,6 +327,7 @@ class Watch:
         if isinstance(error, CompactedError):
             return Expired(f"too old resource version: {self._subscription.progress()} ({error.compacted})")
         if isinstance(error, Overrun):
+            self._meter.terminated += 1
             return Expired("too old resource version: the watch was too slow to keep up with changes")
         return InternalError(f"Internal error occurred: {error}")
 
@@ -319,6 +338,7 @@ class Watch:
             self._first = False
         if self._options.send_initial_events and self._options.bookmarks:
             frames.append(self._frames.bookmark(self._subscription.progress(), initial_events_end=True))
+            self._meter.listed(self._scope, self._clock.monotonic() - self._received_s)
         return frames
 
     def _frames_of(self, events: Sequence[ObjectEvent]) -> list[WatchFrame]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steersman.cel import regexes
-from steersman.cel.ast import Call, Expr, Literal, walk
+from steersman.cel.ast import Call, Expr, ListLiteral, Literal, walk
 from steersman.cel.checker import Checked, Scope, check
 from steersman.cel.code import COST
 from steersman.cel.compiler import Compiled, compile_expression
@@ -18,6 +18,7 @@ from steersman.cel.effort import METER
 from steersman.cel.errors import CELError, CompileError, CostLimitExceeded, EvaluationError, InstantiationError, Issue
 from steersman.cel.estimates import estimate
 from steersman.cel.libraries import standard
+from steersman.cel.libraries.formatting import Misformatted, check_template
 from steersman.cel.macros import Macro
 from steersman.cel.parser import parse
 from steersman.cel.schemas import Declared
@@ -166,7 +167,7 @@ class Environment:
         """Raises ``CompileError`` with every complaint and its position, or ``InstantiationError``."""
         expr = parse(text, self._macros)
         checked = check(expr, text, self._scope)
-        issues = list(_literal_issues(expr))
+        issues = [*_literal_issues(expr), *_format_issues(expr, checked)]
         if issues:
             raise CompileError(text, issues)
         _prepare_patterns(expr)
@@ -208,6 +209,20 @@ def _literal_issues(expr: Expr) -> Iterable[Issue]:
                 literal_check(argument.value)
         except (ValueError, EvaluationError):
             yield Issue(message=f"invalid {node.function} argument", offset=argument.offset)
+
+
+def _format_issues(expr: Expr, checked: Checked) -> Iterable[Issue]:
+    """Calls of ``format`` that are written out, template and arguments, and will fail."""
+    for node in walk(expr):
+        if not isinstance(node, Call) or node.function != "format" or not isinstance(node.target, Literal):
+            continue
+        given = node.arguments[0] if len(node.arguments) == 1 else None
+        if isinstance(given, ListLiteral) and isinstance(node.target.value, str):
+            try:
+                check_template(node.target.value, [checked.types[item.id] for item in given.elements])
+            except Misformatted as error:
+                culprit = node if error.at is None else given.elements[error.at]
+                yield Issue(message=str(error), offset=culprit.offset)
 
 
 def _prepare_patterns(expr: Expr) -> None:

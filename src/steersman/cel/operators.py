@@ -44,7 +44,7 @@ def unsigned(value: int) -> Uint:
 def duration(ns: int) -> Duration:
     if INT_MIN <= ns <= INT_MAX:
         return Duration(ns)
-    raise EvaluationError("duration overflow")
+    raise EvaluationError("integer overflow")
 
 
 def timestamp(ns: int, offset_s: int = 0) -> Timestamp:

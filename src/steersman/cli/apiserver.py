@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steersman.cli.audit_flags import audit_flags, read_audit_flags
-from steersman.cli.program import Environment, run_component
+from steersman.cli.program import STOP_GRACE_S, Environment, run_component
 
 if TYPE_CHECKING:
     from steersman.aio.clock import Clock
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from steersman.store.api import Store
 
 DEFAULT_PORT = 6443
+SHUTDOWN_LINGER_S = 0.5
+"""Long enough for a client that has connected to say what it wants."""
 _ETCD_FILES = {"ca_file": "etcd_cafile", "cert_file": "etcd_certfile", "key_file": "etcd_keyfile"}
 _MODES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC")
 
@@ -64,6 +66,10 @@ def _list(text: str) -> tuple[str, ...]:
 @click.option("--enable-admission-plugins", default="", help="Plugins beyond those that are on by default.")
 @click.option("--disable-admission-plugins", default="", help="Plugins to switch off.")
 @click.option("--admission-control-config-file", default="", help="Configuration of admission plugins.")
+@click.option("--default-not-ready-toleration-seconds", type=int, default=300, show_default=True,
+              help="How long pods stay on a node that is not ready.")  # fmt: skip
+@click.option("--default-unreachable-toleration-seconds", type=int, default=300, show_default=True,
+              help="How long pods stay on a node that is unreachable.")  # fmt: skip
 @click.option("--service-account-issuer", default="https://kubernetes.default.svc.cluster.local", show_default=True,
               help="Issuer of service account tokens.")  # fmt: skip
 @click.option("--service-account-key-file", multiple=True, help="Key that verifies service account tokens.")
@@ -109,17 +115,23 @@ def command(*, verbosity: int, **flags: Any) -> None:
     make_store = store_of(flags)
 
     async def build(environment: Environment) -> APIServer:
+        from steersman.apiserver.admission.catalogue import UnknownPlugin
+        from steersman.apiserver.admission.configuration import AdmissionConfigurationError
         from steersman.apiserver.component import APIServer
+        from steersman.client.kubeconfig import KubeConfigError
 
-        return APIServer(
-            store=make_store(environment.clock),
-            clock=environment.clock,
-            config=config,
-            rng=environment.rng,
-            registry=environment.registry,
-        )
+        try:
+            return APIServer(
+                store=make_store(environment.clock),
+                clock=environment.clock,
+                config=config,
+                rng=environment.rng,
+                registry=environment.registry,
+            )
+        except (AdmissionConfigurationError, KubeConfigError, UnknownPlugin) as error:
+            raise click.UsageError(str(error)) from error
 
-    run_component("apiserver", build, verbosity=verbosity)
+    run_component("apiserver", build, verbosity=verbosity, stop_grace_s=STOP_GRACE_S + config.shutdown_delay_s)
 
 
 def store_of(flags: dict[str, Any]) -> Callable[[Clock], Store]:
@@ -205,6 +217,8 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         enabled_admission_plugins=_list(flags["enable_admission_plugins"]),
         disabled_admission_plugins=_list(flags["disable_admission_plugins"]),
         admission_configuration=_admission(flags["admission_control_config_file"]),
+        default_not_ready_toleration_s=flags["default_not_ready_toleration_seconds"],
+        default_unreachable_toleration_s=flags["default_unreachable_toleration_seconds"],
         authorization_modes=modes,
         request_timeout_s=request_timeout_s,
         min_request_timeout_s=flags["min_request_timeout"],
@@ -226,6 +240,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         reject_forwarding_redirects=flags["aggregator_reject_forwarding_redirect"],
         audit=read_audit_flags(flags),
         shutdown_delay_s=shutdown_delay_s,
+        shutdown_linger_s=SHUTDOWN_LINGER_S,
     )
 
 

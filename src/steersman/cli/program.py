@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import random
 import signal
 import sys
@@ -65,7 +66,6 @@ class Environment:
 
         ``master`` overrides the server's address. Raises ``click.UsageError`` where neither can be used.
         """
-        import os
         from dataclasses import replace
 
         from steersman.client import kubeconfig as kubeconfigs
@@ -94,6 +94,8 @@ class Program:
     name: str
     build: Build
     serving: Serving = field(default_factory=Serving)
+    stop_grace_s: float = STOP_GRACE_S
+    """How long it may take to end."""
 
 
 @dataclass(slots=True)
@@ -104,9 +106,11 @@ class Collector:
     verbosity: int = 0
 
 
-def run_component(name: str, build: Build, *, serving: Serving | None = None, verbosity: int = 0) -> None:
+def run_component(
+    name: str, build: Build, *, serving: Serving | None = None, verbosity: int = 0, stop_grace_s: float = STOP_GRACE_S
+) -> None:
     """Run one component to its end, or hand it to the ``Collector`` of ``steersman run``."""
-    program = Program(name=name, build=build, serving=serving or Serving())
+    program = Program(name=name, build=build, serving=serving or Serving(), stop_grace_s=stop_grace_s)
     context = click.get_current_context(silent=True)
     collector = context.find_object(Collector) if context is not None else None
     if collector is not None:
@@ -155,8 +159,14 @@ async def _main(programs: Sequence[Program]) -> None:
     _calm_garbage_collector()
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
+
+    def stop() -> None:
+        if stopped.is_set():
+            os._exit(1)  # a second signal is for those who do not want to wait, as upstream has it
+        stopped.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop)
     clock = SystemClock()
     clients: list[Client] = []
     try:
@@ -189,8 +199,9 @@ async def _run_until(stopped: asyncio.Event, programs: Sequence[Program], clock:
             raise RuntimeError("a component ended by itself")
         work.cancel()
         log.info("stopping")
+        grace_s = max(program.stop_grace_s for program in programs)
         try:
-            async with asyncio.timeout(STOP_GRACE_S):
+            async with asyncio.timeout(grace_s):
                 await group.close()
         except TimeoutError:
-            log.warning("not stopped in %.0f s; leaving", STOP_GRACE_S)
+            log.warning("not stopped in %.0f s; leaving", grace_s)

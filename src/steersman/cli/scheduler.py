@@ -113,6 +113,7 @@ def read_flags(
     config = SchedulerConfig(
         configuration=configuration,
         identity=f"{socket.gethostname()}_{os.getpid()}",
+        host=socket.gethostname(),
         seed=seed,
         max_unschedulable_s=patience_s,
     )

@@ -23,6 +23,9 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
+PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 Query = dict[str, list[str]]
 _ENCODER = msgspec.json.Encoder()
 
@@ -83,8 +86,12 @@ class Client:
         continue_token: str = "",
         resource_version: str = "",
         resource_version_match: str = "",
+        metadata_only: bool = False,
     ) -> ObjectList:
-        """One page; everything where ``limit`` is 0. Raises ``Expired`` for a continuation that is too old."""
+        """One page; everything where ``limit`` is 0. Raises ``Expired`` for a continuation that is too old.
+
+        With ``metadata_only`` the items are PartialObjectMetadata.
+        """
         query = _query(
             labelSelector=label_selector,
             fieldSelector=field_selector,
@@ -93,7 +100,8 @@ class Client:
             resourceVersion=resource_version,
             resourceVersionMatch=resource_version_match,
         )
-        body = await self._object("GET", resource.path(namespace), query=query)
+        accept = PARTIAL_LIST if metadata_only else ""
+        body = await self._object("GET", resource.path(namespace), query=query, accept=accept)
         metadata = body.get("metadata") or {}
         return ObjectList(
             items=body.get("items") or (),
@@ -112,12 +120,15 @@ class Client:
         resource_version: str = "",
         timeout_s: int | None = None,
         send_initial_events: bool = False,
+        metadata_only: bool = False,
+        slim: bool = False,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after ``resource_version`` until the server ends the watch.
 
         With ``send_initial_events`` the objects that exist come first as ADDED, then a BOOKMARK with the annotation
-        ``k8s.io/initial-events-end``. Raises what an ERROR event says (``Expired`` when the version is too old) and
-        ``Unreachable`` when the connection breaks.
+        ``k8s.io/initial-events-end``. With ``metadata_only`` the objects are PartialObjectMetadata; with ``slim`` they come
+        without ``metadata.managedFields`` where that saves memory, as they are not shared with a server in this process. Raises
+        what an ERROR event says (``Expired`` when the version is too old) and ``Unreachable`` when the connection breaks.
         """
         query = _query(
             watch="true",
@@ -129,10 +140,11 @@ class Client:
         )
         if send_initial_events:
             query |= {"sendInitialEvents": ["true"], "resourceVersionMatch": ["NotOlderThan"]}
-        request = Request(method="GET", path=resource.path(namespace), query=query, headers=self._headers)
+        headers = {**self._headers, "accept": PARTIAL} if metadata_only else self._headers
+        request = Request(method="GET", path=resource.path(namespace), query=query, headers=headers)
         response = await self._transport.open(request)
         _raise_for_status(response)
-        events = _frames(response.watch) if response.watch is not None else _lines(response.stream)
+        events = _frames(response.watch) if response.watch is not None else _lines(response.stream, slim=slim)
         async with aclosing(events):
             async for event in events:
                 if event.type == "ERROR":
@@ -247,8 +259,11 @@ class Client:
         query: Query | None = None,
         content: Any = None,
         content_type: str = "application/json",
+        accept: str = "",
     ) -> Object:
         headers = self._headers if content is None else {**self._headers, "content-type": content_type}
+        if accept:
+            headers = {**headers, "accept": accept}
         request = Request(method=method, path=path, query=query or {}, headers=headers, content=content)
         response = await self._transport.send(request)
         _raise_for_status(response)
@@ -302,7 +317,7 @@ async def _frames(watch: AsyncIterator[Sequence[WatchFrame]]) -> AsyncGenerator[
         await _close(watch)
 
 
-async def _lines(stream: AsyncIterator[bytes] | None) -> AsyncGenerator[WatchEvent, None]:
+async def _lines(stream: AsyncIterator[bytes] | None, *, slim: bool) -> AsyncGenerator[WatchEvent, None]:
     if stream is None:
         return
     rest = b""
@@ -312,6 +327,8 @@ async def _lines(stream: AsyncIterator[bytes] | None) -> AsyncGenerator[WatchEve
             for line in lines:
                 if line.strip():
                     event = msgspec.json.decode(line)
+                    if slim and "metadata" in event["object"]:
+                        event["object"]["metadata"].pop("managedFields", None)
                     yield WatchEvent(type=event["type"], object=event["object"])
     except msgspec.DecodeError as error:
         raise Unreachable(f"the watch sent what is no JSON: {error}") from error

@@ -3,19 +3,23 @@
 Follows client-go's event correlator (package ``tools/record``): the same event again raises ``count`` of the first one;
 more than ten events that differ only in their message within ten minutes become one "(combined from similar events)";
 each object has a budget of 25 events, refilled by one in five minutes.
+
+What is to be written is decided the moment that an event is recorded, so what waits are writes, one at most for each event: ten
+occurrences while the server is slow are one write that says 10.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from steersman.aio.backoff import Backoff
+from steersman.aio.backoff import ItemBackoff
 from steersman.aio.clock import Clock
+from steersman.aio.tasks import TaskGroup
+from steersman.aio.workqueue import WorkQueue
 from steersman.client.api import STRATEGIC_MERGE_PATCH, Client
 from steersman.client.transport import Unreachable
 from steersman.meta import objects, times
@@ -30,14 +34,41 @@ SIMILAR_WINDOW_S = 600.0
 BURST = 25
 REFILL_PER_S = 1.0 / 300.0
 TRIES = 12
+WRITERS = 4
+REPORT_DROPS_EVERY_S = 60.0
 log = logging.getLogger(__name__)
 
+Key = tuple[str, ...]
 
-@dataclass(slots=True)
-class _Seen:
-    name: str
-    count: int
+
+@dataclass(frozen=True, slots=True)
+class _Occurrence:
+    regarding: Mapping[str, Any]
+    type: str
+    reason: str
+    message: str
+    time_s: float
+    annotations: Mapping[str, str] | None = None
+
+    @property
+    def group_key(self) -> Key:
+        """What events must share to be combined: containers of one pod (``fieldPath``) are told apart by count only."""
+        return (*_identity(self.regarding), self.type, self.reason)
+
+    @property
+    def field_path(self) -> str:
+        return str(self.regarding.get("fieldPath") or "")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Series:
+    """One Event object and how often it occurred."""
+
+    latest: _Occurrence
     first_s: float
+    count: int = 0
+    name: str = ""
+    """Empty: not written yet."""
 
 
 @dataclass(slots=True)
@@ -52,30 +83,11 @@ class _Budget:
     last_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Occurrence:
-    regarding: Mapping[str, Any]
-    type: str
-    reason: str
-    message: str
-    time_s: float
-    annotations: Mapping[str, str] | None = None
-
-    @property
-    def group_key(self) -> tuple[str, ...]:
-        """What events must share to be combined: containers of one pod (``fieldPath``) are told apart by count only."""
-        return (*_identity(self.regarding), self.type, self.reason)
-
-    @property
-    def field_path(self) -> str:
-        return str(self.regarding.get("fieldPath") or "")
-
-
 class EventRecorder:
-    """Queues events and writes them in the background while ``run`` runs.
+    """Takes events at once and writes them in the background while ``run`` runs, a few at a time.
 
-    At most ``QUEUE_LIMIT`` events wait; the oldest is dropped, with a warning in the log, when the API server cannot take
-    them as fast as they come.
+    At most ``QUEUE_LIMIT`` writes wait. Where the API server cannot take them as fast as they come, further events are dropped,
+    and the log says how many there were, once a minute at most.
     """
 
     def __init__(self, client: Client, *, component: str, clock: Clock, host: str = "") -> None:
@@ -84,13 +96,14 @@ class EventRecorder:
         self._component = component
         self._source = {"component": component, "host": host} if host else {"component": component}
         self._instance = host
-        self._queue: deque[_Occurrence] = deque()
-        self._arrived = asyncio.Event()
-        self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
-        self._similar: OrderedDict[tuple[str, ...], _Similar] = OrderedDict()
-        self._budgets: OrderedDict[tuple[str, ...], _Budget] = OrderedDict()
+        self._queue: WorkQueue[Key] = WorkQueue(clock, ItemBackoff(base_s=1.0, cap_s=30.0))
+        self._waiting: dict[Key, _Series] = {}
+        self._series: OrderedDict[Key, _Series] = OrderedDict()
+        self._similar: OrderedDict[Key, _Similar] = OrderedDict()
+        self._budgets: OrderedDict[Key, _Budget] = OrderedDict()
         self._last_ns = 0
-        self._busy = False
+        self._dropped = 0
+        self._told_drops_s = float("-inf")
 
     def event(
         self,
@@ -124,51 +137,69 @@ class EventRecorder:
         annotations: Mapping[str, str] | None = None,
     ) -> None:
         """As ``event``, for an object of which only a reference is at hand."""
-        if len(self._queue) >= QUEUE_LIMIT:
-            dropped = self._queue.popleft()
-            log.warning("dropped event %s of %s: too many are waiting", dropped.reason, dropped.regarding.get("name"))
-        self._queue.append(_Occurrence(reference, type, reason, message[:1024], self._clock.now(), annotations))
-        self._arrived.set()
+        occurrence, key = self._aggregate(
+            _Occurrence(reference, type, reason, message[:1024], self._clock.now(), annotations)
+        )
+        series = self._series.get(key) or _Series(latest=occurrence, first_s=occurrence.time_s)
+        series.count += 1
+        _remember(self._series, key, series)
+        if not self._within_budget(occurrence):
+            # It counts although it is not written: the next one that is written says how many there were.
+            return
+        if key not in self._waiting and len(self._waiting) >= QUEUE_LIMIT:
+            self._drop()
+            return
+        series.latest = occurrence
+        self._waiting[key] = series
+        if not self._queue.failures(key):
+            self._queue.add(key)
 
     @property
     def idle(self) -> bool:
         """Everything recorded has been written or given up."""
-        return not self._queue and not self._busy
+        return not self._waiting
 
     async def run(self) -> None:
         """Write events until cancelled."""
+        async with TaskGroup("event-writers") as group:
+            for number in range(WRITERS):
+                group.spawn(self._work(), name=f"writer-{number}")
+            await group.wait()
+
+    async def _work(self) -> None:
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._queue:
-                self._busy = True
-                try:
-                    await self._record(self._queue.popleft())
-                finally:
-                    self._busy = False
-
-    async def _record(self, occurrence: _Occurrence) -> None:
-        occurrence, aggregate_key = self._aggregate(occurrence)
-        if not self._within_budget(occurrence):
-            if (seen := self._seen.get(aggregate_key)) is not None:
-                # It counts although it is not written: the next one that is written says how many there were.
-                seen.count += 1
-            return
-        backoff = Backoff(initial_s=1.0, cap_s=30.0)
-        for _ in range(TRIES):
+            key = await self._queue.get()
             try:
-                await self._write(occurrence, aggregate_key)
-                return
-            except (NotFound, Conflict):
-                self._seen.pop(aggregate_key, None)
-            except APIError as error:
-                log.debug("event %s not written: %s", occurrence.reason, error.message)
-                return
-            except Unreachable:
-                await self._clock.sleep(backoff.next())
-        log.warning("event %s of %s given up", occurrence.reason, occurrence.regarding.get("name"))
+                await self._record(key)
+            finally:
+                self._queue.done(key)
 
-    def _aggregate(self, occurrence: _Occurrence) -> tuple[_Occurrence, tuple[str, ...]]:
+    def _drop(self) -> None:
+        self._dropped += 1
+        now_s = self._clock.monotonic()
+        if now_s - self._told_drops_s >= REPORT_DROPS_EVERY_S:
+            log.warning("%d events of %s dropped: %d are waiting", self._dropped, self._component, len(self._waiting))
+            self._dropped, self._told_drops_s = 0, now_s
+
+    async def _record(self, key: Key) -> None:
+        series = self._waiting[key]
+        occurrence = series.latest
+        try:
+            await self._write(series)
+        except Unreachable:
+            if self._queue.failures(key) + 1 < TRIES:
+                self._queue.add_rate_limited(key)
+                return
+            log.warning("event %s of %s given up", occurrence.reason, occurrence.regarding.get("name"))
+        except APIError as error:
+            log.debug("event %s not written: %s", occurrence.reason, error.message)
+        self._queue.forget(key)
+        if series.latest is occurrence:
+            del self._waiting[key]
+        else:
+            self._queue.add(key)
+
+    def _aggregate(self, occurrence: _Occurrence) -> tuple[_Occurrence, Key]:
         group = occurrence.group_key
         similar = self._similar.get(group)
         if similar is None or occurrence.time_s - similar.last_s > SIMILAR_WINDOW_S:
@@ -200,18 +231,26 @@ class EventRecorder:
         budget.tokens -= 1
         return True
 
-    async def _write(self, occurrence: _Occurrence, key: tuple[str, ...]) -> None:
-        namespace = occurrence.regarding.get("namespace") or "default"
-        seen = self._seen.get(key)
-        last = times.format_time(occurrence.time_s)
-        if seen is not None:
-            patch = {"count": seen.count + 1, "lastTimestamp": last, "message": occurrence.message}
-            await self._client.patch(EVENTS, seen.name, patch, namespace=namespace, patch_type=STRATEGIC_MERGE_PATCH)
-            seen.count += 1
-            return
+    async def _write(self, series: _Series) -> None:
+        occurrence, namespace = series.latest, series.latest.regarding.get("namespace") or "default"
+        if series.name:
+            last = times.format_time(occurrence.time_s)
+            patch = {"count": series.count, "lastTimestamp": last, "message": occurrence.message}
+            try:
+                await self._client.patch(
+                    EVENTS, series.name, patch, namespace=namespace, patch_type=STRATEGIC_MERGE_PATCH
+                )
+                return
+            except (NotFound, Conflict):
+                series.name = ""
         self._last_ns = max(self._last_ns + 1, int(occurrence.time_s * 1e9))
         name = f"{occurrence.regarding.get('name')}.{self._last_ns:x}"
-        event: Object = {
+        await self._client.create(EVENTS, self._event(series, name, namespace))
+        series.name = name
+
+    def _event(self, series: _Series, name: str, namespace: str) -> Object:
+        occurrence = series.latest
+        return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
@@ -223,22 +262,20 @@ class EventRecorder:
             "reason": occurrence.reason,
             "message": occurrence.message,
             "source": self._source,
-            "firstTimestamp": last,
-            "lastTimestamp": last,
-            "count": 1,
+            "firstTimestamp": times.format_time(series.first_s),
+            "lastTimestamp": times.format_time(occurrence.time_s),
+            "count": series.count,
             "type": occurrence.type,
             "reportingComponent": self._component,
             "reportingInstance": self._instance,
         }
-        await self._client.create(EVENTS, event)
-        _remember(self._seen, key, _Seen(name, 1, occurrence.time_s))
 
 
-def _identity(regarding: Mapping[str, Any]) -> tuple[str, ...]:
+def _identity(regarding: Mapping[str, Any]) -> Key:
     return tuple(str(regarding.get(field) or "") for field in ("kind", "namespace", "name", "uid", "apiVersion"))
 
 
-def _remember(memory: OrderedDict[tuple[str, ...], Any], key: tuple[str, ...], value: Any) -> None:
+def _remember(memory: OrderedDict[Key, Any], key: Key, value: Any) -> None:
     memory[key] = value
     memory.move_to_end(key)
     if len(memory) > MEMORY_LIMIT:

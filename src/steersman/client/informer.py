@@ -54,7 +54,11 @@ class Change:
 
 
 class Informer:
-    """One resource (of one namespace, one selector) as a cache. ``run`` it; read it once ``synced``."""
+    """One resource (of one namespace, one selector) as a cache. ``run`` it; read it once ``synced``.
+
+    Over a network, objects are kept without ``metadata.managedFields``, which are near half of many; a write that leaves them
+    out changes nothing of them. With ``metadata_only`` nothing but metadata is asked for and kept.
+    """
 
     def __init__(
         self,
@@ -66,8 +70,10 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         indexers: Mapping[str, IndexFunction] | None = None,
+        metadata_only: bool = False,
     ) -> None:
         self.resource = resource
+        self._metadata_only = metadata_only
         self._client = client
         self._clock = clock
         self._namespace = namespace
@@ -173,6 +179,8 @@ class Informer:
             field_selector=self._field_selector,
             timeout_s=WATCH_TIMEOUT_S,
             send_initial_events=True,
+            metadata_only=self._metadata_only,
+            slim=True,
         )
         async with aclosing(events):
             loading = True
@@ -198,6 +206,7 @@ class Informer:
                 field_selector=self._field_selector,
                 limit=PAGE_SIZE,
                 continue_token=token,
+                metadata_only=self._metadata_only,
             )
             for item in page.items:
                 fresh[objects.key_of(item)] = self._with_kind(item)
@@ -220,6 +229,8 @@ class Informer:
             field_selector=self._field_selector,
             resource_version=self._resource_version,
             timeout_s=WATCH_TIMEOUT_S,
+            metadata_only=self._metadata_only,
+            slim=True,
         )
         async with aclosing(events):
             async for event in events:
@@ -280,17 +291,28 @@ class Informers:
     def __init__(self, client: Client, *, clock: Clock, name: str = "informers") -> None:
         self._client = client
         self._clock = clock
-        self._informers: dict[tuple[Resource, str, str, str], Informer] = {}
+        self._informers: dict[tuple[Resource, str, str, str, bool], Informer] = {}
         self._group: TaskGroup | None = None
         self._tasks: dict[Informer, asyncio.Task[None]] = {}
         self._name = name
 
     def of(
-        self, resource: Resource, *, namespace: str = "", label_selector: str = "", field_selector: str = ""
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
     ) -> Informer:
-        """The informer of that resource and selection, made on first use; it runs as soon as ``run`` does."""
-        identity = (resource, namespace, label_selector, field_selector)
-        informer = self._informers.get(identity)
+        """The informer of that resource and selection, made on first use; it runs as soon as ``run`` does.
+
+        With ``metadata_only`` metadata is enough: whole objects come where they are cached already.
+        """
+        selection = (resource, namespace, label_selector, field_selector)
+        informer = self._informers.get((*selection, False))
+        if informer is None and metadata_only:
+            informer = self._informers.get((*selection, True))
         if informer is None:
             informer = Informer(
                 self._client,
@@ -299,8 +321,9 @@ class Informers:
                 namespace=namespace,
                 label_selector=label_selector,
                 field_selector=field_selector,
+                metadata_only=metadata_only,
             )
-            self._informers[identity] = informer
+            self._informers[(*selection, metadata_only)] = informer
             if self._group is not None:
                 self._spawn(self._group, informer)
         return informer

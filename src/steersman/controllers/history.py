@@ -24,7 +24,15 @@ LONGEST_PREFIX = 223
 
 
 def data_of(owner: Mapping[str, Any]) -> Object:
-    return {"spec": {"template": {**owner["spec"]["template"], "$patch": "replace"}}}
+    """With keys in order: clients compare revisions byte by byte with what they would have written."""
+    data: Object = _sorted({"spec": {"template": {**owner["spec"]["template"], "$patch": "replace"}}})
+    return data
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(entry) for entry in value] if isinstance(value, list) else value
 
 
 def template_of(revision: Mapping[str, Any]) -> Object:
@@ -47,6 +55,11 @@ def in_order(revisions: Iterable[Object]) -> list[Object]:
 
 def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return semantically_equal(one.get("data"), other.get("data"))
+
+
+def is_twin(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Another revision with the same data."""
+    return objects.name(one) != objects.name(other) and equal(one, other)
 
 
 def make(owner: Object, resource: Resource, number: int, collision_count: int, hash_label: str) -> Object:

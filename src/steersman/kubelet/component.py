@@ -12,6 +12,7 @@ import logging
 import random
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from steersman.aio.clock import Clock
@@ -49,6 +50,7 @@ from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.runtimes.image_mounts import mounts_images
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
+from steersman.kubelet.static_pods_url import StaticPodURL
 from steersman.kubelet.static_source import StaticSource
 from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict
 from steersman.kubelet.volume_refresh import VolumeRefresh
@@ -237,7 +239,11 @@ class Kubelet:
     @property
     def _sources_ready(self) -> bool:
         """Every source of pods has been read: a pod that nobody knows is gone."""
-        return self._follows_pods and (self._config.static_pod_path is None or self._static.has_read)
+        return self._follows_pods and all(self._static.has_read(name) for name in self._static_sources())
+
+    def _static_sources(self) -> list[str]:
+        config = self._config
+        return [*(["file"] if config.static_pod_path is not None else []), *(["http"] if config.static_pod_url else [])]
 
     @property
     def node(self) -> Object | None:
@@ -281,9 +287,20 @@ class Kubelet:
                     node_name=self._config.node_name,
                     clock=self._clock,
                     check_s=self._config.static_pod_check_s,
-                    changed=self._static.set_pods,
+                    changed=partial(self._static.set_pods, "file"),
                 )
                 group.supervise(static.run, name="static pods", clock=self._clock)
+            if self._config.static_pod_url:
+                remote = StaticPodURL(
+                    self._config.static_pod_url,
+                    headers=self._config.static_pod_url_headers,
+                    node_name=self._config.node_name,
+                    clock=self._clock,
+                    check_s=self._config.static_pod_url_check_s,
+                    changed=partial(self._static.set_pods, "http"),
+                )
+                group.supervise(remote.run, name="static pods from a URL", clock=self._clock)
+            if self._static_sources():
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
             group.supervise(self._follow_api, name="pods", clock=self._clock)
             self.upkeep.supervise(group)

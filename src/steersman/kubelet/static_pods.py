@@ -1,23 +1,14 @@
-"""Static pods: manifests in a directory, run without an API server.
-
-Each file holds one pod, YAML or JSON. A pod's identity comes from its file and content, so that a changed file is a new
-pod; names get the node's name appended, as upstream does.
-"""
+"""Static pods from a directory of manifests, or a single one: run without an API server."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import msgspec
-import yaml
-
 from steersman.aio.clock import Clock
-from steersman.kubelet.podspec import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE
+from steersman.kubelet.static_manifests import ManifestError, static_pod
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.times import format_micro_time
@@ -25,53 +16,8 @@ from steersman.meta.times import format_micro_time
 log = logging.getLogger(__name__)
 
 
-class ManifestError(ValueError):
-    """The manifest is not a pod."""
-
-
-def static_pod(text: str, *, origin: str, node_name: str, seen: str) -> Object:
-    """The pod of a manifest from ``origin`` (a file name or URL). Raises ``ManifestError``."""
-    try:
-        manifest = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise ManifestError(f"{origin}: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("kind") != "Pod" or manifest.get("apiVersion") != "v1":
-        raise ManifestError(f"{origin}: not a Pod of v1")
-    metadata = manifest.get("metadata") or {}
-    if not metadata.get("name") or not isinstance(manifest.get("spec"), dict):
-        raise ManifestError(f"{origin}: metadata.name and spec are required")
-    pod: Object = copy.deepcopy({**manifest, "metadata": dict(metadata)})
-    digest = hashlib.md5(usedforsecurity=False)
-    for part in (msgspec.json.encode(manifest, order="sorted"), origin.encode(), node_name.encode()):
-        digest.update(part)
-    uid = metadata.get("uid") or digest.hexdigest()
-    pod["metadata"].update(
-        {
-            "name": f"{metadata['name']}-{node_name.lower()}",
-            "namespace": metadata.get("namespace") or "default",
-            "uid": uid,
-            "annotations": {
-                **(metadata.get("annotations") or {}),
-                CONFIG_HASH: uid,
-                CONFIG_SOURCE: "file",
-                CONFIG_SEEN: seen,
-            },
-        }
-    )
-    pod["spec"]["nodeName"] = node_name
-    pod["spec"]["tolerations"] = [
-        *(pod["spec"].get("tolerations") or ()),
-        {"operator": "Exists", "effect": "NoExecute"},
-    ]
-    from steersman.schema.groups.core.pod import KIND  # every kind comes with it, which a node without manifests spares
-
-    KIND.default(pod)
-    pod["status"] = {"phase": "Pending"}
-    return pod
-
-
 class StaticPods:
-    """Follows a directory, by inotify and, for what that may miss, every so often."""
+    """Follows a directory or a file, by inotify and, for what that may miss, every so often."""
 
     def __init__(
         self,
@@ -110,10 +56,12 @@ class StaticPods:
 
         loop = asyncio.get_running_loop()
         inotify = INotify(nonblocking=True)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        inotify.add_watch(
-            self._folder, flags.CLOSE_WRITE | flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE | flags.CREATE
-        )
+        watched = self._folder
+        if watched.is_file():
+            watched = watched.parent  # files are replaced rather than written
+        else:
+            watched.mkdir(parents=True, exist_ok=True)
+        inotify.add_watch(watched, flags.CLOSE_WRITE | flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE | flags.CREATE)
 
         def on_change() -> None:
             inotify.read(timeout=0)
@@ -130,9 +78,7 @@ class StaticPods:
     def _read(self) -> None:
         before = self._pods or {}
         found: dict[str, Object] = {}
-        for path in sorted(self._folder.glob("*")):
-            if path.name.startswith(".") or not path.is_file():
-                continue
+        for path in self._files():
             try:
                 pod = static_pod(
                     path.read_text(),
@@ -140,7 +86,7 @@ class StaticPods:
                     node_name=self._node_name,
                     seen=format_micro_time(self._clock.now()),
                 )
-            except (OSError, ManifestError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+            except (OSError, ManifestError, UnicodeDecodeError) as error:
                 log.error("static pod %s: %s", path, error)
                 continue
             uid = objects.uid(pod)
@@ -148,3 +94,9 @@ class StaticPods:
         if self._pods is None or found.keys() != before.keys():
             self._pods = found
             self._changed(found)
+
+    def _files(self) -> list[Path]:
+        if self._folder.is_file():
+            return [self._folder]
+        entries = sorted(self._folder.glob("*")) if self._folder.is_dir() else []
+        return [path for path in entries if not path.name.startswith(".") and path.is_file()]

@@ -32,10 +32,9 @@ class StaticSource:
         self._mirrored = mirrored
         self._node = node
         self._pods: Mapping[str, Object] = {}
+        self._by_source: dict[str, Mapping[str, Object]] = {}
         self._mirrors: dict[str, Object] = {}
         self._dirty = asyncio.Event()
-        self.has_read = False
-        """The manifests have been read at least once."""
 
     def find(self, uid: str) -> Object | None:
         """The static pod of that uid, as its manifest has it now."""
@@ -45,10 +44,21 @@ class StaticSource:
         """As the API has it."""
         return self._mirrors.get(objects.key_of(pod))
 
-    def set_pods(self, pods: Mapping[str, Object]) -> None:
-        """All static pods there are."""
+    def has_read(self, source: str) -> bool:
+        """Its manifests have been read at least once."""
+        return source in self._by_source
+
+    def set_pods(self, source: str, found: Mapping[str, Object]) -> None:
+        """All static pods of ``source``, by uid. Of two with the same name the source that was first has it."""
+        self._by_source[source] = found
+        pods: dict[str, Object] = {}
+        names: set[str] = set()
+        for group in self._by_source.values():
+            for uid, pod in group.items():
+                if objects.key_of(pod) not in names:
+                    names.add(objects.key_of(pod))
+                    pods[uid] = pod
         before, self._pods = self._pods, pods
-        self.has_read = True
         for uid in before:
             if uid not in pods:
                 self._vanished(uid)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
-from steersman.client.events import EventRecorder
+from steersman.client.eventseries import SeriesRecorder
 from steersman.client.transport import Unreachable
 from steersman.meta import objects
 from steersman.meta.durations import format_duration
@@ -77,7 +77,7 @@ class Binder:
         self,
         client: Client,
         core: SchedulerCore,
-        recorder: EventRecorder,
+        recorder: SeriesRecorder,
         clock: Clock,
         extenders: Sequence[HTTPExtender] = (),
         parallelism: int = 16,
@@ -246,7 +246,10 @@ class Binder:
             message += " (in kube-scheduler memory)."
         elif not await self._evict(victim, preemptor):
             return
-        self._recorder.event(victim.obj, PODS, type="Normal", reason="Preempted", message=message)
+        self._recorder.event(
+            victim.obj, PODS, controller=preemptor.scheduler_name, type="Normal", reason="Preempted",
+            action="Preempting", message=message, related=preemptor.obj,
+        )  # fmt: skip
 
     async def _evict(self, victim: PodInfo, preemptor: PodInfo) -> bool:
         """False where the victim is gone already."""

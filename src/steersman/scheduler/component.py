@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
-from steersman.client.events import EventRecorder
+from steersman.client.eventseries import SeriesRecorder
 from steersman.client.leaderelection import LeaderElectionConfig, LeaderElector
 from steersman.scheduler.configuration import (
     KIND,
@@ -27,7 +27,6 @@ from steersman.scheduler.http_extender import HTTPExtender
 from steersman.scheduler.metrics import SchedulerMetrics
 from steersman.scheduler.plugin_args import API_VERSION
 from steersman.scheduler.plugins import REGISTRY
-from steersman.scheduler.pod_info import DEFAULT_SCHEDULER_NAME
 from steersman.scheduler.profiles import PluginSpec
 from steersman.scheduler.shell import Shell, ShellConfig
 
@@ -78,6 +77,8 @@ class SchedulerConfig:
     configuration: SchedulerConfiguration = field(default_factory=default_configuration)
     identity: str = "steersman-scheduler"
     """Who it is in leader election; unique among its replicas."""
+    host: str = "localhost"
+    """Where it runs, as its events say."""
     seed: int = 0
     """Of the generator that breaks ties between equally good nodes."""
     runners_up: int = 3
@@ -105,9 +106,7 @@ class Scheduler:
         self._clock = clock
         self._rng = rng or random.Random(self._config.seed)
         self._metrics = SchedulerMetrics(registry or CollectorRegistry())
-        names = self._config.configuration.frameworks
-        source = DEFAULT_SCHEDULER_NAME if DEFAULT_SCHEDULER_NAME in names else next(iter(names))
-        self._recorder = EventRecorder(client, component=source, clock=clock)
+        self._recorder = SeriesRecorder(client, instance=self._config.host, clock=clock)
         self._extenders = [HTTPExtender(extender) for extender in self._config.configuration.extenders]
         self._shell = self._new_shell()
         self._metrics.watch_queue(lambda: self._shell.queue)

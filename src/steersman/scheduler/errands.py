@@ -6,7 +6,7 @@ from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.client.api import STRATEGIC_MERGE_PATCH, Client
-from steersman.client.events import EventRecorder
+from steersman.client.eventseries import SeriesRecorder
 from steersman.client.transport import Unreachable
 from steersman.meta import objects
 from steersman.meta.errors import APIError
@@ -19,7 +19,7 @@ from steersman.scheduler.pod_info import PodInfo
 class Messenger:
     """Does the steps of errands against the API."""
 
-    def __init__(self, client: Client, cluster: Cluster, recorder: EventRecorder, clock: Clock) -> None:
+    def __init__(self, client: Client, cluster: Cluster, recorder: SeriesRecorder, clock: Clock) -> None:
         self._client = client
         self._cluster = cluster
         self._recorder = recorder
@@ -52,7 +52,10 @@ class Messenger:
             case CurrentTime():
                 return self._clock.now()
             case Announce():
-                self._recorder.event(pod.obj, PODS, type="Normal", reason=step.reason, message=step.message)
+                self._recorder.event(
+                    pod.obj, PODS, controller=pod.scheduler_name, type="Normal", reason=step.reason,
+                    action="Scheduling", message=step.message,
+                )  # fmt: skip
                 return None
 
     async def _write(self, step: Write) -> Any:

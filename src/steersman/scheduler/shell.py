@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
-from steersman.client.events import EventRecorder
+from steersman.client.eventseries import SeriesRecorder
 from steersman.client.informer import Change, Informer
 from steersman.client.transport import Unreachable
 from steersman.meta import objects
@@ -94,7 +94,7 @@ class Shell:
         frameworks: Mapping[str, Framework],
         *,
         clock: Clock,
-        recorder: EventRecorder,
+        recorder: SeriesRecorder,
         metrics: SchedulerMetrics,
         config: ShellConfig,
         extenders: Sequence[HTTPExtender] = (),
@@ -298,8 +298,8 @@ class Shell:
         pod = queued.pod
         if pod.is_terminating:
             self._recorder.event(
-                pod.obj, PODS, type="Warning", reason="FailedScheduling",
-                message=f"skip schedule deleting pod: {pod.key}",
+                pod.obj, PODS, controller=pod.scheduler_name, type="Warning", reason="FailedScheduling",
+                action="Scheduling", message=f"skip schedule deleting pod: {pod.key}",
             )  # fmt: skip
             self.queue.remove(pod.uid)
             return
@@ -456,7 +456,8 @@ class Shell:
     ) -> None:
         """An event, and the pod's status where it says something else. None leaves the nomination as it is."""
         self._recorder.event(
-            pod.obj, PODS, type="Warning", reason="FailedScheduling", message=truncated(message)
+            pod.obj, PODS, controller=pod.scheduler_name, type="Warning", reason="FailedScheduling",
+            action="Scheduling", message=truncated(message),
         )  # fmt: skip
         status: Object = {}
         entry = condition(pod.obj, "PodScheduled", "False", reason, message, self._clock.now())
@@ -484,7 +485,10 @@ class Shell:
             self.queue.remove(assumed.uid)
             self._metrics.attempted("scheduled", assumed.scheduler_name)
             message = f"Successfully assigned {assumed.key} to {assumed.node_name}"
-            self._recorder.event(assumed.obj, PODS, type="Normal", reason="Scheduled", message=message)
+            self._recorder.event(
+                assumed.obj, PODS, controller=assumed.scheduler_name, type="Normal", reason="Scheduled", action="Binding",
+                message=message,
+            )  # fmt: skip
 
     def _unbind(self, assumed: PodInfo, queued: QueuedPod, failure: BindingFailed) -> None:
         """The room that the pod would have taken is free for others. It is free for itself, too, unless a plugin rejected

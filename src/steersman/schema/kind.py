@@ -123,6 +123,8 @@ class Kind:
     prepare_update: Callable[[Object, Object], None] = _no_preparation
     """(new, old)."""
     prepare_status_update: Callable[[Object, Object], None] = _no_preparation
+    stamp: Callable[[Object, Object, float], None] | None = None
+    """(new, old, now as epoch seconds): fills in the times that a write of a subresource leaves to the server."""
     validate: Callable[[Object], list[FieldError]] = _no_errors
     """Semantic rules of a created or updated object; its structure is known to be right."""
     validate_create: Callable[[Object], list[FieldError]] = _no_errors

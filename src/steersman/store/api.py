@@ -171,6 +171,14 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class SizedStore(Protocol):
+    """A store that knows how much it keeps."""
+
+    async def size_bytes(self) -> int:
+        """What its database takes of its disk, or of memory where there is none. Raises ``StoreUnavailable``."""
+
+
+@runtime_checkable
 class EmbeddedStore(Store, Protocol):
     """A store whose only writer lives in this process and event loop: every commit can be seen as it happens."""
 

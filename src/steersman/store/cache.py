@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from steersman.meta.objects import Object
@@ -44,7 +44,9 @@ class OwnWrite:
 class WatchCache:
     """Fed with the Store's batches in order. Everything it gives out is immutable and shared."""
 
-    def __init__(self) -> None:
+    def __init__(self, received: Callable[[str], None] | None = None) -> None:
+        """``received`` is told the key of each event."""
+        self._received = received
         self.decoded = DecodedWindow()
         self.window = EventWindow()
         self.subscriptions = Subscriptions()
@@ -63,6 +65,9 @@ class WatchCache:
     def changed_at(self, prefix: str) -> int:
         """A revision that rises with every change below ``prefix`` (and, seldom, with changes beside it)."""
         return self._changed.get(_top(prefix), self._reset_at)
+
+    def count(self, prefix: str) -> int:
+        return self._objects.count(prefix)
 
     def list(self, prefix: str, *, start: str = "", limit: int = 0) -> Listing:
         items = self._objects.range_values(prefix, start=start, limit=limit)
@@ -148,6 +153,8 @@ class WatchCache:
                 made = self._apply(event)
                 if made is not None:
                     self._changed[_top(event.key)] = event.revision
+                    if self._received is not None:
+                        self._received(event.key)
                     self.window.append(made)
                     self.subscriptions.publish(made)
         self.revision = self.subscriptions.revision = batch.revision

@@ -11,7 +11,8 @@ import heapq
 import itertools
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from steersman.aio.backoff import Backoff
 from steersman.aio.clock import Clock
@@ -36,6 +37,7 @@ from steersman.store.stored import Stored
 from steersman.store.subscriptions import BUFFER, Events, Subscription
 
 log = logging.getLogger(__name__)
+R = TypeVar("R")
 
 LOAD_PAGE = 5000
 """Keys read at once when the cache is filled."""
@@ -62,13 +64,25 @@ class Modified(Exception):
         self.current = current
 
 
+class StoreObserver(Protocol):
+    """Is told what the Store is asked and what comes from it. Called on hot paths: it must be quick and not raise."""
+
+    def requested(self, operation: str, key: str, elapsed_s: float, *, failed: bool) -> None:
+        """The Store answered ``get``, ``list``, ``create``, ``update`` or ``delete`` of ``key`` (of a list: its prefix)."""
+
+    def received(self, key: str) -> None:
+        """A change of ``key`` came into the cache."""
+
+
 class ObjectStore:
     """API objects by key. Objects given and taken are shared and immutable."""
 
-    def __init__(self, store: Store, *, clock: Clock) -> None:
+    def __init__(self, store: Store, *, clock: Clock, observer: StoreObserver | None = None) -> None:
         self._store = store
         self._clock = clock
-        self._cache = WatchCache()
+        self._observer = observer
+        self._horizon = 0
+        self._cache = WatchCache(observer.received if observer is not None else None)
         self._tasks = TaskGroup("objectstore")
         self._embedded = isinstance(store, EmbeddedStore)
         self._revision_read: asyncio.Task[int] | None = None
@@ -117,6 +131,10 @@ class ObjectStore:
         """``list`` as the cache has it, without asking a remote store whether that is the latest."""
         return self._cache.list(prefix, start=start, limit=limit)
 
+    def cached_count(self, prefix: str) -> int:
+        """How many objects the cache has below ``prefix``."""
+        return self._cache.count(prefix)
+
     def changed_at(self, prefix: str) -> int:
         """A revision that rises with every change below ``prefix``."""
         return self._cache.changed_at(prefix)
@@ -133,7 +151,7 @@ class ObjectStore:
         cached = self._cache.get(key)
         if cached is not None and cached.revision <= revision:
             return cached
-        found = await self._store.get(key, revision=revision)
+        found = await self._timed("get", key, self._store.get(key, revision=revision))
         return None if found is None else self._cache.read(found)
 
     async def list(self, prefix: str, *, start: str = "", limit: int = 0, revision: int | None = None) -> Listing:
@@ -145,13 +163,20 @@ class ObjectStore:
         if revision is None:
             await self._fresh()
             return self._cache.list(prefix, start=start, limit=limit)
+        if revision < self._horizon:
+            raise CompactedError(self._horizon)
         await self._reach(revision)
         rebuilt = self._cache.list_at(prefix, revision, start=start, limit=limit)
         if rebuilt is not None:
             return rebuilt
-        found = await self._store.range(prefix, start=start, limit=limit, revision=revision)
+        reading = self._store.range(prefix, start=start, limit=limit, revision=revision)
+        found = await self._timed("list", prefix, reading)
         items = [stored for item in found.items if (stored := self._cache.read(item)) is not None]
         return Listing(items=items, revision=revision, remaining=found.count - len(found.items))
+
+    def compacted(self, revision: int) -> None:
+        """What was before ``revision`` is no longer told, even where the cache remembers it: all servers of a store agree."""
+        self._horizon = max(self._horizon, revision)
 
     async def create(self, key: str, obj: Object) -> Stored:
         """Raises ``KeyExists`` and ``StoreUnavailable``."""
@@ -185,7 +210,7 @@ class ObjectStore:
             if present is None or (expected_revision and present.revision != expected_revision):
                 raise Modified(key, present)
             compare = Compare(key=key, mod_revision=present.revision)
-            result = await self._store.transact([compare], [Delete(key=key)])
+            result = await self._timed("delete", key, self._store.transact([compare], [Delete(key=key)]))
             if result.succeeded:
                 await self._applied(result.revision)
                 return present.deleted(result.revision)
@@ -239,7 +264,8 @@ class ObjectStore:
         self._cache.expect(write)
         try:
             compare = Compare(key=key, mod_revision=expected_revision)
-            result = await self._store.transact([compare], [Put(key=key, value=value)])
+            operation = "update" if expected_revision else "create"
+            result = await self._timed(operation, key, self._store.transact([compare], [Put(key=key, value=value)]))
             if not result.succeeded:
                 raise Modified(key, self._current(result.current[0]))
             await self._applied(result.revision)
@@ -252,12 +278,28 @@ class ObjectStore:
     async def _check(self, key: str, expected_revision: int) -> None:
         if self._embedded:
             return
-        result = await self._store.transact([Compare(key=key, mod_revision=expected_revision)], [])
+        compare = Compare(key=key, mod_revision=expected_revision)
+        result = await self._timed("get", key, self._store.transact([compare], []))
         if not result.succeeded:
             raise Modified(key, self._current(result.current[0]))
 
     async def _read(self, key: str) -> Stored | None:
-        return self._cache.get(key) if self._embedded else self._current(await self._store.get(key))
+        if self._embedded:
+            return self._cache.get(key)
+        return self._current(await self._timed("get", key, self._store.get(key)))
+
+    async def _timed(self, operation: str, key: str, asking: Awaitable[R]) -> R:
+        """The Store's answer, told to the observer."""
+        if self._observer is None:
+            return await asking
+        began_s = self._clock.monotonic()
+        failed = True
+        try:
+            answer = await asking
+            failed = False
+            return answer
+        finally:
+            self._observer.requested(operation, key, self._clock.monotonic() - began_s, failed=failed)
 
     def _current(self, found: KeyValue | None) -> Stored | None:
         return None if found is None else self._cache.version(found)

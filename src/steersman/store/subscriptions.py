@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from steersman.aio.broadcast import Overrun
 from steersman.store.events import ObjectEvent
+
+log = logging.getLogger(__name__)
 
 BUFFER = 4096
 """Events that a subscriber may be behind before it is cut."""
@@ -82,6 +85,8 @@ class Subscription:
         if self._buffer:
             events, self._buffer = self._buffer, []
             self._position = events[-1].revision
+            if self._closed and self._ready is not None:
+                self._announce()  # that this was the last of it
             return events
         if self._error is not None:
             raise self._error
@@ -203,9 +208,15 @@ class Subscriptions:
             asyncio.get_running_loop().call_soon(self._give_turns)
 
     def _give_turns(self) -> None:
-        """A bounded number of readers at a time, so that others get theirs between."""
+        """A bounded number of readers at a time, so that others get theirs between. One that fails is cut, and it alone."""
         for _ in range(min(TURNS, len(self._announced))):
-            self._announced.popleft().announced()
+            subscription = self._announced.popleft()
+            try:
+                subscription.announced()
+            except Exception as error:
+                log.exception("a reader of events failed")
+                subscription.listen(None)
+                subscription.fail(error)
         self._scheduled = bool(self._announced)
         if self._scheduled:
             asyncio.get_running_loop().call_soon(self._give_turns)

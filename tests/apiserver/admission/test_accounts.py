@@ -153,8 +153,8 @@ async def test_every_plugin_and_both_steps_are_measured(client: Client) -> None:
         'step_admission_duration_seconds_count{operation="CREATE",rejected="false",type="validate"}',
         'controller_admission_duration_seconds_count{name="NamespaceLifecycle",operation="CREATE",rejected="false",'
         'type="admit"}',
-        'controller_admission_duration_seconds_bucket{le="+Inf",name="NamespaceLifecycle",operation="CREATE",'
-        'rejected="false",type="admit"}',
+        'controller_admission_duration_seconds_bucket{name="NamespaceLifecycle",operation="CREATE",rejected="false",'
+        'type="admit",le="+Inf"}',
         'step_admission_duration_seconds_summary_count{operation="CREATE",rejected="false",type="admit"}',
     ):
         full = f"apiserver_admission_{name}"

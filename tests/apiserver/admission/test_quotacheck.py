@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from steersman.apiserver.admission.api import AdmissionRequest, Operation
+from steersman.apiserver.admission.errors import Unwrapped
 from steersman.apiserver.admission.quotacheck import (
     LimitedResource,
     Question,
     RunningQuota,
-    UncoveredScopes,
     charge,
     handles,
     missing_amounts,
@@ -395,7 +395,7 @@ def test_limited_resources_need_a_quota_that_covers_them() -> None:
 
 def test_limited_scopes_need_a_quota_of_that_scope() -> None:
     pod = _pod(priorityClassName="core")
-    with pytest.raises(UncoveredScopes) as caught:
+    with pytest.raises(Unwrapped) as caught:
         _charge([_quota({"pods": "5"})], PODS, pod, limited=(CLUSTER_SERVICES,))
     assert (
         caught.value.message == "insufficient quota to match these scopes: [{PriorityClass In [cluster-services core]}]"

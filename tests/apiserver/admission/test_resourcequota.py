@@ -8,7 +8,8 @@ import random
 import pytest
 
 from steersman.aio.clock import FakeClock
-from steersman.apiserver.admission.resourcequota import MalformedConfiguration, ResourceQuota, limited_resources
+from steersman.apiserver.admission.configuration import AdmissionConfigurationError
+from steersman.apiserver.admission.resourcequota import limited_resources
 from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
 from steersman.meta.errors import APIError, Conflict, Forbidden
@@ -167,14 +168,9 @@ def test_the_configuration_is_read_or_refused() -> None:
     )
     assert [(entry.plural, entry.match_scopes[0].listed) for entry in found] == [("pods", ("a",))]
     assert limited_resources(None) == ()
-    with pytest.raises(MalformedConfiguration, match="not supported"):
+    with pytest.raises(AdmissionConfigurationError, match="not supported"):
         limited_resources({"apiVersion": "v7"})
-    with pytest.raises(MalformedConfiguration, match="unknown fields mach"):
+    with pytest.raises(AdmissionConfigurationError, match="unknown fields mach"):
         limited_resources(
             {"apiVersion": "apiserver.config.k8s.io/v1", "limitedResources": [{"resource": "pods", "mach": 1}]}
         )
-
-
-def test_it_stands_last_of_those_that_validate(server: APIServer) -> None:
-    names = [name for name, _ in server.api.admission._validating]
-    assert names[-1] == ResourceQuota.NAME

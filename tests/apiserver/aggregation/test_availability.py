@@ -87,7 +87,7 @@ async def test_a_server_that_fails_is_not_and_recovers(aggregation: Aggregation)
     aggregation.extension.is_healthy = True
     await aggregation.available()
     metrics = (await aggregation.client.request("GET", "/metrics")).body.decode()
-    assert f'aggregator_unavailable_apiservice{{name="{NAME}"}} 0.0' in metrics
+    assert f'aggregator_unavailable_apiservice{{name="{NAME}"}} 0' in metrics
 
 
 async def test_a_server_of_another_authority_is_not(aggregation: Aggregation, tmp_path: Path) -> None:

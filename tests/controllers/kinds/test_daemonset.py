@@ -8,7 +8,7 @@ from steersman.controllers.daemonplan import node_of
 from steersman.controllers.pods import phase
 from steersman.meta import objects
 from steersman.meta.objects import Object
-from steersman.meta.resources import DAEMONSETS, NODES, PODS
+from steersman.meta.resources import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
 from tests.controllers.builders import workload
 from tests.controllers.conftest import StartWorld
 from tests.controllers.world import World
@@ -130,3 +130,46 @@ async def test_a_pod_that_fails_is_replaced_ever_more_slowly(world_of: StartWorl
     await world.reap_pods()
     [fresh] = await world.list(PODS)
     assert objects.uid(fresh) != objects.uid(found)
+
+
+async def test_the_life_of_revisions_that_someone_else_makes_and_deletes(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    await world.add_nodes("n1")
+    await world.create(DAEMONSETS, daemons())
+    await run(world)
+    [first] = await world.list(CONTROLLERREVISIONS)
+    labels = {**objects.labels(first), "controller-revision-hash": "by-hand"}
+    metadata = {"name": "by-hand", "namespace": "default", "labels": labels}
+    metadata["ownerReferences"] = first["metadata"]["ownerReferences"]
+    second = {**first, "metadata": metadata, "revision": 2}
+    await world.create(CONTROLLERREVISIONS, second)
+    assert len(await world.list(CONTROLLERREVISIONS)) == 2
+    await world.client.delete(CONTROLLERREVISIONS, objects.name(first), namespace="default")
+    await run(world)
+    await world.patch(NODES, "n1", {"metadata": {"labels": {"a": "b"}}})
+    await run(world)
+    [kept] = await world.list(CONTROLLERREVISIONS)
+    assert kept["revision"] == 2
+    await set_image(world, "example/web:2")
+    assert [entry["revision"] for entry in await world.list(CONTROLLERREVISIONS)] == [2, 3]
+    await run(world)
+
+
+async def test_of_two_revisions_with_one_template_the_newer_stays(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    await world.add_nodes("n1")
+    await world.create(DAEMONSETS, daemons())
+    await run(world)
+    [before] = await world.list(PODS)
+    [first] = await world.list(CONTROLLERREVISIONS)
+    labels = {**objects.labels(first), "controller-revision-hash": "by-hand"}
+    metadata = {"name": "by-hand", "namespace": "default", "labels": labels}
+    metadata["ownerReferences"] = first["metadata"]["ownerReferences"]
+    await world.create(CONTROLLERREVISIONS, {**first, "metadata": metadata, "revision": 5})
+    await world.patch(NODES, "n1", {"metadata": {"labels": {"a": "b"}}})
+    await run(world)
+    [kept] = await world.list(CONTROLLERREVISIONS)
+    [after] = await world.list(PODS)
+    assert objects.name(kept) == "by-hand"
+    assert objects.uid(after) == objects.uid(before)
+    assert objects.labels(after)["controller-revision-hash"] == "by-hand"

@@ -9,7 +9,7 @@ import pytest
 from steersman.controllers.kinds.disruption import Expected, plan
 from steersman.meta import objects, times
 from steersman.meta.objects import Object
-from steersman.meta.resources import PODDISRUPTIONBUDGETS, PODS, REPLICASETS
+from steersman.meta.resources import EVENTS, PODDISRUPTIONBUDGETS, PODS, REPLICASETS
 from tests.controllers.builders import pod, workload
 from tests.controllers.conftest import StartWorld
 
@@ -102,3 +102,15 @@ def test_an_evicted_pod_counts_as_gone_for_two_minutes() -> None:
     assert later.status is not None
     assert later.status["status"]["disruptionsAllowed"] == 1
     assert later.not_deleted == pods[:1]
+
+
+async def test_a_pod_that_two_budgets_select_is_told_of(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    await world.create(PODDISRUPTIONBUDGETS, budget(minAvailable=1))
+    other = budget(minAvailable=1)
+    await world.create(PODDISRUPTIONBUDGETS, {**other, "metadata": {"name": "two", "namespace": "default"}})
+    await world.create(PODS, pod())
+    told = {event["reason"]: event["message"] for event in await world.list(EVENTS)}
+    text = 'Pod "default"/"web-1" matches multiple PodDisruptionBudgets.  Chose "pdb" arbitrarily.'
+    assert told["MultiplePodDisruptionBudgets"] == text
+    assert told["NoPods"] == "No matching pods found"

@@ -11,7 +11,7 @@ from steersman.controllers.hpareplicas import Readiness, Tolerances, by_average,
 from steersman.controllers.metricsapi import MetricsUnavailable, Sample
 from steersman.meta import objects
 from steersman.meta.objects import Object
-from steersman.meta.resources import DEPLOYMENTS, EVENTS, HORIZONTALPODAUTOSCALERS
+from steersman.meta.resources import DEPLOYMENTS, EVENTS, HORIZONTALPODAUTOSCALERS, PODS
 from tests.controllers.builders import pod, workload
 from tests.controllers.conftest import StartWorld
 
@@ -160,3 +160,19 @@ async def test_says_when_the_target_is_missing(world_of: StartWorld) -> None:
     await world.create(HORIZONTALPODAUTOSCALERS, hpa())
     able = objects.condition(await world.get(HORIZONTALPODAUTOSCALERS, "web"), "AbleToScale")
     assert able is not None and able["reason"] == "FailedGetScale"
+
+
+async def test_pods_of_two_autoscalers_are_scaled_by_neither(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    await world.create(DEPLOYMENTS, workload(DEPLOYMENTS, replicas=2))
+    await world.create(PODS, pod())
+    await world.set_status(DEPLOYMENTS, await world.get(DEPLOYMENTS, "web"), replicas=2)
+    await world.create(HORIZONTALPODAUTOSCALERS, hpa(minReplicas=1))
+    other = hpa(minReplicas=1)
+    await world.create(HORIZONTALPODAUTOSCALERS, {**other, "metadata": {"name": "two", "namespace": "default"}})
+    await world.advance(16)
+    active = objects.condition(await world.get(HORIZONTALPODAUTOSCALERS, "two"), "ScalingActive")
+    assert active is not None
+    assert (active["status"], active["reason"]) == ("False", "AmbiguousSelector")
+    assert active["message"].startswith("pods by selector app=web are controlled by multiple HPAs: [{two default}")
+    assert "AmbiguousSelector" in {event["reason"] for event in await world.list(EVENTS)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -223,9 +224,10 @@ async def test_the_life_of_a_pod(world_of: StartWorld) -> None:
     much = {"cpu": "500m", "memory": "100Mi", "ephemeral-storage": "30Gi", "example.com/dongle": "2"}
     with pytest.raises(Forbidden, match=r"requested: ephemeral-storage=30Gi,requests\.example\.com/dongle=2"):
         await world.client.create(PODS, sized("fail-pod", requests=much, limits={"example.com/dongle": "2"}))
-    made["spec"]["containers"][0]["resources"]["requests"] = {"cpu": "100m", "memory": "100Mi"}
+    smaller = copy.deepcopy(made)
+    smaller["spec"]["containers"][0]["resources"]["requests"] = {"cpu": "100m", "memory": "100Mi"}
     with pytest.raises(Invalid):
-        await world.client.update(PODS, made)
+        await world.client.update(PODS, smaller)
     assert await _used(world) == used
     await world.client.delete(PODS, "test-pod", namespace="default", grace_period_s=0)
     await world.settle()

@@ -10,7 +10,7 @@ from tests.schema.groups.samples import create_errors, prepared, sample, update_
 
 NAME = "CustomResourceDefinition"
 SCHEMA = "spec.versions.0.schema.openAPIV3Schema"
-SHOWN = "spec.versions[0].schema.openAPIV3Schema"
+SHOWN = "spec.validation.openAPIV3Schema"
 RULE = "x-kubernetes-validations[0]"
 INT, TEXT = {"type": "integer"}, {"type": "string"}
 LIST = {"type": "array", "items": TEXT}

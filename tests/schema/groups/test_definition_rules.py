@@ -12,7 +12,7 @@ from tests.schema.groups.samples import CRD_VERSION, GONE, create_errors, kind_o
 Row = tuple[Mapping[str, Any], list[str]]
 NAME = "CustomResourceDefinition"
 SCHEMA = "spec.versions.0.schema.openAPIV3Schema"
-SHOWN = "spec.versions[0].schema.openAPIV3Schema"
+SHOWN = "spec.validation.openAPIV3Schema"
 FIELD = f"{SHOWN}.properties[f]"
 
 
@@ -42,7 +42,7 @@ ROWS: list[Row] = [
     (
         {"spec.versions.0.additionalPrinterColumns": [{"name": "a", "type": "string", "jsonPath": "spec.a"}]},
         [
-            'spec.versions[0].additionalPrinterColumns[0].JSONPath: Invalid value: "spec.a": must be a simple json path '
+            'spec.additionalPrinterColumns[0].JSONPath: Invalid value: "spec.a": must be a simple json path '
             "starting with ."
         ],
     ),
@@ -52,15 +52,12 @@ ROWS: list[Row] = [
                 "scale": {"specReplicasPath": ".status.a", "statusReplicasPath": ".status.b"}
             }
         },
-        [
-            'spec.versions[0].subresources.scale.specReplicasPath: Invalid value: ".status.a": should be a json path under '
-            ".spec"
-        ],
+        ['spec.subresources.scale.specReplicasPath: Invalid value: ".status.a": should be a json path under .spec'],
     ),
     (
         {"spec.versions.0.selectableFields": [{"jsonPath": ".spec"}]},
         [
-            'spec.versions[0].selectableFields[0].jsonPath: Invalid value: ".spec": must point to a field of type string, '
+            'spec.selectableFields[0].jsonPath: Invalid value: ".spec": must point to a field of type string, '
             "boolean or integer. Enum string fields and strings with formats are allowed."
         ],
     ),

@@ -125,7 +125,7 @@ ROWS: list[tuple[str, Mapping[str, Any], list[str]]] = [
         {"spec.mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{nope: 'x'}]"}}]},
         [
             "spec.mutations[0].jsonPatch.expression: Invalid value: \"[JSONPatch{nope: 'x'}]\": compilation failed: ERROR: "
-            "<input>:1:16: undefined field 'nope'\n | [JSONPatch{nope: 'x'}]\n | ...............^"
+            "<input>:1:16: expected type of field 'nope' is '' but provided type is 'string'\n | [JSONPatch{nope: 'x'}]\n | ...............^"
         ],
     ),
     (

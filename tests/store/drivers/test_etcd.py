@@ -23,6 +23,7 @@ from steersman.store.subscriptions import Events, Subscription
 from steersman.testing.etcd import Certificates, EtcdServer, find_etcds
 from steersman.testing.store_histories import Step, run_history, steps
 from steersman.testing.store_suite import Driver, StoreSuite
+from steersman.testing.waiting import eventually
 
 PODS = "/registry/pods/default/"
 programs = find_etcds()
@@ -207,3 +208,45 @@ async def count_up(objects: ObjectStore, key: str, limit: int) -> int:
                 await objects.update(key, {"spec": found.obj["spec"] + 1}, expected_revision=found.revision)
         except (StoreUnavailable, KeyExists, Modified):
             await asyncio.sleep(0.01)
+
+
+async def test_certificates_that_change_are_used_without_a_restart(tmp_path: Path) -> None:
+    """A new authority certifies both ends; etcd restarts with it, and this process goes on."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    after.mkdir()
+    files, new = Certificates.issue(before), Certificates.issue(after)
+    etcd = EtcdServer(programs[0], before, files)
+    etcd.start()
+    store = EtcdStore(etcd.config)
+    try:
+        await store.start()
+        await store.transact([], [Put(key="/registry/a", value=b"1")])
+        watch = store.watch("/registry/", start_revision=1)
+        assert [event.key for event in (await anext(watch)).events] == ["/registry/a"]
+        new.client.key.replace(files.client.key)
+        assert await store.get("/registry/a"), "a key without its certificate has no effect yet"
+        new.client.certificate.replace(files.client.certificate)
+        new.server.key.replace(files.server.key)
+        new.server.certificate.replace(files.server.certificate)
+        new.ca_file.replace(files.ca_file)
+        etcd.kill()
+        etcd.start()
+
+        async def answers() -> bool:
+            try:
+                found = await store.get("/registry/a")
+            except StoreUnavailable:
+                return False
+            return found is not None and found.value == b"1"
+
+        await eventually(answers, timeout_s=30)
+        with pytest.raises(StoreUnavailable):
+            await anext(watch)
+        again = store.watch("/registry/", start_revision=1)
+        assert [event.key for event in (await anext(again)).events] == ["/registry/a"]
+        await again.aclose()
+        assert await store.size_bytes() > 0
+    finally:
+        await store.close()
+        etcd.kill()

@@ -17,6 +17,7 @@ from steersman.schema.kind import Kind
 log = logging.getLogger(__name__)
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+OPERATIONS: tuple[Operation, ...] = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class AdmissionRequest:
 
 
 class MutatingPlugin(Protocol):
-    """Changes objects before they are validated."""
+    """Changes objects before they are validated. A plugin with ``OPERATIONS`` is asked about those only."""
 
     NAME: str
 
@@ -75,7 +76,7 @@ class MutatingPlugin(Protocol):
 
 
 class ValidatingPlugin(Protocol):
-    """Refuses objects after they were validated; may keep account (quota) of what it lets through."""
+    """Refuses objects after they were validated; may keep account (quota) of what it lets through. ``OPERATIONS`` as above."""
 
     NAME: str
 

@@ -6,62 +6,84 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from steersman.aio.clock import Clock
-from steersman.apiserver.admission.api import AdmissionPlugin, AdmissionRequest
-from steersman.apiserver.admission.metrics import AdmissionMetrics
+from steersman.apiserver.admission.api import OPERATIONS, AdmissionPlugin, AdmissionRequest, Operation
+from steersman.apiserver.admission.metrics import AdmissionMetrics, Row
 
-_ADMIT, _VALIDATE = "admit", "validate"
+_Ask = Callable[[AdmissionRequest], Any]
 
 
-class AdmissionChain:
-    """First every mutating plugin, then (after validation) every validating one, each in the order given.
+class _Step:
+    """Mutation or validation: the plugins that take part, in order, and what they take."""
 
-    A plugin that does both is in both lists. Where a mutating webhook or policy changed the object, all mutating plugins
-    run a second time (the reinvocation policies decide which webhooks and policies join in).
-    """
-
-    def __init__(self, plugins: Sequence[AdmissionPlugin], *, clock: Clock, metrics: AdmissionMetrics) -> None:
+    def __init__(
+        self, name: str, method: str, plugins: Sequence[AdmissionPlugin], clock: Clock, metrics: AdmissionMetrics
+    ) -> None:
+        self._name = name
+        self._method = method
+        self._plugins = [plugin for plugin in plugins if hasattr(plugin, method)]
         self._clock = clock
         self._metrics = metrics
-        self._mutating: list[tuple[str, Callable[[AdmissionRequest], Any]]] = []
-        self._validating: list[tuple[str, Callable[[AdmissionRequest], Any]]] = []
-        for plugin in plugins:
-            mutate = getattr(plugin, "mutate", None)
-            if mutate is not None:
-                self._mutating.append((plugin.NAME, mutate))
-            validate = getattr(plugin, "validate", None)
-            if validate is not None:
-                self._validating.append((plugin.NAME, validate))
+        self._measured: dict[Operation, Sequence[tuple[str, _Ask, Row]]] = {}
 
-    async def mutate(self, request: AdmissionRequest) -> bool:
-        """Run the mutating plugins; whether one of them replaced ``request.obj``."""
-        changed = await self._run(_ADMIT, self._mutating, request)
-        if request.must_reinvoke:
-            request.round = 1
-            changed = await self._run(_ADMIT, self._mutating, request) or changed
-        return changed
+    def _of(self, operation: Operation) -> Sequence[tuple[str, _Ask, Row]]:
+        """Those that are asked about the operation."""
+        rows = [
+            (
+                plugin.NAME,
+                getattr(plugin, self._method),
+                self._metrics.controller(plugin.NAME, self._name, operation, False),
+            )
+            for plugin in self._plugins
+            if operation in getattr(plugin, "OPERATIONS", OPERATIONS)
+        ]
+        self._measured[operation] = rows
+        return rows
 
-    async def validate(self, request: AdmissionRequest) -> None:
-        await self._run(_VALIDATE, self._validating, request)
-
-    async def _run(
-        self, step: str, plugins: Sequence[tuple[str, Callable[[AdmissionRequest], Any]]], request: AdmissionRequest
-    ) -> bool:
-        monotonic, observe = self._clock.monotonic, self._metrics.controller
-        operation, changed, rejected, name = request.operation, False, True, ""
+    async def run(self, request: AdmissionRequest) -> bool:
+        """Whether a plugin replaced ``request.obj``. Raises whatever one refuses with."""
+        monotonic, operation = self._clock.monotonic, request.operation
+        plugins = self._measured.get(operation) or self._of(operation)
+        changed, asked = False, 0
         start_s = before_s = monotonic()
         try:
-            for name, ask in plugins:
+            for _, ask, row in plugins:
                 replacement = await ask(request)
                 if replacement is not None:
                     request.obj = replacement
                     changed = True
                 after_s = monotonic()
-                observe(name, step, operation, False, after_s - before_s)
+                row.add(after_s - before_s)
                 before_s = after_s
-            rejected = False
-        finally:
+                asked += 1
+        except BaseException:
             now_s = monotonic()
-            if rejected:
-                observe(name, step, operation, True, now_s - before_s)
-            self._metrics.step(step, operation, rejected, now_s - start_s)
+            self._metrics.controller(plugins[asked][0], self._name, operation, True).add(now_s - before_s)
+            self._metrics.step(self._name, operation, True).add(now_s - start_s)
+            raise
+        self._metrics.step(self._name, operation, False).add(before_s - start_s)
         return changed
+
+
+class AdmissionChain:
+    """First every mutating plugin, then (after validation) every validating one, each in the order given.
+
+    A plugin that does both is in both steps. Where a mutating webhook or policy changed the object, all mutating plugins
+    run a second time (the reinvocation policies decide which webhooks and policies join in).
+    """
+
+    def __init__(self, plugins: Sequence[AdmissionPlugin], *, clock: Clock, metrics: AdmissionMetrics) -> None:
+        self._mutation = _Step("admit", "mutate", plugins, clock, metrics)
+        self._validation = _Step("validate", "validate", plugins, clock, metrics)
+        self.validating = tuple(plugin.NAME for plugin in plugins if hasattr(plugin, "validate"))
+        """The names of those that validate, in their order."""
+
+    async def mutate(self, request: AdmissionRequest) -> bool:
+        """Run the mutating plugins; whether one of them replaced ``request.obj``."""
+        changed = await self._mutation.run(request)
+        if request.must_reinvoke:
+            request.round = 1
+            changed = await self._mutation.run(request) or changed
+        return changed
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        await self._validation.run(request)

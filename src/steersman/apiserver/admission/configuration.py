@@ -15,6 +15,8 @@ GROUP = "apiserver.config.k8s.io"
 _API_VERSIONS = (f"{GROUP}/v1", f"{GROUP}/v1alpha1")
 _FIELDS = frozenset({"apiVersion", "kind", "plugins"})
 _PLUGIN_FIELDS = frozenset({"name", "path", "configuration"})
+_LEGACY = {"imagePolicy": "ImagePolicyWebhook", "podNodeSelectorPluginConfig": "PodNodeSelector"}
+"""Plugins whose configuration may be the whole file, by its first field."""
 _WEBHOOK_API_VERSIONS = (*_API_VERSIONS, "apiserver.config.k8s.io/v1beta1")
 _WEBHOOK_FIELDS = frozenset({"apiVersion", "kind", "kubeConfigFile"})
 
@@ -30,6 +32,8 @@ def load(path: str) -> Mapping[str, Mapping[str, Any]]:
     """
     file = Path(path)
     document = _document(file)
+    if not {"apiVersion", "kind"} & document.keys() and document.keys() & _LEGACY.keys():
+        return {plugin: {name: document[name]} for name, plugin in _LEGACY.items() if name in document}
     _check_fields(document, _FIELDS, file)
     if document.get("apiVersion") not in _API_VERSIONS or document.get("kind") != "AdmissionConfiguration":
         raise AdmissionConfigurationError(f"{file} is no AdmissionConfiguration of {_API_VERSIONS[0]}")

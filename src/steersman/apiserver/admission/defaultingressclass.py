@@ -13,6 +13,7 @@ LEGACY_CLASS = "kubernetes.io/ingress.class"
 
 class DefaultIngressClass:
     NAME = "DefaultIngressClass"
+    OPERATIONS = ("CREATE",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

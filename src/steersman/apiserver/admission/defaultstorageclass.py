@@ -14,6 +14,7 @@ BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 class DefaultStorageClass:
     NAME = "DefaultStorageClass"
+    OPERATIONS = ("CREATE",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

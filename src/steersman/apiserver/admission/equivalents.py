@@ -85,7 +85,7 @@ class ServedVersions:
         return None if served is None else served.fields_type
 
     def unknown_fields(self, kind: Kind, obj: Object, of: GroupVersionKind) -> Sequence[str]:
-        other = next((other for other in self._family(kind) if kind_of(other, "") == of), None)
+        other = self._kinds.registry.by_kind(of.group, of.version, of.kind)
         definition = _DEFINITIONS.get(of) or (None if other is None or other.is_custom else other.definition)
         unknown: list[str] = []
         if definition is not None:

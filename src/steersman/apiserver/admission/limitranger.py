@@ -10,8 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader, ValidatingPlugin
+from steersman.apiserver.admission.errors import refused
 from steersman.meta import objects
-from steersman.meta.errors import Forbidden
 from steersman.meta.objects import Object
 from steersman.meta.quantities import format_binary, format_decimal, quantity
 from steersman.meta.resources import LIMITRANGES, PERSISTENTVOLUMECLAIMS, PODS
@@ -21,6 +21,7 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 
 class LimitRanger:
     NAME = "LimitRanger"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -50,7 +51,7 @@ class LimitRanger:
             violations = [text for limit in _limits(limit_range) for text in check(obj, limit)]
             if violations:
                 text = violations[0] if len(violations) == 1 else f"[{', '.join(violations)}]"
-                raise Forbidden.of(resource, request.name, text)
+                raise refused(request, text)
 
 
 def _limits(limit_range: Object) -> list[Object]:

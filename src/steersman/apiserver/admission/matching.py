@@ -38,6 +38,11 @@ class GroupVersionKind:
     version: str
     kind: str
 
+    @classmethod
+    def of(cls, api_version: str, kind: str) -> GroupVersionKind:
+        group, _, version = api_version.rpartition("/")
+        return cls(group, version, kind)
+
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version

@@ -19,16 +19,24 @@ _CONDITION_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
 _HIGHEST_CODE = 600
 
 
-class _Row:
-    __slots__ = ("counts", "total_s")
+class Row:
+    """The observations of one combination of labels."""
 
-    def __init__(self, buckets: int) -> None:
-        self.counts = [0] * (buckets + 1)
+    __slots__ = ("_buckets", "_first", "counts", "total_s")
+
+    def __init__(self, buckets: Sequence[float]) -> None:
+        self._buckets = buckets
+        self._first = buckets[0]
+        self.counts = [0] * (len(buckets) + 1)
         self.total_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.total_s += seconds
+        self.counts[0 if seconds <= self._first else bisect_left(self._buckets, seconds)] += 1
 
 
 class Latencies(Collector):
-    """A histogram whose observing costs a bisection and two additions. ``summary``: the same also as a metric of that name."""
+    """A histogram whose observing costs two additions. ``summary``: the same also as a metric of that name."""
 
     def __init__(
         self, name: str, documentation: str, labels: Sequence[str], buckets: Sequence[float], *, summary: str = ""
@@ -38,14 +46,17 @@ class Latencies(Collector):
         self._labels = tuple(labels)
         self._buckets = tuple(buckets)
         self._summary = summary
-        self._rows: dict[tuple[str, ...], _Row] = {}
+        self._rows: dict[tuple[str, ...], Row] = {}
 
-    def observe(self, labels: tuple[str, ...], seconds: float) -> None:
+    def row(self, *labels: str) -> Row:
+        """To be kept by whoever observes often."""
         row = self._rows.get(labels)
         if row is None:
-            row = self._rows[labels] = _Row(len(self._buckets))
-        row.counts[bisect_left(self._buckets, seconds)] += 1
-        row.total_s += seconds
+            row = self._rows[labels] = Row(self._buckets)
+        return row
+
+    def observe(self, labels: tuple[str, ...], seconds: float) -> None:
+        self.row(*labels).add(seconds)
 
     def collect(self) -> Iterable[Metric]:
         histogram = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
@@ -165,16 +176,16 @@ class AdmissionMetrics:
             registry=registry,
         )
 
-    def step(self, step: str, operation: str, rejected: bool, seconds: float) -> None:
-        self._steps.observe((step, operation, _REJECTED[rejected]), seconds)
+    def step(self, step: str, operation: str, rejected: bool) -> Row:
+        return self._steps.row(step, operation, _REJECTED[rejected])
 
-    def controller(self, name: str, step: str, operation: str, rejected: bool, seconds: float) -> None:
-        self._controllers.observe((name, step, operation, _REJECTED[rejected]), seconds)
+    def controller(self, name: str, step: str, operation: str, rejected: bool) -> Row:
+        return self._controllers.row(name, step, operation, _REJECTED[rejected])
 
     def webhook(self, name: str, kind: str, operation: str, rejected: bool, code: int, seconds: float) -> None:
         """One call. ``kind`` of webhooks is ``admit`` or ``validating``; ``code`` is 0 where upstream has none."""
         shown = _REJECTED[rejected]
-        self._webhooks.observe((name, kind, operation, shown), seconds)
+        self._webhooks.row(name, kind, operation, shown).add(seconds)
         self._requests.labels(name, kind, operation, str(min(code, _HIGHEST_CODE)), shown).inc()
 
     def webhook_rejection(self, name: str, kind: str, operation: str, error_type: str, code: int) -> None:
@@ -187,7 +198,7 @@ class AdmissionMetrics:
         self, name: str, kind: str, step: str, operation: str, *, failures: int, seconds: float
     ) -> None:
         """Conditions of a webhook or policy (``kind``) were evaluated."""
-        self._conditions.observe((name, kind, step, operation), seconds)
+        self._conditions.row(name, kind, step, operation).add(seconds)
         if failures:
             self._condition_errors.labels(name, kind, step, operation).inc(failures)
 

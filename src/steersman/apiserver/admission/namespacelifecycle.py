@@ -13,6 +13,7 @@ _ALWAYS_ALLOWED = frozenset({"subjectaccessreviews", "localsubjectaccessreviews"
 
 class NamespaceLifecycle:
     NAME = "NamespaceLifecycle"
+    OPERATIONS = ("CREATE", "UPDATE", "DELETE")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -27,6 +27,7 @@ _ALLOWED_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 
 class NodeRestriction:
     NAME = "NodeRestriction"
+    OPERATIONS = ("CREATE", "UPDATE", "DELETE")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.apiserver.admission.api import AdmissionRequest, Reader, ValidatingPlugin
+from steersman.apiserver.admission.errors import refused
 from steersman.meta import objects
 from steersman.meta.errors import Forbidden
 from steersman.meta.objects import Object
@@ -15,6 +16,7 @@ OS_LABEL = "kubernetes.io/os"
 
 class PodResize:
     NAME = "PodResizeValidator"
+    OPERATIONS = ("UPDATE",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -28,7 +30,7 @@ class PodResize:
             return
         node = self._reader.get(NODES, "", node_name)
         if node is None:
-            raise Forbidden.of(PODS, request.name, f'node "{node_name}" not found')
+            raise refused(request, f'node "{node_name}" not found')
         system = objects.labels(node).get(OS_LABEL, "linux")
         if system != "linux":
             why = f'pod resize is only supported on linux nodes, node "{node_name}" is "{system}"'

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader, ValidatingPlugin
+from steersman.apiserver.admission.errors import refused
 from steersman.meta import objects
-from steersman.meta.errors import Forbidden
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS, PRIORITYCLASSES
 
 
 class Priority:
     NAME = "Priority"
+    OPERATIONS = ("CREATE", "UPDATE", "DELETE")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -22,16 +23,14 @@ class Priority:
         spec = pod.get("spec") or {}
         name, value, policy = self._resolve(request, spec)
         if spec.get("priority") is not None and spec["priority"] != value:
-            raise Forbidden.of(
-                PODS,
-                request.name,
+            raise refused(
+                request,
                 f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; priority admission "
                 f"controller computed {value} from the given PriorityClass name",
             )
         if spec.get("preemptionPolicy") is not None and spec["preemptionPolicy"] != policy:
-            raise Forbidden.of(
-                PODS,
-                request.name,
+            raise refused(
+                request,
                 f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in pod spec; "
                 f"priority admission controller computed {policy} from the given PriorityClass name",
             )
@@ -49,7 +48,7 @@ class Priority:
             return objects.name(default), *_values(default)
         found = self._reader.get(PRIORITYCLASSES, "", name)
         if found is None:
-            raise Forbidden.of(PODS, request.name, f"no PriorityClass with name {name} was found")
+            raise refused(request, f"no PriorityClass with name {name} was found")
         return name, *_values(found)
 
     def _default(self) -> Object | None:
@@ -64,9 +63,8 @@ class Priority:
             return
         for other in self._reader.list(PRIORITYCLASSES):
             if other.get("globalDefault") and objects.name(other) != objects.name(new):
-                raise Forbidden.of(
-                    PRIORITYCLASSES,
-                    request.name,
+                raise refused(
+                    request,
                     f"PriorityClass {objects.name(other)} is already marked as default. Only one default can exist",
                 )
 

@@ -11,8 +11,9 @@ from fractions import Fraction
 from typing import Any
 
 from steersman.apiserver.admission.api import AdmissionRequest
+from steersman.apiserver.admission.errors import Unwrapped
 from steersman.meta import objects, quotas
-from steersman.meta.errors import APIError, Forbidden
+from steersman.meta.errors import Forbidden
 from steersman.meta.objects import Object
 from steersman.meta.quantities import quantity
 from steersman.meta.quotas import Scope, Usage
@@ -27,12 +28,6 @@ IGNORED = frozenset(
 """What is not stored, or has never been counted."""
 _REQUIRED = ("cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory")
 """Where a quota limits one of these, every container has to say how much of it it wants."""
-
-
-class UncoveredScopes(APIError):
-    """500 without a reason, as upstream hands this error out unwrapped."""
-
-    code, reason = 500, ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +240,7 @@ def _check_limited(running: Iterable[RunningQuota], covering: Iterable[RunningQu
     missing = [scope for scope in scopes if scope.name not in matched]
     if missing:
         listed = " ".join(f"{{{scope.name} {scope.operator} [{' '.join(scope.listed)}]}}" for scope in missing)
-        raise UncoveredScopes(f"insufficient quota to match these scopes: [{listed}]")
+        raise Unwrapped(f"insufficient quota to match these scopes: [{listed}]")
 
 
 def _is_in(question: Question, scope: Scope) -> bool:

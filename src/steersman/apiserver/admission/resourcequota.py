@@ -14,6 +14,7 @@ from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, Reader, ValidatingPlugin
+from steersman.apiserver.admission.configuration import AdmissionConfigurationError
 from steersman.apiserver.admission.quotacheck import LimitedResource, Question, RunningQuota, charge, handles
 from steersman.client.api import Client
 from steersman.meta import objects, quotas
@@ -47,6 +48,7 @@ class _Waiter:
 
 class ResourceQuota:
     NAME = "ResourceQuota"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(
         self, reader: Reader, client: Client, *, clock: Clock, limited: Sequence[LimitedResource] = ()
@@ -73,7 +75,7 @@ class ResourceQuota:
         await self._charged(namespace, _Waiter(self._question(request)))
 
     def _question(self, request: AdmissionRequest) -> Question:
-        resource, old = request.kind.resource, request.old
+        old = request.old
         before = None if old is None or request.operation == "CREATE" else self._usage(request, old)
         usage = self._usage(request, request.obj or {})
         return Question(
@@ -81,7 +83,7 @@ class ResourceQuota:
             now_s=self._clock.now(),
             usage=usage,
             usage_before=before,
-            limited=self._limited if resource not in (NAMESPACES,) else (),
+            limited=self._limited,
         )
 
     def _usage(self, request: AdmissionRequest, obj: Object) -> Usage:
@@ -210,22 +212,18 @@ def _resolve(batch: Sequence[_Waiter]) -> None:
             waiter.turn.set_result(True)
 
 
-class MalformedConfiguration(ValueError):
-    """The plugin's configuration is not what it should be."""
-
-
 def limited_resources(configuration: Mapping[str, Any] | None) -> Sequence[LimitedResource]:
-    """``limitedResources`` of a ResourceQuotaConfiguration. Raises ``MalformedConfiguration``."""
+    """``limitedResources`` of a ResourceQuotaConfiguration. Raises ``AdmissionConfigurationError``."""
     if configuration is None:
         return ()
     if configuration.get("apiVersion") not in CONFIGURATION:
-        raise MalformedConfiguration(f"ResourceQuota: {configuration.get('apiVersion')!r} is not supported")
+        raise AdmissionConfigurationError(f"ResourceQuota: {configuration.get('apiVersion')!r} is not supported")
     found = []
     for index, entry in enumerate(configuration.get("limitedResources") or ()):
         unknown = entry.keys() - {"apiGroup", "resource", "matchContains", "matchScopes"}
         if unknown or not entry.get("resource"):
             what = f"unknown fields {', '.join(sorted(unknown))}" if unknown else "resource is required"
-            raise MalformedConfiguration(f"ResourceQuota: limitedResources[{index}]: {what}")
+            raise AdmissionConfigurationError(f"ResourceQuota: limitedResources[{index}]: {what}")
         found.append(
             LimitedResource(
                 group=entry.get("apiGroup") or "",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader
-from steersman.meta.errors import Forbidden
+from collections.abc import Mapping
+from typing import Any
+
+from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader, ValidatingPlugin
+from steersman.apiserver.admission.errors import refused
+from steersman.meta import tolerations
 from steersman.meta.objects import Object
 from steersman.meta.quantities import quantity
 from steersman.meta.resources import PODS, RUNTIMECLASSES
@@ -11,68 +15,83 @@ from steersman.meta.resources import PODS, RUNTIMECLASSES
 
 class RuntimeClass:
     NAME = "RuntimeClass"
+    OPERATIONS = ("CREATE",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         pod = request.obj
-        if request.kind.resource != PODS or request.subresource or request.operation != "CREATE" or pod is None:
+        if pod is None or not _concerns(request):
             return None
-        spec = pod.get("spec") or {}
-        name = spec.get("runtimeClassName")
-        if not name:
-            if spec.get("overhead"):
-                raise Forbidden.of(
-                    PODS,
-                    request.name,
-                    "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
-                )
-            return None
-        runtime_class = self._reader.get(RUNTIMECLASSES, "", name)
+        runtime_class = self._class_of(request, pod)
         if runtime_class is None:
-            raise Forbidden.of(PODS, request.name, f'pod rejected: RuntimeClass "{name}" not found')
-        changed = dict(spec)
-        self._set_overhead(request, changed, runtime_class)
-        self._set_scheduling(request, changed, runtime_class.get("scheduling") or {})
+            return None
+        changed = dict(pod.get("spec") or {})
+        overhead = _overhead(runtime_class)
+        if overhead is not None:
+            if changed.get("overhead") and not _are_same(changed["overhead"], overhead):
+                raise refused(request, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
+            changed["overhead"] = overhead
+        _set_scheduling(request, changed, runtime_class.get("scheduling") or {})
         return {**pod, "spec": changed}
 
-    def _set_overhead(self, request: AdmissionRequest, spec: Object, runtime_class: Object) -> None:
-        wanted = (runtime_class.get("overhead") or {}).get("podFixed")
-        given = spec.get("overhead")
-        if not wanted:
-            if given:
-                raise Forbidden.of(
-                    PODS,
-                    request.name,
-                    "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
-                )
+    async def validate(self, request: AdmissionRequest) -> None:
+        """Webhooks may have changed the overhead."""
+        pod = request.obj
+        if pod is None or not _concerns(request):
             return
-        if given and {key: quantity(value) for key, value in given.items()} != {
-            key: quantity(value) for key, value in wanted.items()
-        }:
-            raise Forbidden.of(
-                PODS, request.name, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
-            )
-        spec["overhead"] = wanted
-
-    def _set_scheduling(self, request: AdmissionRequest, spec: Object, scheduling: Object) -> None:
-        selector = dict(spec.get("nodeSelector") or {})
-        for key, value in (scheduling.get("nodeSelector") or {}).items():
-            if selector.setdefault(key, value) != value:
-                raise Forbidden.of(
-                    PODS,
-                    request.name,
-                    f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = "
-                    f"{selector[key]}",
+        given = (pod.get("spec") or {}).get("overhead") or {}
+        runtime_class = self._class_of(request, pod)
+        overhead = None if runtime_class is None else _overhead(runtime_class)
+        if overhead is None:
+            if given:
+                raise refused(
+                    request, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
                 )
-        if selector:
-            spec["nodeSelector"] = selector
-        tolerations = list(spec.get("tolerations") or ())
-        added = [entry for entry in scheduling.get("tolerations") or () if entry not in tolerations]
-        if added:
-            spec["tolerations"] = [*tolerations, *added]
+        elif not _are_same(given, overhead):
+            raise refused(request, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
+
+    def _class_of(self, request: AdmissionRequest, pod: Object) -> Object | None:
+        """None where the pod names none."""
+        name = (pod.get("spec") or {}).get("runtimeClassName")
+        if name is None:
+            return None
+        found = self._reader.get(RUNTIMECLASSES, "", name)
+        if found is None:
+            raise refused(request, f'pod rejected: RuntimeClass "{name}" not found')
+        return found
 
 
-def _conforms(reader: Reader) -> MutatingPlugin:
-    return RuntimeClass(reader)
+def _concerns(request: AdmissionRequest) -> bool:
+    return request.kind.resource == PODS and not request.subresource
+
+
+def _overhead(runtime_class: Object) -> Mapping[str, Any] | None:
+    overhead = runtime_class.get("overhead")
+    return None if overhead is None else overhead.get("podFixed") or {}
+
+
+def _are_same(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    return {name: quantity(amount) for name, amount in first.items()} == {
+        name: quantity(amount) for name, amount in second.items()
+    }
+
+
+def _set_scheduling(request: AdmissionRequest, spec: Object, scheduling: Object) -> None:
+    selector = dict(spec.get("nodeSelector") or {})
+    for key, value in (scheduling.get("nodeSelector") or {}).items():
+        if selector.setdefault(key, value) != value:
+            raise refused(
+                request,
+                f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = "
+                f"{selector[key]}",
+            )
+    if selector:
+        spec["nodeSelector"] = selector
+    if scheduling.get("tolerations"):
+        spec["tolerations"] = tolerations.merged(spec.get("tolerations") or (), scheduling["tolerations"])
+
+
+def _conforms(reader: Reader) -> tuple[MutatingPlugin, ValidatingPlugin]:
+    return RuntimeClass(reader), RuntimeClass(reader)

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader
+from steersman.apiserver.admission.errors import refused
 from steersman.meta import objects
-from steersman.meta.errors import Forbidden
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS, SERVICEACCOUNTS
 
@@ -25,6 +25,7 @@ _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 class ServiceAccount:
     NAME = "ServiceAccount"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(self, reader: Reader, *, rng: Random) -> None:
         self._reader = reader
@@ -41,9 +42,8 @@ class ServiceAccount:
         name = spec.get("serviceAccountName") or DEFAULT_ACCOUNT
         account = self._reader.get(SERVICEACCOUNTS, request.namespace, name)
         if account is None:
-            raise Forbidden.of(
-                PODS,
-                request.name,
+            raise refused(
+                request,
                 f'error looking up service account {request.namespace}/{name}: serviceaccount "{name}" not found',
             )
         changed = {**spec, "serviceAccountName": name, "serviceAccount": name}
@@ -58,10 +58,10 @@ class ServiceAccount:
     def _check_mirror(self, request: AdmissionRequest, pod: Object) -> None:
         spec = pod.get("spec") or {}
         if spec.get("serviceAccountName"):
-            raise Forbidden.of(PODS, request.name, "a mirror pod may not reference service accounts")
+            raise refused(request, "a mirror pod may not reference service accounts")
         for volume in spec.get("volumes") or ():
             if volume.get("secret"):
-                raise Forbidden.of(PODS, request.name, "a mirror pod may not reference secrets")
+                raise refused(request, "a mirror pod may not reference secrets")
 
     def _mount_token(self, spec: dict[str, Any]) -> None:
         lists = ("initContainers", "containers")
@@ -96,18 +96,16 @@ class ServiceAccount:
         for volume in spec.get("volumes") or ():
             secret = (volume.get("secret") or {}).get("secretName")
             if secret and secret not in mountable:
-                raise Forbidden.of(
-                    PODS,
-                    request.name,
+                raise refused(
+                    request,
                     f'volume with secret.secretName="{secret}" is not allowed because service account {name} does not '
                     "reference that secret",
                 )
         pullable = {entry.get("name") for entry in account.get("imagePullSecrets") or ()}
         for index, entry in enumerate(spec.get("imagePullSecrets") or ()):
             if entry.get("name") not in pullable:
-                raise Forbidden.of(
-                    PODS,
-                    request.name,
+                raise refused(
+                    request,
                     f'imagePullSecrets[{index}].name="{entry.get("name")}" is not allowed because service account {name} '
                     "does not reference that imagePullSecret",
                 )

@@ -1,20 +1,23 @@
-"""StorageObjectInUseProtection: claims and volumes get the finalizers by which their controllers keep them while in use."""
+"""StorageObjectInUseProtection: claims, volumes and their attributes classes get the finalizers by which their controllers keep
+them while in use."""
 
 from __future__ import annotations
 
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin
 from steersman.meta import objects
 from steersman.meta.objects import Object
-from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES
+from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, VOLUMEATTRIBUTESCLASSES
 
 _FINALIZERS = {
     PERSISTENTVOLUMECLAIMS: "kubernetes.io/pvc-protection",
     PERSISTENTVOLUMES: "kubernetes.io/pv-protection",
+    VOLUMEATTRIBUTESCLASSES: "kubernetes.io/vac-protection",
 }
 
 
 class StorageObjectInUseProtection:
     NAME = "StorageObjectInUseProtection"
+    OPERATIONS = ("CREATE",)
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         finalizer = _FINALIZERS.get(request.kind.resource)

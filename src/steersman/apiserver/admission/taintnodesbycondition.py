@@ -12,6 +12,7 @@ _TAINT = {"key": NOT_READY, "effect": "NoSchedule"}
 
 class TaintNodesByCondition:
     NAME = "TaintNodesByCondition"
+    OPERATIONS = ("CREATE",)
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         node = request.obj

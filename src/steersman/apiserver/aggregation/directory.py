@@ -36,14 +36,18 @@ class Directory:
         return tuple(self._remote.values())
 
     def route(self, path: str) -> APIService | None:
-        """The other server's APIService that ``path`` belongs to; None where this server answers."""
-        self._current()
-        if not self._remote:
-            return None
+        """The other server's APIService that ``path`` belongs to; None where this server answers.
+
+        That somebody else serves the core group (it is possible) is not looked up for each of its requests: whoever
+        follows the APIServices asks for them when they change.
+        """
         if path.startswith("/apis/"):
+            self._current()
+            if not self._remote:
+                return None
             group, _, rest = path[6:].partition("/")
             return self._remote.get(f"{rest.partition('/')[0]}.{group}")
-        if path == "/api" or path.startswith("/api/"):
+        if self._remote and (path == "/api" or path.startswith("/api/")):
             return self._remote.get(LEGACY_NAME)
         return None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+
+from steersman.apiserver.metrics.series import counters, gauges
 
 _NAME = "aggregator_unavailable_apiservice"
 
@@ -37,12 +39,7 @@ class AvailabilityMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         text = "Gauge of APIServices which are marked as unavailable broken down by APIService name."
-        gauge = GaugeMetricFamily(_NAME, text, labels=("name",))
-        for name, is_available in self._available.items():
-            gauge.add_metric((name,), 0.0 if is_available else 1.0)
-        yield gauge
+        values = {(name,): 0.0 if is_available else 1.0 for name, is_available in self._available.items()}
+        yield gauges(_NAME, text, ("name",), values)
         text = "Counter of APIServices which are marked as unavailable broken down by APIService name and reason."
-        counter = CounterMetricFamily(_NAME, text, labels=("name", "reason"))
-        for (name, reason), count in self._became.items():
-            counter.add_metric((name, reason), count)
-        yield counter
+        yield counters(_NAME, text, ("name", "reason"), dict(self._became))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from steersman.apiserver.bootstrap.policy import bootstrap_objects, reconciled
 from steersman.client.api import Client
 from steersman.meta.errors import AlreadyExists, Conflict, NotFound
 from steersman.meta.objects import Object, name, namespace
-from steersman.meta.resources import CONFIGMAPS, NAMESPACES, PRIORITYCLASSES, SERVICECIDRS, Resource
+from steersman.meta.resources import NAMESPACES, PRIORITYCLASSES, SERVICECIDRS, Resource
 
-AUTHENTICATION = "extension-apiserver-authentication"
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 _CLUSTER_CRITICAL = 2_000_000_000
 _NODE_CRITICAL = _CLUSTER_CRITICAL + 1000
@@ -30,13 +29,8 @@ PRIORITY_CLASSES: Sequence[Object] = (
 )
 
 
-async def bootstrap(
-    client: Client, *, service_cidrs: Sequence[str], with_rbac: bool, authentication: Mapping[str, str]
-) -> None:
-    """Make what is missing, bring the policy up to date; all of one kind at once, so that they share commits.
-
-    ``authentication`` is what extension API servers need to know to authenticate as this one does.
-    """
+async def bootstrap(client: Client, *, service_cidrs: Sequence[str], with_rbac: bool) -> None:
+    """Make what is missing, bring the policy up to date; all of one kind at once, so that they share commits."""
     await asyncio.gather(*(_ensure(client, NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES))
     cidrs = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": list(service_cidrs)}}
     rows: list[tuple[Resource, Object]] = [(PRIORITYCLASSES, obj) for obj in PRIORITY_CLASSES]
@@ -44,7 +38,6 @@ async def bootstrap(
         rows += bootstrap_objects()
     await asyncio.gather(
         _ensure_service_cidr(client, cidrs),
-        _ensure_authentication(client, authentication),
         *(_ensure(client, resource, obj) for resource, obj in rows),
     )
 
@@ -67,16 +60,6 @@ async def _ensure(client: Client, resource: Resource, wanted: Object) -> None:
                 await _ensure(client, resource, wanted)
 
 
-async def _ensure_authentication(client: Client, data: Mapping[str, str]) -> None:
-    """``extension-apiserver-authentication`` in ``kube-system``, where extension API servers look."""
-    wanted = {"metadata": {"name": AUTHENTICATION, "namespace": "kube-system"}, "data": dict(data)}
-    await _ensure(client, CONFIGMAPS, wanted)
-    current = await client.get(CONFIGMAPS, AUTHENTICATION, namespace="kube-system")
-    merged = {**(current.get("data") or {}), **data}
-    if merged != (current.get("data") or {}):
-        await client.update(CONFIGMAPS, {**current, "data": merged})
-
-
 async def _ensure_service_cidr(client: Client, wanted: Object) -> None:
     """The default ServiceCIDR, Ready from the start."""
     await _ensure(client, SERVICECIDRS, wanted)
@@ -90,4 +73,7 @@ async def _ensure_service_cidr(client: Client, wanted: Object) -> None:
         "message": "Kubernetes default Service CIDR is ready",
         "lastTransitionTime": current["metadata"]["creationTimestamp"],
     }
-    await client.update(SERVICECIDRS, {**current, "status": {"conditions": [ready]}}, subresource="status")
+    try:
+        await client.update(SERVICECIDRS, {**current, "status": {"conditions": [ready]}}, subresource="status")
+    except Conflict:
+        await _ensure_service_cidr(client, wanted)  # another server that starts was quicker

@@ -53,6 +53,8 @@ class Page:
     revision: int
     continue_token: str = ""
     remaining: int | None = None
+    fetched: int = 0
+    """How many objects were looked at, where that is more than ``items``."""
 
 
 async def list_(api: API, served: Served, call: Call) -> Response:
@@ -60,6 +62,8 @@ async def list_(api: API, served: Served, call: Call) -> Response:
     options = list_options(call, watch=False)
     served.check_fields(options.fields)
     page = await read_page(api, served, call.info.namespace, options)
+    resource, count = served.resource, len(page.items)
+    api.storage_metrics.listed(resource.group, resource.plural, fetched=max(page.fetched, count), returned=count)
     metadata = ListMeta(
         resource_version=str(page.revision), continue_token=page.continue_token, remaining=page.remaining
     )
@@ -128,6 +132,7 @@ async def _selected(
     """As many matching objects as the limit allows, looking at a chunk at a time."""
     limit = max(options.limit, 0)
     items: list[Stored] = []
+    fetched = 0
     while True:
         found = await api.objects.list(prefix, start=start, limit=SELECT_CHUNK if limit else 0, revision=revision)
         revision = found.revision
@@ -141,11 +146,12 @@ async def _selected(
             if looked_at % SELECT_CHUNK == 0:
                 await asyncio.sleep(0)
         is_end = looked_at == len(found.items) and not found.remaining
+        fetched += looked_at
         if is_end:
-            return Page(items=items, revision=revision)
+            return Page(items=items, revision=revision, fetched=fetched)
         if limit and len(items) == limit:
             token = encode_continue(items[-1].key, prefix, revision)
-            return Page(items=items, revision=revision, continue_token=token)
+            return Page(items=items, revision=revision, continue_token=token, fetched=fetched)
         start = f"{found.items[-1].key}\0"
 
 

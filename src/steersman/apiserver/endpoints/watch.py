@@ -14,6 +14,7 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.get import require_version
 from steersman.apiserver.endpoints.list import read_page
+from steersman.apiserver.metrics.requests import scope_of
 from steersman.apiserver.negotiation import JSON, PROTOBUF, Representation
 from steersman.apiserver.options import ListOptions, list_options, parse_resource_version
 from steersman.apiserver.served import Served
@@ -53,6 +54,9 @@ async def watch(api: API, served: Served, call: Call) -> Response:
         clock=api.clock,
         timeout_s=timeout_s,
         bookmark_interval_s=api.config.watch_bookmark_interval_s,
+        meter=api.watch_metrics.of(served.resource),
+        scope=scope_of(call.info),
+        received_s=call.received_s,
     )
     if websocketstreams.wants_websocket(call):
         return websocketstreams.of_frames(call, _frame_by_frame(changes), is_text=form.media_type == JSON)

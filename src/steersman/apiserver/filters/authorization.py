@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from steersman.aio.clock import Clock
 from steersman.apiserver.authz.api import Attributes, Authorizer
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
+from steersman.apiserver.metrics.identity import IdentityMetrics
 from steersman.meta.errors import Forbidden
 from steersman.meta.wire import Response
 
@@ -53,12 +55,16 @@ def forbidden(attributes: Attributes, reason: str) -> Forbidden:
 class AuthorizationFilter:
     NAME = "authorization"
 
-    def __init__(self, authorizer: Authorizer) -> None:
+    def __init__(self, authorizer: Authorizer, *, clock: Clock, metrics: IdentityMetrics) -> None:
         self._authorizer = authorizer
+        self._clock = clock
+        self._metrics = metrics
 
     async def __call__(self, call: Call, following: Next) -> Response:
         attributes = attributes_of(call)
+        began_s = self._clock.monotonic()
         decision = await self._authorizer.authorize(attributes)
+        self._metrics.authorized(decision.allowed, self._clock.monotonic() - began_s)
         call.annotations[DECISION_ANNOTATION] = "allow" if decision.allowed else "forbid"
         call.annotations[REASON_ANNOTATION] = decision.reason
         if not decision.allowed:
@@ -66,5 +72,5 @@ class AuthorizationFilter:
         return await following(call)
 
 
-def _conforms(authorizer: Authorizer) -> Filter:
-    return AuthorizationFilter(authorizer)
+def _conforms(authorizer: Authorizer, clock: Clock, metrics: IdentityMetrics) -> Filter:
+    return AuthorizationFilter(authorizer, clock=clock, metrics=metrics)

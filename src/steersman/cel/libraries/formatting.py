@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from steersman.cel.conversions import bytes_to_string, duration_to_string, timestamp_to_string
@@ -77,10 +77,7 @@ def as_text(argument: Value) -> str:
             METER.spend(10 * (1 + len(argument)))
             pairs = sorted((_nested(from_map_key(key)), _nested(value)) for key, value in argument.items())
             return f"{{{', '.join(f'{key}:{value}' for key, value in pairs)}}}"
-    raise _unsuited(
-        "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps",
-        argument,
-    )
+    raise _unsuited(_STRING, argument)
 
 
 def _nested(argument: Value) -> str:
@@ -172,7 +169,7 @@ def _hexadecimal(argument: Value, _: int) -> str:
             return argument.hex()
         case int() if type(argument) is not bool:
             return f"{int(argument):x}"
-    raise _unsuited("only integers, byte buffers, and strings can be formatted as hex", argument)
+    raise _unsuited(_HEXADECIMAL, argument)
 
 
 _CLAUSES: dict[str, Callable[[Value, int], str]] = {
@@ -185,17 +182,50 @@ _CLAUSES: dict[str, Callable[[Value, int], str]] = {
     "x": _hexadecimal,
     "X": lambda argument, precision: _hexadecimal(argument, precision).upper(),
 }
+_STRING = "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"
+_INTEGERS = frozenset({"int", "uint", "dyn"})
 _STRING_KINDS = frozenset(
     {"string", "bool", "bytes", "int", "uint", "double", "duration", "timestamp", "list", "map", "null", "type", "dyn"}
 )
-CLAUSE_KINDS: dict[str, frozenset[str]] = {
-    "s": _STRING_KINDS,
-    "d": frozenset({"int", "uint", "dyn"}),
-    "f": frozenset({"double", "string", "dyn"}),
-    "e": frozenset({"double", "string", "dyn"}),
-    "b": frozenset({"int", "uint", "bool", "dyn"}),
-    "o": frozenset({"int", "uint", "dyn"}),
-    "x": frozenset({"int", "uint", "string", "bytes", "dyn"}),
-    "X": frozenset({"int", "uint", "string", "bytes", "dyn"}),
+_HEXADECIMAL = "only integers, byte buffers, and strings can be formatted as hex"
+_SUITED: dict[str, tuple[frozenset[str], str]] = {
+    "s": (_STRING_KINDS, _STRING),
+    "d": (_INTEGERS, "decimal clause can only be used on integers"),
+    "f": (frozenset({"double", "string", "dyn"}), "fixed-point clause can only be used on doubles"),
+    "e": (frozenset({"double", "string", "dyn"}), "scientific clause can only be used on doubles"),
+    "b": (_INTEGERS | {"bool"}, "only integers and bools can be formatted as binary"),
+    "o": (_INTEGERS, "octal clause can only be used on integers"),
+    "x": (_INTEGERS | {"string", "bytes"}, _HEXADECIMAL),
+    "X": (_INTEGERS | {"string", "bytes"}, _HEXADECIMAL),
 }
-"""Which kinds of arguments a clause takes, for checking calls that are written out."""
+"""Which kinds of arguments a clause takes, and what is said to others."""
+
+
+class Misformatted(Exception):
+    """A call that is written out will fail. ``at`` is the argument that is to blame, None for the call."""
+
+    def __init__(self, message: str, at: int | None = None) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+def check_template(template: str, given: Sequence[Type]) -> None:
+    """Raises ``Misformatted`` where arguments of these types do not suit the template."""
+    asked = 0
+    for match in _CLAUSE.finditer(template):
+        if match.group() == "%%":
+            continue
+        clause = match.group(2)
+        if not clause:
+            raise Misformatted("unexpected end of string")
+        if asked >= len(given):
+            raise Misformatted(f"index {asked} out of range")
+        suited = _SUITED.get(clause)
+        if suited is None:
+            raise Misformatted(f'could not parse formatting clause: unrecognized formatting clause "{clause}"')
+        kinds, what = suited
+        if given[asked].kind not in kinds:
+            raise Misformatted(f"error during formatting: {what}, was given {given[asked].name}", at=asked)
+        asked += 1
+    if len(given) > asked:
+        raise Misformatted(f"too many arguments supplied to string.format (expected {asked}, got {len(given)})")

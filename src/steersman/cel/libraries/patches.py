@@ -24,6 +24,8 @@ from steersman.cel.values import (
 
 JSON_PATCH_TYPE = types.object_of("JSONPatch")
 OBJECT_TYPE = types.object_of("Object")
+_NO_TYPE = types.object_of("")
+"""Of a field that patches do not have: upstream says so by this type, which nothing is of."""
 _PATCH_FIELDS: dict[str, Type] = {"op": STRING, "path": STRING, "from": STRING, "value": DYN}
 
 
@@ -37,7 +39,7 @@ def object_type(name: str) -> Type | None:
 def field_type(type_name: str, field: str) -> Type | None:
     """For ``Environment``: fields of objects are of any name and type."""
     if type_name == "JSONPatch":
-        return _PATCH_FIELDS.get(field)
+        return _PATCH_FIELDS.get(field, _NO_TYPE)
     return DYN if object_type(type_name) is not None else None
 
 

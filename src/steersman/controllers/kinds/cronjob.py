@@ -138,6 +138,10 @@ class _Planner:
         except (ScheduleError, UnknownTimeZone) as error:
             self._event("Warning", "UnparseableSchedule", f'unparseable schedule: "{spec["schedule"]}" : {error}')
             return None
+        if schedule.next_s(self.now_s) is None:
+            why = "time difference between two schedules is less than 1 second"
+            self._event("Warning", "InvalidSchedule", f"invalid schedule: {spec['schedule']} : {why}")
+            return None
         due_s = self._due_s(schedule)
         if due_s is not None:
             self._start(due_s)

@@ -9,7 +9,7 @@ at most maxUnavailable nodes without an available pod, with surge at most maxSur
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from steersman.client.informer import Change
@@ -65,6 +65,8 @@ class DaemonSetController:
         self._own_revisions = Ownership(dependents=self._revisions, **common)
 
     def concerned(self, resource: Resource, change: Change) -> Iterable[str]:
+        if resource is CONTROLLERREVISIONS and change.old is None and objects.controller_of(change.object) is not None:
+            return ()
         if resource in (PODS, CONTROLLERREVISIONS):
             return owners_of(change, self._sets)
         if resource is NODES:
@@ -98,6 +100,10 @@ class DaemonSetController:
             await self._report(key, {**owner, "status": status})
             return DONE
         revision_hash = objects.labels(update)[history.REVISION_LABEL]
+        twins = [entry for entry in revisions if history.is_twin(entry, update)]
+        if twins:
+            await self._merge(key, twins, pods, revision_hash)
+            return DONE
         held = {node: due_s for node, (due_s, _) in self._failures.get(key, {}).items()}
         todo = plan(owner, pods, self._nodes.list(), revision_hash, self._context.clock.now(), held)
         await self._execute(key, owner, todo, revision_hash)
@@ -109,6 +115,19 @@ class DaemonSetController:
         for old in history.surplus(revisions, [*live, objects.name(update)], limit):
             await self._history.delete(key, old)
         return Result(requeue_after_s=todo.requeue_after_s)
+
+    async def _merge(self, key: str, twins: Sequence[Object], pods: Iterable[Object], revision_hash: str) -> None:
+        """Revisions with the present template that someone else made: their pods are of the present one, and need not go."""
+        hashes = {objects.labels(twin).get(history.REVISION_LABEL) for twin in twins}
+        for pod in pods:
+            if objects.labels(pod).get(history.REVISION_LABEL) in hashes:
+                patch = {"metadata": {"uid": objects.uid(pod), "labels": {history.REVISION_LABEL: revision_hash}}}
+                patched = await self._context.client.patch(
+                    PODS, objects.name(pod), patch, namespace=objects.namespace(pod)
+                )
+                self._context.expectations.wrote(key, self._pods, patched)
+        for twin in twins:
+            await self._history.delete(key, twin)
 
     async def _execute(self, key: str, owner: Object, todo: Plan, revision_hash: str) -> None:
         for pod, node in todo.ended:

@@ -21,6 +21,7 @@ from steersman.controllers.dependents import adopters_of, selector_of
 from steersman.controllers.discovery import discover
 from steersman.controllers.intorstring import scaled
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
+from steersman.controllers.standing import Notice, StandingEvents
 from steersman.meta import objects, times
 from steersman.meta.errors import APIError, NotFound
 from steersman.meta.objects import Object
@@ -44,6 +45,8 @@ WATCHES = (BUDGET_WATCH, POD_WATCH, *OWNER_WATCHES)
 
 DELETION_TIMEOUT_S = 120.0
 STALE_DISRUPTION_S = 120.0
+REPEAT_S = 300.0
+"""How often what stays so, such as a budget without pods, is told again."""
 STALE = "pod/"
 """Keys of pods whose condition DisruptionTarget may have come to nothing: ``pod/<key>``."""
 
@@ -164,6 +167,7 @@ class DisruptionController:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._standing = StandingEvents(context, period_s=REPEAT_S)
         self._budgets = context.informer(BUDGET_WATCH)
         self._pods = context.informer(POD_WATCH)
         self._owners = {watch.resource.kind: context.informer(watch) for watch in OWNER_WATCHES}
@@ -179,9 +183,12 @@ class DisruptionController:
         return self._budgets_of_labels(((change.object["spec"].get("template") or {}).get("metadata")) or {}, change)
 
     def _budgets_of_pod(self, change: Change) -> Iterable[str]:
-        keys = {
-            key for pod in (change.old, change.new) if pod is not None for key in adopters_of_all(pod, self._budgets)
-        }
+        keys = set(adopters_of_all(change.old, self._budgets)) if change.old is not None else set()
+        if change.new is not None:
+            now = adopters_of_all(change.new, self._budgets)
+            if len(now) > 1:
+                self._tell_rivals(change.new, now)
+            keys.update(now)
         if change.new is not None and _stale_after_s(change.new, self._context.clock.now()) is not None:
             keys.add(STALE + change.key)
         return keys
@@ -201,7 +208,7 @@ class DisruptionController:
         namespace, now_s = objects.namespace(budget), self._context.clock.now()
         pods = [pod for pod in self._pods.by_namespace(namespace) if selector.matches(objects.labels(pod))]
         if not pods:
-            self._event(budget, "Normal", "NoPods", "No matching pods found")
+            self._tell(budget, "Normal", "NoPods", "No matching pods found")
         expected = Expected(count=len(pods))
         try:
             if needs_scale(budget):
@@ -217,7 +224,7 @@ class DisruptionController:
                 "result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. "
                 'To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
             )
-            self._event(budget, "Warning", "UnmanagedPods", text)
+            self._tell(budget, "Warning", "UnmanagedPods", text)
         todo = plan(budget, pods, expected, now_s)
         for pod in todo.not_deleted:
             text = f"Pod was expected by PDB {namespace}/{objects.name(budget)} to be deleted but it wasn't"
@@ -295,6 +302,16 @@ class DisruptionController:
         )  # fmt: skip
         self._context.expectations.wrote(key, self._pods, patched)
         return DONE
+
+    def _tell_rivals(self, pod: Object, keys: Sequence[str]) -> None:
+        names = f'"{objects.namespace(pod)}"/"{objects.name(pod)}"'
+        chosen = objects.split_key(min(keys))[1]
+        text = f'Pod {names} matches multiple PodDisruptionBudgets.  Chose "{chosen}" arbitrarily.'
+        self._standing.tell(pod, PODS, Notice(type="Warning", reason="MultiplePodDisruptionBudgets", message=text))
+
+    def _tell(self, budget: Object, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """As ``_event``, of what is so for long: again after a while only."""
+        self._standing.tell(budget, PODDISRUPTIONBUDGETS, Notice(type=kind, reason=reason, message=message))
 
     def _event(self, budget: Object, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         self._context.events.event(budget, PODDISRUPTIONBUDGETS, type=kind, reason=reason, message=message)

@@ -120,7 +120,7 @@ class GarbageCollector:
             self._graph.drop(resource)
         new = [resource for resource in wanted if resource not in self._monitors]
         for resource in new:
-            informer = self._monitors[resource] = self._context.informers.of(resource)
+            informer = self._monitors[resource] = self._context.informers.of(resource, metadata_only=True)
             informer.subscribe(self._observer(resource))
         if new:
             self._filled.clear()

@@ -24,7 +24,7 @@ from steersman.meta import objects, times
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
 from steersman.meta.resources import HORIZONTALPODAUTOSCALERS, PODS, Resource
-from steersman.meta.selectors import SelectorError, parse_label_selector
+from steersman.meta.selectors import LabelSelector, SelectorError, parse_label_selector
 
 NAME = "horizontal-pod-autoscaler-controller"
 HPA_WATCH = Watch(resource=HORIZONTALPODAUTOSCALERS)
@@ -105,6 +105,17 @@ class _Status:
         return status | ({"lastScaleTime": last} if last else {})
 
 
+class SelectorProblem(Exception):
+    """It cannot be said which pods are the target's."""
+
+    def __init__(self, reason: str, condition_reason: str, message: str, condition_message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.condition_reason = condition_reason
+        self.message = message
+        self.condition_message = condition_message
+
+
 class HorizontalPodAutoscalerController:
     """Reconciles one HorizontalPodAutoscaler by key, again every 15 seconds."""
 
@@ -115,6 +126,8 @@ class HorizontalPodAutoscalerController:
         self._metrics = MetricsReader(context.client)
         self._memories: dict[str, Memory] = {}
         self._discovery: Discovery | None = None
+        self._selectors: dict[str, LabelSelector] = {}
+        """Of the pods of each autoscaler's target, as last seen."""
 
     def concerned(self, resource: Resource, change: Change) -> Iterable[str]:
         if resource is PODS:
@@ -131,6 +144,7 @@ class HorizontalPodAutoscalerController:
         if hpa is None:
             self._context.expectations.forget(key)
             self._memories.pop(key, None)
+            self._selectors.pop(key, None)
             return DONE
         config, now_s = self._context.config, self._context.clock.now()
         status = _Status(hpa, now_s, [*((hpa.get("status") or {}).get("conditions") or [])])
@@ -153,7 +167,11 @@ class HorizontalPodAutoscalerController:
         memory.forget_before(now_s - max(3600.0, config.hpa_downscale_stabilization_s))
         measured: list[Measured] = []
         if asks_metrics(hpa, current):
-            measured = await self._measure(hpa, scale, current, status)
+            try:
+                measured = await self._measure(hpa, scale, current, status)
+            except SelectorProblem as problem:
+                await self._tell_selector(key, hpa, current, status, problem)
+                return again
         todo = plan(hpa, current, measured, memory, config.hpa_downscale_stabilization_s, now_s)
         await self._apply(key, hpa, resource, scale, todo, measured, status, memory)
         return again
@@ -229,18 +247,9 @@ class HorizontalPodAutoscalerController:
         return found
 
     async def _measure(self, hpa: Object, scale: Object, current: int, status: _Status) -> list[Measured]:
-        text = (scale.get("status") or {}).get("selector") or ""
-        if not text:
-            self._event(hpa, "Warning", "SelectorRequired", "selector is required")
-            failure = "the HPA target's scale is missing a selector"
-            return [Measured(reason="InvalidSelector", failure=failure)]
-        try:
-            selector = parse_label_selector(text)
-        except SelectorError as error:
-            failure = f"couldn't convert selector into a corresponding internal selector object: {error}"
-            return [Measured(reason="InvalidSelector", failure=failure)]
-        namespace = objects.namespace(hpa)
-        pods = [pod for pod in self._pods.by_namespace(namespace) if selector.matches(objects.labels(pod))]
+        selector = self._selector(hpa, scale)
+        pods = self._selected(objects.namespace(hpa), selector)
+        self._check_alone(hpa, str((scale.get("status") or {}).get("selector")), selector, pods)
         asked = hpa["spec"].get("metrics") or [
             {
                 "type": "Resource",
@@ -252,11 +261,53 @@ class HorizontalPodAutoscalerController:
         )
         return [await measurement.of(metric) for metric in asked]
 
+    def _selector(self, hpa: Object, scale: Object) -> LabelSelector:
+        """Which pods the target has. Raises ``SelectorProblem``."""
+        text = (scale.get("status") or {}).get("selector") or ""
+        if not text:
+            missing = "the HPA target's scale is missing a selector"
+            raise SelectorProblem("SelectorRequired", "InvalidSelector", "selector is required", missing)
+        try:
+            return parse_label_selector(text)
+        except SelectorError as error:
+            failure = f"couldn't convert selector into a corresponding internal selector object: {error}"
+            raise SelectorProblem("InvalidSelector", "InvalidSelector", failure, failure) from error
+
+    def _selected(self, namespace: str, selector: LabelSelector) -> list[Object]:
+        return [pod for pod in self._pods.by_namespace(namespace) if selector.matches(objects.labels(pod))]
+
+    def _check_alone(self, hpa: Object, text: str, selector: LabelSelector, pods: Sequence[Object]) -> None:
+        """Raises ``SelectorProblem`` where another autoscaler's target has some of the pods too."""
+        key, namespace = objects.key_of(hpa), objects.namespace(hpa)
+        self._selectors[key] = selector
+        rivals = [
+            other
+            for other, theirs in self._selectors.items()
+            if objects.split_key(other)[0] == namespace and any(theirs.matches(objects.labels(pod)) for pod in pods)
+        ]
+        if len(rivals) > 1:
+            named = " ".join(f"{{{name} {space}}}" for space, name in map(objects.split_key, sorted(rivals)))
+            failure = f"pods by selector {text} are controlled by multiple HPAs: [{named}]"
+            raise SelectorProblem("AmbiguousSelector", "AmbiguousSelector", failure, failure)
+
+    async def _tell_selector(
+        self, key: str, hpa: Object, current: int, status: _Status, problem: SelectorProblem
+    ) -> None:
+        status.set("ScalingActive", False, problem.condition_reason, problem.condition_message)
+        self._event(hpa, "Warning", problem.reason, problem.message)
+        self._event(hpa, "Warning", "FailedComputeMetricsReplicas", problem.message)
+        desired = (hpa.get("status") or {}).get("desiredReplicas") or 0
+        await self._report(key, hpa, status.body(current, desired, [], rescaled=False))
+
     async def _report(self, key: str, hpa: Object, status: Object) -> None:
         if status != (hpa.get("status") or {}):
-            updated = await self._context.client.update(
-                HORIZONTALPODAUTOSCALERS, {**hpa, "status": status}, subresource="status"
-            )
+            try:
+                updated = await self._context.client.update(
+                    HORIZONTALPODAUTOSCALERS, {**hpa, "status": status}, subresource="status"
+                )
+            except APIError as error:
+                self._event(hpa, "Warning", "FailedUpdateStatus", error.message)
+                raise
             self._context.expectations.wrote(key, self._hpas, updated)
 
     def _event(self, hpa: Object, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:

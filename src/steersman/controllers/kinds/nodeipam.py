@@ -103,10 +103,7 @@ class NodeIPAMController:
         try:
             todo = plan(node, self._pools)
         except CIDRExhausted:
-            self._context.events.event(
-                node, NODES, type="Normal", reason="CIDRNotAvailable",
-                message=f"Node {key} status is now: CIDRNotAvailable",
-            )  # fmt: skip
+            self._event(node, "CIDRNotAvailable")
             return Result(requeue_after_s=RETRY_EXHAUSTED_S)
         if not todo.cidrs:
             return DONE
@@ -119,9 +116,14 @@ class NodeIPAMController:
             patched = await self._context.client.patch(NODES, key, patch)
         except APIError:
             self._remember(key, ())
+            self._event(node, "CIDRAssignmentFailed")
             raise
         self._context.expectations.wrote(key, self._nodes, patched)
         return DONE
+
+    def _event(self, node: Object, reason: str) -> None:
+        text = f"Node {objects.name(node)} status is now: {reason}"
+        self._context.events.event(node, NODES, type="Normal", reason=reason, message=text)
 
 
 def _conforms(context: Context) -> Controller:

@@ -18,6 +18,7 @@ from steersman.controllers.conditions import find, with_condition
 from steersman.controllers.protection import with_finalizer
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
 from steersman.meta import objects, times
+from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
 from steersman.meta.resources import IPADDRESSES, SERVICECIDRS, Resource
 
@@ -108,12 +109,23 @@ class ServiceCIDRController:
         others = [entry for entry in self._cidrs.list() if objects.name(entry) != key]
         todo = plan(service_cidr, others, self._addresses.list(), self._context.clock.now())
         if todo.status is not None:
-            updated = await self._context.client.update(SERVICECIDRS, todo.status, subresource="status")
-            self._context.expectations.wrote(key, self._cidrs, updated)
+            await self._report(key, todo.status)
         if todo.update is not None:
             updated = await self._context.client.update(SERVICECIDRS, todo.update)
             self._context.expectations.wrote(key, self._cidrs, updated)
         return Result(requeue_after_s=todo.requeue_after_s)
+
+    async def _report(self, key: str, service_cidr: Object) -> None:
+        try:
+            updated = await self._context.client.update(SERVICECIDRS, service_cidr, subresource="status")
+        except APIError:
+            if not objects.is_deleting(service_cidr):
+                text = "The ServiceCIDR Status can not be set to Ready=True"
+                self._context.events.event(
+                    service_cidr, SERVICECIDRS, type="Warning", reason="KubernetesServiceCIDRError", message=text
+                )
+            raise
+        self._context.expectations.wrote(key, self._cidrs, updated)
 
 
 def _conforms(context: Context) -> Controller:

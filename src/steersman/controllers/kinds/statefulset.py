@@ -126,8 +126,7 @@ class StatefulSetController:
                 await self._create_claim(key, owner, claim)
             await all_of(self._create(key, owner, creation) for creation in todo.create)
             for pod in todo.update:
-                updated = await self._context.client.update(PODS, pod)
-                self._context.expectations.wrote(key, self._pods, updated)
+                await self._update(key, owner, pod)
             for claim in todo.claim_owners:
                 updated = await self._context.client.update(PERSISTENTVOLUMECLAIMS, claim)
                 self._context.expectations.wrote(key, self._claims, updated)
@@ -166,6 +165,16 @@ class StatefulSetController:
         self._context.expectations.wrote(key, self._pods, created)
         text = f"Create Pod {name} in StatefulSet {objects.name(owner)} successful"
         self._event(owner, "Normal", "SuccessfulCreate", text)
+
+    async def _update(self, key: str, owner: Object, pod: Object) -> None:
+        what = f"Update Pod {objects.name(pod)} in StatefulSet {objects.name(owner)}"
+        try:
+            updated = await self._context.client.update(PODS, pod)
+        except APIError as error:
+            self._event(owner, "Warning", "FailedUpdate", f"{what} failed error: {error.message}")
+            raise
+        self._context.expectations.wrote(key, self._pods, updated)
+        self._event(owner, "Normal", "SuccessfulUpdate", f"{what} successful")
 
     async def _create_claim(self, key: str, owner: Object, claim: Object, pod: str = "") -> None:
         name = objects.name(claim)

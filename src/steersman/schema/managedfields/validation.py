@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from steersman.meta.quoting import quoted
 from steersman.schema.managedfields import fieldset
 from steersman.schema.managedfields.typed import ANY, Type, UntypedElement
+
+
+@dataclass(frozen=True, slots=True)
+class NoJSON:
+    """Stands for a value that JSON does not have, in configurations that are not read but computed."""
+
+    printed: str
+    syntax: str
+
+    def __str__(self) -> str:
+        return self.printed
 
 
 def errors_of(value: Any, type_: Type) -> list[str]:
@@ -58,7 +71,9 @@ def _type_problem(value: Any, type_: Type) -> str:
     if expects in ("integer", "number"):
         return "" if is_number else f"expected numeric (int or float), got {_go_kind(value)}"
     if expects == "string":
-        return "" if isinstance(value, str) else f"expected string, got {_shown(value)}"
+        return (
+            "" if isinstance(value, str) else f"expected string, got &value.valueUnstructured{{Value:{_syntax(value)}}}"
+        )
     if expects == "boolean":
         return "" if isinstance(value, bool) else f"expected boolean, got {_shown(value)}"
     if expects == "scalar":
@@ -76,4 +91,28 @@ def _go_kind(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return f"&{{{value}}}"
+    return f"&{{{_printed(value)}}}"
+
+
+def _printed(value: Any) -> str:
+    """As Go's ``%v`` prints it."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_printed(item)}' for key, item in sorted(value.items()))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(_printed, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "<nil>", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _syntax(value: Any) -> str:
+    """As Go's ``%#v`` prints it."""
+    if isinstance(value, dict):
+        return f"map[string]interface {{}}{{{', '.join(f'{quoted(key)}:{_syntax(item)}' for key, item in sorted(value.items()))}}}"
+    if isinstance(value, list):
+        return f"[]interface {{}}{{{', '.join(map(_syntax, value))}}}"
+    if isinstance(value, str):
+        return quoted(value)
+    if value is None:
+        return "interface {}(nil)"
+    return value.syntax if isinstance(value, NoJSON) else _printed(value)

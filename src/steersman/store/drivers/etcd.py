@@ -57,6 +57,10 @@ class EtcdStore:
         answer = await self._connection.read(rpc.RANGE, request)
         return answer.header.revision
 
+    async def size_bytes(self) -> int:
+        answer = await self._connection.read(rpc.STATUS, pb.StatusRequest())
+        return answer.dbSize
+
     async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
         answer = await self._range(pb.RangeRequest(key=_bytes(key), revision=revision), revision)
         return _key_value(answer.kvs[0]) if answer.kvs else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import ssl
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from google.protobuf.message import Message
 
 from steersman.store.api import LeaseNotFound, StoreUnavailable
 from steersman.store.drivers.etcdv3 import etcd_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 10.0
 CLOSE_GRACE_S = 5.0
@@ -77,6 +81,7 @@ COMPACT = Method("/etcdserverpb.KV/Compact", pb.CompactionResponse)
 LEASE_GRANT = Method("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantResponse)
 LEASE_REVOKE = Method("/etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeResponse)
 LEASE_KEEP_ALIVE = Method("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse)
+STATUS = Method("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
 WATCH = Method("/etcdserverpb.Watch/Watch", pb.WatchResponse)
 
 
@@ -85,35 +90,82 @@ class OutOfRange(Exception):
 
 
 class EtcdConnection:
-    """One channel per member. Raises ``StoreUnavailable`` where no answer is known, ``ValueError`` where etcd refuses."""
+    """One channel per member. Raises ``StoreUnavailable`` where no answer is known, ``ValueError`` where etcd refuses.
+
+    Certificates that have changed on disk are used from the next call on, over channels of their own; streams stay on the
+    channels that they began on, which are closed with the last of them.
+    """
 
     def __init__(self, config: EtcdConfig) -> None:
         self._config = config
         self._channels: list[grpc.aio.Channel] = []
         self._current = 0
-        self._streams: set[Any] = set()
+        self._streams: dict[Any, grpc.aio.Channel] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._files: tuple[tuple[int, int], ...] = ()
+        self._refused: tuple[tuple[int, int], ...] = ()
         self._calls: dict[tuple[int, str], Any] = {}
 
     def open(self) -> None:
         """Raises ``StoreUnavailable`` where a certificate cannot be read."""
         try:
-            credentials = self._credentials()
+            self._files = self._state()
+            self._channels = self._opened()
         except OSError as error:
             raise StoreUnavailable(f"cannot read etcd's certificates: {error}") from error
+
+    def _opened(self) -> list[grpc.aio.Channel]:
+        credentials = self._credentials()
+        channels: list[grpc.aio.Channel] = []
         for endpoint in self._config.endpoints:
             parts = urlsplit(endpoint)
             if parts.scheme == "https":
-                self._channels.append(grpc.aio.secure_channel(parts.netloc, credentials, options=_OPTIONS))
+                channels.append(grpc.aio.secure_channel(parts.netloc, credentials, options=_OPTIONS))
             else:
-                self._channels.append(grpc.aio.insecure_channel(parts.netloc, options=_OPTIONS))
+                channels.append(grpc.aio.insecure_channel(parts.netloc, options=_OPTIONS))
+        return channels
+
+    def _renew(self) -> None:
+        """Use what the files say now. Files that are missing or half written are looked at again with the next call."""
+        files: tuple[tuple[int, int], ...] = ()
+        try:
+            files = self._state()
+            if files in (self._files, self._refused):
+                return
+            if self._config.cert_file is not None:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(self._config.cert_file, self._config.key_file)
+            opened = self._opened()
+        except OSError as error:
+            log.warning("etcd's certificates have changed and cannot be used: %s", error)
+            self._refused = files
+            return
+        log.info("etcd's certificates have changed")
+        retired, self._channels, self._files = self._channels, opened, files
+        self._calls.clear()
+        for channel in retired:
+            self._close_unless_used(channel)
+
+    def _close_unless_used(self, channel: grpc.aio.Channel) -> None:
+        if channel in self._channels or channel in self._streams.values():
+            return
+        closing = asyncio.ensure_future(channel.close(CLOSE_GRACE_S))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    def _state(self) -> tuple[tuple[int, int], ...]:
+        """Another value whenever a file may have changed. Raises ``OSError``."""
+        config = self._config
+        found = [os.stat(file) for file in (config.ca_file, config.cert_file, config.key_file) if file is not None]
+        return tuple((entry.st_ino, entry.st_mtime_ns) for entry in found)
 
     async def close(self) -> None:
         """End streams, let calls under way finish."""
         channels, self._channels = self._channels, []
         self._calls.clear()
+        retired = {channel for channel in self._streams.values() if channel not in channels}
         for stream in tuple(self._streams):
             stream.cancel()
-        await asyncio.gather(*(channel.close(CLOSE_GRACE_S) for channel in channels))
+        await asyncio.gather(*(channel.close(CLOSE_GRACE_S) for channel in (*channels, *retired)), *self._closing)
 
     async def call(self, method: Method[A], request: Message) -> A:
         """One answer. A failure is not repeated, for a write may have taken effect; the next call goes to the next member."""
@@ -146,13 +198,14 @@ class EtcdConnection:
     async def stream(self, method: Method[A], request: Message) -> AsyncGenerator[A, None]:
         """The answers to one request on a stream of its own, until closed. Raises ``StoreUnavailable`` when it ends."""
         member = self._member()
-        open_stream = self._channels[member].stream_stream(
+        channel = self._channels[member]
+        open_stream = channel.stream_stream(
             method.path,
             request_serializer=type(request).SerializeToString,
             response_deserializer=method.answer.FromString,
         )
         stream: Any = open_stream(metadata=_REQUIRE_LEADER)
-        self._streams.add(stream)
+        self._streams[stream] = channel
         try:
             await stream.write(request)
             while (answer := await stream.read()) is not grpc.aio.EOF:
@@ -164,12 +217,16 @@ class EtcdConnection:
             self._raise_if_closed()
             raise
         finally:
-            self._streams.discard(stream)
+            self._streams.pop(stream, None)
             stream.cancel()
+            if self._channels:
+                self._close_unless_used(channel)
 
     def _member(self) -> int:
         if not self._channels:
             raise StoreUnavailable("the store is not open")
+        if self._files:
+            self._renew()
         return self._current
 
     def _raise_if_closed(self) -> None:

@@ -57,6 +57,11 @@ class MemoryStore:
         self._check_open()
         return self._revision
 
+    async def size_bytes(self) -> int:
+        self._check_open()
+        versions = (found for history in self._keys.range_values() for _, found in history if found is not None)
+        return sum(len(found.key) + len(found.value) for found in versions)
+
     async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
         at = self._check_revision(revision)
         return _as_of(self._keys.get(key), at)

@@ -94,6 +94,10 @@ class SQLiteStore:
         self._open()
         return self._hub.revision
 
+    async def size_bytes(self) -> int:
+        self._open()
+        return sum(_size_bytes(file) for file in (self._path, self._path.with_name(f"{self._path.name}-wal")))
+
     async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
         return await self._read(sqlite_log.read_key, key, revision)
 
@@ -248,3 +252,10 @@ def _backup(connection: sqlite3.Connection, path: Path) -> None:
 
 def _conforms(store: SQLiteStore) -> tuple[Store, EmbeddedStore]:
     return store, store
+
+
+def _size_bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -168,7 +168,7 @@ async def test_defaults_and_exemptions(configured: APIServer) -> None:
         admin, "PUT", "/api/v1/namespaces/exempt", objects.with_metadata(namespace, labels=labels)
     ) == ['namespace "exempt" is exempt from Pod Security, and the policy (enforce=restricted:v1.29) will be ignored']
     metrics = (await admin.request("GET", "/metrics")).body.decode()
-    assert 'pod_security_exemptions_total{request_operation="create",resource="pod",subresource=""} 3.0' in metrics
+    assert 'pod_security_exemptions_total{request_operation="create",resource="pod",subresource=""} 3' in metrics
     assert 'decision="deny",mode="enforce",policy_level="restricted",policy_version="latest"' in metrics
 
 

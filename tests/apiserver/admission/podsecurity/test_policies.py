@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from steersman.apiserver.admission.configuration import AdmissionConfigurationError
 from steersman.apiserver.admission.podsecurity.configuration import (
-    MalformedConfiguration,
     PodSecurityConfiguration,
     configuration_of,
 )
@@ -106,5 +106,5 @@ def test_the_configuration_file() -> None:
 )
 def test_faults_of_the_configuration(part: dict[str, object], message: str) -> None:
     made = {"apiVersion": "pod-security.admission.config.k8s.io/v1", "kind": "PodSecurityConfiguration", **part}
-    with pytest.raises(MalformedConfiguration, match=message):
+    with pytest.raises(AdmissionConfigurationError, match=message):
         configuration_of(made)

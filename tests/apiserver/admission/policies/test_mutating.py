@@ -139,7 +139,7 @@ FAILURES: list[tuple[Object, str]] = [
     (applying("Object{data: Object.data{n: object.nope}}"), "expression 'Object{data: Object.data{n: object.nope}}' resulted in error: no such key: nope"),
     (applying("Object{data: Object.wrong{n: '1'}}"), 'type mismatch: unexpected type name "Object.wrong", expected "Object.data", which matches field name path from root Object type'),
     (applying("Object{nope: 1}"), "error applying patch: failed to convert patch object to typed object: .nope: field not declared in schema"),
-    (applying("Object{data: Object.data{n: 1}}"), "error applying patch: failed to convert patch object to typed object: .data.n: expected string, got &{1}"),
+    (applying("Object{data: Object.data{n: 1}}"), "error applying patch: failed to convert patch object to typed object: .data.n: expected string, got &value.valueUnstructured{Value:1}"),
     (patching('[JSONPatch{op: "remove", path: "/data/nope"}]'), "JSON Patch: error in remove for path: '/data/nope': Unable to remove nonexistent key: nope: missing value"),
     (applying("Object{data: Object.data{n: lists.range(1000).all(a, lists.range(1000).all(b, lists.range(1000).all(c, true))) ? 'a' : 'b'}}"), "resulted in error: operation cancelled: actual cost limit exceeded"),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from steersman.apiserver.admission.configuration import AdmissionConfigurationError
 from steersman.apiserver.admission.podsecurity.policies import (
     PRIVILEGED,
     Policy,
@@ -21,10 +22,6 @@ _API_VERSIONS = tuple(f"pod-security.admission.config.k8s.io/{version}" for vers
 _MODES = ("enforce", "audit", "warn")
 
 
-class MalformedConfiguration(ValueError):
-    """The plugin's configuration is not what it should be."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSecurityConfiguration:
     defaults: Policy = PRIVILEGED
@@ -34,11 +31,11 @@ class PodSecurityConfiguration:
 
 
 def configuration_of(obj: Mapping[str, Any] | None) -> PodSecurityConfiguration:
-    """Raises ``MalformedConfiguration``."""
+    """Raises ``AdmissionConfigurationError``."""
     if obj is None:
         return PodSecurityConfiguration()
     if obj.get("apiVersion") not in _API_VERSIONS or obj.get("kind") != "PodSecurityConfiguration":
-        raise MalformedConfiguration(
+        raise AdmissionConfigurationError(
             f"PodSecurity: {obj.get('kind')!r} of {obj.get('apiVersion')!r} is not a PodSecurityConfiguration"
         )
     defaults, exemptions = obj.get("defaults") or {}, obj.get("exemptions") or {}
@@ -49,7 +46,7 @@ def configuration_of(obj: Mapping[str, Any] | None) -> PodSecurityConfiguration:
         *(f"exemptions.{name}" for name in exemptions.keys() - {"usernames", "namespaces", "runtimeClasses"}),
     ]
     if unknown:
-        raise MalformedConfiguration(f"PodSecurity: unknown fields {', '.join(sorted(unknown))}")
+        raise AdmissionConfigurationError(f"PodSecurity: unknown fields {', '.join(sorted(unknown))}")
     errors: list[FieldError] = []
     standards = {mode: _standard(defaults, mode, errors) for mode in _MODES}
     found = PodSecurityConfiguration(
@@ -59,7 +56,7 @@ def configuration_of(obj: Mapping[str, Any] | None) -> PodSecurityConfiguration:
         runtime_classes=_exempt(exemptions, "runtimeClasses", subdomain_errors, errors),
     )
     if errors:
-        raise MalformedConfiguration("PodSecurity: " + ", ".join(map(str, errors)))
+        raise AdmissionConfigurationError("PodSecurity: " + ", ".join(map(str, errors)))
     return found
 
 

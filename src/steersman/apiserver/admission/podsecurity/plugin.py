@@ -47,6 +47,7 @@ _PATHS: Mapping[Resource, Sequence[str]] = {
 
 class PodSecurity:
     NAME = "PodSecurity"
+    OPERATIONS = ("CREATE", "UPDATE")
 
     def __init__(
         self,

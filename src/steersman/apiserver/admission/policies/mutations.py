@@ -11,20 +11,22 @@ from functools import cached_property
 from typing import Any
 
 from steersman.apiserver.admission.evaluation import OutOfBudget
-from steersman.apiserver.admission.matching import Versioned
+from steersman.apiserver.admission.matching import GroupVersionKind, Versioned
 from steersman.apiserver.admission.policies.evaluating import Evaluation
 from steersman.apiserver.admission.policies.kinds import PolicyKinds
 from steersman.apiserver.admission.policies.policy import Policy
+from steersman.apiserver.admission.policies.refusals import internal
 from steersman.cel import PER_CALL_LIMIT, CELError
 from steersman.cel.effort import METER
 from steersman.cel.libraries.patches import misnamed_types, to_json
-from steersman.cel.values import ObjectValue, Value
+from steersman.cel.values import Duration, ObjectValue, OptionalValue, Timestamp, Value, from_map_key
 from steersman.meta.errors import APIError, BadRequest, InternalError, ServiceUnavailable
 from steersman.meta.objects import Object
 from steersman.meta.patches import PatchDoesNotApply, json_patch
 from steersman.schema.groups.admissionregistration.expressions import Expression
 from steersman.schema.managedfields import merging, validation
 from steersman.schema.managedfields.typed import ANY, Type, UntypedElement
+from steersman.schema.managedfields.validation import NoJSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,7 @@ def _applied(obj: Object, value: Value, fields_type: Type) -> Object:
     _check_names(value)
     config = _json(value)
     config["apiVersion"], config["kind"] = obj.get("apiVersion"), obj.get("kind")
-    errors = validation.errors_of(config, fields_type)
+    errors = validation.errors_of({**_typed(value), "apiVersion": "", "kind": ""}, fields_type)
     if errors:
         why = validation.text_of(errors)
         raise Failed(f"error applying patch: failed to convert patch object to typed object: {why}")
@@ -138,11 +140,16 @@ def _patched(seen: Versioned, value: Value, kinds: PolicyKinds) -> Object:
     except APIError as error:
         raise Failed(f"JSON Patch: {error}") from error
     if not isinstance(new, dict):
-        raise InternalError("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value")
-    unknown = kinds.unknown_fields(seen.request.kind, new, seen.target.kind)
+        raise internal("couldn't get version/kind; json parse error: json: cannot unmarshal into Go value")
+    named = GroupVersionKind.of(new.get("apiVersion") or "", new.get("kind") or "")
+    try:
+        unknown = kinds.unknown_fields(seen.request.kind, new, named)
+    except BadRequest as error:
+        raise internal(error.message) from error
     if unknown:
-        fields = ", ".join(f'unknown field "{field}"' for field in unknown)
-        raise InternalError(f"Internal error occurred: strict decoding error: {fields}")
+        raise internal("strict decoding error: " + ", ".join(f'unknown field "{field}"' for field in unknown))
+    if named != seen.target.kind:
+        raise internal(f"unable to convert an object of {named} to {seen.target.kind}")
     return new
 
 
@@ -159,6 +166,27 @@ def _operation(entry: Value) -> dict[str, Any]:
             _check_names(value)
         operation["value"] = _json(value)
     return operation
+
+
+def _typed(value: Value) -> Any:
+    """What type checking sees of a value: unlike patches, apply configurations are not turned into JSON before."""
+    match value:
+        case ObjectValue():
+            return {name: _typed(item) for name, item in value.fields.items()}
+        case dict():
+            return {str(from_map_key(key)): _typed(item) for key, item in value.items()}
+        case list():
+            return [_typed(item) for item in value]
+        case None:
+            return NoJSON("NULL_VALUE", "0")
+        case bytes():
+            return NoJSON(f"[{' '.join(map(str, value))}]", f"[]uint8{{{', '.join(map(hex, value))}}}")
+        case Timestamp() | Duration():
+            text = str(_json(value))
+            return NoJSON(text, text)
+        case OptionalValue() if value.present:
+            return _typed(value.value)
+    return value
 
 
 def _check_names(value: ObjectValue) -> None:

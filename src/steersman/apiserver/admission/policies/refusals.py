@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steersman.apiserver.admission.api import AdmissionRequest
-from steersman.meta.errors import APIError, Forbidden
+from steersman.meta.errors import APIError, Forbidden, InternalError
 from steersman.meta.quoting import quoted
 
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413, "Invalid": 422}
@@ -62,6 +62,11 @@ def denied_by_mutation(request: AdmissionRequest, refusals: Sequence[Refusal]) -
     forbidden = Forbidden.of(request.kind.resource, name_of(request), "")
     details = {**forbidden.details, "causes": [{"message": text} for text in texts]}
     return Denied(texts[0], details=details, code=forbidden.code, reason=refusals[0].reason or forbidden.reason)
+
+
+def internal(why: str) -> InternalError:
+    """500: what a policy made cannot be read, whatever its failure policy."""
+    return InternalError(f"Internal error occurred: {why}", details={"causes": [{"message": why}]})
 
 
 def name_of(request: AdmissionRequest) -> str:

@@ -44,28 +44,73 @@ _BESIDE_STATUS = {
 """What a schema may say at its root where status is written apart, and what messages call it."""
 
 
+_PER_VERSION = ("schema", "subresources", "additionalPrinterColumns", "selectableFields")
+
+
 def check_versions(
     errors: Errors, versions: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """``before``: the versions of the definition that is updated."""
+    """``before``: the versions of the definition that is updated.
+
+    What all versions have in common is checked once, and errors about it name it as v1beta1 did, which had it beside the versions:
+    ``spec.validation``. Upstream keeps definitions so in memory.
+    """
     path = "spec.versions"
     known = {version.get("name"): _schema_of(version) for version in before}
     for index, version in enumerate(versions):
         if _schema_of(version) is None:
             errors.append(required(f"{path}[{index}].schema.openAPIV3Schema"))
+    common = _common(versions)
     for index, version in enumerate(versions):
         name = version.get("name") or ""
         wrong = dns_1035_label_errors(name)
         if wrong:
             errors.append(invalid(f"{path}[{index}].name", name, ",".join(wrong)))
-        is_new = name not in known or known[name] != _schema_of(version)
-        _check_version(errors, version, f"{path}[{index}]", is_new_schema=is_new)
+        _check_deprecation(errors, version, f"{path}[{index}].deprecationWarning")
+        own = {field: value for field, value in version.items() if field not in common}
+        has_status = (version.get("subresources") or {}).get("status") is not None
+        _check_fields(
+            errors,
+            own,
+            f"{path}[{index}]",
+            schema_path=f"{path}[{index}].schema.openAPIV3Schema",
+            no_schema="may only be set when `version.schema.openAPIV3Schema` is not included",
+            has_status=has_status,
+            is_new_schema=_is_new(version, known),
+        )
     names = [version.get("name") for version in versions]
     if len(set(names)) != len(names):
         errors.append(invalid(path, list(versions), "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
         detail = "must have exactly one version marked as storage version"
         errors.append(invalid(path, list(versions), detail))
+    if common:
+        _check_fields(
+            errors,
+            common,
+            "spec",
+            schema_path="spec.validation.openAPIV3Schema",
+            no_schema="may only be set when validations.schema is included",
+            has_status=any((version.get("subresources") or {}).get("status") is not None for version in versions),
+            is_new_schema=_is_new(versions[0], known),
+        )
+
+
+def _common(versions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What is the same in every version."""
+    if not versions:
+        return {}
+    first = versions[0]
+    return {
+        field: first.get(field)
+        for field in _PER_VERSION
+        if all((version.get(field) or None) == (first.get(field) or None) for version in versions[1:])
+    }
+
+
+def _is_new(version: Mapping[str, Any], known: Mapping[str | None, Schema | None]) -> bool:
+    name = version.get("name")
+    return name not in known or known[name] != _schema_of(version)
 
 
 def _schema_of(version: Mapping[str, Any]) -> Schema | None:
@@ -73,23 +118,26 @@ def _schema_of(version: Mapping[str, Any]) -> Schema | None:
     return schema
 
 
-def _check_version(errors: Errors, version: Mapping[str, Any], path: str, *, is_new_schema: bool) -> None:
-    _check_deprecation(errors, version, f"{path}.deprecationWarning")
-    schema, subresources = _schema_of(version), version.get("subresources") or {}
+def _check_fields(
+    errors: Errors,
+    fields: Mapping[str, Any],
+    path: str,
+    *,
+    schema_path: str,
+    no_schema: str,
+    has_status: bool,
+    is_new_schema: bool,
+) -> None:
+    schema = _schema_of(fields)
     if schema is not None:
-        _check_schema(
-            errors,
-            schema,
-            f"{path}.schema.openAPIV3Schema",
-            has_status=subresources.get("status") is not None,
-            is_new=is_new_schema,
-        )
-    if subresources.get("scale") is not None:
-        _check_scale(errors, subresources["scale"], f"{path}.subresources.scale")
-    for index, column in enumerate(version.get("additionalPrinterColumns") or ()):
+        _check_schema(errors, schema, schema_path, has_status=has_status, is_new=is_new_schema)
+    scale = (fields.get("subresources") or {}).get("scale")
+    if scale is not None:
+        _check_scale(errors, scale, f"{path}.subresources.scale")
+    for index, column in enumerate(fields.get("additionalPrinterColumns") or ()):
         _check_column(errors, column, f"{path}.additionalPrinterColumns[{index}]")
-    if version.get("selectableFields"):
-        _check_selectable(errors, version["selectableFields"], schema, f"{path}.selectableFields")
+    if fields.get("selectableFields"):
+        _check_selectable(errors, fields["selectableFields"], schema, f"{path}.selectableFields", no_schema)
 
 
 def _check_deprecation(errors: Errors, version: Mapping[str, Any], path: str) -> None:
@@ -176,10 +224,11 @@ def _check_column(errors: Errors, column: Mapping[str, Any], path: str) -> None:
         _check_json_path(errors, source, f"{path}.JSONPath")
 
 
-def _check_selectable(errors: Errors, fields: Sequence[Mapping[str, Any]], schema: Schema | None, path: str) -> None:
+def _check_selectable(
+    errors: Errors, fields: Sequence[Mapping[str, Any]], schema: Schema | None, path: str, no_schema: str
+) -> None:
     if schema is None:
-        detail = "may only be set when `version.schema.openAPIV3Schema` is not included"
-        errors.append(invalid(path, "", detail))
+        errors.append(invalid(path, "", no_schema))
         return
     seen: set[str] = set()
     for index, field in enumerate(fields):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steersman.meta import times
 from steersman.meta.errors import FieldError, duplicate, forbidden, invalid, not_supported, required
 from steersman.meta.objects import Object
 from steersman.schema.columns import value_at
@@ -86,3 +87,24 @@ def decision_errors(new: Object, old: Object) -> list[FieldError]:
     check_request_conditions(errors, conditions_of(new))
     check_kept(errors, new, old)
     return errors
+
+
+def stamp_conditions(new: Object, old: Object, now_s: float) -> None:
+    """Conditions without times get them: of the transition, that of the same type and status before."""
+    conditions = conditions_of(new)
+    if all(condition.get("lastUpdateTime") and condition.get("lastTransitionTime") for condition in conditions):
+        return
+    now = times.format_time(now_s)
+    since: dict[tuple[Any, Any], str] = {}
+    for condition in conditions_of(old):
+        if condition.get("lastTransitionTime"):
+            since.setdefault((condition.get("type"), condition.get("status")), condition["lastTransitionTime"])
+    new["status"]["conditions"] = [
+        {
+            **condition,
+            "lastUpdateTime": condition.get("lastUpdateTime") or now,
+            "lastTransitionTime": condition.get("lastTransitionTime")
+            or since.get((condition.get("type"), condition.get("status")), now),
+        }
+        for condition in conditions
+    ]

@@ -16,6 +16,7 @@ from steersman.schema.groups.certificates.approval import (
     decision_errors,
     keep_decisions,
     prepare_approval,
+    stamp_conditions,
 )
 from steersman.schema.groups.certificates.pem import certificates_error, request_error
 from steersman.schema.groups.core.signers import check_signer_name
@@ -193,6 +194,7 @@ KIND = Kind(
     prepare_create=prepare_create,
     prepare_update=prepare_update,
     prepare_status_update=keep_decisions,
+    stamp=stamp_conditions,
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,

@@ -30,6 +30,17 @@ def request_error(encoded: str) -> str:
     return ""
 
 
+def requested_organizations(encoded: str) -> list[str]:
+    """The organizations that a signing request names, which are groups of its user. Raises ``ValueError``."""
+    from cryptography import x509
+
+    block = _BLOCK.search(_decoded(encoded))
+    if block is None or block["type"] != b"CERTIFICATE REQUEST":
+        raise ValueError("PEM block type must be CERTIFICATE REQUEST")
+    subject = x509.load_pem_x509_csr(block[0]).subject
+    return [str(entry.value) for entry in subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)]
+
+
 def certificates_error(encoded: str) -> str:
     """What is wrong with issued certificates, base64 of one or more PEM blocks."""
     from cryptography import x509
