@@ -216,7 +216,7 @@ class PodOperations:
             return
         target = self.target(pod, record, container, container_id)
         try:
-            await self._handlers.run_hook(target, hook)
+            await self._handlers.run_hook(target, hook, lambda reason, message: say("Warning", reason, message))
         except HookFailed as error:
             say("Warning", "FailedPostStartHook", "PostStartHook failed")
             say("Normal", "Killing", "FailedPostStartHook")
@@ -231,17 +231,17 @@ class PodOperations:
         if container is None or hook is None:
             return
         target = self.target(pod, record, container, work.record.id)
+
+        def warn(reason: str, message: str) -> None:
+            announce(Record(type="Warning", reason=reason, message=message, container=work.record.name))
+
         try:
-            await self._clock.wait_for(self._handlers.run_hook(target, hook), work.timeout_s)
+            await self._clock.wait_for(self._handlers.run_hook(target, hook, warn), work.timeout_s)
         except TimeoutError:
             log.info("preStop hook of %s in %s outlived the grace period", container.name, podspec.full_name(pod))
         except HookFailed as error:
             log.info("preStop hook in %s: %s", podspec.full_name(pod), error)
-            announce(
-                Record(
-                    type="Warning", reason="FailedPreStopHook", message="PreStopHook failed", container=container.name
-                )
-            )
+            warn("FailedPreStopHook", "PreStopHook failed")
 
     def target(self, pod: Object, record: PodRecord, container: PodContainer, container_id: str) -> Target:
         ips = self._node().host_ips if podspec.is_host_network(pod) else record.ips
