@@ -53,6 +53,7 @@ from steersman.kubelet.static_pods import StaticPods
 from steersman.kubelet.static_pods_url import StaticPodURL
 from steersman.kubelet.static_source import StaticSource
 from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict
+from steersman.kubelet.user_namespaces import UserNamespaces
 from steersman.kubelet.volume_refresh import VolumeRefresh
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -107,7 +108,10 @@ class Kubelet:
         self._references = References(client, clock=clock, changed=self._on_reference_change)
         self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls or 5)
         self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
-        self._settings = platform.settings(config, recursive_read_only=False)
+        self._settings = platform.settings(config, handlers=())
+        self._user_namespaces = UserNamespaces(
+            platform.paths, ids_per_pod=config.user_namespace_ids, subordinate=platform.subordinate_ids
+        )
         self._operations = self._make_operations()
         self._agent = self._make_agent()
         self._tools: WorkerTools | None = None
@@ -177,6 +181,7 @@ class Kubelet:
             handlers=self._platform.handlers,
             cgroups=self._platform.cgroups,
             paths=self._platform.paths,
+            user_namespaces=self._user_namespaces,
             source=self._references,
             services=self._service_variables,
             node=lambda: self._settings,
@@ -325,11 +330,12 @@ class Kubelet:
                 await self._clock.sleep(RUNTIME_RETRY_S)
         recursive = any(item.recursive_read_only_mounts for item in status.handlers if not item.name)
         self._settings = replace(
-            self._platform.settings(self._config, recursive_read_only=recursive),
+            self._platform.settings(self._config, handlers=status.handlers),
             runtime_mounts_images=mounts_images(version),
         )
         if self._platform.paths is not None:
             await asyncio.to_thread(self._platform.cgroups.prepare)
+            self._user_namespaces.load()
             await asyncio.to_thread(self.upkeep.enforce_reservations)
         self._tools = WorkerTools(
             operations=self._operations,
