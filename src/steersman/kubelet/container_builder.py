@@ -101,7 +101,7 @@ class ContainerBuilder:
                 source=self._source,
                 services=self._services(objects.namespace(pod), pod["spec"].get("enableServiceLinks") is not False),
                 host_ips=node.host_ips,
-                pod_ips=node.host_ips if podspec.is_host_network(pod) else record.ips,
+                pod_ips=podspec.addresses(pod, record.ips, node.host_ips),
                 allocatable=node.allocatable,
                 volumes=self._volume_paths(objects.uid(pod)),
             ),

@@ -6,7 +6,6 @@ status and nothing is written twice. The rules are upstream's (``generateAPIPodS
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,15 +118,10 @@ def _set_phase(
 
 def _set_addresses(status: Object, reported: Reported, node: NodeFacts) -> None:
     pod = reported.pod
-    ips: Sequence[str] = reported.record.ips
     if node.host_ips:
         status["hostIP"] = node.host_ips[0]
         status["hostIPs"] = [{"ip": ip} for ip in node.host_ips]
-    if podspec.is_host_network(pod):
-        ips = node.host_ips
-    elif node.host_ips and len(ips) > 1:
-        wanted = ipaddress.ip_address(node.host_ips[0]).version
-        ips = sorted(ips, key=lambda ip: ipaddress.ip_address(ip).version != wanted)
+    ips = podspec.addresses(pod, reported.record.ips, node.host_ips)
     if ips:
         status["podIP"] = ips[0]
         status["podIPs"] = [{"ip": ip} for ip in ips]
