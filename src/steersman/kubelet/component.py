@@ -107,7 +107,9 @@ class Kubelet:
         )
         self._references = References(client, clock=clock, changed=self._on_reference_change)
         self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls or 5)
-        self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
+        self._volumes, self._tokens = platform.volumes(
+            client, self._references, config, node=lambda: self._agent.node, clock=clock, rng=rng
+        )
         self._settings = platform.settings(config, handlers=())
         self._user_namespaces = UserNamespaces(
             platform.paths, ids_per_pod=config.user_namespace_ids, subordinate=platform.subordinate_ids

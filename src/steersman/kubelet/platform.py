@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from steersman.kubelet.simulated_handlers import SimulatedHandlers
 from steersman.kubelet.user_namespaces import subordinate_ids
 from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, VolumeManager
 from steersman.kubelet.volumes.registry import registry
+from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int
 
 SIMULATED = MachineFacts(
@@ -67,7 +68,14 @@ class Platform:
     """First and number of the user and group ids that pods' user namespaces may have; None: all but the lowest."""
 
     def volumes(
-        self, client: Client, source: ObjectSource, config: KubeletConfig, *, clock: Clock, rng: random.Random
+        self,
+        client: Client,
+        source: ObjectSource,
+        config: KubeletConfig,
+        *,
+        node: Callable[[], Object | None],
+        clock: Clock,
+        rng: random.Random,
     ) -> tuple[PodVolumes, ServiceAccountTokens | None]:
         """The volumes of this node's pods, and the tokens that some of them hold."""
         if self.paths is None:
@@ -78,7 +86,7 @@ class Platform:
             paths=self.paths,
             source=source,
             tokens=tokens,
-            node=NodeValues(host_ips=self.addresses, allocatable=self.allocatable(config)),
+            node=NodeValues(host_ips=self.addresses, allocatable=self.allocatable(config), node=node),
         )
         return manager, tokens
 
