@@ -56,10 +56,10 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         observe=metrics.observe_runtime,
     )
     mounter = ContainerdImageMounter(document["containerRuntimeEndpoint"])
-    platform = machine_platform(config, runtime, clock=environment.clock, image_mounter=mounter)
     try:
+        platform = machine_platform(config, runtime, clock=environment.clock, image_mounter=mounter)
         check_host(document, cgroup_v2=platform.is_cgroup_v2)
-    except ConfigurationError as error:
+    except ValueError as error:
         raise click.UsageError(str(error)) from error
     total = node_object.capacity(config, platform.facts)
     held = {name: format_decimal(amount) for name, amount in node_object.reserved(config, total).items()}
