@@ -28,6 +28,7 @@ from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
+from steersman.kubelet.shutdown.manager import Connect
 from steersman.kubelet.simulated_handlers import SimulatedHandlers
 from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, VolumeManager
 from steersman.kubelet.volumes.registry import registry
@@ -62,6 +63,8 @@ class Platform:
     """None: nothing is counted by cgroups."""
     node_cgroups: NodeCgroups | None = None
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
+    shutdown_bus: Connect | None = None
+    """None: nothing tells of a shutdown, or nobody wants to know."""
 
     def volumes(
         self, client: Client, source: ObjectSource, config: KubeletConfig, *, clock: Clock, rng: random.Random
@@ -133,7 +136,14 @@ def machine_platform(
         cgroup_usage=CgroupUsage(hierarchies),
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
         resolv_conf=resolv_conf,
+        shutdown_bus=_shutdown_bus() if config.shutdown else None,
     )
+
+
+def _shutdown_bus() -> Connect:
+    from steersman.kubelet.shutdown.logind import system_logind  # and with it D-Bus, which few nodes need
+
+    return system_logind
 
 
 def simulated_platform(config: KubeletConfig, runtime: SimulatedRuntime, *, clock: Clock) -> Platform:
