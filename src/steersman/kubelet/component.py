@@ -13,6 +13,7 @@ import random
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from steersman.aio.clock import Clock
@@ -49,6 +50,8 @@ from steersman.kubelet.resource_checkpoint import ResourceCheckpoints
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.runtimes.image_mounts import mounts_images
 from steersman.kubelet.shared import Shared
+from steersman.kubelet.shutdown.history import ShutdownHistory
+from steersman.kubelet.shutdown.manager import ShutdownManager
 from steersman.kubelet.static_pods import StaticPods
 from steersman.kubelet.static_pods_url import StaticPodURL
 from steersman.kubelet.static_source import StaticSource
@@ -143,6 +146,7 @@ class Kubelet:
             self.metrics.registry.register(
                 PodCounts(lambda: pod_states(self._workers.values(), self.upkeep.volume_stats.of))
             )
+        self._shutdown = self._make_shutdown()
         self._admission = self._make_admission()
         self._housekeeping = Housekeeping(
             clock=clock,
@@ -202,9 +206,24 @@ class Kubelet:
             signs=NodeSigns(
                 pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
                 pressures=self._pressures,
+                shutting_down=lambda: self._shutdown is not None and self._shutdown.is_shutting_down,
             ),
             registered=self._on_node,
             announce=self._announce_node,
+        )
+
+    def _make_shutdown(self) -> ShutdownManager | None:
+        if self._platform.shutdown_bus is None:
+            return None
+        return ShutdownManager(
+            periods=self._config.shutdown,
+            connect=self._platform.shutdown_bus,
+            ender=self._ends,
+            clock=self._clock,
+            history=ShutdownHistory(Path(self._config.root_dir)),
+            announce=self._announce_node,
+            changed=self._agent.report_soon,
+            metrics=self.metrics,
         )
 
     def _announce_node(self, kind: str, reason: str, message: str) -> None:
@@ -225,7 +244,7 @@ class Kubelet:
             fits=lambda pod: admission.findings(
                 pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
             ),
-            after=(),
+            after=(self._shutdown.admit,) if self._shutdown is not None else (),
             active_pods=self._ends.active_pods,
             preempt=self._ends.preempt,
             preempted=lambda resource: self.metrics.preemptions.labels(resource).inc(),
@@ -311,6 +330,8 @@ class Kubelet:
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
             group.supervise(self._follow_api, name="pods", clock=self._clock)
             self.upkeep.supervise(group)
+            if self._shutdown is not None:
+                group.supervise(self._shutdown.run, name="shutdown", clock=self._clock)
             try:
                 await group.wait()
             finally:

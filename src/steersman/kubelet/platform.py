@@ -28,6 +28,7 @@ from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
+from steersman.kubelet.shutdown.manager import Connect
 from steersman.kubelet.simulated_handlers import SimulatedHandlers
 from steersman.kubelet.user_namespaces import subordinate_ids
 from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, VolumeManager
@@ -66,6 +67,8 @@ class Platform:
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
     subordinate_ids: tuple[int, int] | None = None
     """First and number of the user and group ids that pods' user namespaces may have; None: all but the lowest."""
+    shutdown_bus: Connect | None = None
+    """None: nothing tells of a shutdown, or nobody wants to know."""
 
     def volumes(
         self,
@@ -145,7 +148,14 @@ def machine_platform(
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
         resolv_conf=resolv_conf,
         subordinate_ids=subordinate_ids(),
+        shutdown_bus=_shutdown_bus() if config.shutdown else None,
     )
+
+
+def _shutdown_bus() -> Connect:
+    from steersman.kubelet.shutdown.logind import system_logind  # and with it D-Bus, which few nodes need
+
+    return system_logind
 
 
 def simulated_platform(config: KubeletConfig, runtime: SimulatedRuntime, *, clock: Clock) -> Platform:
