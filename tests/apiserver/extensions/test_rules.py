@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
 from steersman.meta.errors import Invalid
 from steersman.meta.objects import Object
@@ -89,6 +90,20 @@ async def test_a_rule_that_would_never_end_is_refused_at_once(client: Client, de
     endless = "self.n.all(a, self.n.all(b, self.n.all(c, self.n.all(d, a + b + c + d >= 0))))"
     with pytest.raises(Invalid, match="estimated rule cost exceeds budget by factor of more than 100x"):
         await client.create(CUSTOMRESOURCEDEFINITIONS, _ruled({"rule": endless}, spec=numbers))
+
+
+async def test_how_long_rules_take_is_measured(client: Client, server: APIServer, define: Define) -> None:
+    await define(definition())
+    await client.create(WIDGETS, widget())
+    assert _count(server, "evaluation") == 0
+    await define(_ruled(SMALL))
+    for name in "bc":
+        await client.create(WIDGETS, widget(name))
+    assert (_count(server, "compilation"), _count(server, "evaluation")) == (1, 2)
+
+
+def _count(server: APIServer, what: str) -> float | None:
+    return server.metrics.registry.get_sample_value(f"apiserver_cel_{what}_duration_seconds_count")
 
 
 async def test_others_are_served_while_a_rule_takes_long(client: Client, define: Define) -> None:
