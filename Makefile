@@ -2,6 +2,7 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+RERUNS ?= 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
@@ -40,13 +41,13 @@ test: test-pure test-real ## All tests: pure, in-process, real
 test-pure: .make/dev ## Tests that need no root and start no cluster
 	@echo "test: pure and in-process"
 	@tools/host-tools test
-	@$(PYTEST) -q -m "not real"
+	@$(PYTEST) -q -rR --reruns $(RERUNS) -m "not real"
 
 test-real: .make/dev ## Tests that bring up real nodes and pods on this machine (root)
 	@tools/host-tools node test
 	@tools/debian-kubectl .make/kubectl-1.20
 	@echo "test: real"
-	@$(PYTEST) -q -m real
+	@$(PYTEST) -q -rR --reruns $(RERUNS) -m real
 
 test-kills: .make/dev ## Kill kubelet and containerd a hundred times under thirty pods (root, half an hour)
 	@tools/host-tools node test

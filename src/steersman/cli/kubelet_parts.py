@@ -16,7 +16,7 @@ from steersman.kubelet.certificates.pair import PairStore
 from steersman.kubelet.certificates.rotation import CertificateManager
 from steersman.kubelet.certificates.signing_requests import SERVING_SIGNER, serving_template
 from steersman.kubelet.component import Kubelet
-from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
+from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.configuration_file import API_VERSION, Document
 from steersman.kubelet.host_checks import apply_to_process, check_host
 from steersman.kubelet.metrics import KubeletMetrics
