@@ -144,6 +144,7 @@ def site(served: ServedCluster, operated: Path, tmp_path: Path) -> Iterator[Site
         client.delete(Namespace, name)
 
 
+@pytest.mark.timeout(300)
 def test_a_website_from_its_creation_to_its_end(site: Site) -> None:
     with site.operator():
         site.create(replicas=2)
@@ -169,7 +170,7 @@ def test_a_website_from_its_creation_to_its_end(site: Site) -> None:
         eventually(lambda: site.page() == "<p>new")  # the timer's doing
 
         site.client.delete(Website, "site")
-        eventually(lambda: site.gone(Website))
+        eventually(lambda: site.gone(Website), timeout_s=90)
         assert site.routes() == {}
         for kind in (ConfigMap, Deployment, Service):
             # The garbage collector looks for new kinds twice a minute.
