@@ -194,7 +194,7 @@ class EquivalenceCache:
                 codes = filtered(framework.filter[position], state, table, rows)
                 entry.codes[position][rows] = codes
                 rejected = codes != 0
-                if rejected.any():
+                if np.count_nonzero(rejected):
                     np.minimum(first, np.where(rejected, position, FITS).astype(np.int8), out=first)
         entry.first[rows] = first
         partial = entry.partial[rows]
