@@ -140,10 +140,10 @@ def test_a_promised_place_is_not_given_to_pods_of_the_same_priority() -> None:
 
 def test_a_promised_pod_counts_on_its_own_node_only() -> None:
     """As upstream looks at nodes one by one: what is promised elsewhere may never come."""
-    zone = {"labels": {"topology.kubernetes.io/zone": "z"}}
+    zone = {"topology.kubernetes.io/zone": "z"}
     apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
         {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": {"app": "x"}}}]}}  # fmt: skip
-    cluster = cluster_of(node("a", **zone), node("b", **zone), node("c", cpu="1", **zone))
+    cluster = cluster_of(node("a", labels=zone), node("b", labels=zone), node("c", cpu="1", labels=zone))
     cluster.nominations.nominate(parse_pod(pod("hermit", priority=10, affinity=apart)), "a")
     cluster.nominations.nominate(parse_pod(pod("large", cpu="1", priority=10)), "c")
     decision = core_of(cluster).decide(parse_pod(pod("x", cpu="500m", labels={"app": "x"})), runners_up=3)
