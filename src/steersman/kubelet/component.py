@@ -20,9 +20,10 @@ from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
-from steersman.kubelet import admission, orphans, podspec
+from steersman.kubelet import admission, node_object, orphans, podspec
 from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
+from steersman.kubelet.container_manager import ContainerManager
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.feeds import Feeds
@@ -84,7 +85,8 @@ class Kubelet:
         shared: Shared | None = None,
         metrics: KubeletMetrics | None = None,
     ) -> None:
-        """``shared``: run by the caller, for several kubelets; without it this one has its own, with ``metrics``."""
+        """``shared``: run by the caller, for several kubelets; without it this one has its own, with ``metrics``. Raises
+        ``PolicyError`` and ``StateError``: this machine cannot be managed as configured."""
         self._client = client
         self._clock = clock
         self._config = config
@@ -117,6 +119,16 @@ class Kubelet:
         self._user_namespaces = UserNamespaces(
             platform.paths, ids_per_pod=config.user_namespace_ids, subordinate=platform.subordinate_ids
         )
+        self._ends = PodEnds(self._workers, clock=clock, announce=self._warn)
+        self.containers = ContainerManager(
+            config,
+            platform.topology,
+            reserved=node_object.reserved(config, node_object.capacity(config, platform.facts)),
+            active_pods=self._known_active_pods,
+            runtime=runtime,
+            clock=clock,
+            metrics=self.metrics,
+        )
         self._operations = self._make_operations()
         self._agent = self._make_agent()
         self._tools: WorkerTools | None = None
@@ -127,7 +139,6 @@ class Kubelet:
             spawn=self._group.spawn,
             announce=self.announced,
         )
-        self._ends = PodEnds(self._workers, clock=clock, announce=self._warn)
         self.upkeep = NodeUpkeep(
             config=config,
             runtime=runtime,
@@ -166,6 +177,7 @@ class Kubelet:
             admit=self._admit_resize,
             tell=self._tell,
             announce=self.announced,
+            refuse=self.containers.refuse_resize,
         )
         self._static = StaticSource(
             client,
@@ -191,6 +203,7 @@ class Kubelet:
             source=self._references,
             services=self._service_variables,
             node=lambda: self._settings,
+            owners=self.containers,
             clock=self._clock,
         )
 
@@ -240,7 +253,7 @@ class Kubelet:
                 self.upkeep.admit,
                 lambda pod: admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls),
             ),
-            allocator=None,
+            allocator=self.containers.allocator,
             fits=lambda pod: admission.findings(
                 pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
             ),
@@ -249,6 +262,10 @@ class Kubelet:
             preempt=self._ends.preempt,
             preempted=lambda resource: self.metrics.preemptions.labels(resource).inc(),
         )
+
+    def _known_active_pods(self) -> dict[str, Object] | None:
+        """By uid; None as long as some source of pods has not been read."""
+        return {objects.uid(pod): pod for pod in self._ends.active_pods()} if self._sources_ready else None
 
     def _pressures(self) -> frozenset[str]:
         return self.upkeep.pressures()
@@ -330,6 +347,7 @@ class Kubelet:
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
             group.supervise(self._follow_api, name="pods", clock=self._clock)
             self.upkeep.supervise(group)
+            self.containers.supervise(group)
             if self._shutdown is not None:
                 group.supervise(self._shutdown.run, name="shutdown", clock=self._clock)
             try:

@@ -20,6 +20,7 @@ from steersman.kubelet.handlers import Handlers, RuntimeHandlers
 from steersman.kubelet.linux_resources import HUGEPAGES, ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
 from steersman.kubelet.node_cgroups import NodeCgroups
+from steersman.kubelet.node_resources.machine_topology import MachineTopology, read_topology
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
@@ -69,6 +70,8 @@ class Platform:
     """First and number of the user and group ids that pods' user namespaces may have; None: all but the lowest."""
     shutdown_bus: Connect | None = None
     """None: nothing tells of a shutdown, or nobody wants to know."""
+    topology: MachineTopology | None = None
+    """None: containers share whatever CPUs and memory there are."""
 
     def volumes(
         self,
@@ -136,8 +139,10 @@ def machine_platform(
     resolv_conf = DNSConfig()
     if config.resolv_conf is not None and config.resolv_conf.exists():
         resolv_conf = parse_resolv_conf(config.resolv_conf.read_text())
+    facts = machine_facts(config.root_dir)
+    pages = {to_int(name.removeprefix(HUGEPAGES)): size for name, size in facts.hugepages}
     return Platform(
-        facts=machine_facts(config.root_dir),
+        facts=facts,
         addresses=config.node_ips or (primary_address(),),
         handlers=RuntimeHandlers(runtime, clock=clock),
         cgroups=cgroups,
@@ -149,6 +154,9 @@ def machine_platform(
         resolv_conf=resolv_conf,
         subordinate_ids=subordinate_ids(),
         shutdown_bus=_shutdown_bus() if config.shutdown else None,
+        topology=read_topology(
+            memory_bytes=facts.memory_bytes, hugepages={size: total // size for size, total in pages.items()}
+        ),
     )
 
 

@@ -17,7 +17,9 @@ from steersman.kubelet.handlers import Handlers, HookFailed, Target
 from steersman.kubelet.image_volumes import ImageVolumes, PullContext
 from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
+from steersman.kubelet.linux_resources import ResourcePolicy
 from steersman.kubelet.object_source import ObjectSource
+from steersman.kubelet.own_resources import Owners, policy_for
 from steersman.kubelet.pod_dns import pod_dns
 from steersman.kubelet.pod_hostname import pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
@@ -60,6 +62,7 @@ class PodOperations:
         source: ObjectSource,
         services: Callable[[str, bool], Mapping[str, str]],
         node: Callable[[], NodeSettings],
+        owners: Owners,
         clock: Clock,
     ) -> None:
         """``paths``: None where the runtime has no files. ``services(namespace, links)`` gives service variables."""
@@ -83,9 +86,11 @@ class PodOperations:
             source=source,
             services=services,
             node=node,
+            owners=owners,
         )
+        self._owners = owners
         self._clock = clock
-        self.resizer = PodResizer(runtime, cgroups, lambda: node().policy)
+        self.resizer = PodResizer(runtime, cgroups, self._policy)
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
         """Raises ``CannotStart``."""
@@ -109,13 +114,16 @@ class PodOperations:
         try:
             handler = await self._runtime_handler(pod)
             if self._has_files:
-                await asyncio.to_thread(self._cgroups.create, pod, self._node().policy)
+                await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
             config = self._sandbox_config(pod, attempt, self._users(pod, handler), announce)
             await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
             message = f"Failed to create pod sandbox: {error}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
             raise CannotStart("FailedCreatePodSandBox", message) from error
+
+    def _policy(self, pod: Object, container: PodContainer | None = None) -> ResourcePolicy:
+        return policy_for(self._node().policy, self._owners, pod, container)
 
     def _users(self, pod: Object, handler: str) -> UserNamespace:
         return self._user_namespaces.of(pod, handler, self._node().handlers)
@@ -135,7 +143,7 @@ class PodOperations:
             dns=dns.config,
             cgroup_parent=self._cgroups.path(pod),
             paths=self._paths,
-            policy=node.policy,
+            policy=self._policy(pod),
             users=users,
         )
 
