@@ -26,11 +26,24 @@ DIGEST = f"sha256:{'0' * 64}"
     [
         ("busybox", "busybox:latest"), ("busybox:1", "busybox:1"), (f"busybox@{DIGEST}", f"busybox@{DIGEST}"),
         ("localhost:5000/a/b", "localhost:5000/a/b:latest"), ("registry.k8s.io/pause:3.9", "registry.k8s.io/pause:3.9"),
-        ("Busy Box", None), ("a//b", None), ("a:", None), ("", None), ("UPPER", None),
+        ("localhost:5000/latest", "localhost:5000/latest:latest"), ("UPPER/x", "UPPER/x:latest"),
     ],
 )  # fmt: skip
-def test_a_default_tag_or_no_image_at_all(image: str, tagged: str | None) -> None:
+def test_a_default_tag(image: str, tagged: str) -> None:
     assert with_default_tag(image) == tagged
+
+
+@pytest.mark.parametrize("image", ["Busy Box", "a//b", "a:", "", "UPPER", "0" * 64])
+def test_what_is_no_image(image: str) -> None:
+    with pytest.raises(ValueError, match=r"repository name|invalid reference format"):
+        with_default_tag(image)
+
+
+async def test_a_container_without_an_image_that_could_be() -> None:
+    pull = Pull()
+    assert await pull("UPPER", "Always") == "InvalidImageName"
+    message = 'Failed to apply default image tag "UPPER": couldn\'t parse image name "UPPER": repository name must be lowercase'
+    assert pull.said == [("InspectFailed", message)]
 
 
 @pytest.mark.parametrize(

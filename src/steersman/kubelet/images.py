@@ -147,12 +147,14 @@ class ImageManager:
         announce: Announce,
     ) -> LocalImage:
         """As ``ensure``, for an image by its name. ``policy``: None for the default one."""
-        image = with_default_tag(requested)
-        if image is None:
-            message = f'Failed to apply default image tag "{requested}": couldn\'t parse image name "{requested}":' \
-                " invalid reference format"  # fmt: skip
+        try:
+            image = with_default_tag(requested)
+        except ValueError as error:
+            message = (
+                f'Failed to apply default image tag "{requested}": couldn\'t parse image name "{requested}": {error}'
+            )
             announce("Warning", "InspectFailed", message)
-            raise CannotStart("InvalidImageName", message)
+            raise CannotStart("InvalidImageName", message) from error
         policy = policy or _default_policy(image)
         wanted = _Wanted(
             pod=pod,
