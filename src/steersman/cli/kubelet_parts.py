@@ -16,7 +16,7 @@ from steersman.kubelet.certificates.pair import PairStore
 from steersman.kubelet.certificates.rotation import CertificateManager
 from steersman.kubelet.certificates.signing_requests import SERVING_SIGNER, serving_template
 from steersman.kubelet.component import Kubelet
-from steersman.kubelet.configuration import KubeletConfig
+from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
 from steersman.kubelet.configuration_file import API_VERSION, Document
 from steersman.kubelet.host_checks import apply_to_process, check_host
 from steersman.kubelet.metrics import KubeletMetrics
@@ -87,7 +87,7 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
             rng=environment.rng,
             metrics=metrics,
         )
-    except (PolicyError, StateError) as error:
+    except (ConfigurationError, PolicyError, StateError) as error:
         raise click.UsageError(str(error)) from error
     managers = [identity.manager] if identity.manager is not None else []
     server = None

@@ -28,7 +28,7 @@ from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.feeds import Feeds
 from steersman.kubelet.housekeeping import Housekeeping
-from steersman.kubelet.images import ImageManager
+from steersman.kubelet.image_access import image_access
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
 from steersman.kubelet.instructions import PodUpdated, Record, Remember, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
@@ -111,10 +111,19 @@ class Kubelet:
             runtime, self._inspector, clock=clock, changed=self._on_runtime_change, observe=self._on_relist
         )
         self._references = References(client, clock=clock, changed=self._on_reference_change)
-        self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls or 5)
         self._volumes, self._tokens = platform.volumes(
             client, self._references, config, node=lambda: self._agent.node, clock=clock, rng=rng
         )
+        access = image_access(
+            config,
+            platform,
+            runtime,
+            source=self._references,
+            tokens=self._tokens,
+            clock=clock,
+            metrics=self.metrics,
+        )
+        self._images, self._pulled = access.manager, access.pulled
         self._settings = platform.settings(config, handlers=())
         self._user_namespaces = UserNamespaces(
             platform.paths, ids_per_pod=config.user_namespace_ids, subordinate=platform.subordinate_ids
@@ -151,6 +160,7 @@ class Kubelet:
             announce=self._announce_node,
             changed=self._agent.report_soon,
             metrics=self.metrics,
+            images_left=self._pulled.prune if self._pulled is not None else None,
         )
         if self._owns_shared:
             self.metrics.node_name.labels(config.node_name).set(1)
@@ -365,6 +375,8 @@ class Kubelet:
                 version = await self._runtime.version()
                 status = await self._runtime.status()
                 self._in_runtime = set(await self._pleg.list_once())
+                if self._pulled is not None:
+                    await self._pulled.adopt(await self._runtime.list_images())
                 break
             except RuntimeServiceError as error:
                 log.warning("the container runtime does not answer: %s", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from steersman.kubelet.node_resources.machine_topology import MachineTopology, r
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.registry_credentials.docker_config import NodeFiles, node_files
 from steersman.kubelet.runtimes.api import Runtime, RuntimeHandler
 from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
@@ -68,6 +70,10 @@ class Platform:
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
     subordinate_ids: tuple[int, int] | None = None
     """First and number of the user and group ids that pods' user namespaces may have; None: all but the lowest."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Of the kubelet's process, for programs that it starts."""
+    node_credentials: NodeFiles | None = None
+    """An administrator's, for registries."""
     shutdown_bus: Connect | None = None
     """None: nothing tells of a shutdown, or nobody wants to know."""
     topology: MachineTopology | None = None
@@ -153,6 +159,8 @@ def machine_platform(
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
         resolv_conf=resolv_conf,
         subordinate_ids=subordinate_ids(),
+        environ=dict(os.environ),
+        node_credentials=node_files(config.root_dir, working_dir=Path.cwd(), home=Path.home(), clock=clock),
         shutdown_bus=_shutdown_bus() if config.shutdown else None,
         topology=read_topology(
             memory_bytes=facts.memory_bytes, hugepages={size: total // size for size, total in pages.items()}

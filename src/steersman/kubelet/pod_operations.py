@@ -166,7 +166,7 @@ class PodOperations:
             handler = await self._runtime_handler(pod)
             users = self._users(pod, handler)
             sandbox_settings = self._sandbox_config(pod, sandbox.metadata.attempt, users)
-            secrets = await self._pull_secrets(pod)
+            secrets = await self._pull_secrets(pod, announce)
             pull = PullContext(secrets=secrets, sandbox=sandbox_settings, runtime_handler=handler)
             image_volumes = await self._image_volumes.prepare(pod, container, pull, say)
             image = await self._images.ensure(
@@ -201,14 +201,24 @@ class PodOperations:
         say("Warning", "Failed", f"Error: {error}")
         return CannotStart(reason, str(error))
 
-    async def _pull_secrets(self, pod: Object) -> list[Object]:
+    async def _pull_secrets(self, pod: Object, announce: Announce) -> list[Object]:
         """Those that exist: a missing pull secret is not an error, the pull without it may be."""
-        secrets = []
+        secrets, failed = [], []
         for entry in pod["spec"].get("imagePullSecrets") or ():
+            name = entry.get("name")
+            if not name:
+                continue
             try:
-                secrets.append(await self._source.get(SECRETS, objects.namespace(pod), entry.get("name") or ""))
+                secrets.append(await self._source.get(SECRETS, objects.namespace(pod), name))
             except (APIError, Unreachable) as error:
                 log.warning("pull secret of %s: %s", podspec.full_name(pod), error)
+                failed.append(name)
+        if failed:
+            message = (
+                f"Unable to retrieve some image pull secrets ({', '.join(failed)}); attempting to pull the image may"
+                " not succeed."
+            )
+            announce(Record(type="Warning", reason="FailedToRetrieveImagePullSecret", message=message))
         return secrets
 
     def _link_log(self, pod: Object, container: str, container_id: str, log_path: str) -> None:

@@ -352,11 +352,14 @@ class CRIRuntime:
             sandbox_config=requests.sandbox_config(sandbox_config) if sandbox_config else None,
         )
         try:
-            return (await self._call("PullImage", request, pb.PullImageResponse, timeout_s=None)).image_ref
+            ref = (await self._call("PullImage", request, pb.PullImageResponse, timeout_s=None)).image_ref
         except RuntimeServiceError as error:
-            text = str(error)
-            reason = next((reason for reason in _PULL_REASONS if reason in text), "ErrImagePull")
+            text = _as_go_says(error)
+            reason = next((reason for reason in _PULL_REASONS if text.startswith(reason)), "ErrImagePull")
             raise ImagePullError(text, reason=reason) from error
+        if not ref:
+            raise ImagePullError(f'imageRef of image "{image.image}" is not set')
+        return ref
 
     async def remove_image(self, image: ImageSpec) -> None:
         await self._forgiving("RemoveImage", pb.RemoveImageRequest(image=requests.image_spec(image)), self._timeout_s)
@@ -430,6 +433,15 @@ def _target(endpoint: str) -> str:
 def _translated(error: grpc.aio.AioRpcError) -> RuntimeServiceError:
     details = error.details() or error.code().name
     return _ERRORS.get(error.code(), RuntimeServiceError)(details)
+
+
+def _as_go_says(error: RuntimeServiceError) -> str:
+    """With its code, as users know the messages of failed pulls; an unclassified error is its message alone."""
+    cause = error.__cause__
+    if not isinstance(cause, grpc.aio.AioRpcError) or cause.code() is grpc.StatusCode.UNKNOWN:
+        return str(error)
+    code = cause.code().name.title().replace("_", "").replace("Cancelled", "Canceled")
+    return f"rpc error: code = {code} desc = {error}"
 
 
 def _says_timeout(error: RuntimeServiceError) -> bool:
