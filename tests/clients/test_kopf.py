@@ -97,8 +97,8 @@ class Site:
         return dict(self.client.get(ConfigMap, "routes").data or {})
 
     def page(self, name: str = "site") -> str:
-        data = self.client.get(ConfigMap, name).data
-        return str((data or {})["index.html"])
+        data: dict[str, str] = self.client.get(ConfigMap, name).data or {}
+        return data["index.html"]
 
     def gone(self, kind: Any, name: str = "site") -> bool:
         try:
@@ -144,6 +144,7 @@ def site(served: ServedCluster, operated: Path, tmp_path: Path) -> Iterator[Site
         client.delete(Namespace, name)
 
 
+@pytest.mark.timeout(300)
 def test_a_website_from_its_creation_to_its_end(site: Site) -> None:
     with site.operator():
         site.create(replicas=2)
@@ -154,8 +155,8 @@ def test_a_website_from_its_creation_to_its_end(site: Site) -> None:
         assert found.metadata.generation == 1  # neither the status nor kopf's annotations are changes of it
         assert (site.page(), site.routes()) == ("<p>hello", {"site.example": "site"})
         for kind in (ConfigMap, Deployment, Service):
-            owned: Any = site.client.get(kind, "site")
-            [owner] = owned.metadata.ownerReferences or []
+            made: Any = site.client.get(kind, "site")
+            [owner] = made.metadata.ownerReferences
             assert (owner.kind, owner.uid) == ("Website", found.metadata.uid)
 
         site.change(html="<p>new")
@@ -169,7 +170,7 @@ def test_a_website_from_its_creation_to_its_end(site: Site) -> None:
         eventually(lambda: site.page() == "<p>new")  # the timer's doing
 
         site.client.delete(Website, "site")
-        eventually(lambda: site.gone(Website))
+        eventually(lambda: site.gone(Website), timeout_s=90)
         assert site.routes() == {}
         for kind in (ConfigMap, Deployment, Service):
             # The garbage collector looks for new kinds twice a minute.
@@ -192,12 +193,12 @@ def test_a_host_has_one_website(site: Site) -> None:
     """The conflict of two field managers decides, and kopf tries again until the first has gone."""
     with site.operator() as operator:
         site.create("first", host="same.example")
-        eventually(lambda: "url" in site.status("first"))
+        eventually(partial(site.is_published, "first"))
         site.create("second", host="same.example")
         operator.says("host same.example belongs to another Website")
         assert "url" not in site.status("second")
         site.client.delete(Website, "first")
-        eventually(lambda: "url" in site.status("second"))
+        eventually(partial(site.is_published, "second"))
         assert site.routes() == {"same.example": "second"}
 
 
@@ -214,7 +215,7 @@ def test_what_happened_without_an_operator_is_made_up_for(site: Site) -> None:
     assert not site.gone(Website, "deleted")  # its finalizer holds it
     with site.operator() as operator:
         eventually(lambda: site.page("changed") == "<p>new")
-        eventually(lambda: "url" in site.status("created"))
+        eventually(partial(site.is_published, "created"))
         eventually(lambda: site.gone(Website, "deleted"))
         operator.says("kept] Handler 'publish' succeeded")
         assert site.client.get(Deployment, "kept").metadata == kept  # applying the same again changes nothing
@@ -256,13 +257,13 @@ def test_of_two_operators_the_one_of_higher_priority_acts(site: Site) -> None:
             low.says("Pausing operations in favour of")
             assert peers() == [1, 2]
             site.create("a")
-            eventually(lambda: "url" in site.status("a"))
+            eventually(partial(site.is_published, "a"))
             high.says("a] Handler 'publish' succeeded")
             assert "Handler 'publish'" not in low.log
         low.says("Resuming operations after the pause")
         assert peers() == [1]
         site.create("b")
-        eventually(lambda: "url" in site.status("b"))
+        eventually(partial(site.is_published, "b"))
         low.says("b] Handler 'publish' succeeded")
     assert peers() == []
 

@@ -11,6 +11,7 @@ from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
+from steersman.controllers.attachments import MANAGED
 from steersman.controllers.component import ControllerManager
 from steersman.controllers.config import ControllerManagerConfig
 from steersman.meta import objects
@@ -23,12 +24,19 @@ from steersman.meta.resources import (
     JOBS,
     NAMESPACES,
     NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
     PODDISRUPTIONBUDGETS,
     PODS,
+    RESOURCECLAIMS,
+    RESOURCECLAIMTEMPLATES,
     RESOURCEQUOTAS,
+    RESOURCESLICES,
     SECRETS,
     SERVICES,
     STATEFULSETS,
+    STORAGECLASSES,
+    VOLUMEATTACHMENTS,
 )
 from steersman.meta.wire import Handler, Request, Response
 from steersman.store.drivers.memory import MemoryStore
@@ -38,12 +46,15 @@ from tests.controllers.kinds import (
     test_cronjob,
     test_disruption,
     test_endpoints,
+    test_ephemeralvolume,
     test_horizontalpodautoscaler,
     test_job,
+    test_resourceclaim,
     test_resourcequota,
     test_serviceaccounttoken,
     test_statefulset,
 )
+from tests.controllers.kinds import test_persistentvolumebinder as binder
 from tests.controllers.world import World, WriteLog
 
 MANAGER = "system:kube-controller-manager"
@@ -111,6 +122,35 @@ async def live(world: World, rounds: int) -> None:
         await world.advance(5)
 
 
+async def use_storage_and_devices(world: World) -> None:
+    """Volumes that are deleted, recycled, attached and made on demand; claims of devices made and released."""
+    await world.create(STORAGECLASSES, binder.storage_class("made", "kubernetes.io/gce-pd"))
+    await world.create(PERSISTENTVOLUMECLAIMS, binder.claim("made", storageClassName="made"))
+    for policy in ("Delete", "Recycle"):
+        name = policy.lower()
+        await world.create(PERSISTENTVOLUMES, binder.volume(name, persistentVolumeReclaimPolicy=policy))
+        await world.create(PERSISTENTVOLUMECLAIMS, binder.claim(name, volumeName=name))
+        await world.client.delete(PERSISTENTVOLUMECLAIMS, name, namespace="default")
+        await world.settle()
+    csi = {"driver": "disks.example", "volumeHandle": "h1"}
+    await world.create(PERSISTENTVOLUMES, binder.volume("csi", csi=csi))
+    await world.create(PERSISTENTVOLUMECLAIMS, binder.claim("csi", volumeName="csi"))
+    await world.patch(NODES, "n1", {"metadata": {"annotations": {MANAGED: "true"}}})
+    mounts = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "csi"}}]}
+    await world.create(PODS, pod("mounting", spec=mounts))
+    await world.create(PODS, test_ephemeralvolume.consumer())
+    await world.create(RESOURCECLAIMTEMPLATES, test_resourceclaim.template())
+    trainer = await world.create(PODS, test_resourceclaim.user())
+    (claim,) = await world.list(RESOURCECLAIMS)
+    await test_resourceclaim.allocate(world, claim, consumers=(trainer,))
+    await world.run_pods(node="n1")
+    assert await world.list(VOLUMEATTACHMENTS)
+    tainted = test_resourceclaim.resource_slice({"key": "broken", "effect": "NoExecute"})
+    await world.create(RESOURCESLICES, tainted)
+    assert objects.is_deleting(await world.get(PODS, "trainer"))
+    await world.finish_pods("Succeeded", [await world.get(PODS, "recycler-for-recycle")])
+
+
 async def test_all_controllers_together_do_their_work_with_their_own_rights() -> None:
     denials = Denials()
     async with TaskGroup("world") as group:
@@ -139,6 +179,7 @@ async def test_all_controllers_together_do_their_work_with_their_own_rights() ->
         await world.create(HORIZONTALPODAUTOSCALERS, test_horizontalpodautoscaler.hpa())
         await world.create(SECRETS, test_serviceaccounttoken.secret())
         await world.create(CERTIFICATESIGNINGREQUESTS, test_certificates.request())
+        await use_storage_and_devices(world)
         await live(world, 6)
         jobs = [p for p in await world.list(PODS) if (objects.controller_of(p) or {}).get("kind") == "Job"]
         await world.finish_pods("Succeeded", jobs)

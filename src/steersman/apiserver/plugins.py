@@ -32,6 +32,7 @@ from steersman.apiserver.admission.policies.validating import ValidatingAdmissio
 from steersman.apiserver.admission.policies.verdicts import ValidatingPolicy
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
+from steersman.apiserver.admission.resourceclaimaccess import ResourceClaimAccess
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
 from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
@@ -41,6 +42,7 @@ from steersman.apiserver.admission.webhooks.hooks import Hooks, WebhookKind
 from steersman.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
 from steersman.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from steersman.apiserver.authn.api import Authenticator
+from steersman.apiserver.authn.legacytokens import LastUsedLabels
 from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig
 from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
 from steersman.apiserver.authn.tokens import TokenIssuer, TokenVerifier, load_keys
@@ -207,6 +209,7 @@ def assemble(of: Surroundings) -> Plugins:
     )
     tokens = _service_accounts(of)
     plugins = admission(replace(of, authorizer=authorizer))
+    plugins.insert(0, ResourceClaimAccess(of.reader, authorizer))
     if rbac is not None:
         plugins.insert(0, RBACEscalation(of.reader, authorizer, rbac))
     return Plugins(
@@ -242,7 +245,8 @@ def _service_accounts(of: Surroundings) -> ServiceAccountAuthenticator | None:
         return None
     audiences = config.api_audiences or (config.service_account_issuer,)
     verifier = TokenVerifier(issuers=(config.service_account_issuer,), keys=keys, audiences=audiences, clock=of.clock)
-    return ServiceAccountAuthenticator(verifier, of.reader, clock=of.clock)
+    uses = LastUsedLabels(of.client, clock=of.clock)
+    return ServiceAccountAuthenticator(verifier, of.reader, clock=of.clock, uses=uses)
 
 
 def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None) -> list[Authenticator]:
@@ -287,7 +291,7 @@ def _reviews(
     async def token(review: Object, call: Call) -> Object:
         if tokens is None:
             raise ServiceUnavailable("no key is configured that verifies tokens")
-        return review_token(review, tokens)
+        return await review_token(review, tokens)
 
     async def self_(review: Object, call: Call) -> Object:
         return review_self(review, call.user, now_s=of.clock.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from random import Random
 
 import pytest
@@ -9,12 +10,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from steersman.aio.clock import FakeClock
+from steersman.apiserver.authn.legacytokens import INVALID_SINCE, LAST_USED, TRACKING, LastUsedLabels, day_of
 from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
 from steersman.apiserver.authn.tokens import TokenIssuer, TokenVerifier, jwks, load_keys
 from steersman.apiserver.reviews.identity import review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
+from steersman.client.api import Client
+from steersman.controllers.serviceaccounttoken import TokenSigner
+from steersman.meta import objects
 from steersman.meta.errors import Conflict, Invalid, NotFound, Unauthorized
-from steersman.meta.resources import PODS, SERVICEACCOUNTS
+from steersman.meta.objects import Object
+from steersman.meta.resources import CONFIGMAPS, PODS, SECRETS, SERVICEACCOUNTS
 from steersman.meta.wire import Request
 from tests.apiserver.readers import ListedObjects, named
 
@@ -118,10 +124,10 @@ async def test_tokens_for_others_and_forged_ones_are_refused() -> None:
 async def test_a_review_says_for_which_audience_a_token_is_good() -> None:
     accounts = Accounts()
     token = accounts.token(audiences=["vault", "other"])
-    good = review_token({"spec": {"token": token, "audiences": ["vault"]}}, accounts.authenticator)
+    good = await review_token({"spec": {"token": token, "audiences": ["vault"]}}, accounts.authenticator)
     assert good["status"]["authenticated"] is True
     assert good["status"]["audiences"] == ["vault"]
-    bad = review_token({"spec": {"token": token}}, accounts.authenticator)
+    bad = await review_token({"spec": {"token": token}}, accounts.authenticator)
     assert "authenticated" not in bad["status"]
     assert bad["status"]["error"].startswith("[invalid bearer token")
 
@@ -151,3 +157,74 @@ def test_public_keys_are_published_without_private_parts() -> None:
         assert len(published) == 1
         assert "d" not in published[0]
         assert published[0]["kid"]
+
+
+class Uses:
+    """Remembers which Secrets' tokens were used."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def used(self, secret: Object) -> None:
+        self.seen.append(objects.name(secret))
+
+
+class LegacyTokens:
+    """A token that stands in a Secret."""
+
+    def __init__(self, **labels: str) -> None:
+        self.clock = FakeClock()
+        signer = TokenSigner(KEYS["EC"])
+        self.token = signer.token(namespace="shop", account="runner", account_uid="uid-shop-runner", secret="old")
+        self.uses = Uses()
+        self.reader = ListedObjects([(SERVICEACCOUNTS, named("runner", "shop"))])
+        self.put(self.token, labels)
+        verifier = TokenVerifier(issuers=[ISSUER], keys=load_keys(KEYS["EC"]), audiences=[ISSUER], clock=self.clock)
+        self.authenticator = ServiceAccountAuthenticator(verifier, self.reader, clock=self.clock, uses=self.uses)
+
+    def put(self, token: str, labels: dict[str, str]) -> None:
+        secret = named("old", "shop", data={"token": base64.b64encode(token.encode()).decode()})
+        self.reader.put(SECRETS, objects.with_metadata(secret, labels=labels))
+
+    async def authenticate(self) -> str:
+        request = Request(method="GET", path="/", headers={"authorization": f"Bearer {self.token}"})
+        user = await self.authenticator.authenticate(request)
+        return user.name if user is not None else ""
+
+
+async def test_the_use_of_a_token_that_stands_in_a_secret_is_noted() -> None:
+    legacy = LegacyTokens()
+    assert await legacy.authenticate() == "system:serviceaccount:shop:runner"
+    assert legacy.uses.seen == ["old"]
+
+
+async def test_a_token_that_its_secret_has_no_more_is_refused_and_not_noted() -> None:
+    legacy = LegacyTokens()
+    legacy.put("another", {})
+    with pytest.raises(Unauthorized):
+        await legacy.authenticate()
+    assert legacy.uses.seen == []
+
+
+async def test_a_token_that_is_marked_as_invalid_is_refused_and_its_use_is_noted() -> None:
+    legacy = LegacyTokens(**{INVALID_SINCE: "2026-01-01"})
+    with pytest.raises(Unauthorized):
+        await legacy.authenticate()
+    assert legacy.uses.seen == ["old"]
+    told = await review_token({"spec": {"token": legacy.token}}, legacy.authenticator)
+    assert "has been marked invalid" in told["status"]["error"]
+
+
+async def test_a_server_says_since_when_it_notes_uses_and_writes_the_day_once(client: Client) -> None:
+    tracking = await client.get(CONFIGMAPS, TRACKING, namespace="kube-system")
+    clock = FakeClock()
+    assert tracking["data"] == {"since": day_of(clock.now())}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "old", "namespace": "default"}}
+    made = await client.create(SECRETS, secret)
+    labels = LastUsedLabels(client, clock=clock)
+    await labels.used(made)
+    noted = await client.get(SECRETS, "old", namespace="default")
+    assert objects.labels(noted) == {LAST_USED: day_of(clock.now())}
+    await labels.used(noted)
+    again = await client.get(SECRETS, "old", namespace="default")
+    assert objects.resource_version(again) == objects.resource_version(noted)

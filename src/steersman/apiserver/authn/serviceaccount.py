@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import Reader
 from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
+from steersman.apiserver.authn.legacytokens import INVALID_SINCE, UseTracker, is_token_of
 from steersman.apiserver.authn.tokens import Claims, InvalidToken, TokenVerifier
 from steersman.apiserver.authn.x509 import CREDENTIAL_ID
 from steersman.meta import objects, times
@@ -22,22 +23,27 @@ _EXTRA = "authentication.kubernetes.io"
 
 
 class ServiceAccountAuthenticator:
-    def __init__(self, verifier: TokenVerifier, reader: Reader, *, clock: Clock) -> None:
+    """``uses`` hears of uses of tokens that stand in Secrets."""
+
+    def __init__(
+        self, verifier: TokenVerifier, reader: Reader, *, clock: Clock, uses: UseTracker | None = None
+    ) -> None:
         self._verifier = verifier
         self._reader = reader
         self._clock = clock
+        self._uses = uses
 
     async def authenticate(self, request: Request) -> User | None:
         token = bearer_token(request)
         if not token:
             return None
         try:
-            known = self.review(token)
+            known = await self.review(token)
         except InvalidToken as error:
             raise Unauthorized from error
         return known[0] if known is not None else None
 
-    def review(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, tuple[str, ...]] | None:
+    async def review(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, tuple[str, ...]] | None:
         """The user of ``token`` and for which of ``audiences`` it is good; None where it is no service account's.
 
         Raises ``InvalidToken``.
@@ -45,19 +51,30 @@ class ServiceAccountAuthenticator:
         claims = self._verifier.verify(token, audiences)
         if claims is None:
             return None
-        self._check_bindings(claims)
+        secret = self._check_bindings(claims, token)
+        if secret is not None:
+            if self._uses is not None:
+                await self._uses.used(secret)
+            _check_valid(secret, claims)
         return user_of(claims), claims.audiences
 
-    def _check_bindings(self, claims: Claims) -> None:
+    def _check_bindings(self, claims: Claims, token: str) -> objects.Object | None:
+        """The Secret that a legacy token stands in."""
         self._check(SERVICEACCOUNTS, claims.namespace, (claims.name, claims.uid))
+        standing_in = None
         if claims.secret is not None:
             secret = self._check(SECRETS, claims.namespace, claims.secret)
-            if claims.is_legacy and objects.is_deleting(secret):
-                raise InvalidToken("secret of the token is being deleted")
+            if claims.is_legacy:
+                if objects.is_deleting(secret):
+                    raise InvalidToken("Token has been invalidated")
+                if not is_token_of(secret, token):
+                    raise InvalidToken("Token does not match server's copy")
+                standing_in = secret
         if claims.pod is not None:
             self._check(PODS, claims.namespace, claims.pod)
         elif claims.node is not None:
             self._check(NODES, "", claims.node)
+        return standing_in
 
     def _check(self, resource: Resource, namespace: str, bound: tuple[str, str]) -> objects.Object:
         name, uid = bound
@@ -68,6 +85,18 @@ class ServiceAccountAuthenticator:
         if deleted and self._clock.now() > times.parse_time(deleted) + DELETION_GRACE_S:
             raise InvalidToken(f"{resource.plural} {name} of the token is deleted")
         return found
+
+
+def _check_valid(secret: objects.Object, claims: Claims) -> None:
+    """Nobody has marked the token in ``secret`` as invalid."""
+    if not objects.labels(secret).get(INVALID_SINCE):
+        return
+    account, name = f"{claims.namespace}/{claims.name}", f"{claims.namespace}/{objects.name(secret)}"
+    raise InvalidToken(
+        f"the token in secret {name} for service account {account} has been marked invalid. Use tokens from the TokenRequest "
+        f"API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily "
+        "allow use of this token"
+    )
 
 
 def user_of(claims: Claims) -> User:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from steersman.apiserver.authn.legacytokens import tracking_since
 from steersman.apiserver.bootstrap.policy import bootstrap_objects, reconciled
 from steersman.client.api import Client
 from steersman.meta.errors import AlreadyExists, Conflict, NotFound
 from steersman.meta.objects import Object, name, namespace
-from steersman.meta.resources import NAMESPACES, PRIORITYCLASSES, SERVICECIDRS, Resource
+from steersman.meta.resources import CONFIGMAPS, NAMESPACES, PRIORITYCLASSES, SERVICECIDRS, Resource
 
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 _CLUSTER_CRITICAL = 2_000_000_000
@@ -29,11 +30,12 @@ PRIORITY_CLASSES: Sequence[Object] = (
 )
 
 
-async def bootstrap(client: Client, *, service_cidrs: Sequence[str], with_rbac: bool) -> None:
+async def bootstrap(client: Client, *, service_cidrs: Sequence[str], with_rbac: bool, now_s: float) -> None:
     """Make what is missing, bring the policy up to date; all of one kind at once, so that they share commits."""
     await asyncio.gather(*(_ensure(client, NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES))
     cidrs = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": list(service_cidrs)}}
     rows: list[tuple[Resource, Object]] = [(PRIORITYCLASSES, obj) for obj in PRIORITY_CLASSES]
+    rows.append((CONFIGMAPS, tracking_since(now_s)))
     if with_rbac:
         rows += bootstrap_objects()
     await asyncio.gather(

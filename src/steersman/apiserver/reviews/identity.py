@@ -24,7 +24,7 @@ def user_info(user: User) -> Object:
     return info
 
 
-def review_token(review: Object, authenticator: ServiceAccountAuthenticator) -> Object:
+async def review_token(review: Object, authenticator: ServiceAccountAuthenticator) -> Object:
     """``review`` with its status: whether its token is good for one of its audiences, and whose it is."""
     spec = review.get("spec") or {}
     token = spec.get("token") or ""
@@ -32,7 +32,7 @@ def review_token(review: Object, authenticator: ServiceAccountAuthenticator) -> 
         raise BadRequest("token is required for TokenReview in authentication")
     audiences = spec.get("audiences") or ()
     try:
-        known = authenticator.review(token, audiences)
+        known = await authenticator.review(token, audiences)
     except InvalidToken as error:
         return {**review, "status": {"user": {}, "error": f"[invalid bearer token, {error}]"}}
     if known is None:
