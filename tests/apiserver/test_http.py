@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import ssl
@@ -110,6 +111,26 @@ async def test_a_watch_is_chunked_and_ends_when_asked(served: Served) -> None:
     assert b"transfer-encoding: chunked" in head.lower()
     assert b'{"type":"ADDED","object":{' in body
     assert body.endswith(b"0\r\n\r\n")
+
+
+async def test_watchers_that_hang_up_are_told_nothing_more(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """And nobody notices: their connections close while there is something to say to them."""
+    client = Client(InProcessTransport(served.server.handle))
+    request = b"GET /api/v1/namespaces/default/configmaps?watch=1 HTTP/1.1\r\nhost: server\r\n\r\n"
+    for number in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=served.admin)
+        writer.write(request)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        for change in range(5):
+            await client.create(CONFIGMAPS, config_map(f"m-{number}-{change}"))
+            await asyncio.sleep(0)
+        with contextlib.suppress(ssl.SSLError):  # what was on its way when the client hung up
+            await writer.wait_closed()
+    async with asyncio.timeout(5):
+        while served.server._watches:  # noqa: ASYNC110 - a predicate with a deadline
+            await asyncio.sleep(0.01)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_large_list_is_whole(served: Served) -> None:

@@ -62,6 +62,8 @@ async def test_health_in_detail(client: Client) -> None:
     text = (await _get(client, "/readyz", verbose="", exclude="etcd")).body.decode()
     assert "[+]ping ok\n" in text
     assert "[+]etcd excluded: ok\n" in text
+    for part in ("config-consumer", "config-producer", "filter"):
+        assert f"[+]poststarthook/priority-and-fairness-{part} ok\n" in text
     assert text.endswith("readyz check passed\n")
     assert (await client.request("GET", "/readyz/unknown")).status == 404
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.clients.conftest import ServedCluster
 from tests.clients.kubectl import Kubectl, eventually
-from tests.clients.manifests import Manifest, deployment
+from tests.clients.manifests import Manifest, deployment, pod
 
 NODE = "simulated-0"
 
@@ -114,3 +115,37 @@ def test_roles_are_reconciled(kubectl: Kubectl) -> None:
 
 def test_metrics_are_not_there(admin: Kubectl) -> None:
     assert admin.fails("top", "nodes") == "error: Metrics API not available"
+
+
+def test_pods_have_no_metrics_either(kubectl: Kubectl) -> None:
+    assert kubectl.fails("top", "pods") == "error: Metrics API not available"
+
+
+def test_debugging(kubectl: Kubectl) -> None:
+    """An ephemeral container in the pod, a changed copy of the pod, and a pod on a node."""
+    kubectl("apply", "-f", "-", stdin=pod())
+    kubectl("wait", "pod/one", "--for=condition=Ready", "--timeout=30s")
+    if kubectl.minor < 23:  # it sends the kind that the subresource had before v1.22
+        error = kubectl.fails("alpha", "debug", "one", "--image=debug.example/a:1")
+        assert 'no kind "EphemeralContainers" is registered for version "v1"' in error
+        return
+    image = ("--image=debug.example/a:1", "--attach=false")
+    kubectl("debug", "one", *image, "--container=debugger", "--target=main", "--", "sleep", "1")
+    [debugger] = kubectl.get("pod", "one")["spec"]["ephemeralContainers"]
+    assert (debugger["name"], debugger["targetContainerName"], debugger["command"]) == (
+        "debugger",
+        "main",
+        ["sleep", "1"],
+    )
+    error = kubectl.fails("debug", "one", *image, "--container=main")
+    assert "spec.ephemeralContainers[1].name: Duplicate value" in error or "already exists" in error
+    kubectl("debug", "one", *image, "--copy-to=copy", "--set-image=main=other.example/a:2", "--container=more")
+    assert [found["image"] for found in kubectl.get("pod", "copy")["spec"]["containers"]] == [
+        "other.example/a:2",
+        "debug.example/a:1",
+    ]
+    shown = kubectl("debug", "node/simulated-1", *image, "--profile=sysadmin")
+    [name] = re.findall(r"node-debugger-simulated-1-\w+", shown)
+    spec = kubectl.get("pod", name)["spec"]
+    assert (spec["nodeName"], spec["hostNetwork"], spec["hostPID"]) == ("simulated-1", True, True)
+    assert spec["containers"][0]["securityContext"]["privileged"]

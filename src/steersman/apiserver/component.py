@@ -44,6 +44,7 @@ from steersman.apiserver.filters.deadline import DeadlineFilter
 from steersman.apiserver.filters.flowcontrol import FlowControlFilter
 from steersman.apiserver.filters.impersonation import ImpersonationFilter
 from steersman.apiserver.flowcontrol.api import FlowController
+from steersman.apiserver.flowcontrol.component import HOOKS as FLOW_CONTROL_HOOKS
 from steersman.apiserver.flowcontrol.component import FlowControl
 from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
@@ -372,18 +373,19 @@ class APIServer:
     def _router(self, chosen: Plugins) -> Router:
         address = f"{self._config.advertise_address}:{self._config.secure_port}"
         store = HealthCheck(name="etcd", failure=self._store_failure)
-        hook = HealthCheck(name="poststarthook/start-bootstrap", failure=self._bootstrap_failure)
+        names = ("start-bootstrap", *(FLOW_CONTROL_HOOKS if self._flow_control is not None else ()))
+        hooks = [HealthCheck(name=f"poststarthook/{name}", failure=self._bootstrap_failure) for name in names]
         shutdown = HealthCheck(name="shutdown", failure=lambda: "process is shutting down" if self._stopping else "")
         sync = HealthCheck(name="informer-sync", failure=self._bootstrap_failure)
         log_check = HealthCheck(name="log", failure=lambda: "")
         registered = HealthCheck(name="autoregister-completion", failure=self._aggregator.completion_failure)
         self._readyz = HealthEndpoint(
-            "readyz", (PING, log_check, store, sync, hook, registered, shutdown), self._health_metrics
+            "readyz", (PING, log_check, store, sync, *hooks, registered, shutdown), self._health_metrics
         )
         discovery = Discovery(self.kinds, self._aggregator, server_address=address)
         endpoints = (
-            HealthEndpoint("healthz", (PING, log_check, store, hook, registered), self._health_metrics),
-            HealthEndpoint("livez", (PING, log_check, store, hook, registered), self._health_metrics),
+            HealthEndpoint("healthz", (PING, log_check, store, *hooks, registered), self._health_metrics),
+            HealthEndpoint("livez", (PING, log_check, store, *hooks, registered), self._health_metrics),
             self._readyz,
             discovery,
             OpenAPIPaths(self.kinds, self._aggregator),

@@ -462,7 +462,7 @@ class _Writer:
                     self._send(frames, chunked=chunked)
                     if transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
                         await self._flow()
-            if chunked:
+            if chunked and not transport.is_closing():
                 transport.write(_CHUNKED_END)
         finally:
             await _close(watch)
@@ -482,7 +482,7 @@ class _Writer:
             paused: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
             def ready(paused: asyncio.Future[bool] = paused) -> None:
-                frames = watch.take()
+                frames = None if transport.is_closing() else watch.take()  # who has hung up is told nothing more
                 if frames:
                     self._send(frames, chunked=chunked)
                 if frames is None or transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:

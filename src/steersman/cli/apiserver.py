@@ -115,15 +115,21 @@ def command(*, verbosity: int, **flags: Any) -> None:
     make_store = store_of(flags)
 
     async def build(environment: Environment) -> APIServer:
+        from steersman.apiserver.admission.catalogue import UnknownPlugin
+        from steersman.apiserver.admission.configuration import AdmissionConfigurationError
         from steersman.apiserver.component import APIServer
+        from steersman.client.kubeconfig import KubeConfigError
 
-        return APIServer(
-            store=make_store(environment.clock),
-            clock=environment.clock,
-            config=config,
-            rng=environment.rng,
-            registry=environment.registry,
-        )
+        try:
+            return APIServer(
+                store=make_store(environment.clock),
+                clock=environment.clock,
+                config=config,
+                rng=environment.rng,
+                registry=environment.registry,
+            )
+        except (AdmissionConfigurationError, KubeConfigError, UnknownPlugin) as error:
+            raise click.UsageError(str(error)) from error
 
     run_component("apiserver", build, verbosity=verbosity, stop_grace_s=STOP_GRACE_S + config.shutdown_delay_s)
 

@@ -9,7 +9,7 @@ import pytest
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.admission.configuration import AdmissionConfigurationError
-from steersman.apiserver.admission.resourcequota import ResourceQuota, limited_resources
+from steersman.apiserver.admission.resourcequota import limited_resources
 from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
 from steersman.meta.errors import APIError, Conflict, Forbidden
@@ -174,7 +174,3 @@ def test_the_configuration_is_read_or_refused() -> None:
         limited_resources(
             {"apiVersion": "apiserver.config.k8s.io/v1", "limitedResources": [{"resource": "pods", "mach": 1}]}
         )
-
-
-def test_it_stands_last_of_those_that_validate(server: APIServer) -> None:
-    assert server.api.admission.validating[-1] == ResourceQuota.NAME

@@ -12,11 +12,12 @@ from steersman.meta.resources import (
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    STORAGECLASSES,
     VOLUMEATTRIBUTESCLASSES,
 )
 from tests.controllers.builders import pod
 from tests.controllers.conftest import StartWorld
-from tests.controllers.kinds.test_persistentvolumebinder import claim, volume
+from tests.controllers.kinds.test_persistentvolumebinder import claim, storage_class, volume
 
 
 def consumer(name: str = "web") -> Object:
@@ -95,8 +96,10 @@ def test_who_has_to_enlarge_a_volume(wanted: Object, of: Object, message: str | 
 
 async def test_a_claim_that_asks_for_more_is_told_who_has_to_do_it(world_of: StartWorld) -> None:
     world = await world_of("persistentvolume-expander-controller", "persistentvolume-binder-controller")
-    await world.create(PERSISTENTVOLUMES, volume(csi={"driver": "disks.example", "volumeHandle": "1"}))
-    await world.create(PERSISTENTVOLUMECLAIMS, claim())
+    await world.create(STORAGECLASSES, storage_class("grows", allowVolumeExpansion=True))
+    disk = {"driver": "disks.example", "volumeHandle": "1"}
+    await world.create(PERSISTENTVOLUMES, volume(csi=disk, storageClassName="grows"))
+    await world.create(PERSISTENTVOLUMECLAIMS, claim(storageClassName="grows"))
     found = await world.get(PERSISTENTVOLUMECLAIMS, "data")
     grown = {**found["spec"], "resources": {"requests": {"storage": "2Gi"}}}
     await world.client.update(PERSISTENTVOLUMECLAIMS, {**found, "spec": grown})

@@ -24,13 +24,9 @@ class _Step:
         self._clock = clock
         self._metrics = metrics
         self._measured: dict[Operation, Sequence[tuple[str, _Ask, Row]]] = {}
-        """By operation: the plugins that are asked about it."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(plugin.NAME for plugin in self._plugins)
 
     def _of(self, operation: Operation) -> Sequence[tuple[str, _Ask, Row]]:
+        """Those that are asked about the operation."""
         rows = [
             (
                 plugin.NAME,
@@ -46,14 +42,11 @@ class _Step:
     async def run(self, request: AdmissionRequest) -> bool:
         """Whether a plugin replaced ``request.obj``. Raises whatever one refuses with."""
         monotonic, operation = self._clock.monotonic, request.operation
-        plugins = self._measured.get(operation)
-        if plugins is None:
-            plugins = self._of(operation)
-        changed, name = False, ""
+        plugins = self._measured.get(operation) or self._of(operation)
+        changed, asked = False, 0
         start_s = before_s = monotonic()
         try:
-            for asked, ask, row in plugins:
-                name = asked
+            for _, ask, row in plugins:
                 replacement = await ask(request)
                 if replacement is not None:
                     request.obj = replacement
@@ -61,9 +54,10 @@ class _Step:
                 after_s = monotonic()
                 row.add(after_s - before_s)
                 before_s = after_s
+                asked += 1
         except BaseException:
             now_s = monotonic()
-            self._metrics.controller(name, self._name, operation, True).add(now_s - before_s)
+            self._metrics.controller(plugins[asked][0], self._name, operation, True).add(now_s - before_s)
             self._metrics.step(self._name, operation, True).add(now_s - start_s)
             raise
         self._metrics.step(self._name, operation, False).add(before_s - start_s)
@@ -80,7 +74,7 @@ class AdmissionChain:
     def __init__(self, plugins: Sequence[AdmissionPlugin], *, clock: Clock, metrics: AdmissionMetrics) -> None:
         self._mutation = _Step("admit", "mutate", plugins, clock, metrics)
         self._validation = _Step("validate", "validate", plugins, clock, metrics)
-        self.validating = self._validation.names
+        self.validating = tuple(plugin.NAME for plugin in plugins if hasattr(plugin, "validate"))
         """The names of those that validate, in their order."""
 
     async def mutate(self, request: AdmissionRequest) -> bool:

@@ -21,6 +21,8 @@ from steersman.apiserver.router import PathHandler
 from steersman.client.api import Client
 from steersman.store.objects import ObjectStore
 
+HOOKS = tuple(f"priority-and-fairness-{part}" for part in ("config-consumer", "config-producer", "filter"))
+"""What the start of a server waits for, by upstream's names."""
 _SAMPLE = 64
 """Objects whose size stands for all of their kind."""
 

@@ -6,7 +6,7 @@ that is remembered; names, selectors, bindings and conditions are looked at each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -51,6 +51,8 @@ class Candidate(Generic[P]):
 
 
 _Shape = tuple[str, Resource, str, bool]
+_Possible = tuple[Active[P], Target | None]
+"""A policy and what it is about; None: that depends on the name."""
 
 
 class ActivePolicies(Generic[P]):
@@ -72,26 +74,29 @@ class ActivePolicies(Generic[P]):
         self._known: Mapping[str, P] = {}
         self._known_bindings: Mapping[str, Binding] = {}
         self._active: tuple[Active[P], ...] = ()
-        self._found: dict[_Shape, tuple[Active[P], ...]] = {}
+        self._found: dict[_Shape, tuple[_Possible[P], ...]] = {}
         self._generation = -1
 
     def matching(self, request: AdmissionRequest) -> Sequence[Candidate[P]]:
         """The policies whose rules match, not yet whose selectors do."""
         policies, bindings = self._resources
-        revisions = (self._reader.revision(policies), self._reader.revision(bindings))
+        revision = self._reader.revision(policies)
+        if not self._known and revision == self._revisions[0]:
+            return ()
+        revisions = (revision, self._reader.revision(bindings))
         if revisions != self._revisions:
             self._compile()
             self._revisions = revisions
         if not self._active or _is_excluded(request):
             return ()
         found: list[Candidate[P]] = []
-        for active in self._possible(request):
-            target = active.policy.matcher.target(request, self._versions)
+        for active, remembered in self._possible(request):
+            target = remembered or active.policy.matcher.target(request, self._versions)
             if target is not None:
                 found.append(Candidate(active=active, target=target))
         return found
 
-    def _possible(self, request: AdmissionRequest) -> Sequence[Active[P]]:
+    def _possible(self, request: AdmissionRequest) -> Sequence[_Possible[P]]:
         """Those whose rules match the kind of request, whatever its name."""
         if self._generation != self._versions.generation:
             self._generation = self._versions.generation
@@ -101,13 +106,15 @@ class ActivePolicies(Generic[P]):
         if found is None:
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
-            found = self._found[shape] = tuple(
-                active
-                for active in self._active
-                if active.policy.matcher.looks_at_names
-                or active.policy.matcher.target(request, self._versions) is not None
-            )
+            found = self._found[shape] = tuple(self._find(request))
         return found
+
+    def _find(self, request: AdmissionRequest) -> Iterator[_Possible[P]]:
+        for active in self._active:
+            matcher = active.policy.matcher
+            target = None if matcher.looks_at_names else matcher.target(request, self._versions)
+            if target is not None or matcher.looks_at_names:
+                yield active, target
 
     def _compile(self) -> None:
         """Objects that have not changed keep what was compiled of them."""
