@@ -2,6 +2,7 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+RERUNS ?= 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
@@ -40,18 +41,18 @@ test: test-pure test-real ## All tests: pure, in-process, real
 test-pure: .make/dev ## Tests that need no root and start no cluster
 	@echo "test: pure and in-process"
 	@tools/host-tools test
-	@$(PYTEST) -q -m "not real"
+	@$(PYTEST) -q -rR --reruns $(RERUNS) -m "not real"
 
 test-real: .make/dev ## Tests that bring up real nodes and pods on this machine (root)
 	@tools/host-tools node test
 	@tools/debian-kubectl .make/kubectl-1.20
 	@echo "test: real"
-	@$(PYTEST) -q -m real
+	@$(PYTEST) -q -rR --reruns $(RERUNS) -m real
 
 test-kills: .make/dev ## Kill kubelet and containerd a hundred times under thirty pods (root, half an hour)
 	@tools/host-tools node test
 	@echo "test: kubelet and containerd killed 100 times"
-	@STEERSMAN_KILLS=$(or $(KILLS),100) $(PYTEST) -q -s tests/kubelet/real/test_kills.py
+	@STEERSMAN_KILL_WHAT=kubelet,containerd,both STEERSMAN_KILLS=$(or $(KILLS),100) $(PYTEST) -q -s tests/kubelet/real/test_kills.py
 
 bench: .make/dev ## Measure against the budgets of docs/architecture.md; writes bench/results.json
 	@$(BIN)/python -m bench

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from steersman.cel import CompileError, CostLimitExceeded, EvaluationError, declare
+from steersman.cel.effort import METER, TURN, LongRunning
 from steersman.cel.transitions import rule_environment
 
 _INTS = {"type": "array", "items": {"type": "integer"}}
@@ -102,3 +103,32 @@ def test_a_bomb_does_not_shorten_the_next_evaluation() -> None:
     assert environment.compile("self.n.size() == 100000").evaluate({"self": VALUE}) is True
     with pytest.raises(EvaluationError, match="division by zero"):
         environment.compile("1 / (self.n.size() - 100000) == 0").evaluate({"self": VALUE})
+
+
+def test_evaluations_share_a_turn_and_what_it_is_not_enough_for_is_put_off() -> None:
+    declared = declare(SCHEMA)
+    assert declared is not None
+    program = rule_environment(declared).compile("self.n.all(a, a >= 0)")
+    value = {"self": {"n": list(range(2000))}}
+    cost = program.measure(value).cost
+    METER.begin_turn()
+    try:
+        for _ in range(TURN // cost):
+            assert program.measure(value).cost == cost
+        with pytest.raises(LongRunning):
+            program.measure(value)
+    finally:
+        METER.end_turn()
+    assert program.measure(value).cost == cost
+
+
+def test_limits_within_a_turn_are_limits() -> None:
+    declared = declare(SCHEMA)
+    assert declared is not None
+    program = rule_environment(declared).compile("self.n.all(a, a >= 0)")
+    METER.begin_turn()
+    try:
+        with pytest.raises(CostLimitExceeded):
+            program.evaluate({"self": VALUE}, cost_limit=TURN // 2)
+    finally:
+        METER.end_turn()

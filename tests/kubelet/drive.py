@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from steersman.kubelet.instructions import (
     Finished,
     Instruction,
     MountVolumes,
+    PodUpdated,
     Publish,
     Record,
     Remember,
@@ -21,6 +23,7 @@ from steersman.kubelet.instructions import (
     TimePassed,
     Work,
 )
+from steersman.kubelet.pod_echo import is_echo
 from steersman.kubelet.pod_machine import PodMachine
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.status import NodeFacts
@@ -51,7 +54,16 @@ class Drive:
     def send(self, event: Event) -> list[Instruction]:
         self.said = self.machine.handle(event, self.now_s)
         self.machine.validate()
+        self._check_echo()
         return self.said
+
+    def _check_echo(self) -> None:
+        """What the machine had written, coming back, would have changed nothing: the kubelet does not even show it."""
+        written = {**self.machine.pod, "status": self.machine.status}
+        if is_echo(self.machine.pod, written):
+            event = PodUpdated(pod=written, pending=self.machine._pending)
+            said = copy.deepcopy(self.machine).handle(event, self.now_s)
+            assert said == [], said
 
     def finish(self, work: Work, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
         assert work.key in self.machine.in_flight

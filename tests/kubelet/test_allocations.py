@@ -188,6 +188,21 @@ def test_what_was_granted_and_set_outlives_the_kubelet(tmp_path: Any) -> None:
     assert [path.name for path in paths.pod("uid").iterdir()] == ["resources.json"]
 
 
+def test_what_is_set_as_it_was_granted_is_written_with_the_next_grant(tmp_path: Any) -> None:
+    paths = PodPaths(root=tmp_path)
+    first = ResourceCheckpoints(paths)
+    assert GIVEN.allocation is not None and GIVEN.actuated is not None
+    first.set_allocation("uid", GIVEN.allocation)
+    first.set_actuated("uid", GIVEN.actuated, as_granted=True)
+    assert ResourceCheckpoints(paths).get("uid") == Checkpoint(allocation=GIVEN.allocation)
+    more = Allocation(pod={"limits": {"cpu": "2"}}, containers=GIVEN.allocation.containers)
+    first.set_allocation("uid", more)
+    assert ResourceCheckpoints(paths).get("uid") == Checkpoint(allocation=more, actuated=GIVEN.actuated)
+    set_now = GIVEN.actuated.with_pod(Amounts(cpu_limit_milli=2000))
+    first.set_actuated("uid", set_now, as_granted=True)
+    assert ResourceCheckpoints(paths).get("uid") == Checkpoint(allocation=more, actuated=set_now)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"allocated": {"pod": 1}}', b'{"actuated": {"pod": {"x": 1}}}']
 )

@@ -15,7 +15,7 @@ from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
 from steersman.kubelet.configuration_fields import FIELDS
 from steersman.kubelet.configuration_file import load_configuration, load_configurations
 from steersman.kubelet.configuration_settings import completed, settings_of
-from steersman.kubelet.shutdown_groups import ShutdownPeriod
+from steersman.kubelet.shutdown.periods import ShutdownPeriod
 
 HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
 

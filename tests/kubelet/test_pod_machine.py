@@ -6,6 +6,7 @@ from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.instructions import (
     Cancel,
     CreateSandbox,
+    Finished,
     MountVolumes,
     PodUpdated,
     ProbesReported,
@@ -125,6 +126,16 @@ def test_a_container_that_cannot_start_waits_with_its_reason_and_does_not_hold_b
     drive.finish_start(record(ran(B)))
     assert drive.work() == []
     drive.wait(10)
+    assert drive.started() == "a"
+
+
+def test_a_start_that_the_runtime_took_down_with_it_is_tried_again_soon() -> None:
+    drive = Drive(pod(A), record())
+    [work] = drive.work()
+    failure = StartFailure(reason="CreateContainerError", message="connection refused")
+    drive.send(Finished(work=work, record=record(), failure=failure, runtime_was_lost=True))
+    assert drive.work() == []
+    drive.wait(0.5)
     assert drive.started() == "a"
 
 

@@ -16,19 +16,24 @@ from steersman.kubelet.allocation import (
 )
 from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.instructions import (
+    Finished,
+    MountVolumes,
     PodUpdated,
     Remember,
     ResizePod,
     ResourcesSet,
+    RuntimeReported,
     StartContainer,
     StopContainer,
 )
 from steersman.kubelet.pod_conditions import PendingResize
+from steersman.kubelet.pod_machine import PodMachine
 from steersman.kubelet.podspec import app_containers
 from steersman.kubelet.resizing import plan_resize
+from steersman.kubelet.status import NodeFacts
 from steersman.meta.objects import Object
 from tests.kubelet.drive import NOTHING, Drive
-from tests.kubelet.pods import container, pod, ran, record
+from tests.kubelet.pods import NOW_S, container, pod, ran, record
 
 
 def sized(name: str = "a", cpu: str = "100m", memory: str = "100Mi", **fields: Any) -> Object:
@@ -84,7 +89,7 @@ def test_what_was_set_is_to_be_remembered() -> None:
     drive = running(sized())
     granted(drive, sized(memory="200Mi"))
     actuated = actuated_of(drive.machine.pod)
-    assert Remember(actuated=actuated) in drive.send(ResourcesSet(actuated=actuated))
+    assert Remember(actuated=actuated, as_granted=True) in drive.send(ResourcesSet(actuated=actuated))
 
 
 def test_a_later_machine_goes_on_with_a_resize_that_was_granted() -> None:
@@ -98,6 +103,15 @@ def test_a_machine_that_finds_containers_without_a_word_on_their_size_takes_it_a
     assert drive.work() == []
     granted(drive, sized(cpu="200m"))
     assert [type(work) for work in drive.work()] == [ResizePod]
+
+
+def test_a_resize_granted_before_the_runtime_was_asked_is_carried_out() -> None:
+    before, after = pod(sized()), pod(sized(cpu="200m"), metadata={"generation": 2})
+    machine = PodMachine(before, NodeFacts())
+    assert machine.handle(PodUpdated(pod=after, granted=True), NOW_S) == []
+    machine.handle(RuntimeReported(record=record(ran(sized()))), NOW_S)
+    said = machine.handle(Finished(work=MountVolumes(), record=None), NOW_S)
+    assert [item.key for item in said if isinstance(item, ResizePod)] == [ResizePod.key]
 
 
 def test_a_failed_resize_says_why_once_and_is_tried_again() -> None:

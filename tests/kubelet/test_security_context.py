@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from steersman.kubelet.podspec import app_containers
@@ -9,13 +11,14 @@ from steersman.kubelet.runtimes.containers import ContainerSecurityContext
 from steersman.kubelet.runtimes.images import Image
 from steersman.kubelet.sandbox_config import forbidden_sysctls
 from steersman.kubelet.security_context import SecurityContextError, container_security_context, namespaces
+from steersman.kubelet.user_namespaces import HOST
 from steersman.meta.objects import Object
 from tests.kubelet.pods import container, pod
 
 
 def context(obj: Object, image: Image | None = None) -> ContainerSecurityContext:
     [only] = app_containers(obj)
-    return container_security_context(obj, only, image=image, seccomp_root="/seccomp")
+    return container_security_context(obj, only, image=image, users=HOST, seccomp_root="/seccomp")
 
 
 def test_the_containers_word_counts_over_the_pods() -> None:
@@ -65,11 +68,17 @@ def test_seccomp_profiles() -> None:
 
 
 def test_namespaces() -> None:
-    assert (namespaces(pod()).network, namespaces(pod()).pid, namespaces(pod()).ipc) == ("POD", "CONTAINER", "POD")
-    assert namespaces(pod(shareProcessNamespace=True)).pid == "POD"
-    assert namespaces(pod(hostPID=True, hostIPC=True, hostNetwork=True)).pid == "NODE"
-    with pytest.raises(SecurityContextError, match="hostUsers"):
-        namespaces(pod(hostUsers=False))
+    usual = namespaces(pod(), HOST)
+    assert (usual.network, usual.pid, usual.ipc, usual.user) == ("POD", "CONTAINER", "POD", HOST)
+    assert namespaces(pod(shareProcessNamespace=True), HOST).pid == "POD"
+    assert namespaces(pod(hostPID=True, hostIPC=True, hostNetwork=True), HOST).pid == "NODE"
+
+
+def test_an_ephemeral_container_joins_the_processes_of_its_target_and_nothing_else() -> None:
+    obj = pod(hostIPC=True)
+    [only] = app_containers(obj)
+    joined = container_security_context(obj, only, image=None, users=HOST, target_id="abc", seccomp_root="/seccomp")
+    assert joined.namespaces == replace(namespaces(obj, HOST), pid="TARGET", target_id="abc")
 
 
 def test_unsafe_sysctls_need_permission() -> None:

@@ -33,6 +33,7 @@ def admission_request(
         namespace=call.info.namespace if namespace is None else namespace,
         name=call.info.name if name is None else name,
         subresource=subresource,
+        verb=call.info.verb,
         obj=obj,
         old=old,
         user=call.user,

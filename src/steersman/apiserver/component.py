@@ -35,6 +35,7 @@ from steersman.apiserver.endpoints.routes import OWN_VERBS, SUBRESOURCES, VERBS
 from steersman.apiserver.extensions.conversion import Conversions
 from steersman.apiserver.extensions.conversionmetrics import ConversionMetrics
 from steersman.apiserver.extensions.customkinds import CustomKinds
+from steersman.apiserver.extensions.rulemetrics import RuleMetrics
 from steersman.apiserver.filters.api import Filter
 from steersman.apiserver.filters.audit import AuditFilter
 from steersman.apiserver.filters.authentication import AuthenticationFilter
@@ -198,7 +199,8 @@ class APIServer:
         conversions = Conversions(
             self._webhooks, clock=clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
         )
-        self._customs = CustomKinds(self.api, self.client, conversions, clock=clock, tasks=self._tasks)
+        rules = RuleMetrics(self.metrics.registry, clock=clock)
+        self._customs = CustomKinds(self.api, self.client, conversions, rules=rules, clock=clock, tasks=self._tasks)
         self._authentication = ClusterAuthentication(
             self.client, self.objects, extension_authentication(config), clock=clock
         )

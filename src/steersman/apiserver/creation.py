@@ -11,6 +11,7 @@ from steersman.apiserver.options import WriteOptions
 from steersman.apiserver.privileges import privilege_errors
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served
+from steersman.apiserver.turns import in_turn
 from steersman.meta.errors import AlreadyExists, APIError, FieldError
 from steersman.meta.objects import Object
 from steersman.schema import kind as kinds
@@ -118,7 +119,8 @@ async def _create_named(
     done = False
     try:
         prepare(served, obj)
-        errors = objectmeta.validate(metadata, kind) + validation_errors(served, obj) + kind.validate_create(obj)
+        errors = objectmeta.validate(metadata, kind)
+        errors += await in_turn(lambda: validation_errors(served, obj) + kind.validate_create(obj))
         errors += privilege_errors(api.config, served.resource, obj)
         if errors:
             raise served.invalid(metadata.get("name") or "", errors)

@@ -32,6 +32,7 @@ from steersman.apiserver.admission.policies.validating import ValidatingAdmissio
 from steersman.apiserver.admission.policies.verdicts import ValidatingPolicy
 from steersman.apiserver.admission.priority import Priority
 from steersman.apiserver.admission.rbacescalation import RBACEscalation
+from steersman.apiserver.admission.resourceclaimaccess import ResourceClaimAccess
 from steersman.apiserver.admission.runtimeclass import RuntimeClass
 from steersman.apiserver.admission.serviceaccount import ServiceAccount
 from steersman.apiserver.admission.storageobjectinuseprotection import StorageObjectInUseProtection
@@ -208,6 +209,7 @@ def assemble(of: Surroundings) -> Plugins:
     )
     tokens = _service_accounts(of)
     plugins = admission(replace(of, authorizer=authorizer))
+    plugins.insert(0, ResourceClaimAccess(of.reader, authorizer))
     if rbac is not None:
         plugins.insert(0, RBACEscalation(of.reader, authorizer, rbac))
     return Plugins(

@@ -16,6 +16,7 @@ from steersman.apiserver.options import WriteOptions
 from steersman.apiserver.privileges import privilege_errors
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served, resolving
+from steersman.apiserver.turns import in_turn
 from steersman.meta.errors import AlreadyExists, Conflict, FieldError, NotFound, invalid
 from steersman.meta.objects import Object
 from steersman.schema.kind import Subresource
@@ -221,7 +222,7 @@ async def _attempt(
         strategy.prepare(served, new, old)
         if kind.stamp is not None and strategy.subresource:
             kind.stamp(new, old, api.clock.now())
-        _validate(api, served, call, new, old, strategy)
+        await _validate(api, served, call, new, old, strategy)
         request.obj = strategy.view(served, new)
         await api.admission.validate(request)
         if _is_finished(served, new, old):
@@ -268,10 +269,10 @@ def _check_version(served: Served, metadata: Object, old: Object, strategy: Stra
         raise Conflict.modified(served.resource, name)
 
 
-def _validate(api: API, served: Served, call: Call, new: Object, old: Object, strategy: Strategy) -> None:
+async def _validate(api: API, served: Served, call: Call, new: Object, old: Object, strategy: Strategy) -> None:
     metadata = new["metadata"]
     errors = objectmeta.validate(metadata, served.kind) + objectmeta.validate_update(metadata, old["metadata"])
-    errors += strategy.errors(served, new, old)
+    errors += await in_turn(lambda: strategy.errors(served, new, old))
     if strategy.subresource != "status":
         errors += privilege_errors(api.config, served.resource, new)
     if errors:

@@ -14,7 +14,7 @@ from steersman.cel.compiler import Compiled, compile_expression
 from steersman.cel.conversions import int_to_duration, int_to_timestamp, string_to_duration, string_to_timestamp
 from steersman.cel.costs import Range
 from steersman.cel.declarations import Function, Library, Overload
-from steersman.cel.effort import METER
+from steersman.cel.effort import METER, LongRunning
 from steersman.cel.errors import CELError, CompileError, CostLimitExceeded, EvaluationError, InstantiationError, Issue
 from steersman.cel.estimates import estimate
 from steersman.cel.libraries import standard
@@ -85,7 +85,21 @@ class Program:
         return outcome.value
 
     def measure(self, bindings: Mapping[str, Value], *, cost_limit: int = PER_CALL_LIMIT) -> Outcome:
-        """The value or the error together with what it cost, for callers that have a budget for several expressions."""
+        """The value or the error together with what it cost, for callers that have a budget for several expressions.
+
+        Raises ``LongRunning`` where the turn that it is evaluated in ends before the limit is reached.
+        """
+        left = METER.left
+        if left < cost_limit:
+            outcome = self._measure(bindings, left)
+            if isinstance(outcome.error, CostLimitExceeded):
+                raise LongRunning
+        else:
+            outcome = self._measure(bindings, cost_limit)
+        METER.left -= outcome.cost
+        return outcome
+
+    def _measure(self, bindings: Mapping[str, Value], cost_limit: int) -> Outcome:
         frame: list[Value] = [self._start, cost_limit]
         start = METER.open(cost_limit)
         value: Value = None

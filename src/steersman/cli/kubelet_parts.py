@@ -16,7 +16,7 @@ from steersman.kubelet.certificates.pair import PairStore
 from steersman.kubelet.certificates.rotation import CertificateManager
 from steersman.kubelet.certificates.signing_requests import SERVING_SIGNER, serving_template
 from steersman.kubelet.component import Kubelet
-from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
+from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.configuration_file import API_VERSION, Document
 from steersman.kubelet.host_checks import apply_to_process, check_host
 from steersman.kubelet.metrics import KubeletMetrics
@@ -56,10 +56,10 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         observe=metrics.observe_runtime,
     )
     mounter = ContainerdImageMounter(document["containerRuntimeEndpoint"])
-    platform = machine_platform(config, runtime, clock=environment.clock, image_mounter=mounter)
     try:
+        platform = machine_platform(config, runtime, clock=environment.clock, image_mounter=mounter)
         check_host(document, cgroup_v2=platform.is_cgroup_v2)
-    except ConfigurationError as error:
+    except ValueError as error:
         raise click.UsageError(str(error)) from error
     total = node_object.capacity(config, platform.facts)
     held = {name: format_decimal(amount) for name, amount in node_object.reserved(config, total).items()}

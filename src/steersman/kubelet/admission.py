@@ -145,9 +145,13 @@ def matches_node(pod: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
         return False
     affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
-        return True
-    return any(_term_matches(term, labels, objects.name(node)) for term in required.get("nodeSelectorTerms") or ())
+    return required is None or selects(required, node)
+
+
+def selects(selector: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+    """One of the terms of a NodeSelector holds for ``node``."""
+    terms = selector.get("nodeSelectorTerms") or ()
+    return any(_term_matches(term, objects.labels(node), objects.name(node)) for term in terms)
 
 
 def _term_matches(term: Mapping[str, Any], labels: Mapping[str, str], name: str) -> bool:

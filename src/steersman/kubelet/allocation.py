@@ -50,6 +50,11 @@ class Actuated:
     containers: Mapping[str, Amounts] = field(default_factory=dict)
     """By name; limits that a container takes over from its pod included."""
 
+    def agrees_with(self, granted: Actuated) -> bool:
+        """Nothing is set to anything but what was granted."""
+        containers = all(granted.containers.get(name) == amounts for name, amounts in self.containers.items())
+        return containers and self.pod in (None, granted.pod)
+
     def with_container(self, name: str, amounts: Amounts) -> Actuated:
         return Actuated(pod=self.pod, containers={**self.containers, name: amounts})
 

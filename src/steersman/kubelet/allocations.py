@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from steersman.aio.clock import Clock
 from steersman.aio.timers import Timers
-from steersman.kubelet.allocation import Allocation, allocation_of, pod_amounts, with_allocation
+from steersman.kubelet.allocation import Allocation, actuated_of, allocation_of, pod_amounts, with_allocation
 from steersman.kubelet.instructions import PodUpdated, Record
 from steersman.kubelet.pod_conditions import PendingResize, resize_of
 from steersman.kubelet.podspec import qos_class
@@ -159,6 +159,8 @@ class Allocations:
         if verdict is not None:
             return PendingResize(reason="Deferred", message=verdict.message, generation=generation)
         try:
+            if self._checkpoints.get(uid).actuated is None:
+                self._checkpoints.set_actuated(uid, actuated_of(granted), as_granted=True)
             self._store(uid, allocation_of(desired))
         except OSError as error:
             log.warning("cannot write down what %s was granted: %s", objects.key_of(desired), error)

@@ -113,7 +113,7 @@ class CgroupFS:
         path = pod_cgroup(pod, self._root)
         resources = pod_resources(pod, policy)
         for hierarchy in self._hierarchies:
-            folder = self._make(hierarchy, path)
+            folder = self._make_last(hierarchy, path)
             for file, value in (*_settings(hierarchy, resources), *_counts(hierarchy, resources, policy)):
                 _write(folder / file, value)
         return path
@@ -167,6 +167,17 @@ class CgroupFS:
             folder = parent / f"pod{uid}"
             if folder.is_dir():
                 yield folder
+
+    def _make_last(self, hierarchy: _Hierarchy, path: str) -> Path:
+        """The folder, where those above it are there already as a rule."""
+        folder = hierarchy.mount / path.strip("/")
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            return self._make(hierarchy, path)
+        if "cpuset" in hierarchy.controllers and not hierarchy.unified:
+            _inherit_cpuset(folder.parent, folder)
+        return folder
 
     def _make(self, hierarchy: _Hierarchy, path: str) -> Path:
         """Each folder on the way too: v2 delegates controllers downwards, v1's cpuset starts empty."""

@@ -13,6 +13,7 @@ import random
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from steersman.aio.clock import Clock
@@ -20,7 +21,6 @@ from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
 from steersman.kubelet import admission, orphans, podspec
-from steersman.kubelet.allocation import Actuated
 from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.crash_backoff import CrashBackoff
@@ -29,7 +29,7 @@ from steersman.kubelet.feeds import Feeds
 from steersman.kubelet.housekeeping import Housekeeping
 from steersman.kubelet.images import ImageManager
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
-from steersman.kubelet.instructions import PodUpdated, Record, Terminate
+from steersman.kubelet.instructions import PodUpdated, Record, Remember, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
 from steersman.kubelet.metrics import KubeletMetrics, PodCounts
 from steersman.kubelet.node import NodeAgent, NodeSigns
@@ -37,6 +37,7 @@ from steersman.kubelet.node_upkeep import NodeUpkeep
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pleg import Pleg
 from steersman.kubelet.pod_admission import PodAdmission
+from steersman.kubelet.pod_echo import is_echo
 from steersman.kubelet.pod_ends import PodEnds
 from steersman.kubelet.pod_lookup import PodLookupTable
 from steersman.kubelet.pod_metrics import PodMetrics, pod_states
@@ -49,10 +50,13 @@ from steersman.kubelet.resource_checkpoint import ResourceCheckpoints
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.runtimes.image_mounts import mounts_images
 from steersman.kubelet.shared import Shared
+from steersman.kubelet.shutdown.history import ShutdownHistory
+from steersman.kubelet.shutdown.manager import ShutdownManager
 from steersman.kubelet.static_pods import StaticPods
 from steersman.kubelet.static_pods_url import StaticPodURL
 from steersman.kubelet.static_source import StaticSource
 from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict
+from steersman.kubelet.user_namespaces import UserNamespaces
 from steersman.kubelet.volume_refresh import VolumeRefresh
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -106,8 +110,13 @@ class Kubelet:
         )
         self._references = References(client, clock=clock, changed=self._on_reference_change)
         self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls or 5)
-        self._volumes, self._tokens = platform.volumes(client, self._references, config, clock=clock, rng=rng)
-        self._settings = platform.settings(config, recursive_read_only=False)
+        self._volumes, self._tokens = platform.volumes(
+            client, self._references, config, node=lambda: self._agent.node, clock=clock, rng=rng
+        )
+        self._settings = platform.settings(config, handlers=())
+        self._user_namespaces = UserNamespaces(
+            platform.paths, ids_per_pod=config.user_namespace_ids, subordinate=platform.subordinate_ids
+        )
         self._operations = self._make_operations()
         self._agent = self._make_agent()
         self._tools: WorkerTools | None = None
@@ -137,6 +146,7 @@ class Kubelet:
             self.metrics.registry.register(
                 PodCounts(lambda: pod_states(self._workers.values(), self.upkeep.volume_stats.of))
             )
+        self._shutdown = self._make_shutdown()
         self._admission = self._make_admission()
         self._housekeeping = Housekeeping(
             clock=clock,
@@ -177,6 +187,7 @@ class Kubelet:
             handlers=self._platform.handlers,
             cgroups=self._platform.cgroups,
             paths=self._platform.paths,
+            user_namespaces=self._user_namespaces,
             source=self._references,
             services=self._service_variables,
             node=lambda: self._settings,
@@ -195,9 +206,24 @@ class Kubelet:
             signs=NodeSigns(
                 pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
                 pressures=self._pressures,
+                shutting_down=lambda: self._shutdown is not None and self._shutdown.is_shutting_down,
             ),
             registered=self._on_node,
             announce=self._announce_node,
+        )
+
+    def _make_shutdown(self) -> ShutdownManager | None:
+        if self._platform.shutdown_bus is None:
+            return None
+        return ShutdownManager(
+            periods=self._config.shutdown,
+            connect=self._platform.shutdown_bus,
+            ender=self._ends,
+            clock=self._clock,
+            history=ShutdownHistory(Path(self._config.root_dir)),
+            announce=self._announce_node,
+            changed=self._agent.report_soon,
+            metrics=self.metrics,
         )
 
     def _announce_node(self, kind: str, reason: str, message: str) -> None:
@@ -218,7 +244,7 @@ class Kubelet:
             fits=lambda pod: admission.findings(
                 pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
             ),
-            after=(),
+            after=(self._shutdown.admit,) if self._shutdown is not None else (),
             active_pods=self._ends.active_pods,
             preempt=self._ends.preempt,
             preempted=lambda resource: self.metrics.preemptions.labels(resource).inc(),
@@ -304,6 +330,8 @@ class Kubelet:
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
             group.supervise(self._follow_api, name="pods", clock=self._clock)
             self.upkeep.supervise(group)
+            if self._shutdown is not None:
+                group.supervise(self._shutdown.run, name="shutdown", clock=self._clock)
             try:
                 await group.wait()
             finally:
@@ -325,11 +353,12 @@ class Kubelet:
                 await self._clock.sleep(RUNTIME_RETRY_S)
         recursive = any(item.recursive_read_only_mounts for item in status.handlers if not item.name)
         self._settings = replace(
-            self._platform.settings(self._config, recursive_read_only=recursive),
+            self._platform.settings(self._config, handlers=status.handlers),
             runtime_mounts_images=mounts_images(version),
         )
         if self._platform.paths is not None:
             await asyncio.to_thread(self._platform.cgroups.prepare)
+            self._user_namespaces.load()
             await asyncio.to_thread(self.upkeep.enforce_reservations)
         self._tools = WorkerTools(
             operations=self._operations,
@@ -372,6 +401,9 @@ class Kubelet:
                 self._let_go(worker)
         elif worker is None:
             self._add(pod)
+        elif change.old is not None and is_echo(change.old, pod):
+            worker.refresh(pod)
+            self._shared.statuses.look_again(uid)
         else:
             if self._tokens is not None:
                 self._references.hold(pod)
@@ -495,7 +527,8 @@ class Kubelet:
 
     async def _inspect(self, uid: str) -> None:
         try:
-            record = await self._inspector.inspect(uid)
+            worker = self._workers.get(uid)
+            record = await self._inspector.inspect(uid, worker.known if worker is not None else None)
         except RuntimeServiceError as error:
             log.warning("cannot inspect pod %s: %s", uid, error)
             self._inspect_soon(uid, RUNTIME_RETRY_S)
@@ -524,9 +557,9 @@ class Kubelet:
     def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
         self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
 
-    def resources_set(self, uid: str, actuated: Actuated) -> None:
+    def resources_set(self, uid: str, said: Remember) -> None:
         try:
-            self._checkpoints.set_actuated(uid, actuated)
+            self._checkpoints.set_actuated(uid, said.actuated, as_granted=said.as_granted)
         except OSError as error:
             log.warning("cannot write down the resources of pod %s: %s", uid, error)
         self._allocations.retry()

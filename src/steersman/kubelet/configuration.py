@@ -14,7 +14,7 @@ from steersman.kubelet.eviction.thresholds import DEFAULT_HARD, EvictionConfig, 
 from steersman.kubelet.image_gc import ImageGCConfig
 from steersman.kubelet.node_resources.policies import CPUManagerConfig, MemoryManagerConfig, TopologyManagerConfig
 from steersman.kubelet.reservations import Reservations
-from steersman.kubelet.shutdown_groups import ShutdownPeriod
+from steersman.kubelet.shutdown.periods import ShutdownPeriod
 
 VERSION = "v1.36.0"
 

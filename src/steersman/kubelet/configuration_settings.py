@@ -22,7 +22,7 @@ from steersman.kubelet.node_resources.policies import (
     topology_options,
 )
 from steersman.kubelet.reservations import Reservations
-from steersman.kubelet.shutdown_groups import shutdown_periods
+from steersman.kubelet.shutdown.periods import shutdown_periods
 from steersman.meta.durations import parse_duration
 from steersman.meta.quantities import to_int
 

@@ -22,9 +22,10 @@ from steersman.kubelet.pod_hostname import hosts_file, pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.records import PodRecord
+from steersman.kubelet.runtimes.api import RuntimeHandler
 from steersman.kubelet.runtimes.containers import ContainerConfig, Mount
 from steersman.kubelet.runtimes.images import ImageSpec
-from steersman.kubelet.runtimes.sandboxes import DNSConfig
+from steersman.kubelet.runtimes.sandboxes import DNSConfig, UserNamespace
 from steersman.kubelet.security_context import SecurityContextError
 from steersman.kubelet.volume_manager import PodVolumes
 from steersman.kubelet.volumes.api import MountedVolume, VolumeError
@@ -49,8 +50,12 @@ class NodeSettings:
     policy: ResourcePolicy
     seccomp_default: bool = False
     allowed_unsafe_sysctls: tuple[str, ...] = ()
-    recursive_read_only: bool = False
+    handlers: tuple[RuntimeHandler, ...] = ()
+    """What the runtime says its handlers can do; empty where it does not say."""
     runtime_mounts_images: bool = False
+
+    def mounts_read_only_recursively(self, handler: str) -> bool:
+        return any(item.recursive_read_only_mounts for item in self.handlers if item.name == handler)
 
 
 class ContainerBuilder:
@@ -80,8 +85,12 @@ class ContainerBuilder:
         work: StartContainer,
         image: LocalImage,
         image_volumes: Mapping[str, ImageSpec],
+        *,
+        handler: str,
+        users: UserNamespace,
     ) -> ContainerConfig:
-        """``image_volumes``: volumes that the runtime itself mounts. Raises one of ``CONFIG_ERRORS``."""
+        """``image_volumes``: volumes that the runtime itself mounts. ``handler``: of the pod's RuntimeClass. Raises one of
+        ``CONFIG_ERRORS``."""
         container = work.container
         node = self._node()
         if container.spec.get("volumeDevices"):
@@ -92,13 +101,14 @@ class ContainerBuilder:
                 source=self._source,
                 services=self._services(objects.namespace(pod), pod["spec"].get("enableServiceLinks") is not False),
                 host_ips=node.host_ips,
-                pod_ips=node.host_ips if podspec.is_host_network(pod) else record.ips,
+                pod_ips=podspec.addresses(pod, record.ips, node.host_ips),
                 allocatable=node.allocatable,
                 volumes=self._volume_paths(objects.uid(pod)),
             ),
             container.spec,
         )
-        mounts = await self._mounts(pod, record, container, variables, image_volumes)
+        recursive = node.mounts_read_only_recursively(handler)
+        mounts = await self._mounts(pod, record, container, variables, image_volumes, recursive)
         restart_count = self._restart_count(pod, work)
         return container_config(
             ContainerInputs(
@@ -114,6 +124,7 @@ class ContainerBuilder:
                 seccomp_root=str(self._paths.seccomp),
                 seccomp_default=node.seccomp_default,
                 target_id=self._target(record, container),
+                users=users,
             )
         )
 
@@ -162,6 +173,7 @@ class ContainerBuilder:
         container: PodContainer,
         variables: Mapping[str, str],
         image_volumes: Mapping[str, ImageSpec],
+        recursive_read_only: bool,
     ) -> list[Mount]:
         if not self._has_files:
             return []
@@ -180,7 +192,7 @@ class ContainerBuilder:
                     entry,
                     host_path,
                     volume_read_only=volume.read_only,
-                    recursive_read_only=node.recursive_read_only,
+                    recursive_read_only=recursive_read_only,
                     image=image,
                     image_sub_path=subpath if image else "",
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from steersman.kubelet.linux_resources import ResourcePolicy, container_resource
 from steersman.kubelet.podspec import PodContainer, spec_hash
 from steersman.kubelet.runtimes.containers import ContainerConfig, ContainerMetadata, Device, Mount, MountPropagation
 from steersman.kubelet.runtimes.images import Image, ImageSpec
+from steersman.kubelet.runtimes.sandboxes import UserNamespace
 from steersman.kubelet.security_context import container_security_context
 from steersman.meta import objects
 
@@ -43,11 +44,12 @@ class ContainerInputs:
     seccomp_root: str
     seccomp_default: bool = False
     target_id: str = ""
+    users: UserNamespace
 
 
 def container_config(inputs: ContainerInputs) -> ContainerConfig:
     """Raises ``SecurityContextError`` when the container must not run so."""
-    pod, container = inputs.pod, inputs.container
+    pod, container, users = inputs.pod, inputs.container, inputs.users
     spec = container.spec
     mounts = list(inputs.mounts)
     if inputs.termination_message_path:
@@ -64,7 +66,7 @@ def container_config(inputs: ContainerInputs) -> ContainerConfig:
         args=tuple(expand(word, inputs.environment) for word in spec.get("args") or ()),
         working_dir=spec.get("workingDir") or "",
         envs=tuple(inputs.environment.items()),
-        mounts=tuple(mounts),
+        mounts=tuple(replace(mount, uid_mappings=users.uids, gid_mappings=users.gids) for mount in mounts),
         devices=tuple(inputs.devices),
         labels={
             records.CONTAINER_NAME: container.name,
@@ -80,7 +82,7 @@ def container_config(inputs: ContainerInputs) -> ContainerConfig:
         resources=container_resources(pod, container, inputs.policy),
         security_context=container_security_context(
             pod, container, image=inputs.image, target_id=inputs.target_id, seccomp_root=inputs.seccomp_root,
-            seccomp_default=inputs.seccomp_default,
+            seccomp_default=inputs.seccomp_default, users=users,
         ),
         stop_signal=(spec.get("lifecycle") or {}).get("stopSignal") or "",
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from steersman.kubelet.podspec import find_container
 from steersman.meta import objects
 from steersman.meta.quantities import quantity
+from steersman.meta.quoting import quoted
 
 _SUBSCRIPT = re.compile(r"(metadata\.(?:labels|annotations))\['(.*)'\]")
 
@@ -55,18 +55,14 @@ def field_value(pod: Mapping[str, Any], path: str, *, host_ips: Sequence[str] = 
 
 def format_map(entries: Mapping[str, str]) -> str:
     """Labels or annotations as a file: ``key="value"`` lines in order of the keys, values quoted as Go does."""
-    return "\n".join(f"{key}={_quote(value)}" for key, value in sorted(entries.items()))
-
-
-def _quote(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return "\n".join(f"{key}={quoted(value)}" for key, value in sorted(entries.items()))
 
 
 def resource_value(
     pod: Mapping[str, Any], reference: Mapping[str, Any], *, container: str, allocatable: Mapping[str, Any]
 ) -> str:
-    """The value of a ``resourceFieldRef`` in units of its divisor, rounded up. A limit that is not set is the node's
-    allocatable. Raises ``DownwardError``."""
+    """The value of a ``resourceFieldRef`` in units of its divisor, rounded up. A limit that is not set is the pod's own, or
+    else the node's allocatable. Raises ``DownwardError``."""
     name = str(reference.get("containerName") or container)
     found = find_container(pod, name)
     if found is None:
@@ -76,18 +72,19 @@ def resource_value(
         raise DownwardError(f"unsupported container resource : {reference['resource']}")
     resources = found.spec.get("resources") or {}
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    value = _resource(kind, resource, limits, requests, allocatable)
+    if kind == "limits":
+        value = _limit(resource, limits, (pod["spec"].get("resources") or {}).get("limits") or {}, allocatable)
+    else:
+        value = quantity(requests.get(resource, 0))
     divisor = quantity(reference.get("divisor") or "1") or Fraction(1)
     return str(math.ceil(value / divisor))
 
 
-def _resource(
-    kind: str, resource: str, limits: Mapping[str, Any], requests: Mapping[str, Any], allocatable: Mapping[str, Any]
+def _limit(
+    resource: str, limits: Mapping[str, Any], shared: Mapping[str, Any], allocatable: Mapping[str, Any]
 ) -> Fraction:
-    if kind == "limits":
-        source: Any = limits.get(resource)
-        if source is None and resource in ("cpu", "memory", "ephemeral-storage"):
-            source = allocatable.get(resource)
-    else:
-        source = requests.get(resource)
-    return quantity(source) if source is not None else Fraction(0)
+    own = quantity(limits.get(resource, 0))
+    if own or resource not in ("cpu", "memory", "ephemeral-storage") or resource not in allocatable:
+        return own
+    of_pod = quantity(shared.get(resource, 0)) if resource != "ephemeral-storage" else Fraction(0)
+    return of_pod or quantity(allocatable[resource])

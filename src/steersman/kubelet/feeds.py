@@ -71,6 +71,8 @@ class Feeds:
         handler = self._by_node.get(node_of(change.object))
         if handler is None:
             return
+        if change.old is not None and change.new is not None and change.old["spec"] == change.new["spec"]:
+            change.new["spec"] = change.old["spec"]  # what was computed from it counts for as long as it is this one
         if change.old is not None and change.new is not None and objects.uid(change.old) != objects.uid(change.new):
             handler(Change("deleted", change.old, None))
             handler(Change("added", None, change.new))

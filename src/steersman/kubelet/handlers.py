@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
-from urllib.parse import urljoin, urlsplit
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.expansion import expand
+from steersman.kubelet.grpc_health import check
+from steersman.kubelet.http_action import HTTPAnswer, Request, connect, get, request_of
 from steersman.kubelet.podspec import PodContainer, full_name
 from steersman.kubelet.runtimes.api import ExecTimeout, RuntimeService, RuntimeServiceError
 from steersman.meta.objects import Object
 
-BODY_LIMIT_BYTES = 10 * 1024
-HEAD_LIMIT_BYTES = 256 * 1024
-REDIRECT_LIMIT = 10
+OUTPUT_LIMIT_BYTES = 10 * 1024
 HOOK_TIMEOUT_S = 120.0
 """For requests of hooks; a hook's command may run as long as it likes."""
+
+
+Note = Callable[[str, str], None]
+"""Takes a Warning about the container: reason, message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Handlers(Protocol):
     async def probe(self, target: Target, probe: Mapping[str, Any]) -> Outcome:
         """Once, within the probe's ``timeoutSeconds``."""
 
-    async def run_hook(self, target: Target, handler: Mapping[str, Any]) -> None:
+    async def run_hook(self, target: Target, handler: Mapping[str, Any], note: Note) -> None:
         """To its end. Raises ``HookFailed``."""
 
 
@@ -67,26 +68,22 @@ class RuntimeHandlers:
             if "exec" in probe:
                 return await self._probe_exec(target, probe["exec"].get("command") or [], timeout_s)
             if "httpGet" in probe:
-                return await self._clock.wait_for(self._probe_http(target, probe["httpGet"]), timeout_s)
+                return await self._probe_http(_request(target, probe["httpGet"], "probe"), timeout_s)
             if "tcpSocket" in probe:
-                return await self._clock.wait_for(self._probe_tcp(target, probe["tcpSocket"]), timeout_s)
+                return await self._probe_tcp(target, probe["tcpSocket"], timeout_s)
             if "grpc" in probe:
-                return await _probe_grpc(target, probe["grpc"], timeout_s)
-        except TimeoutError:
-            return Outcome(result="failure", output=f"{_describe(target, probe)}: context deadline exceeded")
-        except OSError as error:
-            return Outcome(result="failure", output=f"{_describe(target, probe)}: {error}")
+                return await self._probe_grpc(target, probe["grpc"], timeout_s)
         except (ValueError, RuntimeServiceError) as error:
             return Outcome(result="error", output=str(error))
         where = f"{full_name(target.pod)}:{target.container.name}"
         return Outcome(result="error", output=f"missing probe handler for {where}")
 
-    async def run_hook(self, target: Target, handler: Mapping[str, Any]) -> None:
+    async def run_hook(self, target: Target, handler: Mapping[str, Any], note: Note) -> None:
         subject = f'Container "{target.container.name}" in Pod "{full_name(target.pod)}"'
         if "exec" in handler:
             await self._hook_exec(target, handler["exec"].get("command") or [], subject)
         elif "httpGet" in handler:
-            await self._hook_http(target, handler["httpGet"], subject)
+            await self._hook_http(target, handler["httpGet"], subject, note)
         elif "sleep" in handler:
             await self._clock.sleep(float(handler["sleep"]["seconds"]))
         else:
@@ -102,7 +99,7 @@ class RuntimeHandlers:
             result = await self._runtime.exec_sync(target.container_id, words, timeout_s=timeout_s)
         except ExecTimeout as error:
             return Outcome(result="failure", output=str(error))
-        output = (result.stdout + result.stderr)[:BODY_LIMIT_BYTES].decode(errors="replace")
+        output = (result.stdout + result.stderr)[:OUTPUT_LIMIT_BYTES].decode(errors="replace")
         return Outcome(result="success" if result.exit_code == 0 else "failure", output=output)
 
     async def _hook_exec(self, target: Target, command: list[str], subject: str) -> None:
@@ -113,32 +110,58 @@ class RuntimeHandlers:
                 f'Exec lifecycle hook ({_words(command)}) for {subject} failed - error: {error}, message: ""'
             ) from error
         if result.exit_code:
-            output = (result.stdout + result.stderr)[:BODY_LIMIT_BYTES].decode(errors="replace")
+            output = (result.stdout + result.stderr)[:OUTPUT_LIMIT_BYTES].decode(errors="replace")
             why = f"command '{' '.join(command)}' exited with {result.exit_code}: {output}"
             raise HookFailed(
                 f'Exec lifecycle hook ({_words(command)}) for {subject} failed - error: {why}, message: "{output}"'
             )
 
-    async def _probe_http(self, target: Target, action: Mapping[str, Any]) -> Outcome:
-        status, body = await _http_get(target, action, "kube-probe/1.36")
-        if 200 <= status < 300:
-            return Outcome(result="success", output=body)
-        if 300 <= status < 400:
-            return Outcome(result="warning", output=f"Probe terminated redirects, Response body: {body}")
-        return Outcome(result="failure", output=f"HTTP probe failed with statuscode: {status}")
-
-    async def _hook_http(self, target: Target, action: Mapping[str, Any], subject: str) -> None:
+    async def _probe_http(self, request: Request, timeout_s: float) -> Outcome:
         try:
-            await self._clock.wait_for(_http_get(target, action, "kube-lifecycle/1.36"), HOOK_TIMEOUT_S)
+            response = await self._clock.wait_for(get(request), timeout_s)
+        except TimeoutError:
+            why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            return Outcome(result="failure", output=f'Get "{request.url}": {why}')
+        except OSError as error:
+            return Outcome(result="failure", output=f'Get "{request.url}": {error}')
+        if 200 <= response.status < 300:
+            return Outcome(result="success", output=response.body)
+        if 300 <= response.status < 400:
+            return Outcome(result="warning", output=f"Probe terminated redirects, Response body: {response.body}")
+        return Outcome(result="failure", output=f"HTTP probe failed with statuscode: {response.status}")
+
+    async def _hook_http(self, target: Target, action: Mapping[str, Any], subject: str, note: Note) -> None:
+        """A server that turns out to speak plain HTTP is asked again without TLS."""
+        try:
+            request = _request(target, action, "lifecycle")
+            try:
+                await self._clock.wait_for(get(request), HOOK_TIMEOUT_S)
+            except HTTPAnswer:
+                await self._clock.wait_for(get(request.in_plain()), HOOK_TIMEOUT_S)
+                what = f"request to HTTPS lifecycle hook {request.address} got HTTP response"
+                note("LifecycleHTTPFallback", f"{what}, retry with HTTP succeeded")
         except (OSError, TimeoutError, ValueError) as error:
             path = action.get("path") or ""
             raise HookFailed(f"HTTP lifecycle hook ({path}) for {subject} failed - error: {error}") from error
 
-    async def _probe_tcp(self, target: Target, action: Mapping[str, Any]) -> Outcome:
-        host = action.get("host") or target.pod_ip
-        _, writer = await asyncio.open_connection(host, container_port(target.container, action["port"]))
+    async def _probe_tcp(self, target: Target, action: Mapping[str, Any], timeout_s: float) -> Outcome:
+        host, port = action.get("host") or target.pod_ip, container_port(target.container, action["port"])
+        try:
+            _, writer = await self._clock.wait_for(connect(host, port), timeout_s)
+        except TimeoutError:
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            return Outcome(result="failure", output=f"dial tcp {address}: i/o timeout")
+        except OSError as error:
+            return Outcome(result="failure", output=str(error))
         writer.close()
         return Outcome(result="success")
+
+    async def _probe_grpc(self, target: Target, action: Mapping[str, Any], timeout_s: float) -> Outcome:
+        service = action.get("service") or ""
+        problem = await check(target.pod_ip, int(action["port"]), service, timeout_s=timeout_s, clock=self._clock)
+        if problem:
+            return Outcome(result="failure", output=problem)
+        return Outcome(result="success", output="service healthy")
 
 
 def container_port(container: PodContainer, port: Any) -> int:
@@ -162,132 +185,9 @@ def _words(command: list[str]) -> str:
     return f"[{' '.join(command)}]"
 
 
-def _describe(target: Target, probe: Mapping[str, Any]) -> str:
-    if "httpGet" in probe:
-        return f'Get "{_url(target, probe["httpGet"])}"'
-    if "tcpSocket" in probe:
-        host = probe["tcpSocket"].get("host") or target.pod_ip
-        return f"dial tcp {host}:{probe['tcpSocket']['port']}"
-    return "probe"
-
-
-def _url(target: Target, action: Mapping[str, Any]) -> str:
-    host = action.get("host") or target.pod_ip
-    path = action.get("path") or "/"
-    scheme = (action.get("scheme") or "HTTP").lower()
-    authority = f"[{host}]" if ":" in host else host
-    slash = "" if path.startswith("/") else "/"
-    return f"{scheme}://{authority}:{container_port(target.container, action['port'])}{slash}{path}"
-
-
-async def _http_get(target: Target, action: Mapping[str, Any], agent: str) -> tuple[int, str]:
-    """Status and the beginning of the body, redirects followed as long as they stay on the host. Raises ``OSError``."""
-    url = _url(target, action)
-    headers = {"User-Agent": agent, "Accept": "*/*", "Connection": "close"}
-    for header in action.get("httpHeaders") or ():
-        name = next((known for known in headers if known.lower() == header["name"].lower()), header["name"])
-        headers[name] = header["value"]
-    headers = {name: value for name, value in headers.items() if value != "" or name.lower() != "accept"}
-    first_host = urlsplit(url).hostname
-    for _ in range(REDIRECT_LIMIT):
-        status, location, body = await _request(url, headers)
-        if not (300 <= status < 400 and location):
-            break
-        next_url = urljoin(url, location)
-        if urlsplit(next_url).hostname != first_host:
-            break
-        url = next_url
-    return status, body
-
-
-async def _request(url: str, headers: Mapping[str, str]) -> tuple[int, str, str]:
-    """One GET: (status, location, body). Certificates are not checked, as upstream's probes do not."""
-    parts = urlsplit(url)
-    context: ssl.SSLContext | None = None
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    port = parts.port or (443 if context else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context, limit=256 * 1024)
-    try:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        lines = [f"GET {target} HTTP/1.1"]
-        if not any(name.lower() == "host" for name in headers):
-            lines.append(f"Host: {parts.netloc}")
-        lines.extend(f"{name}: {value}" for name, value in headers.items())
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8"))
-        await writer.drain()
-        try:
-            head = await _head(reader)
-        except ValueError as error:
-            raise OSError("malformed HTTP response") from error
-        words = head[0].split(" ", 2) if head else [""]
-        if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-            raise OSError(f'malformed HTTP response "{" ".join(words)}"')
-        fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-        body = await _body(reader, fields)
-        return int(words[1]), fields.get("location", ""), body.decode(errors="replace")
-    finally:
-        writer.close()
-
-
-async def _head(reader: asyncio.StreamReader) -> list[str]:
-    """Status line and header lines. A bare line feed ends a line too, as in Go's client: CGI scripts write them."""
-    lines: list[str] = []
-    left_bytes = HEAD_LIMIT_BYTES
-    while True:
-        line = await reader.readline()
-        left_bytes -= len(line)
-        if left_bytes < 0:
-            raise OSError(f"server response headers exceeded {HEAD_LIMIT_BYTES} bytes; aborted")
-        if not line:
-            raise OSError("EOF")
-        text = line.decode("latin-1").rstrip("\r\n")
-        if not text:
-            return lines
-        lines.append(text)
-
-
-async def _body(reader: asyncio.StreamReader, fields: Mapping[str, str]) -> bytes:
-    limit = BODY_LIMIT_BYTES
-    if fields.get("content-length", "").isdigit():
-        limit = min(limit, int(fields["content-length"]))
-    body = b""
-    while len(body) < limit:
-        chunk = await reader.read(limit - len(body))
-        if not chunk:
-            break
-        body += chunk
-    return body
-
-
-async def _probe_grpc(target: Target, action: Mapping[str, Any], timeout_s: float) -> Outcome:
-    """The gRPC health protocol (``grpc.health.v1.Health/Check``): one string field in, one enumeration out."""
-    import grpc.aio
-
-    host = f"[{target.pod_ip}]" if ":" in target.pod_ip else target.pod_ip
-    address = f"{host}:{int(action['port'])}"
-    service = (action.get("service") or "").encode()
-    request = b"\n" + bytes([len(service)]) + service if service else b""
-    async with grpc.aio.insecure_channel(address, options=[("grpc.primary_user_agent", "kube-probe/1.36")]) as channel:
-        check = channel.unary_unary("/grpc.health.v1.Health/Check")
-        try:
-            answer: bytes = await check(request, timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            match error.code():
-                case grpc.StatusCode.UNIMPLEMENTED:
-                    message = f"error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {error.details()}"
-                case grpc.StatusCode.DEADLINE_EXCEEDED | grpc.StatusCode.UNAVAILABLE:
-                    message = f'timeout: failed to connect service "{address}" within {timeout_s:g}s: context deadline exceeded'
-                case _:
-                    message = f"error: health rpc probe failed: {error.details()}"
-            return Outcome(result="failure", output=message)
-    status = answer[1] if len(answer) >= 2 and answer[0] == 8 else 0
-    if status == 1:
-        return Outcome(result="success", output="service healthy")
-    names = {0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
-    return Outcome(result="failure", output=f'service unhealthy (responded with "{names.get(status, status)}")')
+def _request(target: Target, action: Mapping[str, Any], purpose: str) -> Request:
+    port = container_port(target.container, action["port"])
+    return request_of(action, host=target.pod_ip, port=port, agent=f"kube-{purpose}/1.36")
 
 
 def _conforms(runtime: RuntimeService, clock: Clock) -> Handlers:

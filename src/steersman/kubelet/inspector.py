@@ -39,14 +39,23 @@ class Inspector:
         self._runtime = runtime
         self._clock = clock
 
-    async def inspect(self, uid: str) -> PodRecord:
-        """Everything the runtime has of the pod. Raises ``RuntimeServiceError``."""
+    async def inspect(self, uid: str, known: PodRecord | None = None) -> PodRecord:
+        """Everything the runtime has of the pod. What is in the same state as in ``known`` is taken from there: it does not
+        change. Raises ``RuntimeServiceError``."""
         taken_at_s = self._clock.monotonic()
         labels = {records.POD_UID: uid}
         sandboxes = await self._runtime.list_pod_sandboxes(PodSandboxFilter(labels=labels))
         containers = await self._runtime.list_containers(ContainerFilter(labels=labels))
-        statuses = [status for box in sandboxes if (status := await self._sandbox(box.id)) is not None]
-        found = [item for row in containers if (item := await self._container(row)) is not None]
+        statuses: list[PodSandboxStatus] = []
+        for box in sandboxes:
+            status = _known_sandbox(known, box) or await self._sandbox(box.id)
+            if status is not None:
+                statuses.append(status)
+        found: list[ContainerRecord] = []
+        for row in containers:
+            record = _known_container(known, row) or await self._container(row)
+            if record is not None:
+                found.append(record)
         return pod_record(uid, statuses, found, taken_at_s=taken_at_s)
 
     async def list_all(self) -> Mapping[str, PodBrief]:
@@ -93,6 +102,17 @@ async def with_termination_message(status: ContainerStatus) -> ContainerStatus:
     if not message:
         return status
     return replace(status, message=f"{status.message}: {message}" if status.message else message)
+
+
+def _known_sandbox(known: PodRecord | None, box: PodSandbox) -> PodSandboxStatus | None:
+    boxes = known.sandboxes if known is not None else ()
+    return next((status for status in boxes if (status.id, status.state) == (box.id, box.state)), None)
+
+
+def _known_container(known: PodRecord | None, row: Container) -> ContainerRecord | None:
+    if known is None or row.state == "UNKNOWN":
+        return None
+    return next((record for record in known.containers if (record.id, record.state) == (row.id, row.state)), None)
 
 
 def _brief(uid: str, boxes: Iterable[PodSandbox], rows: Iterable[Container]) -> PodBrief:

@@ -146,6 +146,8 @@ class Remember:
     """Write down what the pod is set to now, for the kubelet that comes after this one."""
 
     actuated: Actuated
+    as_granted: bool = False
+    """It is what was granted."""
 
 
 Instruction = Work | Cancel | Record | Publish | Remember
@@ -178,8 +180,10 @@ class Finished:
 
     work: Work
     record: PodRecord | None
-    """None when the runtime could not be asked."""
+    """None when the runtime could not be asked, or has nothing to do with the work."""
     failure: StartFailure | None = None
+    runtime_was_lost: bool = False
+    """It failed because the runtime did not answer, which does again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

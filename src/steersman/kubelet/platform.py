@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,17 @@ from steersman.kubelet.node_cgroups import NodeCgroups
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
-from steersman.kubelet.runtimes.api import Runtime
+from steersman.kubelet.runtimes.api import Runtime, RuntimeHandler
 from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
+from steersman.kubelet.shutdown.manager import Connect
 from steersman.kubelet.simulated_handlers import SimulatedHandlers
+from steersman.kubelet.user_namespaces import subordinate_ids
 from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, VolumeManager
 from steersman.kubelet.volumes.registry import registry
+from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int
 
 SIMULATED = MachineFacts(
@@ -62,9 +65,20 @@ class Platform:
     """None: nothing is counted by cgroups."""
     node_cgroups: NodeCgroups | None = None
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
+    subordinate_ids: tuple[int, int] | None = None
+    """First and number of the user and group ids that pods' user namespaces may have; None: all but the lowest."""
+    shutdown_bus: Connect | None = None
+    """None: nothing tells of a shutdown, or nobody wants to know."""
 
     def volumes(
-        self, client: Client, source: ObjectSource, config: KubeletConfig, *, clock: Clock, rng: random.Random
+        self,
+        client: Client,
+        source: ObjectSource,
+        config: KubeletConfig,
+        *,
+        node: Callable[[], Object | None],
+        clock: Clock,
+        rng: random.Random,
     ) -> tuple[PodVolumes, ServiceAccountTokens | None]:
         """The volumes of this node's pods, and the tokens that some of them hold."""
         if self.paths is None:
@@ -75,7 +89,7 @@ class Platform:
             paths=self.paths,
             source=source,
             tokens=tokens,
-            node=NodeValues(host_ips=self.addresses, allocatable=self.allocatable(config)),
+            node=NodeValues(host_ips=self.addresses, allocatable=self.allocatable(config), node=node),
         )
         return manager, tokens
 
@@ -89,7 +103,7 @@ class Platform:
     def allocatable(self, config: KubeletConfig) -> Mapping[str, Any]:
         return node_object.allocatable(config, node_object.capacity(config, self.facts))
 
-    def settings(self, config: KubeletConfig, *, recursive_read_only: bool) -> NodeSettings:
+    def settings(self, config: KubeletConfig, *, handlers: tuple[RuntimeHandler, ...]) -> NodeSettings:
         total = node_object.capacity(config, self.facts)
         kill_one = config.single_process_oom_kill
         return NodeSettings(
@@ -109,7 +123,7 @@ class Platform:
             ),
             seccomp_default=config.seccomp_default,
             allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
-            recursive_read_only=recursive_read_only,
+            handlers=handlers,
         )
 
 
@@ -133,7 +147,15 @@ def machine_platform(
         cgroup_usage=CgroupUsage(hierarchies),
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
         resolv_conf=resolv_conf,
+        subordinate_ids=subordinate_ids(),
+        shutdown_bus=_shutdown_bus() if config.shutdown else None,
     )
+
+
+def _shutdown_bus() -> Connect:
+    from steersman.kubelet.shutdown.logind import system_logind  # and with it D-Bus, which few nodes need
+
+    return system_logind
 
 
 def simulated_platform(config: KubeletConfig, runtime: SimulatedRuntime, *, clock: Clock) -> Platform:

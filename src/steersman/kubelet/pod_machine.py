@@ -67,6 +67,8 @@ NEXT: dict[State, tuple[State, ...]] = {
 
 START_RETRY_S = 10.0
 """A container that could not be created or whose image is missing is tried again after this."""
+LOST_RETRY_S = 0.5
+"""After this where the runtime went away in the middle of it and is back."""
 SANDBOX_RETRY_S = (1.0, 10.0)
 """First and longest delay between tries to make a sandbox."""
 MOUNT_RETRY_S = (0.5, 122.0)
@@ -112,6 +114,7 @@ class PodMachine:
         self._progress = resize_of(self.status)[1]
         self._actuated = actuated or Actuated()
         self._remembered = self._actuated
+        self._granted = self._granted_first = actuated_of(pod)
         self._totals = totals_of(pod)
         self._unsaid: list[Record] = []
 
@@ -166,9 +169,13 @@ class PodMachine:
                 self._tear_down(out, now_s)
         if self._actuated != self._remembered:
             self._remembered = self._actuated
-            out.append(Remember(actuated=self._actuated))
+            out.append(Remember(actuated=self._actuated, as_granted=self._actuated.agrees_with(self._granted)))
         self._publish(out, now_s)
         return out
+
+    def refresh(self, pod: Object) -> None:
+        """``pod`` is as the machine knows it, but for what the machine itself had written to its status."""
+        self.pod = {**pod, "spec": self.pod["spec"]}
 
     def validate(self) -> None:
         """Raise ``AssertionError`` where the machine contradicts itself; tests call it after every step."""
@@ -209,6 +216,7 @@ class PodMachine:
     def _update(self, event: PodUpdated) -> None:
         if event.pod["spec"] is not self.pod["spec"]:
             self._totals = totals_of(event.pod)
+            self._granted = actuated_of(event.pod)
         self.pod = event.pod
         self._pending = event.pending
         if event.granted:
@@ -224,10 +232,11 @@ class PodMachine:
             self._restarting = self._restarting & {item.id for item in record.containers}
 
     def _assume_actuated(self, record: PodRecord) -> None:
-        """Of what runs without a word about its resources it is taken that it runs with those that were granted."""
+        """Of what runs without a word about its resources it is taken that it runs with those that the pod was
+        granted when this machine was made: a resize may have been granted since."""
         if record.sandbox is None:
             return
-        granted, known = actuated_of(self.pod), self._actuated
+        granted, known = self._granted_first, self._actuated
         running = {item.name for item in record.running()}
         assumed = {name: amounts for name, amounts in granted.containers.items() if name in running}
         self._actuated = Actuated(pod=known.pod or granted.pod, containers={**assumed, **known.containers})
@@ -250,7 +259,8 @@ class PodMachine:
                 self._finish_resize(failure)
             case StartContainer():
                 name = work.container.name
-                self._note_retry(f"start/{name}", failure, now_s, (START_RETRY_S, START_RETRY_S))
+                delay_s = LOST_RETRY_S if event.runtime_was_lost else START_RETRY_S
+                self._note_retry(f"start/{name}", failure, now_s, (delay_s, delay_s))
                 if failure is None:
                     self._failures.pop(name, None)
                 else:
@@ -317,7 +327,13 @@ class PodMachine:
             self._wake(due_s)
         if (self.pod.get("status") or {}).get("phase") in TERMINAL and not podspec.is_static(self.pod):
             return True
-        return self._compute_status(now_s)["phase"] in TERMINAL
+        return not self._runs() and self._compute_status(now_s)["phase"] in TERMINAL
+
+    def _runs(self) -> bool:
+        """An app container runs, and no init container can have failed: the pod is not over."""
+        apps = {container.name for container in podspec.app_containers(self.pod)}
+        inits = any(container.kind == "init" for container in podspec.init_containers(self.pod))
+        return not inits and any(item.name in apps for item in self.record.running())
 
     def _sync(self, out: list[Instruction], now_s: float) -> None:
         if not self._mounted:
@@ -330,7 +346,7 @@ class PodMachine:
             if todo.create_sandbox:
                 self._create_sandbox(out, todo, now_s)
             return
-        resize = plan_resize(self.pod, self.record, self._actuated)
+        resize = plan_resize(self.pod, self.record, self._actuated, self._granted)
         self._kill_some(out, (*todo.kill, *map(_restart_for_resize, resize.restarts)), now_s)
         for record in todo.remove[:1]:
             self._ask(out, RemoveContainer(record=record), now_s)
@@ -360,7 +376,9 @@ class PodMachine:
 
     def _follow_resize(self, out: list[Instruction]) -> None:
         """A resize is in progress as long as something that runs has not the size that it was granted."""
-        if plan_resize(self.pod, self.record, self._actuated) or (self._progress and self._awaits_restart()):
+        if plan_resize(self.pod, self.record, self._actuated, self._granted) or (
+            self._progress and self._awaits_restart()
+        ):
             self._progress = self._progress or ResizeProgress(generation=objects.generation(self.pod))
         elif self._progress is not None and ResizePod.key not in self._in_flight:
             message = resize_message("Pod resize completed", self.pod, self._progress.generation)

@@ -26,9 +26,10 @@ from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 from steersman.kubelet.runtimes.image_mounts import ImageMounter
-from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig
+from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig, UserNamespace
 from steersman.kubelet.sandbox_config import sandbox_config
 from steersman.kubelet.security_context import SecurityContextError
+from steersman.kubelet.user_namespaces import UserNamespaces
 from steersman.kubelet.volume_manager import MountFailed, PodVolumes
 from steersman.kubelet.volumes.trees import remove_tree
 from steersman.meta import objects
@@ -55,6 +56,7 @@ class PodOperations:
         handlers: Handlers,
         cgroups: Cgroups,
         paths: PodPaths | None,
+        user_namespaces: UserNamespaces,
         source: ObjectSource,
         services: Callable[[str, bool], Mapping[str, str]],
         node: Callable[[], NodeSettings],
@@ -69,6 +71,7 @@ class PodOperations:
         )
         self._handlers = handlers
         self._cgroups = cgroups
+        self._user_namespaces = user_namespaces
         self._paths = paths or PodPaths(root=Path("/nonexistent"))
         self._has_files = paths is not None
         self._source = source
@@ -105,15 +108,21 @@ class PodOperations:
         """Raises ``CannotStart``."""
         try:
             handler = await self._runtime_handler(pod)
-            self._cgroups.create(pod, self._node().policy)
-            config = self._sandbox_config(pod, attempt, announce)
+            if self._has_files:
+                await asyncio.to_thread(self._cgroups.create, pod, self._node().policy)
+            config = self._sandbox_config(pod, attempt, self._users(pod, handler), announce)
             await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
             message = f"Failed to create pod sandbox: {error}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
             raise CannotStart("FailedCreatePodSandBox", message) from error
 
-    def _sandbox_config(self, pod: Object, attempt: int, announce: Announce | None = None) -> PodSandboxConfig:
+    def _users(self, pod: Object, handler: str) -> UserNamespace:
+        return self._user_namespaces.of(pod, handler, self._node().handlers)
+
+    def _sandbox_config(
+        self, pod: Object, attempt: int, users: UserNamespace, announce: Announce | None = None
+    ) -> PodSandboxConfig:
         node = self._node()
         dns = pod_dns(pod, node=node.resolv_conf, cluster_servers=node.cluster_dns, cluster_domain=node.cluster_domain)
         if announce is not None:
@@ -127,6 +136,7 @@ class PodOperations:
             cgroup_parent=self._cgroups.path(pod),
             paths=self._paths,
             policy=node.policy,
+            users=users,
         )
 
     async def _runtime_handler(self, pod: Object) -> str:
@@ -145,8 +155,9 @@ class PodOperations:
         sandbox = record.sandbox
         assert sandbox is not None
         try:
-            sandbox_settings = self._sandbox_config(pod, sandbox.metadata.attempt)
             handler = await self._runtime_handler(pod)
+            users = self._users(pod, handler)
+            sandbox_settings = self._sandbox_config(pod, sandbox.metadata.attempt, users)
             secrets = await self._pull_secrets(pod)
             pull = PullContext(secrets=secrets, sandbox=sandbox_settings, runtime_handler=handler)
             image_volumes = await self._image_volumes.prepare(pod, container, pull, say)
@@ -159,7 +170,7 @@ class PodOperations:
         except (APIError, Unreachable, ValueError, OSError, SecurityContextError) as error:
             raise self._refused(say, "CreateContainerConfigError", error) from error
         try:
-            config = await self._builder.build(pod, record, work, image, image_volumes)
+            config = await self._builder.build(pod, record, work, image, image_volumes, handler=handler, users=users)
         except CONFIG_ERRORS as error:
             raise self._refused(say, "CreateContainerConfigError", error) from error
         try:
@@ -215,7 +226,7 @@ class PodOperations:
             return
         target = self.target(pod, record, container, container_id)
         try:
-            await self._handlers.run_hook(target, hook)
+            await self._handlers.run_hook(target, hook, lambda reason, message: say("Warning", reason, message))
         except HookFailed as error:
             say("Warning", "FailedPostStartHook", "PostStartHook failed")
             say("Normal", "Killing", "FailedPostStartHook")
@@ -230,17 +241,17 @@ class PodOperations:
         if container is None or hook is None:
             return
         target = self.target(pod, record, container, work.record.id)
+
+        def warn(reason: str, message: str) -> None:
+            announce(Record(type="Warning", reason=reason, message=message, container=work.record.name))
+
         try:
-            await self._clock.wait_for(self._handlers.run_hook(target, hook), work.timeout_s)
+            await self._clock.wait_for(self._handlers.run_hook(target, hook, warn), work.timeout_s)
         except TimeoutError:
             log.info("preStop hook of %s in %s outlived the grace period", container.name, podspec.full_name(pod))
         except HookFailed as error:
             log.info("preStop hook in %s: %s", podspec.full_name(pod), error)
-            announce(
-                Record(
-                    type="Warning", reason="FailedPreStopHook", message="PreStopHook failed", container=container.name
-                )
-            )
+            warn("FailedPreStopHook", "PreStopHook failed")
 
     def target(self, pod: Object, record: PodRecord, container: PodContainer, container_id: str) -> Target:
         ips = self._node().host_ips if podspec.is_host_network(pod) else record.ips
@@ -261,6 +272,7 @@ class PodOperations:
         await self._volumes.unmount(uid)
         if self._has_files:
             await asyncio.to_thread(self._cgroups.remove, uid)
+        self._user_namespaces.release(uid)
 
     async def remove_folders(self, uid: str) -> None:
         """Everything of a pod that is gone but its logs. Raises ``OSError``; repeat it then."""

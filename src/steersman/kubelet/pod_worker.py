@@ -53,11 +53,13 @@ from steersman.kubelet.pod_resizer import ResizeFailed
 from steersman.kubelet.probe_results import ProbeResults
 from steersman.kubelet.probes import ObserveProbe, PodProbes, Spawn
 from steersman.kubelet.records import PodRecord
-from steersman.kubelet.runtimes.api import RuntimeServiceError
+from steersman.kubelet.runtimes.api import RuntimeServiceError, Unavailable
 from steersman.kubelet.status import NodeFacts
 from steersman.meta import objects
 from steersman.meta.objects import Object
 
+OUTSIDE_RUNTIME = (MountVolumes, RunPreStop, TearDown)
+"""Work that changes nothing of what the runtime reports."""
 ASK_AGAIN_S = 1.0
 """Between tries to inspect a pod after work on it, while the runtime does not answer."""
 log = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ class Listener(Protocol):
 
     def announced(self, pod: Object, record: Record) -> None: ...
 
-    def resources_set(self, uid: str, actuated: Actuated) -> None:
+    def resources_set(self, uid: str, said: Remember) -> None:
         """What the pod's cgroups are set to now, to be kept for the kubelet that comes after this one."""
 
     def finished(self, uid: str) -> None:
@@ -132,11 +134,20 @@ class PodWorker:
         return objects.uid(self.machine.pod)
 
     @property
+    def known(self) -> PodRecord | None:
+        """What need not be asked of the runtime again where it is in the same state: all but what is being changed."""
+        return None if ResizePod.key in self.machine.in_flight else self.machine.record
+
+    @property
     def is_finished(self) -> bool:
         return self.machine.state == "finished"
 
     def update(self, event: PodUpdated) -> None:
         self._feed(event)
+
+    def refresh(self, pod: Object) -> None:
+        """Only what this worker had written has changed."""
+        self.machine.refresh(pod)
 
     def reported(self, record: PodRecord) -> None:
         self._feed(RuntimeReported(record=record))
@@ -175,7 +186,7 @@ class PodWorker:
                 case Record():
                     tools.listener.announced(machine.pod, instruction)
                 case Remember():
-                    tools.listener.resources_set(self.uid, instruction.actuated)
+                    tools.listener.resources_set(self.uid, instruction)
                 case Cancel():
                     self._cancel(instruction.key)
                 case _:
@@ -221,12 +232,13 @@ class PodWorker:
 
     async def _run(self, work: Work) -> None:
         failure: StartFailure | None = None
+        lost = False
         began_s = self._tools.clock.monotonic()
         self._carrying_out.add(work.key)
         try:
             await self._carry_out(work)
         except CannotStart as error:
-            failure = error.failure
+            failure, lost = error.failure, isinstance(error.__cause__, Unavailable)
         except ResizeFailed as error:
             log.info("resize of %s failed: %s", podspec.full_name(self.pod), error)
             failure = StartFailure(reason="Error", message=str(error))
@@ -244,14 +256,14 @@ class PodWorker:
             self._carrying_out.discard(work.key)
             self._cancelled.discard(work.key)
         self._tools.observe_work(work, self._tools.clock.monotonic() - began_s, failure)
-        record = await self._inspect()
+        record = None if isinstance(work, OUTSIDE_RUNTIME) else await self._inspect()
         self._tasks.pop(work.key, None)
-        self._feed(Finished(work=work, record=record, failure=failure))
+        self._feed(Finished(work=work, record=record, failure=failure, runtime_was_lost=lost))
 
     async def _inspect(self) -> PodRecord:
         while True:
             try:
-                return await self._tools.inspector.inspect(self.uid)
+                return await self._tools.inspector.inspect(self.uid, self.known)
             except RuntimeServiceError as error:
                 log.warning("cannot inspect %s: %s", podspec.full_name(self.pod), error)
                 await self._tools.clock.sleep(ASK_AGAIN_S)

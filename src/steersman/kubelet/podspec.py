@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -174,3 +175,13 @@ def _qos_class(spec: Mapping[str, Any]) -> str:
     if not any_set:
         return "BestEffort"
     return "Guaranteed" if guaranteed else "Burstable"
+
+
+def addresses(pod: Mapping[str, Any], ips: Sequence[str], host_ips: Sequence[str]) -> tuple[str, ...]:
+    """The pod's, those of the family of the node's first one in front; ``ips``: as its sandbox has them."""
+    if is_host_network(pod):
+        return tuple(host_ips)
+    if not host_ips or len(ips) < 2:
+        return tuple(ips)
+    wanted = ipaddress.ip_address(host_ips[0]).version
+    return tuple(sorted(ips, key=lambda ip: ipaddress.ip_address(ip).version != wanted))

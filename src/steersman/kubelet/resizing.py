@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from steersman.kubelet.allocation import Actuated, Amounts, container_amounts, pod_amounts, resizable
+from steersman.kubelet.allocation import Actuated, Amounts, actuated_of, resizable
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.records import ContainerRecord, PodRecord
 
@@ -56,9 +56,13 @@ class Resize:
 NO_RESIZE = Resize()
 
 
-def plan_resize(pod: Mapping[str, Any], record: PodRecord, actuated: Actuated) -> Resize:
-    """``pod`` is as it was granted. A container that is not known to have been set to anything is left alone."""
-    level = pod["spec"].get("resources")
+def plan_resize(
+    pod: Mapping[str, Any], record: PodRecord, actuated: Actuated, granted: Actuated | None = None
+) -> Resize:
+    """``granted``: what ``pod`` was granted, where that is known already. A container that is not known to have been set to anything is left alone."""
+    granted = granted or actuated_of(pod)
+    if actuated.agrees_with(granted):
+        return NO_RESIZE
     changes: list[ContainerResize] = []
     restarts: list[ContainerRecord] = []
     for container in resizable(pod):
@@ -66,7 +70,7 @@ def plan_resize(pod: Mapping[str, Any], record: PodRecord, actuated: Actuated) -
         current = actuated.containers.get(container.name)
         if latest is None or latest.state != "RUNNING" or current is None:
             continue
-        desired = container_amounts(container, level)
+        desired = granted.containers[container.name]
         if desired == current:
             continue
         change = ContainerResize(name=container.name, container_id=latest.id, current=current, desired=desired)
@@ -74,7 +78,7 @@ def plan_resize(pod: Mapping[str, Any], record: PodRecord, actuated: Actuated) -
             restarts.append(latest)
         else:
             changes.append(change)
-    pod_changes = actuated.pod is not None and pod_amounts(pod) != actuated.pod
+    pod_changes = actuated.pod is not None and granted.pod != actuated.pod
     return Resize(containers=tuple(changes), restarts=tuple(restarts), pod=pod_changes)
 
 

@@ -36,11 +36,15 @@ class ResourceCheckpoints:
         """``paths``: None where there are no files."""
         self._paths = paths
         self._known: dict[str, Checkpoint] = {}
+        self._written: set[str] = set()
+        """Pods whose files say what was actuated."""
 
     def get(self, uid: str) -> Checkpoint:
         found = self._known.get(uid)
         if found is None:
             found = self._known[uid] = self._load(uid)
+            if found.actuated is not None:
+                self._written.add(uid)
         return found
 
     def set_allocation(self, uid: str, allocation: Allocation) -> None:
@@ -49,15 +53,20 @@ class ResourceCheckpoints:
         if before.allocation != allocation:
             self._set(uid, Checkpoint(allocation=allocation, actuated=before.actuated))
 
-    def set_actuated(self, uid: str, actuated: Actuated) -> None:
-        """Raises ``OSError``."""
+    def set_actuated(self, uid: str, actuated: Actuated, *, as_granted: bool = False) -> None:
+        """``as_granted``: it is what was granted, which is what is assumed where nothing is written; it is written with the
+        next grant then. Raises ``OSError``."""
         before = self.get(uid)
-        if before.actuated != actuated:
-            self._set(uid, Checkpoint(allocation=before.allocation, actuated=actuated))
+        checkpoint = Checkpoint(allocation=before.allocation, actuated=actuated)
+        if as_granted and uid not in self._written:
+            self._known[uid] = checkpoint
+        elif before.actuated != actuated:
+            self._set(uid, checkpoint)
 
     def forget(self, uid: str) -> None:
         """The pod is gone; its file went with its folder."""
         self._known.pop(uid, None)
+        self._written.discard(uid)
 
     def _set(self, uid: str, checkpoint: Checkpoint) -> None:
         if self._paths is not None:
@@ -67,6 +76,8 @@ class ResourceCheckpoints:
             pending.write_bytes(_encoded(checkpoint))
             os.replace(pending, folder / FILE)
         self._known[uid] = checkpoint
+        if checkpoint.actuated is not None:
+            self._written.add(uid)
 
     def _load(self, uid: str) -> Checkpoint:
         if self._paths is None:

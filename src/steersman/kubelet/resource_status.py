@@ -46,10 +46,10 @@ def _format(name: str, amount: int) -> str:
 
 
 def pod_resources_status(pod: Mapping[str, Any], totals: PodTotals, actuated: Amounts | None) -> Object:
-    """``status.resources``. ``actuated``: what the pod's cgroup is set to, once the pod runs."""
+    """``status.resources``. ``actuated``: what the pod's cgroup is set to, while the pod runs."""
     resources: Object = dict(pod["spec"].get("resources") or {})
     requests, limits = dict(totals.requests), dict(totals.limits)
-    if actuated is not None and (pod.get("status") or {}).get("phase") == "Running":
+    if actuated is not None:
         requests, limits = dict(resources.get("requests") or {}), dict(resources.get("limits") or {})
         if "memory" in totals.requests:
             requests.setdefault("memory", totals.requests["memory"])

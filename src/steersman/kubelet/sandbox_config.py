@@ -10,7 +10,13 @@ from steersman.kubelet.pod_hostname import PodHostname
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.podspec import app_containers, init_containers, is_host_network
 from steersman.kubelet.records import POD_NAME, POD_NAMESPACE, POD_UID
-from steersman.kubelet.runtimes.sandboxes import DNSConfig, PodSandboxConfig, PodSandboxMetadata, PortMapping
+from steersman.kubelet.runtimes.sandboxes import (
+    DNSConfig,
+    PodSandboxConfig,
+    PodSandboxMetadata,
+    PortMapping,
+    UserNamespace,
+)
 from steersman.kubelet.security_context import sandbox_security_context
 from steersman.meta import objects
 
@@ -32,6 +38,7 @@ def sandbox_config(
     cgroup_parent: str,
     paths: PodPaths,
     policy: ResourcePolicy,
+    users: UserNamespace,
 ) -> PodSandboxConfig:
     """Raises ``SecurityContextError`` or ``ValueError`` for what cannot be granted."""
     return PodSandboxConfig(
@@ -45,7 +52,7 @@ def sandbox_config(
         labels=pod_labels(pod),
         annotations=dict(objects.annotations(pod)),
         cgroup_parent=cgroup_parent,
-        security_context=sandbox_security_context(pod),
+        security_context=sandbox_security_context(pod, users),
         sysctls=_sysctls(pod),
         resources=pod_resources(pod, policy),
     )

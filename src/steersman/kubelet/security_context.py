@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from steersman.kubelet.podspec import PodContainer, containers, full_name
@@ -14,6 +15,7 @@ from steersman.kubelet.runtimes.sandboxes import (
     SandboxSecurityContext,
     SecurityProfile,
     SELinuxOption,
+    UserNamespace,
 )
 
 MASKED_PATHS = (
@@ -38,14 +40,15 @@ def effective(pod: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str,
     return {**inherited, **{name: value for name, value in own.items() if value is not None}}
 
 
-def namespaces(pod: Mapping[str, Any]) -> NamespaceOption:
-    """Whose network, process and IPC namespaces the pod's containers use. Raises ``SecurityContextError``."""
+def namespaces(pod: Mapping[str, Any], users: UserNamespace) -> NamespaceOption:
+    """Whose network, process, IPC and user namespaces the pod's containers use."""
     spec = pod["spec"]
-    if spec.get("hostUsers") is False:
-        raise SecurityContextError("user namespaces (spec.hostUsers: false) are not supported by this kubelet")
     pid: NamespaceMode = "NODE" if spec.get("hostPID") else "POD" if spec.get("shareProcessNamespace") else "CONTAINER"
     return NamespaceOption(
-        network="NODE" if spec.get("hostNetwork") else "POD", pid=pid, ipc="NODE" if spec.get("hostIPC") else "POD"
+        network="NODE" if spec.get("hostNetwork") else "POD",
+        pid=pid,
+        ipc="NODE" if spec.get("hostIPC") else "POD",
+        user=users,
     )
 
 
@@ -60,10 +63,10 @@ def has_privileged_container(pod: Mapping[str, Any]) -> bool:
     return any((item.spec.get("securityContext") or {}).get("privileged") for item in containers(pod))
 
 
-def sandbox_security_context(pod: Mapping[str, Any]) -> SandboxSecurityContext:
+def sandbox_security_context(pod: Mapping[str, Any], users: UserNamespace) -> SandboxSecurityContext:
     shared = pod["spec"].get("securityContext") or {}
     return SandboxSecurityContext(
-        namespaces=namespaces(pod),
+        namespaces=namespaces(pod, users),
         selinux=_selinux(shared.get("seLinuxOptions")),
         run_as_user=shared.get("runAsUser"),
         run_as_group=shared.get("runAsGroup"),
@@ -79,6 +82,7 @@ def container_security_context(
     container: PodContainer,
     *,
     image: Image | None,
+    users: UserNamespace,
     target_id: str = "",
     seccomp_root: str,
     seccomp_default: bool = False,
@@ -89,9 +93,9 @@ def container_security_context(
     """
     context = effective(pod, container.spec)
     _check_non_root(pod, container, context, image)
-    shared = namespaces(pod)
+    shared = namespaces(pod, users)
     if target_id and shared.pid == "CONTAINER":
-        shared = NamespaceOption(network=shared.network, pid="TARGET", ipc=shared.ipc, target_id=target_id)
+        shared = replace(shared, pid="TARGET", target_id=target_id)
     user = context.get("runAsUser")
     username = ""
     if user is None and image is not None:

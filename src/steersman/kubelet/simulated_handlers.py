@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from steersman.aio.clock import Clock
-from steersman.kubelet.handlers import Handlers, Outcome, Target
+from steersman.kubelet.handlers import Handlers, Note, Outcome, Target
 from steersman.kubelet.runtimes.api import NotFound
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 
@@ -32,7 +32,7 @@ class SimulatedHandlers:
         limit_s = behaviour.unhealthy_after_s
         return PASSED if limit_s is None or age_s < limit_s else FAILED
 
-    async def run_hook(self, target: Target, handler: Mapping[str, Any]) -> None:
+    async def run_hook(self, target: Target, handler: Mapping[str, Any], note: Note) -> None:
         if "sleep" in handler:
             await self._clock.sleep(float(handler["sleep"]["seconds"]))
 

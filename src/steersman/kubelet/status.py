@@ -6,7 +6,6 @@ status and nothing is written twice. The rules are upstream's (``generateAPIPodS
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,9 +56,6 @@ def pod_status(
     now = format_time(now_s)
     status["startTime"] = previous.get("startTime") or now
     status["qosClass"] = podspec.qos_class(pod)
-    status["resources"] = pod_resources_status(pod, reported.totals, reported.actuated)
-    if reported.totals.requests:
-        status["allocatedResources"] = reported.totals.requests
     _set_container_statuses(status, reported)
     if is_over:
         status.update({key: value for key, value in final_statuses(pod, status).items() if value})
@@ -72,6 +68,10 @@ def pod_status(
         restarting=frozenset(f"{reported.runtime_name}://{item}" for item in reported.restarting),
     )
     _set_phase(status, pod, previous, phase, verdict, is_over)
+    actuated = reported.actuated if status["phase"] == "Running" else None
+    status["resources"] = pod_resources_status(pod, reported.totals, actuated)
+    if reported.totals.requests:
+        status["allocatedResources"] = reported.totals.requests
     restarting = all_restart(pod, reported.record)
     need = sandbox_need(pod, reported.record)
     resize = () if is_over or status["phase"] in TERMINAL else reported.resize
@@ -118,15 +118,10 @@ def _set_phase(
 
 def _set_addresses(status: Object, reported: Reported, node: NodeFacts) -> None:
     pod = reported.pod
-    ips: Sequence[str] = reported.record.ips
     if node.host_ips:
         status["hostIP"] = node.host_ips[0]
         status["hostIPs"] = [{"ip": ip} for ip in node.host_ips]
-    if podspec.is_host_network(pod):
-        ips = node.host_ips
-    elif node.host_ips and len(ips) > 1:
-        wanted = ipaddress.ip_address(node.host_ips[0]).version
-        ips = sorted(ips, key=lambda ip: ipaddress.ip_address(ip).version != wanted)
+    ips = podspec.addresses(pod, reported.record.ips, node.host_ips)
     if ips:
         status["podIP"] = ips[0]
         status["podIPs"] = [{"ip": ip} for ip in ips]

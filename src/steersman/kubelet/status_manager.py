@@ -49,6 +49,8 @@ class StatusManager:
     def __init__(self, client: Client, *, clock: Clock) -> None:
         self._client = client
         self._wanted: dict[str, tuple[Object, PodOwner]] = {}
+        self._written: dict[str, tuple[Object, str]] = {}
+        """What the API has already, and the resource version that has it."""
         self._queue: WorkQueue[str] = WorkQueue(clock, ItemBackoff(base_s=0.2, cap_s=30.0))
 
     @property
@@ -71,6 +73,7 @@ class StatusManager:
 
     def forget(self, uid: str) -> None:
         self._wanted.pop(uid, None)
+        self._written.pop(uid, None)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -103,9 +106,11 @@ class StatusManager:
         pod = owner.stored(uid)
         if pod is None:
             return
-        patch = status_patch(pod.get("status") or {}, wanted)
+        written, version = self._written.get(uid, (None, ""))
+        is_written = written is wanted and version == objects.resource_version(pod)
+        patch = {} if is_written else status_patch(pod.get("status") or {}, wanted)
         if patch:
-            await self._client.patch(
+            stored = await self._client.patch(
                 PODS,
                 objects.name(pod),
                 {"metadata": {"uid": objects.uid(pod)}, "status": patch},
@@ -113,6 +118,8 @@ class StatusManager:
                 subresource="status",
                 patch_type=STRATEGIC_MERGE_PATCH,
             )
+            if uid in self._wanted:
+                self._written[uid] = wanted, objects.resource_version(stored)
         if objects.is_deleting(pod) and owner.is_over(uid) and not podspec.is_mirror(pod):
             await self._client.delete(
                 PODS,
@@ -127,7 +134,7 @@ def status_patch(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Object
     """What has to be merged into ``stored`` so that the kubelet's fields are as ``wanted``; empty when they are."""
     patch: Object = {}
     for field in FIELDS:
-        if _normal(stored.get(field)) != _normal(wanted.get(field)):
+        if _differ(stored.get(field), wanted.get(field)):
             patch[field] = wanted.get(field)
             if field in ("hostIPs", "podIPs"):
                 patch[field] = _replaced(stored.get(field), wanted.get(field))
@@ -164,12 +171,16 @@ def _condition_patch(stored: Any, wanted: Any) -> list[Object]:
         old = before.get(entry["type"])
         if entry["type"] not in OWNED and old is not None and entry.get("reason") != "TerminationByKubelet":
             continue
-        if old is None or _normal(old) != _normal(entry):
+        if old is None or _differ(old, entry):
             missing = {key: None for key in (old or {}) if key not in entry}
             changed.append({**entry, **missing})
     kept = {entry["type"] for entry in wanted}
     gone = [kind for kind in before if kind in OWNED and kind not in kept]
     return [*changed, *({"$patch": "delete", "type": kind} for kind in gone)]
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return bool(one != other) and _normal(one) != _normal(other)
 
 
 def _normal(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +31,8 @@ class NodeValues:
 
     host_ips: tuple[str, ...]
     allocatable: Mapping[str, Any]
+    node: Callable[[], Object | None] = lambda: None
+    """The Node as the API has it, once it is known."""
 
 
 class MountFailed(Exception):
@@ -123,6 +125,7 @@ class VolumeManager:
                 host_ips=self._node.host_ips,
                 pod_ips=pod_ips,
                 allocatable=self._node.allocatable,
+                node=self._node.node(),
             )
             try:
                 mounted[volume["name"]] = await plugin_for(self._plugins, volume).set_up(context)

@@ -21,6 +21,7 @@ from steersman.scheduler.framework import (
     SKIP,
     Errand,
     Framework,
+    NoAnswer,
     Nomination,
     NoNomination,
     Rejection,
@@ -153,6 +154,9 @@ class SchedulerCore:
                 outcome = plugin.post_filter(found.pod, found)
                 if isinstance(outcome, Nomination):
                     nomination, messages = outcome, []
+                    break
+                if isinstance(outcome, NoAnswer):
+                    nomination, messages = None, [outcome.message]
                     break
                 if isinstance(outcome, NoNomination):
                     nomination = outcome

@@ -84,6 +84,14 @@ class Remedy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoAnswer:
+    """A ``post_filter`` result: the plugin cannot tell, which is an error. No further plugin is asked, and nothing is said
+    but this."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
     """An API write. Its answer is the object as the server has it then (for deletions, as it was)."""
 
@@ -188,7 +196,7 @@ class FilterPlugin(Protocol):
 
 @runtime_checkable
 class PostFilterPlugin(Protocol):
-    def post_filter(self, pod: PodInfo, search: Search) -> Nomination | NoNomination | Remedy | None:
+    def post_filter(self, pod: PodInfo, search: Search) -> Nomination | NoNomination | Remedy | NoAnswer | None:
         """No node fits: make one fit, or say why not. A nomination ends the round; messages of all the others add up."""
 
 
@@ -267,6 +275,9 @@ class Search(Protocol):
 
     def state_of(self, plugin: str) -> Any:
         """What the plugin's ``pre_filter`` returned; None where it took no part."""
+
+    def reached(self, plugin: str) -> bool:
+        """Whether the search got as far as the plugin's ``pre_filter``: none before it rejected the pod as a whole."""
 
     def resolvable_rows(self) -> NDArray[np.intp]:
         """Nodes that were rejected for reasons that removing pods could cure."""

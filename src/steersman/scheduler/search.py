@@ -106,6 +106,10 @@ class PodSearch:
         names = (each.NAME for each in self.framework.filter)
         return next((self.states.get(position) for position, name in enumerate(names) if name == plugin), None)
 
+    def reached(self, plugin: str) -> bool:
+        names = [each.NAME for each in self.framework.filter]
+        return self.rejection is None or names.index(plugin) <= names.index(self.rejected_by)
+
     def resolvable_rows(self) -> NDArray[np.intp]:
         unresolvable = self._unresolvable()
         return np.flatnonzero(self.cluster.nodes.alive[: len(self.feasible)] & ~self.feasible & ~unresolvable)

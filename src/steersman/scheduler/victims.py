@@ -51,9 +51,7 @@ def split_by_budgets(pods: Sequence[PodInfo], budgets: Sequence[Object]) -> tupl
             if pod.name in ((budget.get("status") or {}).get("disruptedPods") or {}):
                 continue
             allowed[index] -= 1
-            if allowed[index] < 0:
-                violates = True
-                break
+            violates = violates or allowed[index] < 0
         (violating if violates else others).append(pod)
     return violating, others
 

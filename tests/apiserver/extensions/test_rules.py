@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
+from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
 from steersman.meta.errors import Invalid
 from steersman.meta.objects import Object
@@ -88,3 +90,39 @@ async def test_a_rule_that_would_never_end_is_refused_at_once(client: Client, de
     endless = "self.n.all(a, self.n.all(b, self.n.all(c, self.n.all(d, a + b + c + d >= 0))))"
     with pytest.raises(Invalid, match="estimated rule cost exceeds budget by factor of more than 100x"):
         await client.create(CUSTOMRESOURCEDEFINITIONS, _ruled({"rule": endless}, spec=numbers))
+
+
+async def test_how_long_rules_take_is_measured(client: Client, server: APIServer, define: Define) -> None:
+    await define(definition())
+    await client.create(WIDGETS, widget())
+    assert _count(server, "evaluation") == 0
+    await define(_ruled(SMALL))
+    for name in "bc":
+        await client.create(WIDGETS, widget(name))
+    assert (_count(server, "compilation"), _count(server, "evaluation")) == (1, 2)
+
+
+def _count(server: APIServer, what: str) -> float | None:
+    return server.metrics.registry.get_sample_value(f"apiserver_cel_{what}_duration_seconds_count")
+
+
+async def test_others_are_served_while_a_rule_takes_long(client: Client, define: Define) -> None:
+    numbers = {"type": "array", "items": {"type": "integer"}, "maxItems": 5}
+    spec = {**SPEC, "properties": {**SPEC["properties"], "n": numbers}}
+    rules = [{"rule": f"self.n.all(a, lists.range(40000).all(b, a + b + {i} >= 0))"} for i in range(2)]
+    await define(_ruled(*rules, {"rule": "self.size < 5"}, spec=spec))
+    with pytest.raises(Invalid, match=r"failed rule: self\.size < 5"):
+        await client.create(WIDGETS, widget(spec={"size": 7, "n": [1]}))
+    writes = [
+        asyncio.create_task(client.create(WIDGETS, widget("b", spec={"size": 1, "n": [1]}))),
+        asyncio.create_task(client.create(WIDGETS, widget("c", spec={"size": 1, "n": [1, 2]}))),
+    ]
+    answered = 0
+    while not all(write.done() for write in writes):
+        await client.list(WIDGETS)
+        answered += 1
+        await asyncio.sleep(0)
+    assert [(await write)["spec"]["size"] for write in writes] == [1, 1]
+    assert answered > 5
+    with pytest.raises(Invalid, match=r"failed rule: self\.size < 5"):
+        await client.patch(WIDGETS, "b", {"spec": {"size": 7}}, namespace="default")

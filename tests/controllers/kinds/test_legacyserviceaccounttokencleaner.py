@@ -102,8 +102,7 @@ async def test_an_unused_token_is_marked_and_removed_a_period_later(world_of: St
     await world.restart()
     await world.settle()
     assert INVALID_SINCE not in objects.labels(await world.get(SECRETS, "unused"))
-    tracking = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": TRACKING, "namespace": "kube-system"}}
-    await world.create(CONFIGMAPS, {**tracking, "data": {"since": "2020-01-01"}})
+    await world.client.patch(CONFIGMAPS, TRACKING, {"data": {"since": "2020-01-01"}}, namespace="kube-system")
     await world.restart()
     await world.settle()
     assert INVALID_SINCE in objects.labels(await world.get(SECRETS, "unused"))

@@ -27,6 +27,9 @@ KILLS = int(os.environ.get("STEERSMAN_KILLS", "5"))
 PODS = int(os.environ.get("STEERSMAN_KILLED_PODS", "30"))
 CHURN = int(os.environ.get("STEERSMAN_KILL_CHURN", "2"))
 """Pods that are deleted and made anew in each round, so that kills hit pods in every state."""
+VICTIMS = os.environ.get("STEERSMAN_KILL_WHAT", "kubelet").split(",")
+"""``kubelet``, ``containerd``, ``both``. containerd 1.6, killed while it stops a sandbox, at times forgets the task and its
+shim; so the daemon is killed in ``make test-kills`` only."""
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300 + 60 * KILLS)]
 SLEEP = "trap exit TERM; while :; do sleep 1; done"
 
@@ -58,7 +61,7 @@ async def begin_churn(node: KilledNode, rng: random.Random, expected: set[str], 
 
 async def kill_something(node: KilledNode, rng: random.Random) -> str:
     """What was killed; it runs again afterwards."""
-    what = rng.choice(("kubelet", "containerd", "both"))
+    what = rng.choice(VICTIMS)
     if what in ("kubelet", "both"):
         await node.kill_kubelet()
     if what in ("containerd", "both"):

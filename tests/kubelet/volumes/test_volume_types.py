@@ -49,7 +49,11 @@ class Harness:
             paths=PodPaths(root=root),
             source=self.cluster,
             tokens=self.cluster,
-            node=NodeValues(host_ips=("192.0.2.1",), allocatable={"memory": "1Gi", "cpu": "4"}),
+            node=NodeValues(
+                host_ips=("192.0.2.1",),
+                allocatable={"memory": "1Gi", "cpu": "4"},
+                node=lambda: {"metadata": {"name": "node-1", "labels": {"kubernetes.io/hostname": "node-1"}}},
+            ),
         )
 
     async def mount(self, _obj: Object | None = None, **source: Any) -> Path:
@@ -232,6 +236,65 @@ async def test_host_path_types(harness: Harness, tmp_path: Path, kind: str, make
         assert await harness.mount(hostPath=source) == target
     else:
         assert "hostPath type check failed" in await harness.fails(hostPath=source)
+
+
+async def test_an_empty_dir_that_was_not_finished_is_made_anew_and_a_finished_one_is_the_containers(
+    harness: Harness,
+) -> None:
+    folder = harness.root / "pods" / UID / "volumes" / "kubernetes.io~empty-dir"
+    (folder / ".v").mkdir(parents=True, mode=0o700)
+    obj = pod(securityContext={"fsGroup": 4242})
+    path = await harness.mount(obj, emptyDir={})
+    assert [entry.name for entry in folder.iterdir()] == ["v"]
+    assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (0o2777, 4242)
+    path.chmod(0o700)
+    os.chown(path, 7, 7)
+    assert await harness.mount(obj, emptyDir={}) == path
+    assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (0o700, 7)
+
+
+def bound(harness: Harness, name: str, source: Object, **metadata: Any) -> Object:
+    """A claim ``name`` and the volume behind it."""
+    harness.cluster.objects["persistentvolumeclaims", name] = {
+        "metadata": {"uid": "claim", **metadata}, "spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}
+    }  # fmt: skip
+    volume: Object = {"spec": {"claimRef": {"uid": "claim"}, **source}}
+    harness.cluster.objects["persistentvolumes", "pv"] = volume
+    return volume
+
+
+async def test_a_claim_that_goes_or_whose_volume_is_elsewhere(harness: Harness, tmp_path: Path) -> None:
+    terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}]}]
+    affinity = {"required": {"nodeSelectorTerms": terms}}
+    bound(harness, "c", {"local": {"path": str(tmp_path)}, "nodeAffinity": affinity})
+    assert await harness.mount(persistentVolumeClaim={"claimName": "c"}) == tmp_path
+    terms[0]["matchExpressions"][0]["values"] = ["node-2"]
+    assert "no matching NodeSelectorTerms" in await harness.fails(persistentVolumeClaim={"claimName": "c"})
+    bound(harness, "c", {"local": {"path": str(tmp_path)}}, deletionTimestamp="2026-01-01T00:00:00Z")
+    assert "is being deleted" in await harness.fails(persistentVolumeClaim={"claimName": "c"})
+
+
+async def test_an_ephemeral_claim_has_to_be_the_pods_own(harness: Harness, tmp_path: Path) -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": UID, "controller": True}
+    bound(harness, "web-v", {"hostPath": {"path": str(tmp_path)}}, ownerReferences=[owner])
+    assert await harness.mount(ephemeral={"volumeClaimTemplate": {}}) == tmp_path
+    owner["uid"] = "another"
+    assert "was not created for pod default/web" in await harness.fails(ephemeral={"volumeClaimTemplate": {}})
+
+
+@pytest.mark.parametrize(("policy", "reaches"), [("OnRootMismatch", False), ("Always", True), (None, True)])
+async def test_a_group_that_owns_the_top_already(
+    harness: Harness, tmp_path: Path, policy: str | None, reaches: bool
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    bound(harness, "c", {"local": {"path": str(disk)}})
+    obj = pod(securityContext={"fsGroup": 4242, "fsGroupChangePolicy": policy})
+    await harness.mount(obj, persistentVolumeClaim={"claimName": "c"})
+    (disk / "later").touch()
+    os.chown(disk / "later", 0, 0)
+    await harness.mount(obj, persistentVolumeClaim={"claimName": "c"})
+    assert ((disk / "later").stat().st_gid == 4242) is reaches
 
 
 async def test_a_claim_of_a_local_volume(harness: Harness, tmp_path: Path) -> None:

@@ -241,6 +241,8 @@ def with_objects(cluster: Cluster, *entries: tuple[Resource, Object]) -> Cluster
         ([], 'persistentvolumeclaim "c" not found'),
         ([(PERSISTENTVOLUMECLAIMS, claim("c")), (STORAGECLASSES, storage_class("Immediate"))],
          "pod has unbound immediate PersistentVolumeClaims"),
+        ([(PERSISTENTVOLUMECLAIMS, claim("c"))],
+         "pod has unbound immediate PersistentVolumeClaims"),
         ([(PERSISTENTVOLUMECLAIMS, claim("c")), (STORAGECLASSES, storage_class())],
          "2 node(s) didn't find available persistent volumes to bind"),
         ([(PERSISTENTVOLUMECLAIMS, claim("c", bound_to="gone"))],

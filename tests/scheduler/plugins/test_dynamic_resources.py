@@ -274,6 +274,13 @@ def test_pods_without_claims_have_none_to_deallocate() -> None:
     assert "no new claims to deallocate, preemption:" in message(decide(two_nodes(), pod(cpu="100")))
 
 
+def test_nothing_is_deallocated_and_nobody_preempted_for_pods_that_were_rejected_before() -> None:
+    lost = pod(volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}])
+    decision = decide(two_nodes(), lost)
+    assert message(decision) == '0/3 nodes are available: persistentvolumeclaim "c" not found. not found'
+    assert decision.nomination is None
+
+
 class TestBindingConditions:
     """Devices that have to be attached before a pod can start."""
 

@@ -35,6 +35,8 @@ class AdmissionRequest:
     name: str
     """Empty for a create whose name is generated."""
     subresource: str = ""
+    verb: str = ""
+    """As authorization sees it: ``patch`` is an UPDATE, too."""
     obj: Object | None
     old: Object | None
     user: User

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from steersman.apiserver.admission.decisions import Decisions, Undecided
 from steersman.apiserver.admission.matching import GroupVersionKind, Versioned, kind_of
 from steersman.apiserver.authn.api import User
+from steersman.apiserver.turns import in_turn
 from steersman.cel.libraries.authorizer import Authorizer, Question
 from steersman.cel.values import Value
 from steersman.meta.objects import Object
@@ -54,7 +56,7 @@ async def evaluate(
         return Result(error=f"compilation error: {expression.problem}", remaining=budget)
     while True:
         try:
-            outcome = program.measure(bindings)
+            outcome = await in_turn(partial(program.measure, bindings))
         except Undecided as undecided:
             await decisions.fetch(undecided.question)
         else:

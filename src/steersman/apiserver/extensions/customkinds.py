@@ -20,6 +20,7 @@ from steersman.apiserver.extensions.cleanup import Cleanup
 from steersman.apiserver.extensions.conversion import Conversions
 from steersman.apiserver.extensions.remote import RemotelyConverted
 from steersman.apiserver.extensions.resource import CustomResource
+from steersman.apiserver.extensions.rulemetrics import RuleMetrics
 from steersman.apiserver.extensions.served import CustomServed
 from steersman.client.api import Client
 from steersman.meta.errors import APIError, Conflict, NotFound
@@ -37,10 +38,20 @@ PREFIX = "/registry/apiextensions.k8s.io/customresourcedefinitions/"
 class CustomKinds:
     """The custom resources of one server."""
 
-    def __init__(self, api: API, client: Client, conversions: Conversions, *, clock: Clock, tasks: TaskGroup) -> None:
+    def __init__(
+        self,
+        api: API,
+        client: Client,
+        conversions: Conversions,
+        *,
+        rules: RuleMetrics,
+        clock: Clock,
+        tasks: TaskGroup,
+    ) -> None:
         self._api = api
         self._client = client
         self._conversions = conversions
+        self._rules = rules
         self._clock = clock
         self._tasks = tasks
         self._builtin = api.kinds.registry
@@ -133,7 +144,7 @@ class CustomKinds:
         cleanup = Cleanup(self._api, self._client, clock=self._clock)
         custom = self._customs.get(name)
         if custom is None and conditions.is_servable(self._crds[name]):
-            custom = CustomResource.of(self._crds[name])
+            custom = CustomResource.of(self._crds[name], self._rules)
         self._cleanups[name] = self._tasks.spawn(cleanup.run(name, custom), name=f"cleanup of {name}")
 
     # -- serving
@@ -164,7 +175,7 @@ class CustomKinds:
                 served = self._served.get(name, ())
             else:
                 try:
-                    custom = CustomResource.of(crd)
+                    custom = CustomResource.of(crd, self._rules)
                 except (KeyError, TypeError, ValueError) as error:
                     log.warning("the definition %s is malformed and not served: %r", name, error)
                     continue

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from steersman.apiserver import objectmeta
+from steersman.apiserver.extensions.rulemetrics import RuleMetrics
 from steersman.meta.errors import FieldError, invalid
 from steersman.meta.objects import Object, is_true
 from steersman.meta.resources import Resource
@@ -21,7 +22,7 @@ from steersman.schema.customresources.embedded import embedded_errors
 from steersman.schema.customresources.findings import NOWHERE, UNCORRELATED
 from steersman.schema.customresources.jsonpath import JSONPathError, parse
 from steersman.schema.customresources.publishing import definition_name, published
-from steersman.schema.customresources.rules import Rules, compile_rules
+from steersman.schema.customresources.rules import Rules, compile_rules, has_rules
 from steersman.schema.customresources.scale import ScalePaths
 from steersman.schema.customresources.values import go_number
 from steersman.schema.definitions import Definition
@@ -49,7 +50,8 @@ _NOT_CHECKED = (
 class CustomVersion:
     """One version of a custom resource, served or only stored."""
 
-    def __init__(self, crd: Object, version: Mapping[str, Any]) -> None:
+    def __init__(self, crd: Object, version: Mapping[str, Any], metrics: RuleMetrics) -> None:
+        self._metrics = metrics
         spec, names = crd["spec"], crd["status"]["acceptedNames"]
         self.name: str = version["name"]
         self.is_served = bool(version.get("served"))
@@ -111,7 +113,7 @@ class CustomVersion:
 
     @cached_property
     def _rules(self) -> Rules | None:
-        return compile_rules(self.schema)
+        return self._metrics.compiled(lambda: compile_rules(self.schema)) if has_rules(self.schema) else None
 
     def _default(self, obj: Object) -> None:
         new = self.coercion.defaulted(self.coercion.coerced(obj))
@@ -149,11 +151,12 @@ class CustomVersion:
         return [] if errors and lists.list_errors(self.schema, old) else errors
 
     def _rule_errors(self, errors: list[FieldError], new: Object, old: Object | None) -> list[FieldError]:
-        if self._rules is None:
+        rules = self._rules
+        if rules is None:
             return []
         if any(error.type in _BLOCKING for error in errors):
             return [invalid(NOWHERE, None, _NOT_CHECKED)]
-        return self._rules.errors(new, old)
+        return self._metrics.evaluated(lambda: rules.errors(new, old))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +171,7 @@ class CustomResource:
     """For OpenAPI, of the served versions."""
 
     @classmethod
-    def of(cls, crd: Object) -> CustomResource:
+    def of(cls, crd: Object, metrics: RuleMetrics) -> CustomResource:
         """``crd``'s names have been accepted."""
         spec, names = crd["spec"], crd["status"]["acceptedNames"]
         definitions: dict[str, Definition] = {}
@@ -177,7 +180,7 @@ class CustomResource:
                 definitions |= published(spec, version, kind=names["kind"], list_kind=names["listKind"])
         return cls(
             definition=crd,
-            versions={version["name"]: CustomVersion(crd, version) for version in spec["versions"]},
+            versions={version["name"]: CustomVersion(crd, version, metrics) for version in spec["versions"]},
             storage_version=storage_version(spec),
             is_terminating=is_true(crd, "Terminating"),
             definitions=definitions,

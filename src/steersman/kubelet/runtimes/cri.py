@@ -121,6 +121,7 @@ class CRIRuntime:
         self._observe = observe
         self._channel = grpc.aio.insecure_channel(_target(endpoint), options=_CHANNEL_OPTIONS)
         self._image_channel = self._channel
+        self._methods: dict[str, Any] = {}
         if image_endpoint and image_endpoint != endpoint:
             self._image_channel = grpc.aio.insecure_channel(_target(image_endpoint), options=_CHANNEL_OPTIONS)
 
@@ -385,12 +386,14 @@ class CRIRuntime:
 
     async def _call_patiently(self, method: str, request: Message, answer: type[M], timeout_s: float | None) -> M:
         """Repeated while the runtime is still starting."""
-        images = method in _IMAGE_METHODS
-        call: Any = (self._image_channel if images else self._channel).unary_unary(
-            (_IMAGES if images else _RUNTIME) + method,
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=answer.FromString,
-        )
+        call = self._methods.get(method)
+        if call is None:
+            images = method in _IMAGE_METHODS
+            call = self._methods[method] = (self._image_channel if images else self._channel).unary_unary(
+                (_IMAGES if images else _RUNTIME) + method,
+                request_serializer=type(request).SerializeToString,
+                response_deserializer=answer.FromString,
+            )
         limit_s = self._timeout_s if timeout_s == -1 else timeout_s
         deadline_s = self._clock.monotonic() + INITIALIZATION_S
         while True:

@@ -113,7 +113,7 @@ class SimulatedRuntime:
                 RuntimeCondition(type="RuntimeReady", status=True),
                 RuntimeCondition(type="NetworkReady", status=True),
             ),
-            handlers=(RuntimeHandler(name="", recursive_read_only_mounts=True),),
+            handlers=(RuntimeHandler(name="", recursive_read_only_mounts=True, user_namespaces=True),),
             supplemental_groups_policy=True,
         )
 

@@ -36,6 +36,8 @@ class VolumeContext:
     host_ips: tuple[str, ...] = ()
     pod_ips: tuple[str, ...] = ()
     allocatable: Mapping[str, Any]
+    node: Object | None = None
+    """None: not known yet."""
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from steersman.kubelet.admission import selects
 from steersman.kubelet.volumes.api import MountedVolume, VolumeContext, VolumeError, VolumePlugin
 from steersman.kubelet.volumes.host_path import check_host_path
 from steersman.kubelet.volumes.ownership import set_ownership
@@ -45,6 +46,8 @@ async def mount_claim(context: VolumeContext, name: str, *, read_only: bool, own
     claim = await context.source.get(PERSISTENTVOLUMECLAIMS, context.namespace, name)
     if owned and not objects.is_controlled_by(claim, context.pod):
         raise VolumeError(f"PVC {context.namespace}/{name} was not created for pod {objects.key_of(context.pod)}")
+    if objects.is_deleting(claim):
+        raise VolumeError(f"PVC {context.namespace}/{name} is being deleted")
     volume_name = (claim.get("spec") or {}).get("volumeName") or ""
     if not volume_name or (claim.get("status") or {}).get("phase") != "Bound":
         raise VolumeError(f"PVC {context.namespace}/{name} is not bound")
@@ -54,6 +57,9 @@ async def mount_claim(context: VolumeContext, name: str, *, read_only: bool, own
         raise VolumeError(f"PV {volume_name} is bound to another claim than {context.namespace}/{name}")
     if volume["spec"].get("volumeMode") == "Block":
         raise VolumeError(f"PV {volume_name}: block volumes are not supported by this kubelet")
+    affinity = (volume["spec"].get("nodeAffinity") or {}).get("required")
+    if affinity is not None and context.node is not None and not selects(affinity, context.node):
+        raise VolumeError(f"PV {volume_name}: no matching NodeSelectorTerms")
     path = await asyncio.to_thread(_path, volume)
     if context.fs_group is not None and "local" in volume["spec"]:
         policy = (context.pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")

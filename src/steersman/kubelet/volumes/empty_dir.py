@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from steersman.kubelet.linux_resources import HUGEPAGES
 from steersman.kubelet.volumes.api import MountedVolume, VolumeContext, VolumeError, VolumePlugin
@@ -27,7 +28,6 @@ class EmptyDir:
     def _set_up(self, context: VolumeContext) -> MountedVolume:
         spec = context.volume[self.field] or {}
         path = context.path(NAME)
-        fresh = not path.exists()
         medium = spec.get("medium") or ""
         if medium == "Memory":
             mount_tmpfs(path, size_bytes=_memory_size(context), mode=0o777)
@@ -35,13 +35,21 @@ class EmptyDir:
             mount_hugetlbfs(path, page_bytes=_page_bytes(context, medium))
         elif medium:
             raise VolumeError(f'emptyDir medium "{medium}" is not supported by this kubelet')
-        else:
-            path.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            path.chmod(0o777)
-            if context.fs_group is not None:
-                set_ownership(path, context.fs_group)
+        elif not path.exists():
+            _make(path, context.fs_group)
+        if medium and context.fs_group is not None:
+            set_ownership(path, context.fs_group, on_root_mismatch=True)
         return MountedVolume(name=context.name, path=path)
+
+
+def _make(path: Path, gid: int | None) -> None:
+    """With its mode and group from the first moment that it has its name: what containers do to it later is theirs."""
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    unfinished.chmod(0o777)
+    if gid is not None:
+        set_ownership(unfinished, gid)
+    unfinished.rename(path)
 
 
 def _page_bytes(context: VolumeContext, medium: str) -> int:

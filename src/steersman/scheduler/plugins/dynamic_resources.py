@@ -50,6 +50,7 @@ from steersman.scheduler.framework import (
     Errand,
     ErrandFailed,
     FilterPlugin,
+    NoAnswer,
     NormalizeScorePlugin,
     PostFilterPlugin,
     PreBindPlugin,
@@ -206,7 +207,11 @@ class DynamicResources:
 
     # -- where nothing fits --------------------------------------------------------------------------------------------
 
-    def post_filter(self, pod: PodInfo, search: Search) -> Remedy:
+    def post_filter(self, pod: PodInfo, search: Search) -> Remedy | NoAnswer:
+        """Upstream's plugin looks for what its PreFilter left behind, and where that was not reached (a claim for a volume
+        is missing, say) ends preemption with the lookup's "not found": events carry those words."""
+        if not search.reached(self.NAME):
+            return NoAnswer(message="not found")
         wanted: Wanted | None = search.state_of(self.NAME)
         if wanted is None:
             return Remedy(message="no new claims to deallocate")

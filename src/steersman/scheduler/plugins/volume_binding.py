@@ -14,7 +14,7 @@ import numpy as np
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
-from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, STORAGECLASSES, Resource
+from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, Resource
 from steersman.scheduler.cluster import Cluster
 from steersman.scheduler.events import Action, ClusterEvent, EventInterest
 from steersman.scheduler.framework import (
@@ -39,7 +39,6 @@ from steersman.scheduler.volumes import (
     BOUND_BY_CONTROLLER,
     SELECTED_NODE,
     capacity_bytes,
-    class_of,
     is_bound,
     is_promised_to,
     provisionable_on,
@@ -189,12 +188,6 @@ class VolumeBinding:
                 problem = f'persistentvolumeclaim "{name}" is being deleted'
             elif name in ephemeral and not objects.is_controlled_by(claim, pod.obj):
                 problem = f"PVC {pod.namespace}/{name} was not created for pod {pod.key} (pod is not owner)"
-            elif (
-                not is_bound(claim)
-                and (wanted := class_of(claim))
-                and cluster.lister(STORAGECLASSES).get(wanted) is None
-            ):
-                problem = f'storageclass.storage.k8s.io "{wanted}" not found'
             if problem:
                 return Rejection(reasons=(problem,), unresolvable=True)
             assert claim is not None

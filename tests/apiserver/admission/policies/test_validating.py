@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -145,6 +146,21 @@ async def test_a_request_that_keeps_the_rules_or_is_none_of_the_policys_business
 ) -> None:
     await enforce(client, policy)
     await client.create(CONFIGMAPS, config_map())
+
+
+async def test_others_are_served_while_a_policy_takes_long(client: Client) -> None:
+    slow = "lists.range(100000).all(a, a >= 0)"
+    lazy = [{"name": "slow", "expression": slow}, {"name": "far", "expression": f"!{slow}"}]
+    await enforce(client, validating(slow, "variables.slow", "variables.far", variables=lazy))
+    write = asyncio.create_task(client.create(CONFIGMAPS, config_map()))
+    answered = 0
+    while not write.done():
+        await client.list(CONFIGMAPS)
+        answered += 1
+        await asyncio.sleep(0)
+    with pytest.raises(Invalid, match=r"failed expression: variables\.far"):
+        await write
+    assert answered > 5
 
 
 async def test_conditions_that_fail_deny_unless_failures_are_ignored(client: Client) -> None:

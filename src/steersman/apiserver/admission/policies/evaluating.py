@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
 from steersman.apiserver.admission.decisions import Decisions
 from steersman.apiserver.admission.evaluation import OutOfBudget, Result, evaluate
 from steersman.cel import CELError, EvaluationError
+from steersman.cel.effort import TURN
 from steersman.cel.values import Lazy, Value
 from steersman.meta.quoting import quoted
 from steersman.schema.groups.admissionregistration.expressions import AUTHORIZER, REQUEST_RESOURCE, Expression
@@ -78,11 +80,15 @@ class Evaluation:
         self._bindings = bindings
         self._decisions = decisions
         self.remaining = budget
+        self._next_pause = budget - TURN
 
     async def result(self, expression: Expression) -> Result:
-        """Raises ``OutOfBudget``."""
+        """Raises ``OutOfBudget``. Other requests have their turn in between where a series is long."""
         found = await evaluate(expression, self._bindings, self._decisions, budget=self.remaining)
         self.remaining = found.remaining - self._variables.take_cost()
         if self.remaining < 0:
             raise OutOfBudget
+        if self.remaining < self._next_pause:
+            self._next_pause = self.remaining - TURN
+            await asyncio.sleep(0)
         return replace(found, remaining=self.remaining)

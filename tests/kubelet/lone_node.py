@@ -1,0 +1,79 @@
+"""One simulated node that owns all of its kubelet, configured by the test."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from steersman.aio.clock import FakeClock
+from steersman.aio.tasks import TaskGroup
+from steersman.aio.timers import Timers
+from steersman.client.api import Client
+from steersman.kubelet.component import Kubelet
+from steersman.kubelet.configuration import KubeletConfig
+from steersman.kubelet.platform import simulated_platform
+from steersman.kubelet.runtimes.simulated import SimulatedRuntime
+from steersman.meta.objects import Object
+from steersman.meta.resources import EVENTS, NODES, PODS
+
+NAME = "lone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoneNode:
+    client: Client
+    clock: FakeClock
+    kubelet: Kubelet
+    runtime: SimulatedRuntime
+
+    async def create(self, pod: Object) -> Object:
+        """As if the scheduler had bound it here."""
+        metadata = {key: value for key, value in pod["metadata"].items() if key not in ("uid", "generation")}
+        spec = {**pod["spec"], "nodeName": NAME}
+        return await self.client.create(PODS, {**pod, "metadata": metadata, "spec": spec, "status": {}})
+
+    async def pod(self, name: str = "web") -> Object:
+        return await self.client.get(PODS, name, namespace="default")
+
+    async def node(self) -> Object:
+        return await self.client.get(NODES, NAME)
+
+    async def events(self, namespace: str = "default") -> list[tuple[str, str]]:
+        await self.clock.advance(1)
+        found = await self.client.list(EVENTS, namespace=namespace)
+        return [(event["reason"], event["message"]) for event in found.items]
+
+
+@asynccontextmanager
+async def lone_node(
+    client: Client, clock: FakeClock, *, root_dir: Path, config: dict[str, Any] | None = None, **platform: Any
+) -> AsyncIterator[LoneNode]:
+    """``config`` and ``platform`` replace fields of KubeletConfig and Platform."""
+    settings = KubeletConfig(
+        node_name=NAME, node_ips=("10.1.2.3",), root_dir=root_dir, static_pod_path=None, resolv_conf=None,
+        **(config or {}),
+    )  # fmt: skip
+    timers = Timers(clock)
+    runtime = SimulatedRuntime(clock=clock, timers=timers, rng=random.Random(1), pod_cidr="10.64.0.0/24")
+    base = simulated_platform(settings, runtime, clock=clock)
+    kubelet = Kubelet(
+        client=client,
+        clock=clock,
+        config=settings,
+        runtime=runtime,
+        platform=replace(base, **platform),
+        rng=random.Random(2),
+    )
+    async with TaskGroup("test") as group:
+        group.supervise(timers.run, name="timers", clock=clock)
+        group.spawn(kubelet.run(), name="kubelet")
+        for _ in range(40):
+            await clock.advance(0.25)
+            if kubelet.ready():
+                break
+        assert kubelet.ready()
+        yield LoneNode(client=client, clock=clock, kubelet=kubelet, runtime=runtime)
