@@ -128,7 +128,7 @@ def _desired(count: int, topology: Topology) -> dict[str, float] | str:
 
 def _moves(desired: Mapping[str, float], have: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
     """How many endpoints each zone gives to others, and receives from them."""
-    surplus = {zone: count - desired.get(zone, 0.0) for zone, count in have.items()}
+    surplus = {zone: have.get(zone, 0) - wanted for zone, wanted in desired.items()}
     giving: dict[str, int] = {}
     receiving: dict[str, int] = {}
     while surplus:
@@ -142,6 +142,14 @@ def _moves(desired: Mapping[str, float], have: Mapping[str, int]) -> tuple[dict[
         surplus[giver] -= 1
         surplus[receiver] += 1
     return giving, receiving
+
+
+def ended(told: Iterable[Event]) -> list[Event]:
+    """What to say of a Service that asks for proportions no more, after ``told``."""
+    for event in told:
+        if event.reason == "TopologyAwareHintsEnabled":
+            return [_disabled("Topology Aware Hints has been disabled", event.message.rpartition(" ")[2])]
+    return []
 
 
 def _disabled(why: str, family: str) -> Event:

@@ -302,9 +302,10 @@ class EndpointSliceController:
             text = f"Error updating Endpoint Slices for Service {key}: {error.message}"
             self._event(service, "Warning", "FailedToUpdateEndpointSlices", text)
             raise
-        if todo.events != self._told.get(key, []):
+        told = self._told.get(key, ())
+        if list(todo.events) != list(told):
             self._told[key] = todo.events
-            for event in todo.events:
+            for event in todo.events or topologyhints.ended(told):
                 self._event(service, event.type, event.reason, event.message)
         return DONE
 

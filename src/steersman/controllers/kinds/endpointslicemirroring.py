@@ -90,7 +90,7 @@ def plan(endpoints: Object | None, service: Object | None, existing: Sequence[Ob
 
 
 def _groups(endpoints: Object, most: int) -> tuple[dict[str, dict[slices.Ports, slices.Group]], int, int]:
-    """(family -> ports -> endpoints, how many addresses were left out, how many are no addresses)."""
+    """(family -> ports -> endpoints, how many addresses were left out for whatever reason, how many are no addresses)."""
     groups: dict[str, dict[slices.Ports, slices.Group]] = {}
     skipped = invalid = 0
     for subset in endpoints.get("subsets") or ():
@@ -98,11 +98,10 @@ def _groups(endpoints: Object, most: int) -> tuple[dict[str, dict[slices.Ports, 
         taken = 0
         for field, ready in (("addresses", True), ("notReadyAddresses", False)):
             for address in subset.get(field) or ():
-                family = _family(address["ip"])
+                family = _family(address["ip"]) if taken < most else None
                 if family is None:
-                    invalid += 1
-                elif taken >= most:
                     skipped += 1
+                    invalid += taken < most
                 else:
                     taken += 1
                     per_ports = groups.setdefault(family, {})
@@ -161,7 +160,7 @@ class EndpointSliceMirroringController:
         if endpoints is not None and todo.invalid:
             text = f"Skipped {todo.invalid} invalid IP addresses when mirroring to EndpointSlices"
             self._warn(endpoints, "InvalidIPAddress", text)
-        if endpoints is not None and todo.skipped:
+        if endpoints is not None and todo.skipped > todo.invalid:
             text = (
                 f"A max of {most} addresses can be mirrored to EndpointSlices per Endpoints subset. "
                 f"{todo.skipped} addresses were skipped"
