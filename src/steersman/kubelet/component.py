@@ -23,7 +23,7 @@ from steersman.client.informer import Change
 from steersman.kubelet import admission, node_object, orphans, podspec
 from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
-from steersman.kubelet.container_manager import ContainerManager
+from steersman.kubelet.container_manager import ContainerManager, DeviceNews
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.feeds import Feeds
@@ -123,6 +123,8 @@ class Kubelet:
         self.containers = ContainerManager(
             config,
             platform.topology,
+            sockets=platform.sockets,
+            news=DeviceNews(changed=self._on_devices, health_changed=self._on_device_health),
             reserved=node_object.reserved(config, node_object.capacity(config, platform.facts)),
             active_pods=self._known_active_pods,
             runtime=runtime,
@@ -220,6 +222,7 @@ class Kubelet:
                 pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
                 pressures=self._pressures,
                 shutting_down=lambda: self._shutdown is not None and self._shutdown.is_shutting_down,
+                devices=self.containers.device_resources,
             ),
             registered=self._on_node,
             announce=self._announce_node,
@@ -255,7 +258,10 @@ class Kubelet:
             ),
             allocator=self.containers.allocator,
             fits=lambda pod: admission.findings(
-                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+                pod,
+                others=self._others(pod),
+                node=self._agent.node,
+                allocatable=self.containers.raised(pod, self._allocatable()),
             ),
             after=(self._shutdown.admit,) if self._shutdown is not None else (),
             active_pods=self._ends.active_pods,
@@ -559,7 +565,8 @@ class Kubelet:
 
     def status_changed(self, pod: Object, status: Object) -> None:
         self._pod_metrics.status_changed(pod, status)
-        self._shared.statuses.set(objects.uid(pod), status, self)
+        uid = objects.uid(pod)
+        self._shared.statuses.set(uid, self.containers.with_device_health(uid, status), self)
 
     def announced(self, pod: Object, record: Record) -> None:
         path = ""
@@ -571,6 +578,15 @@ class Kubelet:
         self._shared.recorder.event(
             pod, PODS, type=record.type, reason=record.reason, message=record.message, field_path=path
         )
+
+    def _on_devices(self) -> None:
+        self._agent.report_soon()
+
+    def _on_device_health(self, uids: frozenset[str]) -> None:
+        for uid in uids & self._workers.keys():
+            worker = self._workers[uid]
+            if worker.machine.status:
+                self.status_changed(worker.pod, worker.machine.status)
 
     def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
         self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)
