@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -62,6 +62,9 @@ from steersman.kubelet.volume_refresh import VolumeRefresh
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS
+
+if TYPE_CHECKING:
+    from steersman.kubelet.pod_resources.server import PodResourcesServer
 
 INSPECT_AFTER_S = 0.05
 """How long news of a pod wait for more before the pod is inspected."""
@@ -242,6 +245,17 @@ class Kubelet:
             metrics=self.metrics,
         )
 
+    def _make_pod_resources(self, sockets: Path) -> PodResourcesServer:
+        from steersman.kubelet.pod_resources import server  # and with it gRPC, which simulated nodes do without
+
+        return server.PodResourcesServer(
+            sockets / server.FOLDER,
+            self.containers,
+            active_pods=self._ends.active_pods,
+            clock=self._clock,
+            metrics=self.metrics,
+        )
+
     def _announce_node(self, kind: str, reason: str, message: str) -> None:
         """An event about the node. A fleet's nodes keep quiet: thousands that start at once would crowd out their pods'."""
         if not self._owns_shared:
@@ -354,6 +368,10 @@ class Kubelet:
             group.supervise(self._follow_api, name="pods", clock=self._clock)
             self.upkeep.supervise(group)
             self.containers.supervise(group)
+            if self._platform.sockets is not None:
+                group.supervise(
+                    self._make_pod_resources(self._platform.sockets).run, name="pod resources", clock=self._clock
+                )
             if self._shutdown is not None:
                 group.supervise(self._shutdown.run, name="shutdown", clock=self._clock)
             try:
