@@ -78,15 +78,21 @@ class LoneNode:
 
 @asynccontextmanager
 async def lone_node(
-    client: Client, clock: FakeClock, *, root_dir: Path, config: dict[str, Any] | None = None, **platform: Any
+    client: Client,
+    clock: FakeClock,
+    *,
+    root_dir: Path,
+    config: dict[str, Any] | None = None,
+    runtime: SimulatedRuntime | None = None,
+    **platform: Any,
 ) -> AsyncIterator[LoneNode]:
-    """``config`` and ``platform`` replace fields of KubeletConfig and Platform."""
+    """``config`` and ``platform`` replace fields of KubeletConfig and Platform; ``runtime``: of an earlier kubelet."""
     settings = KubeletConfig(
         node_name=NAME, node_ips=("10.1.2.3",), root_dir=root_dir, static_pod_path=None, resolv_conf=None,
         **(config or {}),
     )  # fmt: skip
     timers = Timers(clock)
-    runtime = SimulatedRuntime(clock=clock, timers=timers, rng=random.Random(1), pod_cidr="10.64.0.0/24")
+    runtime = runtime or SimulatedRuntime(clock=clock, timers=timers, rng=random.Random(1), pod_cidr="10.64.0.0/24")
     base = simulated_platform(settings, runtime, clock=clock)
     kubelet = Kubelet(
         client=client,

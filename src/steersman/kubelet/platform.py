@@ -78,6 +78,8 @@ class Platform:
     """None: nothing tells of a shutdown, or nobody wants to know."""
     topology: MachineTopology | None = None
     """None: containers share whatever CPUs and memory there are."""
+    sockets: Path | None = None
+    """Folder below which device plugins register and monitoring agents ask; None: there are none."""
 
     def volumes(
         self,
@@ -165,6 +167,7 @@ def machine_platform(
         topology=read_topology(
             memory_bytes=facts.memory_bytes, hugepages={size: total // size for size, total in pages.items()}
         ),
+        sockets=Path(config.root_dir),
     )
 
 
