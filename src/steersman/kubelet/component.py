@@ -202,6 +202,7 @@ class Kubelet:
             services=self._service_variables,
             node=lambda: self._settings,
             clock=self._clock,
+            sandboxes_at_once=self._platform.sandboxes_at_once,
         )
 
     def _make_agent(self) -> NodeAgent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ from steersman.kubelet.volumes.registry import registry
 from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int
 
+LEAST_SANDBOXES_AT_ONCE = 4
 SIMULATED = MachineFacts(
     cpus=32,
     memory_bytes=256 * 1024**3,
@@ -60,6 +62,8 @@ class Platform:
     cgroups: Cgroups
     paths: PodPaths | None
     """None: there are no files."""
+    sandboxes_at_once: int = sys.maxsize
+    """As many as the machine makes without each taking longer."""
     image_mounter: ImageMounter | None = None
     """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
@@ -142,8 +146,10 @@ def machine_platform(
     resolv_conf = DNSConfig()
     if config.resolv_conf is not None and config.resolv_conf.exists():
         resolv_conf = parse_resolv_conf(config.resolv_conf.read_text())
+    facts = machine_facts(config.root_dir)
     return Platform(
-        facts=machine_facts(config.root_dir),
+        facts=facts,
+        sandboxes_at_once=max(LEAST_SANDBOXES_AT_ONCE, 2 * facts.cpus),
         addresses=config.node_ips or (primary_address(),),
         handlers=RuntimeHandlers(runtime, clock=clock),
         cgroups=cgroups,
