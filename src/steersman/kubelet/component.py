@@ -220,6 +220,7 @@ class Kubelet:
             node=lambda: self._settings,
             owners=self.containers,
             clock=self._clock,
+            sandboxes_at_once=self._platform.sandboxes_at_once,
         )
 
     def _make_agent(self) -> NodeAgent:

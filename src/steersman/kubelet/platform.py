@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ from steersman.kubelet.volumes.registry import registry
 from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int
 
+LEAST_SANDBOXES_AT_ONCE = 4
 SIMULATED = MachineFacts(
     cpus=32,
     memory_bytes=256 * 1024**3,
@@ -61,6 +63,8 @@ class Platform:
     cgroups: Cgroups
     paths: PodPaths | None
     """None: there are no files."""
+    sandboxes_at_once: int = sys.maxsize
+    """As many as the machine makes without each taking longer."""
     image_mounter: ImageMounter | None = None
     """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
@@ -151,6 +155,7 @@ def machine_platform(
     pages = {to_int(name.removeprefix(HUGEPAGES)): size for name, size in facts.hugepages}
     return Platform(
         facts=facts,
+        sandboxes_at_once=max(LEAST_SANDBOXES_AT_ONCE, 2 * facts.cpus),
         addresses=config.node_ips or (primary_address(),),
         handlers=RuntimeHandlers(runtime, clock=clock),
         cgroups=cgroups,

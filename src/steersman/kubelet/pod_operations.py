@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,7 @@ from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig, UserNamespace
 from steersman.kubelet.sandbox_config import sandbox_config
 from steersman.kubelet.security_context import SecurityContextError
+from steersman.kubelet.start_turns import StartTurns
 from steersman.kubelet.user_namespaces import UserNamespaces
 from steersman.kubelet.volume_manager import MountFailed, PodVolumes
 from steersman.kubelet.volumes.trees import remove_tree
@@ -40,6 +42,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import RUNTIMECLASSES, SECRETS
 
 HOOK_FAILED_GRACE_S = float(podspec.MINIMUM_GRACE_S)
+SANDBOX_COUNTS_S = 5.0
 log = logging.getLogger(__name__)
 
 Announce = Callable[[Record], None]
@@ -64,6 +67,7 @@ class PodOperations:
         node: Callable[[], NodeSettings],
         owners: Owners,
         clock: Clock,
+        sandboxes_at_once: int = sys.maxsize,
     ) -> None:
         """``paths``: None where the runtime has no files. ``services(namespace, links)`` gives service variables."""
         self._runtime = runtime
@@ -90,6 +94,7 @@ class PodOperations:
         )
         self._owners = owners
         self._clock = clock
+        self._turns = StartTurns(sandboxes_at_once, counts_s=SANDBOX_COUNTS_S, clock=clock)
         self.resizer = PodResizer(runtime, cgroups, self._policy)
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
@@ -116,7 +121,8 @@ class PodOperations:
             if self._has_files:
                 await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
             config = self._sandbox_config(pod, attempt, self._users(pod, handler), announce)
-            await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
+            async with self._turns.turn():
+                await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
             message = f"Failed to create pod sandbox: {error}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
