@@ -10,7 +10,6 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.store.objects import ObjectStore
 
-
 FEW = 32
 """Objects of a list that is kept, decoded, until one of its kind changes: admission asks for the same few again and again."""
 _LISTS_KEPT = 1024
