@@ -16,7 +16,7 @@ from typing import Any, Literal
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
 from steersman.controllers import pods as podstate
-from steersman.controllers.conditions import find
+from steersman.controllers.conditions import find, pod_condition
 from steersman.controllers.dependents import adopters_of, selector_of
 from steersman.controllers.discovery import discover
 from steersman.controllers.intorstring import scaled
@@ -299,7 +299,7 @@ class DisruptionController:
             return DONE
         if wait_s > 0:
             return Result(requeue_after_s=wait_s)
-        entry = {"type": "DisruptionTarget", "status": "False", "lastTransitionTime": times.format_time(now_s)}
+        entry = pod_condition(pod, "DisruptionTarget", "False", now_s) | {"reason": None, "message": None}
         patch = {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [entry]}}
         patched = await self._context.client.patch(
             PODS, objects.name(pod), patch, namespace=objects.namespace(pod), subresource="status",

@@ -18,6 +18,7 @@ from steersman.client.informer import Change
 from steersman.controllers import slices
 from steersman.controllers.podcontrol import namespace_is_terminating
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
+from steersman.controllers.standing import Notice, StandingEvents
 from steersman.meta import objects
 from steersman.meta.errors import APIError, NotFound
 from steersman.meta.objects import Object
@@ -44,6 +45,9 @@ ENDPOINTS_WATCH = Watch(resource=ENDPOINTS)
 SERVICE_WATCH = Watch(resource=SERVICES)
 SLICE_WATCH = Watch(resource=ENDPOINTSLICES, indexers={"mirrored": by_endpoints})
 WATCHES = (ENDPOINTS_WATCH, SERVICE_WATCH, SLICE_WATCH)
+
+REPEAT_S = 300.0
+"""How often it is told again that addresses are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +139,7 @@ class EndpointSliceMirroringController:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._standing = StandingEvents(context, period_s=REPEAT_S)
         self._endpoints = context.informer(ENDPOINTS_WATCH)
         self._services = context.informer(SERVICE_WATCH)
         self._slices = context.informer(SLICE_WATCH)
@@ -184,7 +189,7 @@ class EndpointSliceMirroringController:
             expectations.deleted(key, self._slices, entry)
 
     def _warn(self, endpoints: Object, reason: str, message: str) -> None:
-        self._context.events.event(endpoints, ENDPOINTS, type="Warning", reason=reason, message=message)
+        self._standing.tell(endpoints, ENDPOINTS, Notice(type="Warning", reason=reason, message=message))
 
 
 def _conforms(context: Context) -> Controller:
