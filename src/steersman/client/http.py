@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from multidict import CIMultiDict
@@ -17,13 +17,14 @@ from yarl import URL
 
 from steersman.aio.clock import Clock, SystemClock
 from steersman.client.api import encode
-from steersman.client.connections import CONNECT_TIMEOUT_S, CONNECTION_LIMIT, ConnectionPool
 from steersman.client.kubeconfig import KubeConfig
 from steersman.client.transport import Transport, Unreachable
 from steersman.meta.wire import Request, Response
 
 REQUEST_TIMEOUT_S = 60.0
+CONNECT_TIMEOUT_S = 10.0
 TOKEN_REREAD_S = 60.0
+CONNECTION_LIMIT = 256
 
 
 class HTTPTransport:
@@ -34,26 +35,19 @@ class HTTPTransport:
         self._clock = clock or SystemClock()
         self._token = config.token
         self._token_due_s = float("-inf")
-        server = urlsplit(config.server)
-        tls = config.ssl_context()
-        host, port = server.hostname or "", server.port or (443 if tls is not None else 80)
-        self._prefix = server.path.rstrip("/")
-        self._authority = server.netloc.rpartition("@")[2]
-        self._pool = ConnectionPool(host, port, tls=tls, server_name=config.tls_server_name)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls or True, limit=CONNECTION_LIMIT),
+            connector=aiohttp.TCPConnector(ssl=config.ssl_context() or True, limit=CONNECTION_LIMIT),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             skip_auto_headers=("accept-encoding",),
             read_bufsize=1 << 18,
         )
 
     async def send(self, request: Request) -> Response:
-        body = _body(request)
-        head = self._head(request, len(body))
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                return await self._pool.request(request.method, head, body)
-        except (TimeoutError, OSError) as error:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S), await self._start(request) as answer:
+                body = await answer.read()
+                return Response(status=answer.status, headers=_headers(answer), body=body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(request, error) from error
 
     async def open(self, request: Request) -> Response:
@@ -67,46 +61,28 @@ class HTTPTransport:
         return Response(status=answer.status, headers=_headers(answer), stream=self._chunks(request, answer))
 
     async def close(self) -> None:
-        await self._pool.close()
         await self._session.close()
 
-    def _head(self, request: Request, length: int) -> bytes:
-        """The request up to the empty line. Raises ``ValueError`` for what would end a line early."""
-        lines = [
-            f"{request.method} {self._prefix}{_target(request)} HTTP/1.1",
-            f"host: {self._authority}",
-            *(f"{name}: {value}" for name, value in self._headers(request)),
-        ]
-        if length or request.method in ("POST", "PUT", "PATCH"):
-            lines.append(f"content-length: {length}")
-        head = "\r\n".join(lines)
-        if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
-            raise ValueError(f"{request.method} {request.path}: a line break in the request's head")
-        return head.encode() + b"\r\n\r\n"
-
-    def _headers(self, request: Request) -> list[tuple[str, str]]:
-        stated = dict(request.headers)
+    async def _start(self, request: Request) -> aiohttp.ClientResponse:
+        headers = CIMultiDict(request.headers)
         token = self._bearer_token()
         if token:
-            stated["authorization"] = f"Bearer {token}"
-        headers = [*stated.items()]
+            headers["authorization"] = f"Bearer {token}"
         if self._config.impersonate:
-            headers.append(("impersonate-user", self._config.impersonate))
-            headers += [("impersonate-group", group) for group in self._config.impersonate_groups]
-        return headers
-
-    async def _start(self, request: Request) -> aiohttp.ClientResponse:
-        url = URL(f"{self._config.server.rstrip('/')}{_target(request)}", encoded=True)
+            headers["impersonate-user"] = self._config.impersonate
+            for group in self._config.impersonate_groups:
+                headers.add("impersonate-group", group)
+        query = urlencode(request.query, doseq=True)
+        path = request.raw_path or quote(request.path, safe="/:@!$&'()*+,;=~-._")
+        url = URL(f"{self._config.server}{path}{'?' + query if query else ''}", encoded=True)
+        body: Any = request.body or None
+        if request.content is not None:
+            body = encode(request.content)
         options: dict[str, Any] = {}
         if self._config.tls_server_name:
             options["server_hostname"] = self._config.tls_server_name
         return await self._session.request(
-            request.method,
-            url,
-            headers=CIMultiDict(self._headers(request)),
-            data=_body(request) or None,
-            allow_redirects=False,
-            **options,
+            request.method, url, headers=headers, data=body, allow_redirects=False, **options
         )
 
     def _bearer_token(self) -> str:
@@ -126,16 +102,6 @@ class HTTPTransport:
 
     def _unreachable(self, request: Request, error: Exception) -> Unreachable:
         return Unreachable(f"{request.method} {self._config.server}{request.path}: {error or type(error).__name__}")
-
-
-def _target(request: Request) -> str:
-    """Path and query as they go over the wire."""
-    path = request.raw_path or quote(request.path, safe="/:@!$&'()*+,;=~-._")
-    return f"{path}?{urlencode(request.query, doseq=True)}" if request.query else path
-
-
-def _body(request: Request) -> bytes:
-    return request.body if request.content is None else encode(request.content)
 
 
 def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +22,11 @@ from steersman.kubelet.handlers import Handlers, RuntimeHandlers
 from steersman.kubelet.linux_resources import HUGEPAGES, ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
 from steersman.kubelet.node_cgroups import NodeCgroups
+from steersman.kubelet.node_resources.machine_topology import MachineTopology, read_topology
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.registry_credentials.docker_config import NodeFiles, node_files
 from steersman.kubelet.runtimes.api import Runtime, RuntimeHandler
 from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
@@ -36,6 +40,7 @@ from steersman.kubelet.volumes.registry import registry
 from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int
 
+LEAST_SANDBOXES_AT_ONCE = 4
 SIMULATED = MachineFacts(
     cpus=32,
     memory_bytes=256 * 1024**3,
@@ -58,6 +63,8 @@ class Platform:
     cgroups: Cgroups
     paths: PodPaths | None
     """None: there are no files."""
+    sandboxes_at_once: int = sys.maxsize
+    """As many as the machine makes without each taking longer."""
     image_mounter: ImageMounter | None = None
     """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
@@ -67,8 +74,16 @@ class Platform:
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
     subordinate_ids: tuple[int, int] | None = None
     """First and number of the user and group ids that pods' user namespaces may have; None: all but the lowest."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Of the kubelet's process, for programs that it starts."""
+    node_credentials: NodeFiles | None = None
+    """An administrator's, for registries."""
     shutdown_bus: Connect | None = None
     """None: nothing tells of a shutdown, or nobody wants to know."""
+    topology: MachineTopology | None = None
+    """None: containers share whatever CPUs and memory there are."""
+    sockets: Path | None = None
+    """Folder below which device plugins register and monitoring agents ask; None: there are none."""
 
     def volumes(
         self,
@@ -136,8 +151,11 @@ def machine_platform(
     resolv_conf = DNSConfig()
     if config.resolv_conf is not None and config.resolv_conf.exists():
         resolv_conf = parse_resolv_conf(config.resolv_conf.read_text())
+    facts = machine_facts(config.root_dir)
+    pages = {to_int(name.removeprefix(HUGEPAGES)): size for name, size in facts.hugepages}
     return Platform(
-        facts=machine_facts(config.root_dir),
+        facts=facts,
+        sandboxes_at_once=max(LEAST_SANDBOXES_AT_ONCE, 2 * facts.cpus),
         addresses=config.node_ips or (primary_address(),),
         handlers=RuntimeHandlers(runtime, clock=clock),
         cgroups=cgroups,
@@ -148,7 +166,13 @@ def machine_platform(
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
         resolv_conf=resolv_conf,
         subordinate_ids=subordinate_ids(),
+        environ=dict(os.environ),
+        node_credentials=node_files(config.root_dir, working_dir=Path.cwd(), home=Path.home(), clock=clock),
         shutdown_bus=_shutdown_bus() if config.shutdown else None,
+        topology=read_topology(
+            memory_bytes=facts.memory_bytes, hugepages={size: total // size for size, total in pages.items()}
+        ),
+        sockets=Path(config.root_dir),
     )
 
 
