@@ -81,7 +81,7 @@ class Promised:
             self._nodes.add_pod(pod)
 
     def __exit__(self, *_: object) -> None:
-        for _, pod in self._pods:
+        for _row, pod in self._pods:
             self._nodes.remove_pod(pod.uid)
 
 
