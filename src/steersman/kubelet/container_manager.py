@@ -22,7 +22,7 @@ from steersman.kubelet.node_resources.allocator import ResourceAllocator, numa_l
 from steersman.kubelet.node_resources.cpu_manager import CPUManager
 from steersman.kubelet.node_resources.machine_topology import MachineTopology
 from steersman.kubelet.node_resources.memory_manager import MemoryManager
-from steersman.kubelet.node_resources.policies import PolicyError
+from steersman.kubelet.node_resources.policies import PolicyError, check_alignment
 from steersman.kubelet.node_resources.provider import ActivePods, Provider
 from steersman.kubelet.node_resources.state_file import StateFile
 from steersman.kubelet.own_resources import NO_DEVICES as NO_SETTINGS
@@ -77,9 +77,11 @@ class ContainerManager:
             _check_no_machine(config)
             return
         root_dir = Path(config.root_dir)
+        cpus = topology.cpus
+        check_alignment(config.cpu_manager, config.topology_manager, sockets=len(cpus.sockets), nodes=len(cpus.nodes))
         if config.cpu_manager.policy == "static":
             self.cpus = CPUManager(
-                topology.cpus,
+                cpus,
                 config=config.cpu_manager,
                 reserved=reserved.get("cpu", Fraction(0)),
                 root_dir=root_dir,
