@@ -237,6 +237,7 @@ class Kubelet:
                 pressures=self._pressures,
                 shutting_down=lambda: self._shutdown is not None and self._shutdown.is_shutting_down,
                 devices=self.containers.device_resources,
+                is_new_node=self.containers.is_new_node,
             ),
             registered=self._on_node,
             announce=self._announce_node,

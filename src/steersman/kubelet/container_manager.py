@@ -164,6 +164,10 @@ class ContainerManager:
         """For the node's status."""
         return self.devices.resources() if self.devices is not None else NO_DEVICES
 
+    def is_new_node(self) -> bool:
+        """What the Node tells of extended resources is not of this machine, as far as anybody knows."""
+        return self.devices is not None and self.devices.is_new_node
+
     def with_device_health(self, uid: str, status: Object) -> Object:
         """A pod's ``status``, with what its plugins say of its containers' devices."""
         return self.devices.with_health(uid, status) if self.devices is not None else status

@@ -15,11 +15,11 @@ import grpc.aio
 
 from steersman.aio.tasks import TaskGroup
 from steersman.kubelet.device_plugins.device_manager import DeviceManager
+from steersman.kubelet.device_plugins.devices import is_extended_resource
 from steersman.kubelet.device_plugins.plugin import DevicePlugin, PluginError
 from steersman.kubelet.device_plugins.v1beta1 import deviceplugin_pb2 as pb
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.socket_folder import SocketFolder
-from steersman.meta.names import label_key_errors
 
 FOLDER: Final = "device-plugins"
 SOCKET: Final = "kubelet.sock"
@@ -102,10 +102,3 @@ def _problem(request: pb.RegisterRequest) -> str:
     if not is_extended_resource(request.resource_name):
         return f'the ResourceName "{request.resource_name}" is invalid'
     return ""
-
-
-def is_extended_resource(name: str) -> bool:
-    """It has a domain, which is not Kubernetes' own."""
-    if "/" not in name or "kubernetes.io/" in name or name.startswith("requests."):
-        return False
-    return not label_key_errors(f"requests.{name}")
