@@ -299,3 +299,19 @@ async def test_running_containers_follow_the_shared_pool(make: Make, active: Act
     runtime.fails = False
     await manager.reconcile()
     assert runtime.told[2:] == [("web-id", "1-2")]
+
+
+async def test_what_was_taken_back_is_free_though_it_cannot_be_written_down(
+    make: Make, active: ActivePods, tmp_path: Path
+) -> None:
+    manager = make()
+    await serve(manager, active, pod(container(cpu="7")))
+    (tmp_path / "cpu_manager_state").unlink()
+    (tmp_path / "cpu_manager_state").mkdir()
+    active.end("web")
+    obj = active.add(pod(container(cpu="7"), name="second"))
+    with pytest.raises(AllocationRefused, match="Is a directory"):
+        await serve(manager, active, obj)
+    (tmp_path / "cpu_manager_state").rmdir()
+    await serve(manager, active, obj)
+    assert own(manager, "second") == "1-7"

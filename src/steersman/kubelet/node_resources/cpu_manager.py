@@ -229,7 +229,10 @@ class CPUManager:
             return
         for uid, name, _ in list(self.assignments.all()):
             if uid not in active:
-                self.assignments.take_back(uid, name)
+                try:
+                    self.assignments.take_back(uid, name)
+                except OSError as error:
+                    log.error("cannot write down what was taken back from %s: %s", uid, error)
         self._count()
 
     def _count(self) -> None:
