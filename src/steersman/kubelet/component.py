@@ -136,6 +136,7 @@ class Kubelet:
             config,
             platform.topology,
             sockets=platform.sockets,
+            spawn=self._group.spawn,
             news=DeviceNews(changed=self._on_devices, health_changed=self._on_device_health),
             reserved=node_object.reserved(config, node_object.capacity(config, platform.facts)),
             active_pods=self._known_active_pods,

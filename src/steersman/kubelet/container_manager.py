@@ -28,6 +28,7 @@ from steersman.kubelet.node_resources.state_file import StateFile
 from steersman.kubelet.own_resources import NO_DEVICES as NO_SETTINGS
 from steersman.kubelet.own_resources import Owners, OwnResources
 from steersman.kubelet.podspec import PodContainer, app_containers, init_containers, qos_class
+from steersman.kubelet.probes import Spawn
 from steersman.kubelet.runtimes.api import RuntimeService
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -36,6 +37,7 @@ from steersman.meta.quantities import quantity
 if TYPE_CHECKING:
     from steersman.kubelet.device_plugins.device_manager import DeviceManager
     from steersman.kubelet.device_plugins.registration import RegistrationServer
+    from steersman.kubelet.plugin_watcher.watcher import PluginWatcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class ContainerManager:
         *,
         sockets: Path | None,
         news: DeviceNews,
+        spawn: Spawn,
         reserved: Mapping[str, Fraction],
         active_pods: ActivePods,
         runtime: RuntimeService,
@@ -70,6 +73,7 @@ class ContainerManager:
         self._clock = clock
         self.devices: DeviceManager | None = None
         self._registration: RegistrationServer | None = None
+        self._watcher: PluginWatcher | None = None
         self.cpus: CPUManager | None = None
         self.memory: MemoryManager | None = None
         self.allocator: ResourceAllocator | None = None
@@ -104,7 +108,7 @@ class ContainerManager:
         else:
             StateFile(root_dir / memory_state.FILE).check_policy("None", "memory")
         if sockets is not None:
-            self._serve_plugins(sockets, topology, news, active_pods, metrics)
+            self._serve_plugins(sockets, topology, news, spawn, active_pods, metrics)
         layout = numa_layout(topology.nodes, config.topology_manager)
         providers: list[Provider] = [
             manager for manager in (self.devices, self.cpus, self.memory) if manager is not None
@@ -119,11 +123,14 @@ class ContainerManager:
         sockets: Path,
         topology: MachineTopology,
         news: DeviceNews,
+        spawn: Spawn,
         active_pods: ActivePods,
         metrics: KubeletMetrics,
     ) -> None:
         from steersman.kubelet.device_plugins import registration  # and with it gRPC, which simulated nodes do without
         from steersman.kubelet.device_plugins.device_manager import DeviceManager
+        from steersman.kubelet.device_plugins.device_plugins import DevicePlugins
+        from steersman.kubelet.plugin_watcher import watcher
 
         folder = sockets / registration.FOLDER
         self.devices = DeviceManager(
@@ -135,7 +142,9 @@ class ContainerManager:
             changed=news.changed,
             health_changed=news.health_changed,
         )
-        self._registration = registration.RegistrationServer(folder, self.devices, metrics=metrics)
+        plugins = DevicePlugins(self.devices, spawn=spawn)
+        self._registration = registration.RegistrationServer(folder, plugins, metrics=metrics)
+        self._watcher = watcher.PluginWatcher(sockets / watcher.FOLDER, {"DevicePlugin": plugins}, clock=self._clock)
 
     def supervise(self, group: TaskGroup) -> None:
         """Start everything in ``group``."""
@@ -143,6 +152,8 @@ class ContainerManager:
             group.supervise(self.cpus.run, name="CPU manager", clock=self._clock)
         if self._registration is not None:
             group.supervise(self._registration.run, name="device plugins", clock=self._clock)
+        if self._watcher is not None:
+            group.supervise(self._watcher.run, name="plugin watcher", clock=self._clock)
 
     # -- Owners
 

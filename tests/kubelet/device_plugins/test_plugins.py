@@ -30,6 +30,7 @@ from tests.kubelet.conftest import is_ready, phase_is
 from tests.kubelet.device_plugins.sample_plugin import RESOURCE, SamplePlugin, device, sample_plugin, widgets
 from tests.kubelet.lone_node import NAME, LoneNode, lone_node
 from tests.kubelet.node_resources.topologies import machine
+from tests.kubelet.plugin_watcher.test_watcher import Plugin
 from tests.kubelet.pods import container, pod
 
 T = TypeVar("T")
@@ -310,3 +311,42 @@ async def test_devices_of_a_machine_that_had_the_nodes_name_before(
     async with start() as running:
         status = (await running.node())["status"]
     assert (status["capacity"][RESOURCE], status["allocatable"][RESOURCE]) == (shown, shown)
+
+
+async def test_a_plugin_may_be_found_instead(node: LoneNode, root: Path) -> None:
+    """By its socket below ``plugins_registry``, which says what it is."""
+    own = SamplePlugin(root, widgets(2))
+    await own.start()
+    info: dict[str, Any] = {
+        "type": "DevicePlugin",
+        "name": RESOURCE,
+        "supported_versions": ["v1beta1"],
+        "endpoint": own.path,
+    }
+    async with Plugin(root / "plugins_registry" / "w.sock", **info).running() as found:
+        await offers(node, 2, 2)
+        await eventually(node, lambda: told(found))
+        assert found.told == [(True, "")]
+    await offers(node, 2, 0)
+    await own.stop()
+    versions: dict[str, Any] = {**info, "supported_versions": ["v1alpha1"]}
+    async with Plugin(root / "plugins_registry" / "w.sock", **versions).running() as found:
+        await eventually(node, lambda: told(found))
+        why = "plugin validation failed with err: manager version, v1beta1, is not among plugin supported versions"
+        assert found.told[0] == (False, f"RegisterPlugin error -- {why} [v1alpha1]")
+
+
+async def told(plugin: Plugin) -> bool:
+    return bool(plugin.told)
+
+
+async def test_a_plugin_that_answers_wrongly_harms_itself_only(node: LoneNode, root: Path) -> None:
+    async with sample_plugin(root, widgets(2)) as plugin:
+        await offers(node, 2, 2)
+        await plugin.show_garbage()
+        await offers(node, 2, 0)
+        await plugin.register()
+        await offers(node, 2, 0)
+        await plugin.show(*widgets(3))
+        await plugin.register()
+        await offers(node, 3, 3)
