@@ -84,3 +84,12 @@ async def test_a_server_that_is_not_there_is_unreachable() -> None:
     with pytest.raises(Unreachable, match=r"GET http://127.0.0.1:1/api"):
         await line.send(Request(method="GET", path="/api"))
     await line.close()
+
+
+async def test_no_compression_is_asked_for(front: Given) -> None:
+    server, transport = front
+    await transport().send(Request(method="GET", path="/"))
+    stream = (await transport().open(Request(method="GET", path="/"))).stream
+    assert stream is not None
+    assert b"".join([chunk async for chunk in stream]) == b""
+    assert ["accept-encoding" in request.headers for request in server.seen] == [False, False]

@@ -13,7 +13,8 @@ from steersman.meta.objects import Object
 from steersman.scheduler.component import DEFAULT_PLUGINS
 from steersman.scheduler.configuration import ConfigurationError, read_configuration
 from steersman.scheduler.core import SchedulerCore
-from steersman.scheduler.external import PluginFailed, adapted, from_file
+from steersman.scheduler.external import adapted, from_file
+from steersman.scheduler.plugin_calls import PluginFailed
 from steersman.scheduler.pod_info import parse_pod
 from steersman.scheduler.profiles import PluginSpec
 from tests.scheduler.builders import cluster_of, node, pod
@@ -69,7 +70,7 @@ def test_a_plugin_that_raises_is_named() -> None:
             raise RuntimeError("no idea")
 
     core = core_with([spec_of(Broken)], "Broken")
-    with pytest.raises(PluginFailed, match='running Filter plugin "Broken": RuntimeError: no idea'):
+    with pytest.raises(PluginFailed, match='running "Broken" filter plugin: RuntimeError: no idea'):
         core.decide(parse_pod(pod()))
 
 

@@ -21,6 +21,8 @@ from steersman.kubelet.configuration_file import API_VERSION, Document
 from steersman.kubelet.host_checks import apply_to_process, check_host
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_cgroups import over_reserved
+from steersman.kubelet.node_resources.policies import PolicyError
+from steersman.kubelet.node_resources.state_file import StateError
 from steersman.kubelet.platform import Platform, machine_platform
 from steersman.kubelet.runtimes.cri import CRIRuntime
 from steersman.kubelet.runtimes.image_mounts import ContainerdImageMounter
@@ -85,7 +87,7 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
             rng=environment.rng,
             metrics=metrics,
         )
-    except ConfigurationError as error:
+    except (ConfigurationError, PolicyError, StateError) as error:
         raise click.UsageError(str(error)) from error
     managers = [identity.manager] if identity.manager is not None else []
     server = None

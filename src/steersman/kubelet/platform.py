@@ -22,6 +22,7 @@ from steersman.kubelet.handlers import Handlers, RuntimeHandlers
 from steersman.kubelet.linux_resources import HUGEPAGES, ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
 from steersman.kubelet.node_cgroups import NodeCgroups
+from steersman.kubelet.node_resources.machine_topology import MachineTopology, read_topology
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
@@ -82,6 +83,10 @@ class Platform:
     """An administrator's, for registries."""
     shutdown_bus: Connect | None = None
     """None: nothing tells of a shutdown, or nobody wants to know."""
+    topology: MachineTopology | None = None
+    """None: containers share whatever CPUs and memory there are."""
+    sockets: Path | None = None
+    """Folder below which device plugins register and monitoring agents ask; None: there are none."""
 
     def volumes(
         self,
@@ -160,6 +165,7 @@ def machine_platform(
     if config.resolv_conf is not None and config.resolv_conf.exists():
         resolv_conf = parse_resolv_conf(config.resolv_conf.read_text())
     facts = machine_facts(config.root_dir)
+    pages = {to_int(name.removeprefix(HUGEPAGES)): size for name, size in facts.hugepages}
     return Platform(
         facts=facts,
         sandboxes_at_once=max(LEAST_SANDBOXES_AT_ONCE, 2 * facts.cpus),
@@ -177,6 +183,10 @@ def machine_platform(
         environ=dict(os.environ),
         node_credentials=node_files(config.root_dir, working_dir=Path.cwd(), home=Path.home(), clock=clock),
         shutdown_bus=_shutdown_bus() if config.shutdown else None,
+        topology=read_topology(
+            memory_bytes=facts.memory_bytes, hugepages={size: total // size for size, total in pages.items()}
+        ),
+        sockets=Path(config.root_dir),
     )
 
 

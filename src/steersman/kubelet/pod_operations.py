@@ -18,7 +18,9 @@ from steersman.kubelet.handlers import Handlers, HookFailed, Target
 from steersman.kubelet.image_volumes import ImageVolumes, PullContext
 from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
+from steersman.kubelet.linux_resources import ResourcePolicy
 from steersman.kubelet.object_source import ObjectSource
+from steersman.kubelet.own_resources import Owners, policy_for
 from steersman.kubelet.pod_dns import pod_dns
 from steersman.kubelet.pod_hostname import pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
@@ -63,6 +65,7 @@ class PodOperations:
         source: ObjectSource,
         services: Callable[[str, bool], Mapping[str, str]],
         node: Callable[[], NodeSettings],
+        owners: Owners,
         clock: Clock,
         sandboxes_at_once: int = sys.maxsize,
     ) -> None:
@@ -87,10 +90,12 @@ class PodOperations:
             source=source,
             services=services,
             node=node,
+            owners=owners,
         )
+        self._owners = owners
         self._clock = clock
         self._turns = StartTurns(sandboxes_at_once, counts_s=SANDBOX_COUNTS_S, clock=clock)
-        self.resizer = PodResizer(runtime, cgroups, lambda: node().policy)
+        self.resizer = PodResizer(runtime, cgroups, self._policy)
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
         """Raises ``CannotStart``."""
@@ -114,7 +119,7 @@ class PodOperations:
         try:
             handler = await self._runtime_handler(pod)
             if self._has_files:
-                await asyncio.to_thread(self._cgroups.create, pod, self._node().policy)
+                await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
             config = self._sandbox_config(pod, attempt, self._users(pod, handler), announce)
             async with self._turns.turn():
                 await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
@@ -122,6 +127,9 @@ class PodOperations:
             message = f"Failed to create pod sandbox: {error}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
             raise CannotStart("FailedCreatePodSandBox", message) from error
+
+    def _policy(self, pod: Object, container: PodContainer | None = None) -> ResourcePolicy:
+        return policy_for(self._node().policy, self._owners, pod, container)
 
     def _users(self, pod: Object, handler: str) -> UserNamespace:
         return self._user_namespaces.of(pod, handler, self._node().handlers)
@@ -141,7 +149,7 @@ class PodOperations:
             dns=dns.config,
             cgroup_parent=self._cgroups.path(pod),
             paths=self._paths,
-            policy=node.policy,
+            policy=self._policy(pod),
             users=users,
         )
 

@@ -28,9 +28,10 @@ from steersman.scheduler.framework import (
     Remedy,
     Scores,
     WeightedPlugin,
-    pre_scored,
 )
 from steersman.scheduler.label_column import Rows
+from steersman.scheduler.plugin_calls import pre_scored
+from steersman.scheduler.plugin_calls import scored as raw_scores
 from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.search import PodSearch, search
 
@@ -282,7 +283,7 @@ class SchedulerCore:
         return total
 
     def _score(self, scored: WeightedPlugin, state: Any, rows: Rows) -> Scores:
-        raw = np.asarray(scored.plugin.score(state, self.cluster.nodes, rows), dtype=np.int64)
+        raw = raw_scores(scored.plugin, state, self.cluster.nodes, rows)
         normalize = getattr(scored.plugin, "normalize", None)
         return raw if normalize is None else normalize(state, raw, rows)
 

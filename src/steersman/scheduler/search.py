@@ -28,9 +28,9 @@ from steersman.scheduler.framework import (
     OnlyNodes,
     Rejection,
     Search,
-    pre_filtered,
 )
 from steersman.scheduler.label_column import Mask, Rows
+from steersman.scheduler.plugin_calls import filtered, pre_filtered
 from steersman.scheduler.pod_info import PodInfo
 
 Positions = NDArray[np.int8]
@@ -246,7 +246,7 @@ def _search_named(found: PodSearch, local: LocalStates) -> None:
     found.first = np.full(table.count, NO_NODE, dtype=np.int8)
     found.first[rows] = FITS
     for position, state in local.states.items():
-        _note(found, position, rows, framework.filter[position].filter(state, table, rows))
+        _note(found, position, rows, filtered(framework.filter[position], state, table, rows))
     found.feasible = found.first == FITS
     if _filter_globally(found, rows) and found.cluster.nominations.relevant_to(found.pod):
         _reserve_nominated(found)
@@ -289,7 +289,7 @@ def _filter_globally(found: PodSearch, rows: Rows) -> bool:
             found.first[~named[: len(found.first)]] = NO_NODE
         found.states[position] = state
         asked = _left(found, rows) if getattr(plugin, "BY_NODE", False) else rows
-        _note(found, position, asked, np.asarray(plugin.filter(state, cluster.nodes, asked), dtype=np.int64))
+        _note(found, position, asked, filtered(plugin, state, cluster.nodes, asked))
     if copied:
         found.feasible = found.first == FITS
     return True
@@ -332,7 +332,7 @@ def _blame(found: PodSearch, rows: NDArray[np.intp]) -> None:
             if state is SKIP or isinstance(state, Rejection):
                 continue
             found.states[position] = state.state if isinstance(state, OnlyNodes) else state
-            codes = np.asarray(plugin.filter(found.states[position], found.cluster.nodes, rows), dtype=np.int64)
+            codes = filtered(plugin, found.states[position], found.cluster.nodes, rows)
             whole = found.codes.get(position)
             whole = np.zeros(len(found.first), dtype=np.int64) if whole is None else whole.copy()
             whole[rows] = codes
@@ -351,7 +351,9 @@ def _fits_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArra
         if isinstance(state, OnlyNodes):
             mask &= np.array([cluster.nodes.names[row] in state.names for row in rows], dtype=np.bool_)
             state = state.state
-        mask &= np.asarray(plugin.filter(state, cluster.nodes, rows)) == 0
+        mask &= filtered(plugin, state, cluster.nodes, rows) == 0
+        if not mask.any():
+            break
     return mask
 
 
@@ -365,7 +367,7 @@ def _reasons_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDA
             return state.reasons
         if isinstance(state, OnlyNodes):
             state = state.state
-        code = int(np.asarray(plugin.filter(state, cluster.nodes, rows))[0])
+        code = int(filtered(plugin, state, cluster.nodes, rows)[0])
         if code:
             reasons: tuple[str, ...] = plugin.rejection(state, code).reasons
             return reasons

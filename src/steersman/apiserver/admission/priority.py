@@ -12,6 +12,8 @@ from steersman.meta.resources import PODS, PRIORITYCLASSES
 class Priority:
     NAME = "Priority"
     OPERATIONS = ("CREATE", "UPDATE", "DELETE")
+    RESOURCES = (PODS, PRIORITYCLASSES)
+    SUBRESOURCES = ("",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -48,6 +48,7 @@ _PATHS: Mapping[Resource, Sequence[str]] = {
 class PodSecurity:
     NAME = "PodSecurity"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (PODS, NAMESPACES, *_PATHS)
 
     def __init__(
         self,
