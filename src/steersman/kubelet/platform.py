@@ -145,7 +145,6 @@ class Platform:
             handlers=handlers,
         )
 
-
     def _swap(self, config: KubeletConfig) -> SwapPolicy:
         return SwapPolicy(
             cgroup_v2=self.is_cgroup_v2,
