@@ -17,7 +17,7 @@ from steersman.apiserver.privileges import privilege_errors
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served, resolving
 from steersman.apiserver.turns import in_turn
-from steersman.meta.errors import AlreadyExists, Conflict, FieldError, NotFound, invalid
+from steersman.meta.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound, invalid
 from steersman.meta.objects import Object
 from steersman.schema.kind import Subresource
 from steersman.store.objects import Modified
@@ -136,9 +136,11 @@ async def update_object(
     create: Callable[[], Awaitable[Entity]] | None = None,
     default: bool = True,
     has_managed_fields: bool = False,
+    is_replacement: bool = False,
 ) -> Outcome:
     """Replace the object that the URL names by ``transform(object)``, which returns a copy that is the server's own on
-    the paths it changed; ``has_managed_fields`` where it has brought them up to date.
+    the paths it changed; ``has_managed_fields`` where it has brought them up to date. ``is_replacement``: it is what the
+    client sent, whose uid is a precondition.
 
     ``create`` makes an object that is absent, where the endpoint may. Raises ``NotFound``, ``Conflict``, ``Invalid`` and
     whatever admission refuses with.
@@ -248,19 +250,13 @@ def _with_version(new: Object, stored: Stored) -> Object:
 
 
 def _check_version(served: Served, metadata: Object, old: Object, strategy: Strategy) -> None:
-    """The optimistic lock, and the precondition on the uid."""
+    """The optimistic lock."""
     name = old["metadata"]["name"]
-    uid = metadata.get("uid")
-    if uid and uid != old["metadata"].get("uid"):
-        raise Conflict.of(
-            served.resource,
-            name,
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata'].get('uid')}",
-        )
     version = metadata.get("resourceVersion") or ""
     if version in ("", "0"):
         if strategy.unconditional and not served.kind.allows_unconditional_update:
-            raise served.invalid(name, [invalid("metadata.resourceVersion", 0, "must be specified for an update")])
+            unlocked = [invalid("metadata.resourceVersion", 0, "must be specified for an update")]
+            raise Invalid.of(served.resource.plural, served.resource.group, name, unlocked)
         return
     if version != old["metadata"].get("resourceVersion"):
         if not (version.isascii() and version.isdigit()):

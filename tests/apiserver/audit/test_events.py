@@ -162,7 +162,7 @@ async def test_bodies_of_every_form_are_recorded_as_json(audited: Audited) -> No
 
 async def test_a_watch_has_three_events_the_last_when_it_ends(audited: Audited) -> None:
     await audited.client.create(CONFIGMAPS, config_map())
-    watch = audited.client.watch(CONFIGMAPS, timeout_s=30, send_initial_events=True)
+    watch = audited.client.watch(CONFIGMAPS, namespace="default", timeout_s=30, send_initial_events=True)
     assert (await anext(watch)).object["metadata"]["name"] == "a"
     stages = [event["stage"] for event in audited.events(verb="watch")]
     assert stages == ["RequestReceived", "ResponseStarted"]

@@ -32,12 +32,12 @@ def updating(strategy: Strategy) -> Endpoint:
         def replacement(old: Object) -> Object:
             nonlocal attempts
             attempts += 1
+            check_uid(served, metadata.get("uid"), old["metadata"])
             return sent if attempts == 1 and served.kind.allows_unconditional_update else private_object(sent)
 
         async def create() -> Entity:
             if metadata.get("uid"):
-                why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: "
-                raise Conflict.of(served.resource, call.info.name, why)
+                check_uid(served, metadata["uid"], {"namespace": call.info.namespace, "name": call.info.name})
             return await create_object(api, served, call, private_object(sent), options, name=call.info.name)
 
         may_create = served.kind.allows_create_on_update and not strategy.subresource
@@ -48,6 +48,18 @@ def updating(strategy: Strategy) -> Endpoint:
         return respond.entity(call, served, outcome.entity, now_s=api.clock.now(), status=status)
 
     return update
+
+
+def check_uid(served: Served, uid: str | None, present: Object) -> None:
+    """The uid of what is sent is a precondition on the metadata of what is there. Raises ``Conflict``."""
+    found = present.get("uid") or ""
+    if uid and uid != found:
+        key = served.key(present.get("namespace") or "", present["name"])
+        why = (
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+        )
+        raise Conflict.of(served.resource, present["name"], why)
 
 
 update = updating(MAIN)
