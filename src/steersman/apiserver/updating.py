@@ -19,6 +19,7 @@ from steersman.apiserver.served import Entity, Served, resolving
 from steersman.apiserver.turns import in_turn
 from steersman.meta.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound, invalid
 from steersman.meta.objects import Object
+from steersman.meta.resources import Resource
 from steersman.schema.kind import Subresource
 from steersman.store.objects import Modified
 from steersman.store.stored import Stored
@@ -164,6 +165,23 @@ async def update_object(
         except Modified as lost:
             stored = lost.current
     raise Conflict.modified(served.resource, info.name)
+
+
+def check_uid(served: Served, uid: str | None, present: Object) -> None:
+    """The uid of what is sent is a precondition on the metadata of what is there. Raises ``Conflict``."""
+    found = present.get("uid") or ""
+    if uid and uid != found:
+        key = served.key(present.get("namespace") or "", present["name"])
+        raise precondition_failed(served.resource, key, present["name"], "UID", uid, found)
+
+
+def precondition_failed(resource: Resource, key: str, name: str, field: str, wanted: str, found: str) -> Conflict:
+    """What a write meant is not what the store has under ``key``."""
+    why = (
+        f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: {field} in precondition: {wanted}, {field} in object meta: {found}"
+    )
+    return Conflict.of(resource, name, why)
 
 
 async def _authorize_creation(api: API, call: Call) -> None:

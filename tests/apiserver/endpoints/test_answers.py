@@ -10,7 +10,7 @@ import pytest
 from steersman.client.api import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Client
 from steersman.meta.errors import AlreadyExists
 from steersman.meta.objects import Object
-from steersman.meta.resources import CONFIGMAPS, DEPLOYMENTS, JOBS, PODS
+from steersman.meta.resources import CONFIGMAPS, DEPLOYMENTS, JOBS, PODS, SERVICES
 from tests.apiserver.builders import config_map, deployment, pod
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -247,3 +247,45 @@ async def test_a_workload_without_a_template_lacks_what_is_in_it(client: Client)
         'Deployment.apps "a" is invalid: [spec.selector: Required value, spec.template.metadata.labels: Invalid value: '
         "null: `selector` does not match template `labels`, spec.template.spec.containers: Required value]"
     )
+
+
+async def test_the_uid_is_a_precondition_of_a_scale_too(client: Client) -> None:
+    await client.create(DEPLOYMENTS, deployment())
+    scale = {"metadata": {"name": "a", "uid": "b"}, "spec": {"replicas": 2}}
+    status = await failure(client, "PUT", f"{DEPLOYMENTS.path('default', 'a')}/scale", scale)
+    assert (status["code"], status["details"]["kind"]) == (409, "deployments")
+    assert "UID in precondition: b, " in status["message"]
+
+
+async def test_a_pod_on_no_node_has_no_log(client: Client) -> None:
+    await client.create(PODS, pod())
+    answer = await client.request("GET", f"{PODS.path('default', 'a')}/log")
+    assert (answer.status, answer.body, "content-type" in answer.headers) == (204, b"", False)
+    status = await failure(client, "GET", f"{PODS.path('default', 'a')}/log?stream=Stdout")
+    assert status["message"] == 'PodLogOptions "a" is invalid: stream: Forbidden: may not be specified'
+
+
+def service(*ports: Object, **spec: Any) -> Object:
+    return {"metadata": {"name": "a", "namespace": "default"}, "spec": {"ports": list(ports), **spec}}
+
+
+async def test_a_service_keeps_what_it_was_given(client: Client) -> None:
+    """Its address where an update takes that away, its node ports by the names of its ports."""
+    made = await client.create(SERVICES, service({"name": "x", "port": 80}, {"name": "y", "port": 81}, type="NodePort"))
+    address, (x, y) = made["spec"]["clusterIP"], (port["nodePort"] for port in made["spec"]["ports"])
+    cleared = await client.patch(SERVICES, "a", {"spec": {"clusterIP": ""}}, namespace="default")
+    assert (cleared["spec"]["clusterIP"], cleared["spec"]["clusterIPs"]) == (address, [address])
+    ports = ({"name": "y", "port": 82}, {"name": "x", "port": 83}, {"name": "z", "port": 84})
+    replaced = await client.update(SERVICES, service(*ports, type="NodePort"))
+    *kept, new = (port["nodePort"] for port in replaced["spec"]["ports"])
+    assert kept == [y, x]
+    assert new not in (x, y)
+    patch = {"spec": {"type": "ExternalName", "externalName": "a.example"}}
+    external = await client.patch(SERVICES, "a", patch, namespace="default")
+    assert not {"clusterIP", "clusterIPs", "internalTrafficPolicy"} & external["spec"].keys()
+
+
+async def test_a_service_without_endpoints_object_is_not_found_by_its_proxy(client: Client) -> None:
+    await client.create(SERVICES, service({"port": 80}))
+    status = await failure(client, "GET", f"{SERVICES.path('default', 'a')}/proxy/")
+    assert (status["code"], status["message"]) == (404, 'services "a" not found')

@@ -10,8 +10,7 @@ from steersman.apiserver.decoding import decode, private_object
 from steersman.apiserver.endpoints.api import Endpoint, expected_kind
 from steersman.apiserver.options import write_options
 from steersman.apiserver.served import Entity, Served
-from steersman.apiserver.updating import MAIN, STATUS, Strategy, update_object
-from steersman.meta.errors import Conflict
+from steersman.apiserver.updating import MAIN, STATUS, Strategy, check_uid, update_object
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
 
@@ -48,18 +47,6 @@ def updating(strategy: Strategy) -> Endpoint:
         return respond.entity(call, served, outcome.entity, now_s=api.clock.now(), status=status)
 
     return update
-
-
-def check_uid(served: Served, uid: str | None, present: Object) -> None:
-    """The uid of what is sent is a precondition on the metadata of what is there. Raises ``Conflict``."""
-    found = present.get("uid") or ""
-    if uid and uid != found:
-        key = served.key(present.get("namespace") or "", present["name"])
-        why = (
-            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
-        )
-        raise Conflict.of(served.resource, present["name"], why)
 
 
 update = updating(MAIN)
