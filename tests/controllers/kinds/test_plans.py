@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from steersman.controllers import bootstraptokens
 from steersman.controllers.cidrs import CIDRExhausted, CIDRPool
 from steersman.controllers.kinds import (
     bootstrapsigner,
@@ -37,6 +38,7 @@ from steersman.controllers.kinds import (
     volumeattributesclassprotection,
 )
 from steersman.controllers.kinds.namespace import Remaining
+from steersman.controllers.podresourceclaims import FINALIZER
 from steersman.meta import objects, times
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS
@@ -44,7 +46,8 @@ from tests.controllers.builders import pod
 from tests.controllers.kinds.test_certificates import request as certificate_request
 
 NOW_S = 1_000_000.0
-NOW, DELETED = times.format_time(NOW_S), {"deletionTimestamp": times.format_time(NOW_S)}
+NOW = times.format_time(NOW_S)
+DELETED: dict[str, Any] = {"deletionTimestamp": NOW}
 
 
 def named(name: str = "x", **fields: Any) -> Object:
@@ -320,7 +323,7 @@ def test_when_a_token_goes(secret: Object, expected: float | None) -> None:
     ],
 )
 def test_which_tokens_sign_the_cluster_info(data: dict[str, str], secret: Object, signatures: list[str]) -> None:
-    token = bootstrapsigner.bootstraptokens.parse(secret)
+    token = bootstraptokens.parse(secret)
     assert token is not None
     info = named("cluster-info", data=data)
     signed = bootstrapsigner.plan(info, [token], NOW_S).update or info
@@ -348,7 +351,7 @@ def test_which_claims_a_pod_gets(found: Object, existing: list[str], created: li
     assert all(objects.labels(claim) == {"a": "b"} and claim["spec"] == {"x": 1} for _, claim in todo.create)
 
 
-CLAIM_HELD = {"finalizers": [pvcprotection.FINALIZER]}
+CLAIM_HELD: dict[str, Any] = {"finalizers": [pvcprotection.FINALIZER]}
 RUNNING, DONE_POD = pod(spec={"nodeName": "n1"}), pod(spec={"nodeName": "n1"}, status={"phase": "Succeeded"})
 
 
@@ -368,7 +371,7 @@ def test_when_a_claim_is_held(metadata: Object, users: list[Object], finalizers:
     assert (None if update is None else objects.finalizers(update)) == finalizers
 
 
-PV_HELD = {"finalizers": [pvprotection.FINALIZER]}
+PV_HELD: dict[str, Any] = {"finalizers": [pvprotection.FINALIZER]}
 
 
 @pytest.mark.parametrize(
@@ -393,7 +396,7 @@ def test_a_class_of_attributes_is_held_while_it_is_used() -> None:
     assert objects.finalizers(plan(named(metadata=held | DELETED), is_used=False).update or {}) == []
 
 
-CIDR_HELD = {"finalizers": [servicecidr.FINALIZER]}
+CIDR_HELD: dict[str, Any] = {"finalizers": [servicecidr.FINALIZER]}
 
 
 def a_range(cidr: str = "10.0.0.0/24", **metadata: Any) -> Object:
@@ -437,7 +440,7 @@ def on(node: str, name: str = "p", **fields: Any) -> Object:
     )
 
 
-OUT = {"taints": [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]}
+OUT: Object = {"taints": [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]}
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 
 
@@ -474,7 +477,7 @@ def test_of_too_many_finished_pods_evicted_and_older_ones_go_first() -> None:
 def claim(*, reserved: int = 1, allocated: bool = True, held: bool = True, owner: str = "", **metadata: Any) -> Object:
     made = named("c", metadata=metadata)
     if held:
-        made["metadata"]["finalizers"] = [resourceclaim.FINALIZER]
+        made["metadata"]["finalizers"] = [FINALIZER]
     if owner:
         reference = {"apiVersion": "v1", "kind": "Pod", "name": "web-1", "uid": owner, "controller": True}
         made["metadata"]["ownerReferences"] = [reference]
