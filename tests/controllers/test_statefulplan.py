@@ -39,11 +39,11 @@ def member(owner: Object, ordinal: int, revision: str = "new", *, state: str = "
 
 
 def run(owner: Object, pods: list[Object], claims: dict[str, Object] | None = None) -> Plan:
-    revisions = [
+    old, new = (
         {"metadata": {"name": name}, "data": history.data_of(owner), "revision": number}
         for number, name in enumerate(("old", "new"))
-    ]
-    return plan(owner, pods, claims or {}, *revisions, NOW_S)
+    )
+    return plan(owner, pods, claims or {}, old, new, NOW_S)
 
 
 def outcome(todo: Plan) -> tuple[list[str], list[str]]:
