@@ -17,7 +17,9 @@ NOW_S = 1_000_000.0
 
 
 def owner(replicas: int | None = 2, **fields: Any) -> Object:
-    made = workload(REPLICASETS, **({} if replicas is None else {"replicas": replicas}))
+    made = workload(REPLICASETS)
+    if replicas is not None:
+        made["spec"]["replicas"] = replicas
     return {**made, "metadata": {**made["metadata"], "generation": 3, **fields.pop("metadata", {})}, **fields}
 
 
