@@ -20,7 +20,7 @@ from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
-from steersman.kubelet import admission, node_object, orphans, podspec
+from steersman.kubelet import admission, node_object, orphans, podspec, swap
 from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
@@ -182,7 +182,7 @@ class Kubelet:
             admit=self._admit_resize,
             tell=self._tell,
             announce=self.announced,
-            refuse=self.containers.refuse_resize,
+            refuse=self._refuse_resize,
         )
         self._static = StaticSource(
             client,
@@ -503,6 +503,12 @@ class Kubelet:
         else:
             self._allocations.grant(worker.pod)
             self._allocations.adopt(desired)
+
+    def _refuse_resize(self, desired: Object, granted: Object) -> str:
+        """Why this node never can without a restart; empty where it can."""
+        return self.containers.refuse_resize(desired, granted) or swap.refuse_resize(
+            desired, granted, self._settings.policy.swap
+        )
 
     def _admit_resize(self, pod: Object) -> Verdict | None:
         """None where the pod, resized, could start on this node now."""
