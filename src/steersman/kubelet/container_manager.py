@@ -79,6 +79,7 @@ class ContainerManager:
         None: there are none. Raises ``PolicyError`` and ``StateError`` where the policies cannot be followed on this
         machine, or not after what an earlier kubelet did here; and ``OSError``."""
         self._tools = tools
+        self._lifts_quota = config.cpu_manager.lifts_quota
         self.devices: DeviceManager | None = None
         self._registration: RegistrationServer | None = None
         self._watcher: PluginWatcher | None = None
@@ -133,9 +134,10 @@ class ContainerManager:
 
     # -- Owners
 
-    def has_exclusive_cpus(self, pod: Mapping[str, Any], container: PodContainer | None = None) -> bool:
-        uid, name = objects.uid(pod), container.name if container is not None else None
-        return self.cpus is not None and self.cpus.has_own(uid, name)
+    def needs_no_quota(self, pod: Mapping[str, Any], container: PodContainer | None = None) -> bool:
+        if self.cpus is None or not self._lifts_quota:
+            return False
+        return self.cpus.has_own(objects.uid(pod), container.name if container is not None else None)
 
     async def of(self, pod: Mapping[str, Any], container: PodContainer) -> OwnResources:
         uid, name = objects.uid(pod), container.name
