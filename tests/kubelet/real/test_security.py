@@ -68,11 +68,11 @@ async def test_capabilities_privileges_and_system_calls(node: RealNode) -> None:
     async with node.kubelet():
         found = await said(
             node, "powers",
-            shell(STATUS + "; echo masked:$(grep -c ' /proc/kcore ' /proc/self/mountinfo)", name="plain"),
+            shell(STATUS + "; echo masked:$(grep -c ' /proc/timer_list ' /proc/self/mountinfo)", name="plain"),
             shell(STATUS, name="bare", securityContext={
                 "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
                 "allowPrivilegeEscalation": False, "seccompProfile": {"type": "RuntimeDefault"}}),
-            shell(STATUS + "; touch /x; echo masked:$(grep -c ' /proc/kcore ' /proc/self/mountinfo)", name="mighty",
+            shell(STATUS + "; touch /x; echo masked:$(grep -c ' /proc/timer_list ' /proc/self/mountinfo)", name="mighty",
                   securityContext={"privileged": True}),
             shell("touch /x 2>&1 || echo refused; touch /dev/shm/x && echo shared", name="sealed",
                   securityContext={"readOnlyRootFilesystem": True}),
