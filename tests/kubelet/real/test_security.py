@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
+from steersman.kubelet import apparmor
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS
 from tests.kubelet.real.conftest import RealNode, is_ready, shell, succeeded
@@ -132,6 +133,18 @@ async def test_an_ephemeral_container_sees_its_targets_processes(node: RealNode)
         assert "seen" in node.log_of(pod, "debug")
         assert is_ready(pod), "it does not count"
         await node.delete("target")
+
+
+@pytest.mark.skipif(apparmor.is_enabled(), reason="this machine has AppArmor")
+async def test_a_profile_is_refused_where_the_kernel_has_none(node: RealNode) -> None:
+    async with node.kubelet():
+        profile = {"appArmorProfile": {"type": "RuntimeDefault"}}
+        await node.create("confined", shell("true"), securityContext=profile)
+        pod = await node.until("confined", lambda pod: pod["status"].get("phase") == "Failed")
+        assert pod["status"]["reason"] == "AppArmor"
+        text = "Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host"
+        assert pod["status"]["message"] == text
+        await node.delete("confined")
 
 
 async def test_sysctls(node: RealNode) -> None:
