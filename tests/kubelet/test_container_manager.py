@@ -176,6 +176,13 @@ async def test_reservations_have_to_be_said(start: Any) -> None:
             pass
 
 
+async def test_sockets_are_not_aligned_to_where_a_node_has_to_be(start: Any) -> None:
+    aligned = CPUManagerConfig(policy="static", options=frozenset(("align-by-socket",)))
+    with pytest.raises(PolicyError, match="incompatible with CPUManager align-by-socket policy option"):
+        async with start("single-numa-node", cpu_manager=aligned):
+            pass
+
+
 async def test_a_node_without_a_machine_follows_no_policy(client: Client, clock: FakeClock, tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="cpuManagerPolicy static"):
         async with lone_node(client, clock, root_dir=tmp_path, config=config()):

@@ -22,12 +22,13 @@ from steersman.kubelet.node_resources.allocator import ResourceAllocator, numa_l
 from steersman.kubelet.node_resources.cpu_manager import CPUManager
 from steersman.kubelet.node_resources.machine_topology import MachineTopology
 from steersman.kubelet.node_resources.memory_manager import MemoryManager
-from steersman.kubelet.node_resources.policies import PolicyError
+from steersman.kubelet.node_resources.policies import PolicyError, check_alignment
 from steersman.kubelet.node_resources.provider import ActivePods, Provider
 from steersman.kubelet.node_resources.state_file import StateFile
 from steersman.kubelet.own_resources import NO_DEVICES as NO_SETTINGS
 from steersman.kubelet.own_resources import Owners, OwnResources
 from steersman.kubelet.podspec import PodContainer, app_containers, init_containers, qos_class
+from steersman.kubelet.probes import Spawn
 from steersman.kubelet.runtimes.api import RuntimeService
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -36,6 +37,7 @@ from steersman.meta.quantities import quantity
 if TYPE_CHECKING:
     from steersman.kubelet.device_plugins.device_manager import DeviceManager
     from steersman.kubelet.device_plugins.registration import RegistrationServer
+    from steersman.kubelet.plugin_watcher.watcher import PluginWatcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class ContainerManager:
         *,
         sockets: Path | None,
         news: DeviceNews,
+        spawn: Spawn,
         reserved: Mapping[str, Fraction],
         active_pods: ActivePods,
         runtime: RuntimeService,
@@ -70,6 +73,7 @@ class ContainerManager:
         self._clock = clock
         self.devices: DeviceManager | None = None
         self._registration: RegistrationServer | None = None
+        self._watcher: PluginWatcher | None = None
         self.cpus: CPUManager | None = None
         self.memory: MemoryManager | None = None
         self.allocator: ResourceAllocator | None = None
@@ -77,9 +81,11 @@ class ContainerManager:
             _check_no_machine(config)
             return
         root_dir = Path(config.root_dir)
+        cpus = topology.cpus
+        check_alignment(config.cpu_manager, config.topology_manager, sockets=len(cpus.sockets), nodes=len(cpus.nodes))
         if config.cpu_manager.policy == "static":
             self.cpus = CPUManager(
-                topology.cpus,
+                cpus,
                 config=config.cpu_manager,
                 reserved=reserved.get("cpu", Fraction(0)),
                 root_dir=root_dir,
@@ -102,7 +108,7 @@ class ContainerManager:
         else:
             StateFile(root_dir / memory_state.FILE).check_policy("None", "memory")
         if sockets is not None:
-            self._serve_plugins(sockets, topology, news, active_pods, metrics)
+            self._serve_plugins(sockets, topology, news, spawn, active_pods, metrics)
         layout = numa_layout(topology.nodes, config.topology_manager)
         providers: list[Provider] = [
             manager for manager in (self.devices, self.cpus, self.memory) if manager is not None
@@ -117,11 +123,14 @@ class ContainerManager:
         sockets: Path,
         topology: MachineTopology,
         news: DeviceNews,
+        spawn: Spawn,
         active_pods: ActivePods,
         metrics: KubeletMetrics,
     ) -> None:
         from steersman.kubelet.device_plugins import registration  # and with it gRPC, which simulated nodes do without
         from steersman.kubelet.device_plugins.device_manager import DeviceManager
+        from steersman.kubelet.device_plugins.device_plugins import DevicePlugins
+        from steersman.kubelet.plugin_watcher import watcher
 
         folder = sockets / registration.FOLDER
         self.devices = DeviceManager(
@@ -133,7 +142,9 @@ class ContainerManager:
             changed=news.changed,
             health_changed=news.health_changed,
         )
-        self._registration = registration.RegistrationServer(folder, self.devices, metrics=metrics)
+        plugins = DevicePlugins(self.devices, spawn=spawn)
+        self._registration = registration.RegistrationServer(folder, plugins, metrics=metrics)
+        self._watcher = watcher.PluginWatcher(sockets / watcher.FOLDER, {"DevicePlugin": plugins}, clock=self._clock)
 
     def supervise(self, group: TaskGroup) -> None:
         """Start everything in ``group``."""
@@ -141,6 +152,8 @@ class ContainerManager:
             group.supervise(self.cpus.run, name="CPU manager", clock=self._clock)
         if self._registration is not None:
             group.supervise(self._registration.run, name="device plugins", clock=self._clock)
+        if self._watcher is not None:
+            group.supervise(self._watcher.run, name="plugin watcher", clock=self._clock)
 
     # -- Owners
 
@@ -161,6 +174,10 @@ class ContainerManager:
     def device_resources(self) -> DeviceResources:
         """For the node's status."""
         return self.devices.resources() if self.devices is not None else NO_DEVICES
+
+    def is_new_node(self) -> bool:
+        """What the Node tells of extended resources is not of this machine, as far as anybody knows."""
+        return self.devices is not None and self.devices.is_new_node
 
     def with_device_health(self, uid: str, status: Object) -> Object:
         """A pod's ``status``, with what its plugins say of its containers' devices."""
