@@ -20,7 +20,7 @@ from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
-from steersman.kubelet import admission, node_object, orphans, podspec, swap
+from steersman.kubelet import admission, apparmor, node_object, orphans, podspec, swap
 from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
@@ -292,7 +292,10 @@ class Kubelet:
                 node=self._agent.node,
                 allocatable=self.containers.raised(pod, self._allocatable()),
             ),
-            after=(self._shutdown.admit,) if self._shutdown is not None else (),
+            after=(
+                *((self._shutdown.admit,) if self._shutdown is not None else ()),
+                partial(apparmor.refused, enabled=self._platform.has_apparmor),
+            ),
             active_pods=self._ends.active_pods,
             preempt=self._ends.preempt,
             preempted=lambda resource: self.metrics.preemptions.labels(resource).inc(),
