@@ -138,6 +138,30 @@ def test_a_promised_place_is_not_given_to_pods_of_the_same_priority() -> None:
     assert core.decide(parse_pod(pod("first", cpu="1", priority=10))).node_name == "a"
 
 
+def test_a_promised_pod_counts_on_its_own_node_only() -> None:
+    """As upstream looks at nodes one by one: what is promised elsewhere may never come."""
+    zone = {"topology.kubernetes.io/zone": "z"}
+    apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": {"app": "x"}}}]}}  # fmt: skip
+    cluster = cluster_of(node("a", labels=zone), node("b", labels=zone), node("c", cpu="1", labels=zone))
+    cluster.nominations.nominate(parse_pod(pod("hermit", priority=10, affinity=apart)), "a")
+    cluster.nominations.nominate(parse_pod(pod("large", cpu="1", priority=10)), "c")
+    decision = core_of(cluster).decide(parse_pod(pod("x", cpu="500m", labels={"app": "x"})), runners_up=3)
+    assert [score.node_name for score in decision.best] == ["b"]
+
+
+def test_promises_that_are_withdrawn_or_renewed_leave_nothing_behind() -> None:
+    cluster = cluster_of(node("a", cpu="1"), node("b", cpu="1"))
+    first = parse_pod(pod("first", cpu="1", priority=10))
+    cluster.nominations.nominate(first, "a")
+    cluster.nominations.nominate(first, "b")
+    second = parse_pod(pod("second", cpu="1", priority=10))
+    assert core_of(cluster).decide(second).node_name == "a"
+    cluster.nominations.withdraw(first.uid)
+    assert (len(cluster.nominations), [*cluster.nominations.nodes()]) == (0, [])
+    assert core_of(cluster).decide(second, runners_up=1).feasible_count == 2
+
+
 sizes = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=5)
 
 

@@ -6,7 +6,6 @@ Source: upstream's registry/rest (BeforeCreate, BeforeUpdate) and api/validation
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +30,8 @@ _IMMUTABLE = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
+_UUID_FIXED = 0xF << 76 | 0b11 << 62
+_UUID_VERSION_4 = 0x4 << 76 | 0b10 << 62
 _IMMUTABLE_TEXT = "field is immutable"
 _STANDARD_FINALIZERS = frozenset({"kubernetes", ORPHAN, FOREGROUND})
 
@@ -42,7 +43,10 @@ def generate_name(base: str, rng: random.Random) -> str:
 
 
 def new_uid(rng: random.Random) -> str:
-    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    """A random UUID, version 4 of RFC 9562, as ``uuid`` writes it, at half of its cost: every request needs one."""
+    bits = rng.getrandbits(128) & ~_UUID_FIXED | _UUID_VERSION_4
+    digits = bits.to_bytes(16, "big").hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def wipe_system_fields(metadata: dict[str, Any]) -> None:
@@ -108,7 +112,7 @@ def carry_over(new: dict[str, Any], old: dict[str, Any]) -> None:
             new[field] = old[field]
         elif field == "generation":
             new.pop(field, None)
-    new.setdefault("uid", old.get("uid"))
+    new["uid"] = new.get("uid") or old.get("uid")
     if "deletionGracePeriodSeconds" in old:
         new.setdefault("deletionGracePeriodSeconds", old["deletionGracePeriodSeconds"])
     new.pop("selfLink", None)
@@ -227,11 +231,12 @@ def _owner_reference_errors(references: Sequence[Object]) -> list[FieldError]:
 
 def _finalizer_errors(finalizers: Sequence[str], *, must_qualify: bool) -> list[FieldError]:
     errors: list[FieldError] = []
-    for finalizer in finalizers:
+    for position, finalizer in enumerate(finalizers):
         texts = names.label_key_errors(finalizer)
-        if must_qualify and not texts and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            texts = ["name is neither a standard finalizer name nor is it fully qualified"]
         errors += [invalid("metadata.finalizers", finalizer, text) for text in texts]
+        if must_qualify and not texts and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.append(invalid(f"metadata.finalizers[{position}]", finalizer, text))
     if ORPHAN in finalizers and FOREGROUND in finalizers:
         detail = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
         errors.append(invalid("metadata.finalizers", list(finalizers), detail))

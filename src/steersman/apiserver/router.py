@@ -13,7 +13,7 @@ from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.routes import ANY
 from steersman.apiserver.metrics.requests import AGGREGATOR, RequestMetrics
 from steersman.apiserver.served import Served
-from steersman.meta.errors import MethodNotAllowed
+from steersman.meta.errors import MethodNotAllowed, NotFound
 from steersman.meta.wire import Response
 from steersman.schema.registry import subresource
 
@@ -65,6 +65,8 @@ class Router:
             return await self._path(call)
         served = self._api.kinds.lookup(info.group, info.version, info.resource)
         if served is None:
+            if self._api.kinds.has_built_in(info.group, info.version):
+                raise NotFound.path()
             return await self._path(call)
         if served.warnings:
             for text in served.warnings:
@@ -78,7 +80,9 @@ class Router:
         else:
             endpoint = None
         if endpoint is None:
-            return not_found(call)
+            if served.kind.is_custom:
+                return not_found(call)
+            raise NotFound.path()
         call.monitored = ""
         return await endpoint(self._api, served, call)
 
@@ -147,4 +151,4 @@ def not_found(call: Call) -> Response:
 
 
 def _not_allowed() -> MethodNotAllowed:
-    return MethodNotAllowed("the server does not allow this method on the requested resource")
+    return MethodNotAllowed("the server does not allow this method on the requested resource", details={})

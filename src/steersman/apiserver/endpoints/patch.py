@@ -10,14 +10,14 @@ import msgspec
 from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
-from steersman.apiserver.decoding import Expected, Parsed, json_error, may_have_duplicates, mismatch, private_object
+from steersman.apiserver.decoding import Expected, Parsed, json_error, may_have_duplicates, mismatch, patched_object
 from steersman.apiserver.endpoints.api import Endpoint, expected_kind
 from steersman.apiserver.endpoints.apply import APPLY_PATCH, apply
 from steersman.apiserver.negotiation import unsupported
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
 from steersman.apiserver.updating import MAIN, STATUS, Strategy, update_object
-from steersman.meta.errors import BadRequest, Invalid, invalid
+from steersman.meta.errors import BadRequest, Invalid, UnsupportedMediaType, invalid
 from steersman.meta.objects import Object
 from steersman.meta.patches import json_patch, json_patch_strict_errors, merge_patch
 from steersman.meta.wire import Response
@@ -41,7 +41,7 @@ def patching(strategy: Strategy) -> Endpoint:
     async def patch(api: API, served: Served, call: Call) -> Response:
         respond.wanted(call, served)
         definition = served.kind.definition if served.has_strategic_merge else ""
-        if check_media_type(call, definition) == APPLY_PATCH:
+        if check_media_type(call, definition, is_built_in=not served.kind.is_custom) == APPLY_PATCH:
             return await apply(api, served, call, strategy)
         options = write_options(call, "PatchOptions")
         body = mechanism(call, options, definition)
@@ -64,7 +64,7 @@ def patched(served: Served, call: Call, patch: Mechanism, options: WriteOptions,
             raise _invalid_patch(result, mismatch(kind["apiVersion"], kind["kind"], expected))
         unknown: list[str] = []
         try:
-            new: Object = private_object(served.structure.decode(result, unknown))
+            new = patched_object(served, result, old, unknown)
         except BadRequest as error:
             raise _invalid_patch(result, error.message) from error
         check_strictly(call, options, patch, result, unknown)
@@ -90,11 +90,13 @@ def _invalid_patch(result: Object, why: str) -> Invalid:
     return Invalid.of("", "", "", [invalid("patch", _encoder.encode(result).decode(), why)])
 
 
-def check_media_type(call: Call, definition: str) -> str:
-    """The kind of patch. Raises ``UnsupportedMediaType``."""
+def check_media_type(call: Call, definition: str, *, is_built_in: bool = False) -> str:
+    """The kind of patch. Raises ``UnsupportedMediaType``, for built-in kinds in the words of upstream's router."""
     media_type = call.header("content-type").partition(";")[0].strip().lower()
     accepted = _ACCEPTED if definition else _ACCEPTED_WITHOUT_STRATEGIC_MERGE
     if media_type not in accepted:
+        if is_built_in:
+            raise UnsupportedMediaType("415: Unsupported Media Type", details={})
         raise unsupported(accepted)
     return media_type
 
