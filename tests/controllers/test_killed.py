@@ -112,9 +112,9 @@ class Watchdog:
             if kind == "ReplicaSet" and count > MOST_REPLICAS + MOST_SURGE:
                 self.violations.append(f"{count} pods of {name} at once")
         daemons = Counter(
-            (reference["uid"], node_of(found))
+            (owner["uid"], node_of(found))
             for found in self._pods.list()
-            if is_active(found) and (reference := objects.controller_of(found) or {}).get("kind") == "DaemonSet"
+            if is_active(found) and (owner := objects.controller_of(found) or {}).get("kind") == "DaemonSet"
         )
         self.violations += [f"{count} daemons on {node}" for (_, node), count in daemons.items() if count > 1]
 
