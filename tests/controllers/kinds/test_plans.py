@@ -390,10 +390,17 @@ def test_when_a_volume_is_held(metadata: Object, phase: str, finalizers: list[st
 
 def test_a_class_of_attributes_is_held_while_it_is_used() -> None:
     held = {"finalizers": [volumeattributesclassprotection.FINALIZER]}
-    plan = volumeattributesclassprotection.plan
-    assert objects.finalizers(plan(named(), is_used=False).update or {}) == held["finalizers"]
-    assert plan(named(metadata=held | DELETED), is_used=True).update is None
-    assert objects.finalizers(plan(named(metadata=held | DELETED), is_used=False).update or {}) == []
+    assert (
+        objects.finalizers(volumeattributesclassprotection.plan(named(), is_used=False).update or {})
+        == held["finalizers"]
+    )
+    assert volumeattributesclassprotection.plan(named(metadata=held | DELETED), is_used=True).update is None
+    assert (
+        objects.finalizers(
+            volumeattributesclassprotection.plan(named(metadata=held | DELETED), is_used=False).update or {}
+        )
+        == []
+    )
 
 
 CIDR_HELD: dict[str, Any] = {"finalizers": [servicecidr.FINALIZER]}
