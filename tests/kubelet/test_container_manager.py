@@ -96,6 +96,13 @@ async def test_cpus_of_its_own_have_no_quota(start: Any) -> None:
         assert limits == ["2", "500m"]
 
 
+async def test_the_quota_may_be_kept(start: Any) -> None:
+    async with start(cpu_manager=CPUManagerConfig(policy="static", lifts_quota=False)) as node:
+        await node.create(pod(asking()))
+        await node.until(is_ready)
+        assert (await node.resources()).cpu_quota == 200_000
+
+
 async def test_an_init_containers_cpus_are_used_again_a_sidecars_are_not(start: Any) -> None:
     behaviour = {"annotations": {ANNOTATION: json.dumps({"first": {"runSeconds": 1}})}}
     init = [asking("sidecar", cpu="1", restartPolicy="Always"), asking("first", cpu="2")]
@@ -173,6 +180,13 @@ async def test_reservations_have_to_be_said(start: Any) -> None:
     short = MemoryManagerConfig(policy="Static", reserved={0: {"memory": GI}})
     with pytest.raises(PolicyError, match='is not equal to the value "104857600" determined by Node Allocatable'):
         async with start(memory_manager=short):
+            pass
+
+
+async def test_sockets_are_not_aligned_to_where_a_node_has_to_be(start: Any) -> None:
+    aligned = CPUManagerConfig(policy="static", options=frozenset(("align-by-socket",)))
+    with pytest.raises(PolicyError, match="incompatible with CPUManager align-by-socket policy option"):
+        async with start("single-numa-node", cpu_manager=aligned):
             pass
 
 

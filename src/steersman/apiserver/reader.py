@@ -30,7 +30,9 @@ class CacheReader:
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         served = self._kinds.of(resource)
         stored = self._objects.cached(served.key(namespace, name))
-        return None if stored is None else served.obj(served.at_hand((stored,))[0])
+        if stored is None or not served.converts:
+            return None if stored is None else stored.obj
+        return served.obj(served.at_hand((stored,))[0])
 
     def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
         prefix = self._kinds.of(resource).prefix

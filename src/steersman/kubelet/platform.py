@@ -12,8 +12,8 @@ from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
-from steersman.kubelet import node_object
-from steersman.kubelet.cgroup_hierarchies import find_hierarchies
+from steersman.kubelet import apparmor, node_object
+from steersman.kubelet.cgroup_hierarchies import counts_swap, find_hierarchies
 from steersman.kubelet.cgroup_usage import CgroupUsage
 from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups, pod_cgroup
 from steersman.kubelet.configuration import KubeletConfig
@@ -34,6 +34,7 @@ from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
 from steersman.kubelet.shutdown.manager import Connect
 from steersman.kubelet.simulated_handlers import SimulatedHandlers
+from steersman.kubelet.swap import SwapPolicy
 from steersman.kubelet.user_namespaces import subordinate_ids
 from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, VolumeManager
 from steersman.kubelet.volumes.registry import registry
@@ -68,6 +69,9 @@ class Platform:
     image_mounter: ImageMounter | None = None
     """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
+    has_apparmor: bool = True
+    counts_swap: bool = False
+    """The kernel limits swap by cgroup."""
     cgroup_usage: CgroupUsage | None = None
     """None: nothing is counted by cgroups."""
     node_cgroups: NodeCgroups | None = None
@@ -133,12 +137,21 @@ class Platform:
                 cpu_period_us=config.cpu_cfs_period_us,
                 cgroup_v2=self.is_cgroup_v2,
                 pod_pids=max(config.pod_pids_limit, 0),
+                swap=self._swap(config) if self.counts_swap else None,
                 single_process_oom_kill=kill_one if kill_one is not None else not self.is_cgroup_v2,
                 hugepage_sizes_bytes=tuple(to_int(name.removeprefix(HUGEPAGES)) for name, _ in self.facts.hugepages),
             ),
             seccomp_default=config.seccomp_default,
             allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
             handlers=handlers,
+        )
+
+    def _swap(self, config: KubeletConfig) -> SwapPolicy:
+        return SwapPolicy(
+            cgroup_v2=self.is_cgroup_v2,
+            limited=config.swap_behavior == "LimitedSwap",
+            memory_bytes=self.facts.memory_bytes,
+            swap_bytes=self.facts.swap_bytes,
         )
 
 
@@ -162,6 +175,8 @@ def machine_platform(
         paths=PodPaths(root=Path(config.root_dir), logs=config.pod_logs_dir, container_logs=config.container_logs_dir),
         image_mounter=image_mounter,
         is_cgroup_v2=cgroups.is_v2,
+        has_apparmor=apparmor.is_enabled(),
+        counts_swap=counts_swap(hierarchies, Path("/proc/self/cgroup").read_text()),
         cgroup_usage=CgroupUsage(hierarchies),
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
         resolv_conf=resolv_conf,

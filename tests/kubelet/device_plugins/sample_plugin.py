@@ -16,11 +16,14 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import grpc
 import grpc.aio
 
-from steersman.kubelet.device_plugins.registration import FOLDER, SOCKET, VERSION
+from steersman.kubelet.device_plugins.device_plugins import VERSION
+from steersman.kubelet.device_plugins.registration import FOLDER, SOCKET
 from steersman.kubelet.device_plugins.v1beta1 import deviceplugin_pb2 as pb
 
 RESOURCE = "example.com/widget"
 PATIENCE_S = 20.0
+GARBAGE = b"\xff\xff\xff"
+"""No message. What is sent for a list without devices."""
 
 
 def device(name: str, *, healthy: bool = True, nodes: Iterable[int] = ()) -> pb.Device:
@@ -71,7 +74,7 @@ class SamplePlugin:
             "ListAndWatch": grpc.unary_stream_rpc_method_handler(
                 self._list_and_watch,
                 request_deserializer=pb.Empty.FromString,
-                response_serializer=pb.ListAndWatchResponse.SerializeToString,
+                response_serializer=lambda answer: answer.SerializeToString() if answer.devices else GARBAGE,
             ),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("v1beta1.DevicePlugin", handlers),))
@@ -109,6 +112,14 @@ class SamplePlugin:
         async with self._change:
             self._devices = list(devices)
             self._change.notify_all()
+
+    async def show_garbage(self) -> None:
+        await self.show()
+
+    @property
+    def path(self) -> str:
+        """Of its socket."""
+        return str(self._folder / self._endpoint)
 
     async def _get_options(self, request: pb.Empty, context: Any) -> pb.DevicePluginOptions:
         return self.options

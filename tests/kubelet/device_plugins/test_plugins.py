@@ -16,17 +16,21 @@ import pytest
 
 from steersman.aio.clock import FakeClock
 from steersman.client.api import Client
+from steersman.kubelet.device_plugins.device_assignments import FILE
 from steersman.kubelet.device_plugins.registration import FOLDER
 from steersman.kubelet.device_plugins.v1beta1 import deviceplugin_pb2 as pb
 from steersman.kubelet.node_resources.policies import TopologyManagerConfig
+from steersman.kubelet.node_resources.state_file import StateFile
 from steersman.kubelet.runtimes.behaviour import ANNOTATION
 from steersman.kubelet.runtimes.containers import Device, Mount
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.meta.objects import Object
+from steersman.meta.resources import NODES
 from tests.kubelet.conftest import is_ready, phase_is
 from tests.kubelet.device_plugins.sample_plugin import RESOURCE, SamplePlugin, device, sample_plugin, widgets
-from tests.kubelet.lone_node import LoneNode, lone_node
+from tests.kubelet.lone_node import NAME, LoneNode, lone_node
 from tests.kubelet.node_resources.topologies import machine
+from tests.kubelet.plugin_watcher.test_watcher import Plugin
 from tests.kubelet.pods import container, pod
 
 T = TypeVar("T")
@@ -290,3 +294,64 @@ async def test_the_folder_may_have_a_long_name(client: Client, clock: FakeClock,
     node = lone_node(client, clock, root_dir=long, topology=machine(), sockets=long)
     async with node as running, sample_plugin(root / "short", widgets(2)):
         await offers(running, 2, 2)
+
+
+@pytest.mark.parametrize(("knows", "shown"), [(False, "0"), (True, "3")])
+async def test_devices_of_a_machine_that_had_the_nodes_name_before(
+    client: Client, start: Start, root: Path, knows: bool, shown: str
+) -> None:
+    """And what others say that a node has, where a kubelet of this machine has been at work before."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NAME}}
+    await client.create(NODES, node)
+    amounts = {RESOURCE: "3", "cpu": "7"}
+    patch = {"status": {"capacity": amounts, "allocatable": amounts}}
+    await client.patch(NODES, NAME, patch, subresource="status")
+    if knows:
+        StateFile(root / FOLDER / FILE).save({"Data": {}})
+    async with start() as running:
+        status = (await running.node())["status"]
+    assert (status["capacity"][RESOURCE], status["allocatable"][RESOURCE]) == (shown, shown)
+
+
+async def test_a_plugin_may_be_found_instead(node: LoneNode, root: Path) -> None:
+    """By its socket below ``plugins_registry``, which says what it is."""
+    own = SamplePlugin(root, widgets(2))
+    await own.start()
+    info: dict[str, Any] = {
+        "type": "DevicePlugin",
+        "name": RESOURCE,
+        "supported_versions": ["v1beta1"],
+        "endpoint": own.path,
+    }
+    async with Plugin(root / "plugins_registry" / "w.sock", **info).running() as found:
+        await offers(node, 2, 2)
+        await eventually(node, lambda: told(found))
+        assert found.told == [(True, "")]
+    await offers(node, 2, 0)
+    await own.stop()
+    versions: dict[str, Any] = {**info, "supported_versions": ["v1alpha1"]}
+    async with Plugin(root / "plugins_registry" / "w.sock", **versions).running() as found:
+        await eventually(node, lambda: told(found))
+        why = "plugin validation failed with err: manager version, v1beta1, is not among plugin supported versions"
+        assert found.told[0] == (False, f"RegisterPlugin error -- {why} [v1alpha1]")
+
+
+async def told(plugin: Plugin) -> bool:
+    return bool(plugin.told)
+
+
+async def test_a_plugin_that_answers_wrongly_harms_itself_only(node: LoneNode, root: Path) -> None:
+    async with sample_plugin(root, widgets(2)) as plugin:
+        await offers(node, 2, 2)
+        await plugin.show_garbage()
+        await offers(node, 2, 0)
+        await plugin.register()
+        await offers(node, 2, 0)
+        await plugin.show(*widgets(3))
+        await plugin.register()
+        await offers(node, 3, 3)
+
+
+async def test_a_resource_whose_devices_were_never_told_is_there_with_none(node: LoneNode, root: Path) -> None:
+    async with sample_plugin(root, []):
+        await offers(node, 0, 0)

@@ -40,6 +40,11 @@ class DeviceAssignments:
         self._file = StateFile(folder / FILE)
         self._given: dict[str, dict[str, dict[str, Given]]] = {}
 
+    @property
+    def is_new(self) -> bool:
+        """Nothing has been written down on this node yet."""
+        return not self._file.path.exists()
+
     def load(self) -> tuple[str, ...]:
         """Resources that had a plugin. A file that cannot be read is as good as none, as upstream has it: pods that run
         keep their devices, and a plugin may give one of them again."""

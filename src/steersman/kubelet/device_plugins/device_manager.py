@@ -72,6 +72,8 @@ class DeviceManager:
         self._reusable: tuple[str, dict[str, frozenset[str]]] = ("", {})
         """The pod whose containers are being served, and what its init containers will have finished with."""
         self.assignments = DeviceAssignments(folder)
+        self.is_new_node = self.assignments.is_new
+        """No kubelet before this one knew of devices here: what the Node says of any is of a machine before this one."""
         now_s = clock.monotonic()
         self._resources = {name: _Resource(gone_at_s=now_s) for name in self.assignments.load()}
 
@@ -82,6 +84,7 @@ class DeviceManager:
         entry = self._resources.setdefault(plugin.resource, _Resource())
         entry.plugin, entry.gone_at_s, entry.is_removed = plugin, None, False
         entry.devices = replace(entry.devices, is_served=False)
+        self._changed()
 
     def listed(self, plugin: Plugin, devices: Iterable[Device]) -> None:
         entry = self._resources.get(plugin.resource)

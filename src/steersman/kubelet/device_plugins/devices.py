@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from steersman.meta.names import label_key_errors
+
 HEALTHY: Final = "Healthy"
 NO_NODE: Final = -1
 """Stands for a NUMA node where a device is near none."""
@@ -58,3 +60,10 @@ class DeviceList:
             for node in (self.known[one].nodes if one in self.known else ()) or (NO_NODE,):
                 found.setdefault(node, []).append(one)
         return found
+
+
+def is_extended_resource(name: str) -> bool:
+    """It has a domain, which is not Kubernetes' own."""
+    if "/" not in name or "kubernetes.io/" in name or name.startswith("requests."):
+        return False
+    return not label_key_errors(f"requests.{name}")

@@ -18,6 +18,8 @@ from steersman.kubelet.device_plugins.v1beta1 import deviceplugin_pb2 as pb
 
 CONNECT_S: Final = 10.0
 PRE_START_S: Final = 30.0
+UNREADABLE: Final = "cannot read the answer"
+"""gRPC gives None for what it cannot decode."""
 _OPTIONS: Final = (("grpc.default_authority", "localhost"), ("grpc.enable_http_proxy", 0))
 
 
@@ -82,6 +84,8 @@ class DevicePlugin:
         call = method(pb.Empty())
         try:
             async for answer in call:
+                if answer is None:
+                    raise PluginError(f"{UNREADABLE} of ListAndWatch")
                 yield [_device(device) for device in answer.devices]
         except grpc.aio.AioRpcError as error:
             raise PluginError(_text(error)) from error
@@ -121,9 +125,12 @@ class DevicePlugin:
             response_deserializer=answer.FromString,
         )
         try:
-            return await call(request, timeout=timeout_s, wait_for_ready=method == "GetDevicePluginOptions")
+            found = await call(request, timeout=timeout_s, wait_for_ready=method == "GetDevicePluginOptions")
         except grpc.aio.AioRpcError as error:
             raise PluginError(_text(error)) from error
+        if found is None:
+            raise PluginError(f"{UNREADABLE} of {method}")
+        return found
 
 
 def _device(sent: pb.Device) -> Device:

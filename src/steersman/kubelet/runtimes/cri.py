@@ -255,7 +255,10 @@ class CRIRuntime:
         request = pb.CheckpointContainerRequest(
             container_id=container_id, location=location, timeout=max(0, round(timeout_s))
         )
-        await self._call("CheckpointContainer", request, pb.Empty, timeout_s=timeout_s + self._timeout_s)
+        try:
+            await self._call("CheckpointContainer", request, pb.Empty, timeout_s=timeout_s)
+        except RuntimeServiceError as error:
+            raise type(error)(_as_go_says(error)) from error
 
     # ---- streams -----------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ def pod_warnings(obj: Object) -> list[str]:
             "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is "
             f"recommended: [{' '.join(wrong)}]"
         )
-    if name and not (obj["metadata"].get("annotations")):
+    if name and _ANNOTATIONS.keys().isdisjoint(obj["metadata"].get("annotations") or ()):
         facts = remembered.PODS.facts_again(obj.get("spec") or {})
         if facts is not None and facts.has_no_warnings:
             return found
