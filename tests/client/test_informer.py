@@ -10,11 +10,11 @@ import pytest
 from steersman.aio.clock import FakeClock
 from steersman.aio.tasks import TaskGroup
 from steersman.apiserver.component import APIServer
-from steersman.client.api import Client
+from steersman.client.api import Client, encode
 from steersman.client.informer import Change, Informer, Informers
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta import objects
-from steersman.meta.errors import BadRequest, Expired
+from steersman.meta.errors import APIError, BadRequest, Expired, InternalError
 from steersman.meta.resources import CONFIGMAPS, SECRETS
 from steersman.meta.wire import Request, Response
 from tests.apiserver.builders import config_map
@@ -140,15 +140,29 @@ async def test_changes_missed_while_the_line_was_cut_are_told_as_differences(
     await asyncio.gather(run, return_exceptions=True)
 
 
+def failing_stream(error: APIError) -> Response:
+    """200, and then an event that says what is wrong, as kube-apiserver does on an etcd without progress requests."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield encode({"type": "ERROR", "object": error.status()}) + b"\n"
+
+    return Response(stream=lines())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: failure(BadRequest("sendInitialEvents is forbidden")),
+        lambda: failing_stream(InternalError("the required storage feature RequestWatchProgress is disabled")),
+    ],
+    ids=["refused", "ended"],
+)
 async def test_a_server_without_streaming_lists_is_listed(
-    line: LossyTransport, client: Client, clock: FakeClock
+    line: LossyTransport, client: Client, clock: FakeClock, answer: Callable[[], Response]
 ) -> None:
     for number in range(3):
         await client.create(CONFIGMAPS, config_map(f"a{number}"))
-    line.intercept = answering(
-        lambda request: "sendInitialEvents" in request.query,
-        lambda: failure(BadRequest("sendInitialEvents is forbidden")),
-    )
+    line.intercept = answering(lambda request: "sendInitialEvents" in request.query, answer)
     watched = Watched(line, clock)
     async with TaskGroup("test") as group:
         group.spawn(watched.informer.run(), name="informer")

@@ -20,7 +20,7 @@ from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.transport import Unreachable
 from steersman.meta import objects
-from steersman.meta.errors import APIError, BadRequest, Expired, Gone, Invalid
+from steersman.meta.errors import APIError, BadRequest, Expired, Gone, Invalid, TooManyRequests
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 
@@ -165,9 +165,11 @@ class Informer:
             try:
                 await self._load_by_watch()
                 return
-            except (BadRequest, Invalid) as error:
+            except (Expired, Gone, TooManyRequests):
+                raise
+            except APIError as error:
                 log.info("%s: no streaming list (%s); listing", self.resource.group_resource, error.message)
-                self._can_stream = False
+                self._can_stream = not isinstance(error, BadRequest | Invalid)
         await self._load_by_list()
 
     async def _load_by_watch(self) -> None:
