@@ -333,7 +333,12 @@ class PodMachine:
             self._wake(due_s)
         if (self.pod.get("status") or {}).get("phase") in TERMINAL and not podspec.is_static(self.pod):
             return True
-        return not self._runs() and self._compute_status(now_s)["phase"] in TERMINAL
+        return self._can_end() and not self._runs() and self._compute_status(now_s)["phase"] in TERMINAL
+
+    def _can_end(self) -> bool:
+        """Some container may stay ended; where all start again the pod never is over by itself."""
+        items = (*podspec.app_containers(self.pod), *podspec.init_containers(self.pod))
+        return any(podspec.restart_policy(self.pod, item) != "Always" for item in items)
 
     def _runs(self) -> bool:
         """An app container runs, and no init container can have failed: the pod is not over."""
