@@ -220,6 +220,7 @@ def _list_decoder(schema: Definition) -> Decoder:
     type_name = go_type(schema)
     items = schema["items"]
     zero = _zero(items)
+    decode_item: Decoder = scalars.decode_anything
 
     def compiled(target: Decoder) -> None:
         nonlocal decode_item
