@@ -239,3 +239,37 @@ async def test_closing_ends_watches_cleanly(served: Served) -> None:
     status, _, body = await watch
     assert status == 200
     assert body.endswith(b"0\r\n\r\n")
+
+
+async def test_watchers_that_go_while_events_come_disturb_nobody(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(InProcessTransport(served.server.handle))
+    await client.create(CONFIGMAPS, config_map("m"))
+    rng = random.Random(11)
+    going = True
+
+    async def write() -> None:
+        number = 0
+        while going:
+            number += 1
+            await client.patch(CONFIGMAPS, "m", {"data": {"key": f"{number}"}}, namespace="default")
+            await asyncio.sleep(0)  # nothing in the way of a write to memory lets others have a turn
+
+    async def come_and_go() -> None:
+        for _ in range(12):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=served.admin)
+            writer.write(b"GET /api/v1/namespaces/default/configmaps?watch=1 HTTP/1.1\r\nhost: server\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(rng.randrange(1, 2000))
+            leave = rng.choice([writer.transport.abort, writer.close])
+            leave()
+
+    writing = asyncio.create_task(write())
+    try:
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(come_and_go() for _ in range(12)))
+    finally:
+        going = False
+        await writing
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig, ServiceNetwork
 from steersman.client.api import Client, WatchEvent
 from steersman.client.inprocess import InProcessTransport
-from steersman.meta.errors import Conflict, NotFound
+from steersman.meta.errors import AlreadyExists, Conflict, InternalError, NotFound
 from steersman.meta.objects import Object
 from steersman.meta.resources import APISERVICES, CONFIGMAPS, CUSTOMRESOURCEDEFINITIONS, SERVICES
 from steersman.store.drivers.etcd import EtcdStore
@@ -146,6 +147,42 @@ async def test_addresses_and_ports_are_given_once(pair: Pair) -> None:
     assert len(set(addresses)) == len(services)
     ports = [port["nodePort"] for service in services for port in service["spec"]["ports"] if "nodePort" in port]
     assert sorted(ports) == list(range(30000, 30010))
+
+
+async def test_addresses_and_ports_that_come_and_go_never_belong_to_two(pair: Pair) -> None:
+    """More is wanted than there is, from both servers at once."""
+    since = (await pair.first.list(SERVICES)).resource_version
+
+    async def come_and_go(worker: int) -> None:
+        rng = random.Random(worker)
+        for number in range(12):
+            name = f"s-{worker}-{number % 4}"
+            client = rng.choice((pair.first, pair.second))
+            try:
+                await client.create(SERVICES, _service(name, rng.choice(("NodePort", "ClusterIP"))))
+            except AlreadyExists:
+                pass
+            except InternalError as error:
+                assert str(error).endswith("range is full")
+            if rng.random() < 0.5:
+                with contextlib.suppress(NotFound):
+                    await rng.choice((pair.first, pair.second)).delete(SERVICES, name, namespace="default")
+
+    await asyncio.gather(*(come_and_go(worker) for worker in range(10)))
+    end = {"metadata": {"name": "end", "namespace": "default"}, "spec": {"type": "ExternalName", "externalName": "a"}}
+    await pair.second.create(SERVICES, end)
+    held: dict[str, set[str | int]] = {}
+    async for event in pair.first.watch(SERVICES, namespace="default", resource_version=since):
+        if event.object["metadata"]["name"] == "end":
+            break
+        held.pop(event.object["metadata"]["name"], None)
+        if event.type != "DELETED":
+            spec = event.object["spec"]
+            ports = {port["nodePort"] for port in spec["ports"] if "nodePort" in port}
+            taken = {spec["clusterIP"], *ports}
+            assert not any(taken & others for others in held.values())
+            held[event.object["metadata"]["name"]] = taken
+    assert held
 
 
 async def test_a_custom_resource_defined_at_one_is_served_by_both(pair: Pair) -> None:

@@ -17,6 +17,7 @@ from steersman.meta.objects import Object
 from steersman.schema import kind as kinds
 from steersman.schema.structural import compiled
 from steersman.store.objects import KeyExists
+from steersman.store.stored import Stored
 
 NAME_ATTEMPTS = 8
 """How often a generated name that is taken is generated anew; upstream's RetryGenerateName."""
@@ -170,11 +171,18 @@ async def _commit(api: API, served: Served, obj: Object, options: WriteOptions) 
     name = metadata["name"]
     key = served.key(metadata.get("namespace") or "", name)
     if options.dry_run:
-        if await api.objects.get(key) is not None:
-            raise AlreadyExists.of(served.resource, name)
-        return Unstored(obj)
+        if (existing := await api.objects.get(key)) is not None:
+            raise _exists(served, name, existing)
+        return Unstored(served.obj(Unstored(await served.storable(obj))) if served.converts else obj)
     try:
         created = await api.objects.create(key, await served.storable(obj))
     except KeyExists as error:
-        raise AlreadyExists.of(served.resource, name) from error
+        raise _exists(served, name, error.current) from error
     return await served.loaded(created)
+
+
+def _exists(served: Served, name: str, existing: Stored) -> AlreadyExists:
+    error = AlreadyExists.of(served.resource, name)
+    if existing.obj["metadata"].get("deletionTimestamp"):
+        return AlreadyExists(f"object is being deleted: {error.message}", details=error.details)
+    return error

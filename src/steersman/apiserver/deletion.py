@@ -7,7 +7,7 @@ Source: upstream's registry/rest (BeforeDelete) and generic registry (Delete).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from steersman.apiserver.admitting import admission_request
@@ -33,6 +33,19 @@ _DEFAULT_POLICY: Mapping[tuple[str, str], _GarbagePolicy] = {
     ("events.k8s.io", "events"): "unsupported",
 }
 """What happens to dependents when the client does not say; ``delete`` for all others."""
+
+
+_PODS_STAY = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
+
+
+def warn_of_orphans(served: Served, call: Call, options: DeleteOptions) -> None:
+    """Whoever deletes jobs without saying what becomes of their pods is told."""
+    is_job = (served.resource.group, served.resource.plural) == ("batch", "jobs")
+    if is_job and not options.propagation and options.orphan_dependents is None:
+        call.warn(_PODS_STAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +272,7 @@ def check_preconditions(served: Served, obj: Object, options: DeleteOptions) -> 
             f"record ({metadata.get('resourceVersion')}). The object might have been modified"
         )
     if why:
-        raise Conflict.of(served.resource, metadata["name"], why)
+        raise Conflict.of(replace(served.resource, plural=served.resource.kind), metadata["name"], why)
 
 
 def success(served: Served, obj: Object) -> Object:

@@ -112,7 +112,7 @@ def carry_over(new: dict[str, Any], old: dict[str, Any]) -> None:
             new[field] = old[field]
         elif field == "generation":
             new.pop(field, None)
-    new.setdefault("uid", old.get("uid"))
+    new["uid"] = new.get("uid") or old.get("uid")
     if "deletionGracePeriodSeconds" in old:
         new.setdefault("deletionGracePeriodSeconds", old["deletionGracePeriodSeconds"])
     new.pop("selfLink", None)
@@ -231,11 +231,12 @@ def _owner_reference_errors(references: Sequence[Object]) -> list[FieldError]:
 
 def _finalizer_errors(finalizers: Sequence[str], *, must_qualify: bool) -> list[FieldError]:
     errors: list[FieldError] = []
-    for finalizer in finalizers:
+    for position, finalizer in enumerate(finalizers):
         texts = names.label_key_errors(finalizer)
-        if must_qualify and not texts and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            texts = ["name is neither a standard finalizer name nor is it fully qualified"]
         errors += [invalid("metadata.finalizers", finalizer, text) for text in texts]
+        if must_qualify and not texts and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.append(invalid(f"metadata.finalizers[{position}]", finalizer, text))
     if ORPHAN in finalizers and FOREGROUND in finalizers:
         detail = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
         errors.append(invalid("metadata.finalizers", list(finalizers), detail))

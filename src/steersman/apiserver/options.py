@@ -171,7 +171,9 @@ def parse_resource_version(text: str) -> int:
     if not text:
         return 0
     if not text.isascii() or not text.isdigit():
-        raise BadRequest(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise BadRequest(
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
     return int(text)
 
 
@@ -203,10 +205,11 @@ def _selector(text: str, parse: Callable[[str], Any], everything: Any) -> Any:
 
 
 def _integer(call: Call, name: str) -> int | None:
-    text = call.query(name)
-    if not text:
+    values = call.request.query.get(name)
+    if not values:
         return None
-    digits = text[1:] if text[0] in "+-" else text
+    text = values[0]
+    digits = text[1:] if text[:1] in ("+", "-") else text
     if not (digits.isascii() and digits.isdigit()):
         raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     value = int(text)

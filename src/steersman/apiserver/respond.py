@@ -48,7 +48,7 @@ class ListMeta:
     remaining: int | None = None
 
     def as_object(self) -> Object:
-        metadata: Object = {"resourceVersion": self.resource_version}
+        metadata: Object = {"resourceVersion": self.resource_version} if self.resource_version else {}
         if self.continue_token:
             metadata["continue"] = self.continue_token
         if self.remaining is not None:

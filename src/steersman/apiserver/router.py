@@ -13,7 +13,7 @@ from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.routes import ANY
 from steersman.apiserver.metrics.requests import AGGREGATOR, RequestMetrics
 from steersman.apiserver.served import Served
-from steersman.meta.errors import MethodNotAllowed
+from steersman.meta.errors import MethodNotAllowed, NotFound
 from steersman.meta.wire import Response
 from steersman.schema.registry import subresource
 
@@ -65,10 +65,11 @@ class Router:
             return await self._path(call)
         served = self._api.kinds.lookup(info.group, info.version, info.resource)
         if served is None:
+            if self._api.kinds.has_built_in(info.group, info.version):
+                raise NotFound.path()
             return await self._path(call)
         if served.warnings:
-            for text in served.warnings:
-                call.warn(text)
+            self._note_deprecated(served, call)
         if info.subresource:
             endpoint = self._subresource(served, call)
         elif self._has_right_scope(served, call):
@@ -78,9 +79,18 @@ class Router:
         else:
             endpoint = None
         if endpoint is None:
-            return not_found(call)
+            if served.kind.is_custom:
+                return not_found(call)
+            raise NotFound.path()
         call.monitored = ""
         return await endpoint(self._api, served, call)
+
+    def _note_deprecated(self, served: Served, call: Call) -> None:
+        """The version is deprecated: the client, the audit log and the metrics are told."""
+        for text in served.warnings:
+            call.warn(text)
+        call.annotations["k8s.io/deprecated"] = "true"
+        self._metrics.deprecated(call.info)
 
     async def _proxied(self, call: Call, service: APIService) -> Response:
         response = await self._aggregator.servers.proxy(call, service)
@@ -147,4 +157,4 @@ def not_found(call: Call) -> Response:
 
 
 def _not_allowed() -> MethodNotAllowed:
-    return MethodNotAllowed("the server does not allow this method on the requested resource")
+    return MethodNotAllowed("the server does not allow this method on the requested resource", details={})

@@ -117,7 +117,7 @@ class Served:
         self.converts = self.storage_api_version != kind.resource.api_version
         self.prefix = f"/registry/{kind.storage_prefix}/"
         self.list_kind = kind.list_kind or f"{kind.resource.kind}List"
-        self.warnings: Sequence[str] = ()
+        self.warnings: Sequence[str] = (kind.deprecation,) if kind.deprecation else ()
         """Texts for Warning headers of every answer."""
         self.versions: Sequence[Kind] = ()
         """Every version of the kind, served or not, where the kind itself knows them; else they are looked up."""
@@ -168,10 +168,11 @@ class Served:
     def check_fields(self, selector: FieldSelector) -> None:
         """Raises ``BadRequest`` where the kind has no such field selector."""
         for field, _, _ in selector.terms:
-            if field in self.fields:
+            own = self.kind.selectable_fields
+            if field in self.fields and not (own and field == "metadata.namespace" and not self.resource.namespaced):
                 continue
-            if self.kind.selectable_fields:
-                raise BadRequest(f"field label not supported: {field}")
+            if own:
+                raise BadRequest(self.kind.unselectable.format(field=field))
             raise BadRequest(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
 
     def obj(self, stored: Entity) -> Object:
@@ -250,4 +251,5 @@ class Served:
         return own
 
     def invalid(self, name: str, errors: list[FieldError]) -> Invalid:
-        return Invalid.of(self.resource.kind, self.resource.group, name, errors)
+        group = self.resource.group if self.kind.storage_group is None else self.kind.storage_group
+        return Invalid.of(self.resource.kind, group, name, errors)

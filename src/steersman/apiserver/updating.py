@@ -17,8 +17,9 @@ from steersman.apiserver.privileges import privilege_errors
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served, resolving
 from steersman.apiserver.turns import in_turn
-from steersman.meta.errors import AlreadyExists, Conflict, FieldError, NotFound, invalid
+from steersman.meta.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound, invalid
 from steersman.meta.objects import Object
+from steersman.meta.resources import Resource
 from steersman.schema.kind import Subresource
 from steersman.store.objects import Modified
 from steersman.store.stored import Stored
@@ -136,9 +137,11 @@ async def update_object(
     create: Callable[[], Awaitable[Entity]] | None = None,
     default: bool = True,
     has_managed_fields: bool = False,
+    is_replacement: bool = False,
 ) -> Outcome:
     """Replace the object that the URL names by ``transform(object)``, which returns a copy that is the server's own on
-    the paths it changed; ``has_managed_fields`` where it has brought them up to date.
+    the paths it changed; ``has_managed_fields`` where it has brought them up to date. ``is_replacement``: it is what the
+    client sent, whose uid is a precondition.
 
     ``create`` makes an object that is absent, where the endpoint may. Raises ``NotFound``, ``Conflict``, ``Invalid`` and
     whatever admission refuses with.
@@ -162,6 +165,23 @@ async def update_object(
         except Modified as lost:
             stored = lost.current
     raise Conflict.modified(served.resource, info.name)
+
+
+def check_uid(served: Served, uid: str | None, present: Object) -> None:
+    """The uid of what is sent is a precondition on the metadata of what is there. Raises ``Conflict``."""
+    found = present.get("uid") or ""
+    if uid and uid != found:
+        key = served.key(present.get("namespace") or "", present["name"])
+        raise precondition_failed(served.resource, key, present["name"], "UID", uid, found)
+
+
+def precondition_failed(resource: Resource, key: str, name: str, field: str, wanted: str, found: str) -> Conflict:
+    """What a write meant is not what the store has under ``key``."""
+    why = (
+        f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: {field} in precondition: {wanted}, {field} in object meta: {found}"
+    )
+    return Conflict.of(resource, name, why)
 
 
 async def _authorize_creation(api: API, call: Call) -> None:
@@ -248,19 +268,13 @@ def _with_version(new: Object, stored: Stored) -> Object:
 
 
 def _check_version(served: Served, metadata: Object, old: Object, strategy: Strategy) -> None:
-    """The optimistic lock, and the precondition on the uid."""
+    """The optimistic lock."""
     name = old["metadata"]["name"]
-    uid = metadata.get("uid")
-    if uid and uid != old["metadata"].get("uid"):
-        raise Conflict.of(
-            served.resource,
-            name,
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata'].get('uid')}",
-        )
     version = metadata.get("resourceVersion") or ""
     if version in ("", "0"):
         if strategy.unconditional and not served.kind.allows_unconditional_update:
-            raise served.invalid(name, [invalid("metadata.resourceVersion", 0, "must be specified for an update")])
+            unlocked = [invalid("metadata.resourceVersion", 0, "must be specified for an update")]
+            raise Invalid.of(served.resource.plural, served.resource.group, name, unlocked)
         return
     if version != old["metadata"].get("resourceVersion"):
         if not (version.isascii() and version.isdigit()):

@@ -123,6 +123,7 @@ class APIError(Exception):
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
+        self._shows_details = details is not None  # upstream's failures without a resource say `details: {}`
         self.retry_after_s = retry_after_s
         if retry_after_s is not None:
             self.details.setdefault("retryAfterSeconds", retry_after_s)
@@ -142,7 +143,7 @@ class APIError(Exception):
         }
         if self.reason:
             status["reason"] = self.reason
-        if self.details:
+        if self.details or self._shows_details:
             status["details"] = self.details
         status["code"] = self.http_code
         return status
@@ -200,7 +201,7 @@ class NotFound(APIError):
     @classmethod
     def path(cls) -> NotFound:
         """No such path or resource is served."""
-        return cls("the server could not find the requested resource")
+        return cls("the server could not find the requested resource", details={})
 
 
 class MethodNotAllowed(APIError):
@@ -292,7 +293,8 @@ class Invalid(APIError):
         details: dict[str, Any] = {"name": name} if name else {}
         if group:
             details["group"] = group
-        details["kind"] = kind
+        if kind:
+            details["kind"] = kind
         details["causes"] = [{"reason": error.type, "message": error.body, "field": error.field} for error in errors]
         return cls(f"{qualified} {quoted(name)} is invalid: {text}", details=details)
 
@@ -322,7 +324,7 @@ class ServiceUnavailable(APIError):
 
 
 class Timeout(APIError):
-    """504: the request took too long."""
+    """504: the request took too long. Upstream's messages begin with ``Timeout: ``."""
 
     code, reason = 504, "Timeout"
 

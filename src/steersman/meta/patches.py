@@ -32,7 +32,7 @@ class PatchDoesNotApply(APIError):
     code, reason = 422, "Invalid"
 
     def __init__(self, why: str) -> None:
-        super().__init__("the server rejected our request due to an error in our request")
+        super().__init__("the server rejected our request due to an error in our request", details={})
         self.why = why
 
     def __str__(self) -> str:

@@ -128,17 +128,21 @@ def parse_label_selector(text: str) -> LabelSelector:
     requirements: list[Requirement] = []
     position = 0
     while position < len(tokens):
-        requirement, position = _parse_requirement(tokens, position)
+        if tokens[position] in _NO_IDENTIFIERS:
+            raise SelectorError(f"found '{tokens[position]}', expected: !, identifier, or 'end of string'")
+        try:
+            requirement, position = _parse_requirement(tokens, position)
+        except SelectorError as error:
+            raise SelectorError(f"unable to parse requirement: {error}") from error
         requirements.append(requirement)
         if position == len(tokens):
             break
         if tokens[position] != ",":
-            raise SelectorError(
-                f"unable to parse requirement: found '{tokens[position]}', expected: ',' or 'end of string'"
-            )
+            raise SelectorError(f"found '{tokens[position]}', expected: ',' or 'end of string'")
         position += 1
-        if position == len(tokens):
-            raise SelectorError("found '', expected: identifier after ','")
+        following = _token(tokens, position)
+        if not following or following in _NO_IDENTIFIERS:
+            raise SelectorError(f"found '{following}', expected: identifier after ','")
     return LabelSelector(tuple(sorted(requirements, key=lambda entry: entry.key)))
 
 
@@ -156,8 +160,8 @@ def _tokenize(text: str) -> list[str]:
 
 def _parse_requirement(tokens: Sequence[str], position: int) -> tuple[Requirement, int]:
     if tokens[position] == "!":
-        return checked_requirement(_token(tokens, position + 1), "DoesNotExist", frozenset()), position + 2
-    key = tokens[position]
+        return checked_requirement(_key(_token(tokens, position + 1)), "DoesNotExist", frozenset()), position + 2
+    key = _key(tokens[position])
     following = _token(tokens, position + 1) or ","
     if following == ",":
         return checked_requirement(key, "Exists", frozenset()), position + 1
@@ -166,13 +170,21 @@ def _parse_requirement(tokens: Sequence[str], position: int) -> tuple[Requiremen
         return checked_requirement(key, "In" if following == "in" else "NotIn", values), after
     operator = _OPERATORS.get(following)
     if operator is None:
-        raise SelectorError(f"unable to parse requirement: found '{following}', expected: in, notin, =, ==, !=, gt, lt")
+        raise SelectorError(f"found '{following}', expected: in, notin, =, ==, !=, gt, lt")
     after, value = position + 2, _token(tokens, position + 2)
     if value in ("", ",", "(", ")"):
         value = ""
     else:
         after += 1
     return checked_requirement(key, operator, frozenset({value})), after
+
+
+def _key(text: str) -> str:
+    """Raises ``SelectorError``; upstream has no path to put before it here."""
+    errors = label_key_errors(text)
+    if errors:
+        raise SelectorError(f'<nil>: Invalid value: "{text}": {"; ".join(errors)}')
+    return text
 
 
 _OPERATORS: Mapping[str, Operator] = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}
@@ -186,7 +198,7 @@ def _token(tokens: Sequence[str], position: int) -> str:
 def _value_set(tokens: Sequence[str], position: int) -> tuple[frozenset[str], int]:
     """``(a,,b)``: between two commas, and between a comma and a parenthesis, there is the empty value."""
     if _token(tokens, position) != "(":
-        raise SelectorError(f"unable to parse requirement: found '{_token(tokens, position)}' expected: '('")
+        raise SelectorError(f"found '{_token(tokens, position)}' expected: '('")
     values: set[str] = set()
     last_was_value = False
     for index in range(position + 1, len(tokens)):
@@ -198,14 +210,15 @@ def _value_set(tokens: Sequence[str], position: int) -> tuple[frozenset[str], in
                 values.add("")
             last_was_value = False
         elif last_was_value or token in _SYMBOLS:
-            raise SelectorError(f"unable to parse requirement: found '{token}', expected: ',' or ')'")
+            raise SelectorError(f"found '{token}', expected: ',' or ')'")
         else:
             values.add(token)
             last_was_value = True
-    raise SelectorError("unable to parse requirement: found '', expected: ',' or ')'")
+    raise SelectorError("found '', expected: ',' or ')'")
 
 
 _SYMBOLS = frozenset({"==", "!=", "=", "<", ">", "!", "("})
+_NO_IDENTIFIERS = _SYMBOLS - {"!"} | {",", ")"}
 
 
 def label_selector_of(selector: Mapping[str, Any] | None) -> LabelSelector:

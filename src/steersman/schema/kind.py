@@ -101,6 +101,10 @@ class Kind:
     """Conditions of the object's row in a Table, e.g. Completed for finished pods, by which clients filter."""
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond ``metadata.name`` and ``metadata.namespace``."""
+    unselectable: str = "field label not supported: {field}"
+    """What is said of other fields by kinds that have any of their own."""
+    deprecation: str = ""
+    """Text of a Warning header of every answer."""
     name_errors: Callable[[str], list[str]] | None = None
     """What is wrong with a name; None: a DNS subdomain."""
     qualifies_finalizers: bool = True

@@ -85,7 +85,7 @@ def check_between(errors: Errors, value: int | None, path: str, low: int, high: 
 
 def check_immutable(errors: Errors, new: Any, old: Any, path: str) -> None:
     if not same(new, old):
-        errors.append(invalid(path, new, IMMUTABLE))
+        errors.append(invalid(path, "" if new is None and isinstance(old, str) else new, IMMUTABLE))
 
 
 def check_quantity(errors: Errors, value: Any, path: str) -> Fraction | None:

@@ -31,9 +31,12 @@ class Listing:
     """How many more there are beyond the limit."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class OwnWrite:
-    """A write of this process that is under way: when its event comes, it need not be decoded."""
+    """A write of this process that is under way: when its event comes, it need not be decoded.
+
+    Two that would write the same are two: one of them will fail.
+    """
 
     key: str
     value: bytes

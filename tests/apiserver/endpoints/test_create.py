@@ -140,5 +140,5 @@ async def test_labels_annotations_and_finalizers_are_checked(client: Client) -> 
     assert {cause["field"] for cause in caught.value.causes()} == {
         "metadata.labels",
         "metadata.annotations",
-        "metadata.finalizers",
+        "metadata.finalizers[0]",
     }

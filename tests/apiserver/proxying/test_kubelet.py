@@ -177,7 +177,7 @@ async def test_a_kubelets_refusal_is_a_status(cluster: Cluster) -> None:
 async def test_logs_of_a_pod_on_no_node_are_empty(cluster: Cluster) -> None:
     await cluster.client.create(PODS, pod("b"))
     answer = await cluster.client.request("GET", "/api/v1/namespaces/default/pods/b/log")
-    assert (answer.status, answer.body) == (200, b"")
+    assert (answer.status, answer.body) == (204, b"")
 
 
 async def test_an_unknown_container_is_refused(cluster: Cluster) -> None:

@@ -102,7 +102,7 @@ def test_services(name: str, url: str) -> None:
         (_endpoints("gone"), "svc:http", 503, 'no endpoints available for service "svc:http"'),
         (_endpoints("web", ready=False), "svc:http", 503, 'no endpoints available for service "svc:http"'),
         (named("svc", "ns"), "svc:http", 503, 'no endpoints available for service "svc"'),
-        (None, "svc:http", 404, 'endpoints "svc" not found'),
+        (None, "svc:http", 404, 'services "svc" not found'),
     ],
 )
 def test_services_without_a_pod_behind(endpoints: Object | None, name: str, code: int, message: str) -> None:

@@ -218,8 +218,5 @@ def test_node_conditions_are_written_through_status() -> None:
 
 
 def test_warning_about_endpoints() -> None:
-    warnings = kind_of("Endpoints").warnings
-    assert warnings is not None
-    assert warnings(sample("Endpoints")) == [
-        "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
-    ]
+    text = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+    assert kind_of("Endpoints").deprecation == text

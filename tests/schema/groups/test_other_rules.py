@@ -441,7 +441,7 @@ UPDATED: list[Row] = [
         "RoleBinding",
         {"roleRef.name": "other"},
         [
-            'roleRef: Invalid value: {"kind":"Role","name":"other","apiGroup":"rbac.authorization.k8s.io"}: cannot change '
+            'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"other"}: cannot change '
             "roleRef"
         ],
     ),

@@ -109,8 +109,12 @@ def test_what_is_wrong_with_a_new_workload(name: str, changes: Mapping[str, Any]
 
 
 @pytest.mark.parametrize("name", ["DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"])
-def test_a_workload_without_anything_misses_its_selector(name: str) -> None:
-    assert create_errors(name, sample(name, {"spec": {}}))[:1] == ["spec.selector: Required value"]
+def test_a_workload_without_anything_misses_its_selector_and_containers(name: str) -> None:
+    assert create_errors(name, sample(name, {"spec": {}})) == [
+        *(["spec.selector: Required value"] if name != "DaemonSet" else []),
+        "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
+        "spec.template.spec.containers: Required value",
+    ]
 
 
 @pytest.mark.parametrize("name", ["DaemonSet", "Deployment", "ReplicaSet"])

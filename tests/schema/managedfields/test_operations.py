@@ -166,8 +166,14 @@ class TestUpdate:
         assert {".data.k0", ".data.k1", ".data.k2", ".data.k3"} <= found["ancient-changes/Update"]
         assert "m13/Update" in found
 
-    def test_elements_without_keys_leave_an_object_untracked(self) -> None:
+    def test_elements_without_keys_have_empty_ones_so_that_validation_can_name_them(self) -> None:
         obj = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "x"}]}}
+        created = update(None, obj, manager="m", api_version="v1", now=0, structure=POD)
+        [entry] = created["metadata"]["managedFields"]
+        assert list(entry["fieldsV1"]["f:spec"]["f:containers"]) == ['k:{"name":""}']
+
+    def test_elements_that_are_no_objects_leave_an_object_untracked(self) -> None:
+        obj = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": ["x"]}}
         created = update(None, obj, manager="m", api_version="v1", now=0, structure=POD)
         assert "managedFields" not in created["metadata"]
 

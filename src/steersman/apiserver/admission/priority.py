@@ -8,6 +8,9 @@ from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS, PRIORITYCLASSES
 
+_KEPT = ("priority", "preemptionPolicy")
+"""What a replacement that does not mention them does not take away."""
+
 
 class Priority:
     NAME = "Priority"
@@ -20,9 +23,13 @@ class Priority:
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         pod = request.obj
-        if request.kind.resource != PODS or request.subresource or request.operation != "CREATE" or pod is None:
+        if request.kind.resource != PODS or request.subresource or request.operation == "DELETE" or pod is None:
             return None
         spec = pod.get("spec") or {}
+        if request.operation == "UPDATE":
+            before = (request.old or {}).get("spec") or {}
+            kept = {name: before[name] for name in _KEPT if before.get(name) is not None and spec.get(name) is None}
+            return {**pod, "spec": {**spec, **kept}} if kept else None
         name, value, policy = self._resolve(request, spec)
         if spec.get("priority") is not None and spec["priority"] != value:
             raise refused(

@@ -37,6 +37,7 @@ async def apply(api: API, served: Served, call: Call, strategy: Strategy) -> Res
 
     async def create() -> Entity:
         obj = result(None)
+        obj["metadata"].pop("resourceVersion", None)
         name, uid = call.info.name, obj["metadata"].get("uid")
         if uid:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"

@@ -12,7 +12,7 @@ from steersman.apiserver.decoding import decode
 from steersman.apiserver.endpoints.api import Endpoint, expected_definition
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
-from steersman.apiserver.updating import MAX_ATTEMPTS
+from steersman.apiserver.updating import MAX_ATTEMPTS, precondition_failed
 from steersman.meta import times
 from steersman.meta.errors import APIError, BadRequest, Conflict, NotFound, invalid, not_supported, required
 from steersman.meta.objects import Object, with_metadata
@@ -82,7 +82,7 @@ async def _assign(api: API, served: Served, call: Call, binding: Object, options
     for _ in range(MAX_ATTEMPTS):
         if stored is None:
             raise NotFound.of(PODS, name)
-        bound = _bound(stored.obj, binding, times.format_time(api.clock.now()))
+        bound = _bound(key, stored.obj, binding, times.format_time(api.clock.now()))
         if options.dry_run:
             return
         try:
@@ -94,17 +94,13 @@ async def _assign(api: API, served: Served, call: Call, binding: Object, options
     raise _conflict(name, "the object has been modified; please apply your changes to the latest version and try again")
 
 
-def _bound(pod: Object, binding: Object, now: str) -> Object:
+def _bound(key: str, pod: Object, binding: Object, now: str) -> Object:
     """The pod on its node. Raises ``Conflict`` where it cannot be put there."""
     metadata, wanted = pod["metadata"], binding["metadata"]
     name = metadata["name"]
     for field, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(field) and wanted[field] != metadata.get(field):
-            why = (
-                f"Precondition failed: {label} in precondition: {wanted[field]}, {label} in object meta: "
-                f"{metadata.get(field)}"
-            )
-            raise Conflict.of(PODS, name, why)
+            raise precondition_failed(PODS, key, name, label, wanted[field], metadata.get(field) or "")
     spec = pod["spec"]
     if metadata.get("deletionTimestamp"):
         raise _conflict(name, f"pod {name} is being deleted, cannot be assigned to a host")

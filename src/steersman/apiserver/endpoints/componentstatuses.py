@@ -6,6 +6,7 @@ from steersman.apiserver import respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
+from steersman.apiserver.options import list_options
 from steersman.apiserver.respond import ListMeta, Unstored
 from steersman.apiserver.served import Served
 from steersman.meta.errors import NotFound
@@ -27,7 +28,11 @@ async def _store_status(api: API) -> Object:
 
 
 async def list_component_statuses(api: API, served: Served, call: Call) -> Response:
-    items = [Unstored(await _store_status(api))]
+    options = list_options(call, watch=False)
+    served.check_fields(options.fields)
+    found = await _store_status(api)
+    is_wanted = options.labels.matches({}) and options.fields.matches(lambda name: served.fields[name](found))
+    items = [Unstored(found)] if is_wanted else []
     return respond.listing(call, served, items, ListMeta(resource_version=""), now_s=api.clock.now())
 
 

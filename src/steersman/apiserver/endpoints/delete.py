@@ -36,6 +36,7 @@ def options_of(call: Call) -> DeleteOptions:
 async def delete(api: API, served: Served, call: Call) -> Response:
     respond.wanted(call, served)
     options = options_of(call)
+    deletion.warn_of_orphans(served, call, options)
     deleted = await deletion.delete_object(api, served, call, call.info.namespace, call.info.name, options)
     status = 202 if not deleted.is_gone and options.orphan_dependents is False else 200
     if deleted.is_gone and not served.kind.delete_returns_object:

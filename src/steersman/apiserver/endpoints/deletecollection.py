@@ -27,6 +27,7 @@ async def deletecollection(api: API, served: Served, call: Call) -> Response:
     selection = list_options(call, watch=False)
     served.check_fields(selection.fields)
     options = options_of(call)
+    deletion.warn_of_orphans(served, call, options)
     page = await read_page(api, served, call.info.namespace, selection)
     pending = iter(page.items)
 

@@ -127,7 +127,9 @@ async def _take_from(api: API, stored: Stored, pod: str, *, dry_run: bool) -> No
         else:
             return
     name = stored.obj["metadata"]["name"]
-    raise Timeout(f'couldn\'t update PodDisruptionBudget "{name}" due to conflicts', retry_after_s=RETRY_AFTER_S)
+    raise Timeout(
+        f'Timeout: couldn\'t update PodDisruptionBudget "{name}" due to conflicts', retry_after_s=RETRY_AFTER_S
+    )
 
 
 def _reduced(budget: Object, pod: str, now: str) -> Object:

@@ -43,7 +43,7 @@ class TooLargeResourceVersion(Timeout):
     @classmethod
     def of(cls, wanted: int, current: int) -> TooLargeResourceVersion:
         return cls(
-            f"Too large resource version: {wanted}, current: {current}",
+            f"Timeout: Too large resource version: {wanted}, current: {current}",
             details={
                 "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
                 "retryAfterSeconds": 1,

@@ -82,7 +82,10 @@ async def read_page(api: API, served: Served, namespace: str, options: ListOptio
         start, is_continued = continuation.start, True
         revision = None if continuation.revision == INCONSISTENT else continuation.revision
     elif options.resource_version not in ("", "0"):
-        wanted = parse_resource_version(options.resource_version)
+        try:
+            wanted = parse_resource_version(options.resource_version)
+        except BadRequest as error:
+            raise BadRequest(f"invalid resource version: {error.message}") from error
         if options.match == "Exact" or (not options.match and options.limit > 0):
             revision = wanted
         else:

@@ -21,14 +21,12 @@ from steersman.meta.errors import (
     forbidden,
     from_status,
     invalid,
-    not_supported,
 )
 from steersman.meta.wire import Response
 
 ERROR_LIMIT_BYTES = 16 * 1024
 _REASONS = {400: "BadRequest", 404: "NotFound", 500: "InternalError"}
 _FLAGS = ("follow", "previous", "timestamps")
-_STREAMS = ("All", "Stdout", "Stderr")
 
 
 async def log(api: API, served: Served, call: Call) -> Response:
@@ -37,7 +35,9 @@ async def log(api: API, served: Served, call: Call) -> Response:
     container = container_of(pod, call.query("container"))
     node = pod["spec"].get("nodeName")
     if not node:
-        return respond.text(call, "")
+        headers = respond.headers(call, "")
+        del headers["content-type"]
+        return Response(status=204, headers=headers)
     path = f"/containerLogs/{call.info.namespace}/{call.info.name}/{container}"
     target = api.locations.kubelet(node, path, urlencode(query))
     try:
@@ -86,13 +86,8 @@ def _options(call: Call) -> list[tuple[str, str]]:
             raise BadRequest(str(error)) from error
         if call.query("sinceSeconds"):
             errors.append(forbidden("sinceTime", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
-    stream = call.query("stream")
-    if stream and stream not in _STREAMS:
-        errors.append(not_supported("stream", stream, _STREAMS))
-    if stream in ("Stdout", "Stderr") and call.query("tailLines"):
-        errors.append(forbidden("tailLines", "`tailLines` is forbidden when stream is not `All`"))
-    if stream:
-        query.append(("stream", stream))
+    if call.query("stream"):  # behind a feature gate that is off by default
+        errors.append(forbidden("stream", "may not be specified"))
     if errors:
         raise Invalid.of("PodLogOptions", "", call.info.name, errors)
     return query

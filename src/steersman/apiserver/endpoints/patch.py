@@ -17,7 +17,7 @@ from steersman.apiserver.negotiation import unsupported
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
 from steersman.apiserver.updating import MAIN, STATUS, Strategy, update_object
-from steersman.meta.errors import BadRequest, Invalid, invalid
+from steersman.meta.errors import BadRequest, Invalid, UnsupportedMediaType, invalid
 from steersman.meta.objects import Object
 from steersman.meta.patches import json_patch, json_patch_strict_errors, merge_patch
 from steersman.meta.wire import Response
@@ -41,7 +41,7 @@ def patching(strategy: Strategy) -> Endpoint:
     async def patch(api: API, served: Served, call: Call) -> Response:
         respond.wanted(call, served)
         definition = served.kind.definition if served.has_strategic_merge else ""
-        if check_media_type(call, definition) == APPLY_PATCH:
+        if check_media_type(call, definition, is_built_in=not served.kind.is_custom) == APPLY_PATCH:
             return await apply(api, served, call, strategy)
         options = write_options(call, "PatchOptions")
         body = mechanism(call, options, definition)
@@ -90,11 +90,13 @@ def _invalid_patch(result: Object, why: str) -> Invalid:
     return Invalid.of("", "", "", [invalid("patch", _encoder.encode(result).decode(), why)])
 
 
-def check_media_type(call: Call, definition: str) -> str:
-    """The kind of patch. Raises ``UnsupportedMediaType``."""
+def check_media_type(call: Call, definition: str, *, is_built_in: bool = False) -> str:
+    """The kind of patch. Raises ``UnsupportedMediaType``, for built-in kinds in the words of upstream's router."""
     media_type = call.header("content-type").partition(";")[0].strip().lower()
     accepted = _ACCEPTED if definition else _ACCEPTED_WITHOUT_STRATEGIC_MERGE
     if media_type not in accepted:
+        if is_built_in:
+            raise UnsupportedMediaType("415: Unsupported Media Type", details={})
         raise unsupported(accepted)
     return media_type
 

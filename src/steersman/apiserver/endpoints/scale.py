@@ -18,7 +18,7 @@ from steersman.apiserver.endpoints.patch import check_media_type, check_strictly
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.respond import Unstored
 from steersman.apiserver.served import Entity, Served
-from steersman.apiserver.updating import MAIN, Strategy, update_object
+from steersman.apiserver.updating import MAIN, Strategy, check_uid, update_object
 from steersman.meta.errors import BadRequest, Invalid, NotFound, invalid
 from steersman.meta.objects import Object
 from steersman.meta.resources import (
@@ -102,6 +102,7 @@ async def update_scale(api: API, served: Served, call: Call) -> Response:
     objectmeta.match_name(metadata, call.info.name)
 
     def replaced(old: Object) -> Object:
+        check_uid(served, metadata.get("uid"), old["metadata"])
         entries = scaling.updated(api, call, scale_of(old), scale, old, options)
         return _scaled(scale, old, entries)
 

@@ -10,8 +10,7 @@ from steersman.apiserver.decoding import decode, private_object, replaced_object
 from steersman.apiserver.endpoints.api import Endpoint, expected_kind
 from steersman.apiserver.options import write_options
 from steersman.apiserver.served import Entity, Served
-from steersman.apiserver.updating import MAIN, STATUS, Strategy, update_object
-from steersman.meta.errors import Conflict
+from steersman.apiserver.updating import MAIN, STATUS, Strategy, check_uid, update_object
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
 
@@ -32,13 +31,13 @@ def updating(strategy: Strategy) -> Endpoint:
         def replacement(old: Object) -> Object:
             nonlocal attempts
             attempts += 1
+            check_uid(served, metadata.get("uid"), old["metadata"])
             own = sent if attempts == 1 else private_object(sent)
             return replaced_object(served, own, old)
 
         async def create() -> Entity:
             if metadata.get("uid"):
-                why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: "
-                raise Conflict.of(served.resource, call.info.name, why)
+                check_uid(served, metadata["uid"], {"namespace": call.info.namespace, "name": call.info.name})
             return await create_object(api, served, call, private_object(sent), options, name=call.info.name)
 
         may_create = served.kind.allows_create_on_update and not strategy.subresource

@@ -15,7 +15,7 @@ from steersman.apiserver.endpoints.patch import check_media_type, check_strictly
 from steersman.apiserver.extensions.served import CustomServed
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Served
-from steersman.apiserver.updating import MAIN, Strategy, update_object
+from steersman.apiserver.updating import MAIN, Strategy, check_uid, update_object
 from steersman.meta.errors import BadRequest, InternalError, Invalid, NotFound, invalid
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
@@ -104,6 +104,7 @@ async def update_scale(api: API, served: Served, call: Call) -> Response:
     paths = _paths(served)
 
     def replaced(old: Object) -> Object:
+        check_uid(served, scale["metadata"].get("uid"), old["metadata"])
         entries = scaling.updated(api, call, scale_of(old, paths), scale, old, options, path=paths.spec_replicas[1:])
         return _scaled(scale, old, paths, entries)
 

@@ -117,9 +117,7 @@ class Locations:
             port = self._port_name(namespace, wanted.name, int(port))
         endpoints = self._reader.get(ENDPOINTS, namespace, wanted.name)
         if endpoints is None:
-            if self._reader.get(SERVICES, namespace, wanted.name) is None:
-                raise NotFound.of(SERVICES, wanted.name)
-            raise NotFound.of(ENDPOINTS, wanted.name)
+            raise NotFound.of(SERVICES, wanted.name)
         subsets = endpoints.get("subsets") or []
         if not subsets:
             raise ServiceUnavailable(f'no endpoints available for service "{wanted.name}"')

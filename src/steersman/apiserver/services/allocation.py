@@ -233,10 +233,9 @@ def keep_allocated(spec: Object, old: Object) -> None:
     """An update that does not name what was allocated keeps it."""
     kind, old_kind = spec.get("type"), old.get("type")
     if kind != "ExternalName" and old_kind != "ExternalName":
-        if not spec.get("clusterIP") and not spec.get("clusterIPs"):
-            spec["clusterIP"] = old.get("clusterIP")
-        if not spec.get("clusterIPs") and spec.get("clusterIP") == old.get("clusterIP"):
-            spec["clusterIPs"] = old.get("clusterIPs")
+        for field in ("clusterIP", "clusterIPs"):
+            if not spec.get(field) and old.get(field):
+                spec[field] = old[field]
     if kind in _WITH_NODE_PORTS and old_kind in _WITH_NODE_PORTS:
         _keep_node_ports(spec, old)
     if _needs_health_check(spec) and _needs_health_check(old) and not spec.get("healthCheckNodePort"):
@@ -244,15 +243,19 @@ def keep_allocated(spec: Object, old: Object) -> None:
 
 
 def _keep_node_ports(spec: Object, old: Object) -> None:
-    by_port = {(port.get("protocol"), port["port"]): port.get("nodePort") for port in old.get("ports") or ()}
-    named = {port.get("nodePort") for port in spec.get("ports") or () if port.get("nodePort")}
+    """A port keeps its node port by its name, whatever else of it changes, unless another port has taken it."""
+    by_name = {port.get("name") or "": port.get("nodePort") for port in old.get("ports") or ()}
+    used = _node_ports(old) & _node_ports(spec)
     ports = [dict(port) for port in spec.get("ports") or ()]
     for port in ports:
-        kept = by_port.get((port.get("protocol"), port["port"]))
-        if not port.get("nodePort") and kept and kept not in named:
+        kept = by_name.get(port.get("name") or "")
+        if not port.get("nodePort") and kept and kept not in used:
             port["nodePort"] = kept
-            named.add(kept)
     spec["ports"] = ports
+
+
+def _node_ports(spec: Object) -> set[int]:
+    return {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
 
 
 def normalize(spec: Object, old: Object | None) -> None:

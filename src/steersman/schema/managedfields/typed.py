@@ -166,5 +166,5 @@ def _list_of(schema: Definition) -> Type:
         return _ATOMIC_LIST
     element = definitions.reference(schema["items"])
     defaults = {name: default_of(element, name) if element else NONE for name in keys}
-    listed = tuple((name, ABSENT if default in (NONE, "") else default) for name, default in defaults.items())
+    listed = tuple((name, ABSENT if default is NONE else default) for name, default in defaults.items())
     return Type("keyed", expects="array", element=_of(schema["items"], "", ""), keys=listed)

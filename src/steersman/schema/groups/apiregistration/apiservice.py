@@ -12,6 +12,7 @@ from steersman.meta.resources import APISERVICES
 from steersman.schema.columns import AGE, NAME, computed, value_at
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_name, check_present
+from steersman.schema.statuswrites import keep_labels_and_annotations
 from steersman.schema.subresources import STATUS
 
 
@@ -94,6 +95,7 @@ KIND = Kind(
     singular="apiservice",
     categories=("api-extensions",),
     subresources=(STATUS,),
+    prepare_status_update=keep_labels_and_annotations,
     storage_prefix="apiregistration.k8s.io/apiservices",
     has_status=True,
     allows_unconditional_update=False,

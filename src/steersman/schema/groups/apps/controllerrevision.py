@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from steersman.meta.errors import FieldError, required
+from steersman.meta.errors import FieldError, invalid, required
 from steersman.meta.objects import Object, controller_of
 from steersman.meta.resources import CONTROLLERREVISIONS
 from steersman.schema.cells import NONE
 from steersman.schema.columns import AGE, NAME, computed, count
+from steersman.schema.equality import same
 from steersman.schema.kind import Kind
-from steersman.schema.rules import check_counts, check_immutable
+from steersman.schema.rules import IMMUTABLE, check_counts
 
 
 def default(obj: Object) -> None:
@@ -40,7 +41,8 @@ def validate_create(obj: Object) -> list[FieldError]:
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
     errors: list[FieldError] = []
-    check_immutable(errors, new.get("data"), old.get("data"), "data")
+    if (new.get("data") is None) != (old.get("data") is None) or not same(new.get("data"), old.get("data")):
+        errors.append(invalid("data", new.get("data"), IMMUTABLE))
     return errors
 
 

@@ -28,7 +28,7 @@ from steersman.schema.subresources import STATUS
 
 def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    default_pod_template(spec.get("template"))
+    default_pod_template(spec.setdefault("template", {}))
     strategy = spec.get("updateStrategy")
     if strategy is None:
         strategy = spec["updateStrategy"] = {}

@@ -23,12 +23,13 @@ from steersman.schema.groups.core.workloads import (
 )
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_counts, check_immutable
+from steersman.schema.statuswrites import keep_labels
 from steersman.schema.subresources import SCALE, STATUS
 
 
 def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    default_pod_template(spec.get("template"))
+    default_pod_template(spec.setdefault("template", {}))
     if spec.get("replicas") is None:
         spec["replicas"] = 1
     strategy = spec.get("strategy")
@@ -122,6 +123,7 @@ KIND = Kind(
         SCALE,
         STATUS,
     ),
+    prepare_status_update=keep_labels,
     storage_prefix="deployments",
     has_status=True,
     counts_generation=True,

@@ -22,7 +22,7 @@ def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     if spec.get("replicas") is None:
         spec["replicas"] = 1
-    default_pod_template(spec.get("template"))
+    default_pod_template(spec.setdefault("template", {}))
     if obj.get("status") is None:
         obj["status"] = {"replicas": 0}
 

@@ -30,7 +30,7 @@ from steersman.schema.subresources import SCALE, STATUS
 
 def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    default_pod_template(spec.get("template"))
+    default_pod_template(spec.setdefault("template", {}))
     for claim in spec.get("volumeClaimTemplates") or ():
         default_claim_template(claim)
     if not spec.get("podManagementPolicy"):

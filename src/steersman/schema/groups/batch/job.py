@@ -30,7 +30,7 @@ def default(obj: Object) -> None:
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     metadata = obj.setdefault("metadata", {})
     if labels and not metadata.get("labels"):
-        metadata["labels"] = dict(labels)
+        metadata["labels"] = labels  # the very ones: ``prepare_create`` sees by that whose they are
     if obj.get("status") is None:
         obj["status"] = {}
 
@@ -71,7 +71,7 @@ def _own_labels(obj: Object) -> dict[str, str]:
 
 
 def prepare_create(obj: Object) -> None:
-    """A Job selects its pods by its own uid unless the user took that over."""
+    """A Job selects its pods by its own uid unless the user took that over. It has its pods' labels if it was given none."""
     obj["status"] = {}
     spec = obj["spec"]
     if spec.get("manualSelector"):
@@ -79,6 +79,9 @@ def prepare_create(obj: Object) -> None:
     template = spec.get("template") or {}
     metadata = template.get("metadata") or {}
     labels = {**_own_labels(obj), **(metadata.get("labels") or {})}
+    own = obj["metadata"].get("labels")
+    if not own or own is metadata.get("labels"):
+        obj["metadata"]["labels"] = dict(labels)
     spec["template"] = {**template, "metadata": {**metadata, "labels": labels}}
     selector = spec.get("selector") or {}
     spec["selector"] = {**selector, "matchLabels": {_UID_LABEL: uid(obj), **(selector.get("matchLabels") or {})}}
@@ -92,7 +95,7 @@ def validate(obj: Object) -> list[FieldError]:
         errors.append(required("spec.selector"))
     else:
         check_label_selector(errors, spec["selector"], "spec.selector")
-        check_selector_matches(errors, spec)
+    check_selector_matches(errors, spec)
     completions = spec.get("completions") or 0
     if spec.get("completionMode") == "Indexed" and completions > 0:
         longest = f"{name_of(obj)}-{completions - 1}"
@@ -181,6 +184,7 @@ KIND = Kind(
     subresources=(STATUS,),
     storage_prefix="jobs",
     selectable_fields={"status.successful": count_at("status", "succeeded")},
+    unselectable='field label "{field}" not supported for Job',
     has_status=True,
     counts_generation=True,
     default=default,

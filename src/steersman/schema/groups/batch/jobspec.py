@@ -31,7 +31,7 @@ _COUNTS = (
 
 def default_job_spec(spec: Object) -> None:
     """What Jobs and job templates alike get."""
-    default_pod_template(spec.get("template"))
+    default_pod_template(spec.setdefault("template", {}))
     for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
         for pattern in rule.get("onPodConditions") or ():
             if not pattern.get("status"):

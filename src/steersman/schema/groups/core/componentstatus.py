@@ -28,6 +28,7 @@ KIND = Kind(
     verbs=("get", "list"),
     storage_prefix="",
     is_stored=False,
+    deprecation="v1 ComponentStatus is deprecated in v1.19+",
     columns=(
         NAME,
         computed("Status", _status, description="Status of the component conditions"),

@@ -70,10 +70,6 @@ def _check_port(errors: list[FieldError], port: Object, path: str, *, needs_name
         check_name(errors, port["appProtocol"], f"{path}.appProtocol", label_key_errors)
 
 
-def warnings(obj: Object) -> list[str]:
-    return ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]
-
-
 KIND = Kind(
     resource=ENDPOINTS,
     definition="io.k8s.api.core.v1.Endpoints",
@@ -88,5 +84,5 @@ KIND = Kind(
         AGE,
     ),
     validate=validate,
-    warnings=warnings,
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 )

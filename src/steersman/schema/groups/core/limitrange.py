@@ -22,7 +22,7 @@ from steersman.schema.rules import check_name, check_quantity
 
 
 def default(obj: Object) -> None:
-    for item in (obj.get("spec") or {}).get("limits") or ():
+    for item in obj.setdefault("spec", {}).get("limits") or ():
         for part in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
             if item.get(part):
                 default_amounts(item[part])

@@ -12,7 +12,7 @@ from steersman.schema.kind import Kind
 
 
 def default(obj: Object) -> None:
-    default_pod_template(obj.get("template"))
+    default_pod_template(obj.setdefault("template", {}))
 
 
 def validate(obj: Object) -> list[FieldError]:

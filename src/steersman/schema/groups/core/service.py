@@ -128,6 +128,8 @@ def prepare_update(new: Object, old: Object) -> None:
         dropped.append("healthCheckNodePort")
     if is_externally_accessible(before) and not is_externally_accessible(spec) and kept["externalTrafficPolicy"]:
         dropped.append("externalTrafficPolicy")
+    if spec.get("type") == "ExternalName":
+        dropped.append("internalTrafficPolicy")
     for name in dropped:
         spec.pop(name, None)
     if _needs_node_port(before) and not _needs_node_port(spec) and _node_ports(spec) == _node_ports(before):

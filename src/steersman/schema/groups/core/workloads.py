@@ -16,10 +16,12 @@ _TOO_MANY = "cannot be greater than status.replicas"
 
 
 def check_workload_selector(errors: Errors, spec: Mapping[str, Any], kind: str) -> None:
-    """``spec.selector``: there, not empty, and matching ``spec.template``."""
+    """``spec.selector``: there, not empty, and matching ``spec.template``; one that is absent matches nothing."""
     selector = spec.get("selector")
     if selector is None:
-        errors.append(required("spec.selector"))
+        if kind != "daemonset":
+            errors.append(required("spec.selector"))
+        check_selector_matches(errors, spec)
         return
     check_label_selector(errors, selector, "spec.selector")
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
@@ -31,7 +33,7 @@ def check_workload_selector(errors: Errors, spec: Mapping[str, Any], kind: str) 
 def check_selector_matches(errors: Errors, spec: Mapping[str, Any]) -> None:
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     try:
-        matches = label_selector_of(spec["selector"]).matches(labels or {})
+        matches = label_selector_of(spec.get("selector")).matches(labels or {})
     except (SelectorError, KeyError):
         errors.append(invalid("spec.selector", dict(spec["selector"]), "invalid label selector"))
         return

@@ -19,6 +19,9 @@ from steersman.schema.rules import NameRule, check_choice, check_immutable, chec
 
 
 def default(obj: Object) -> None:
+    for endpoint in obj.get("endpoints") or ():
+        if endpoint.get("conditions") is None:
+            endpoint["conditions"] = {}
     for port in obj.get("ports") or ():
         if port.get("name") is None:
             port["name"] = ""

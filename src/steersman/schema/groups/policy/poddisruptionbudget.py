@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steersman.meta.errors import FieldError, invalid
+from steersman.meta.names import path_segment_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODDISRUPTIONBUDGETS
 from steersman.schema.columns import AGE, NAME, computed, count, value_at
@@ -89,6 +90,7 @@ KIND = Kind(
         ),
         AGE,
     ),
+    name_errors=path_segment_errors,
     prepare_create=prepare_create,
     validate=validate,
     validate_status_update=validate_status_update,

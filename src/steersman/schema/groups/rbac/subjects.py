@@ -17,9 +17,10 @@ SUBJECT_KINDS = ("ServiceAccount", "User", "Group")
 
 
 def default_binding(obj: Object) -> None:
-    role = obj.get("roleRef")
-    if role is not None and not role.get("apiGroup"):
-        role["apiGroup"] = GROUP
+    role = obj.setdefault("roleRef", {})
+    for name, value in (("apiGroup", GROUP), ("kind", ""), ("name", "")):
+        if not role.get(name):
+            role[name] = value
     for subject in obj.get("subjects") or ():
         if not subject.get("apiGroup") and subject.get("kind") in ("User", "Group"):
             subject["apiGroup"] = GROUP
@@ -60,7 +61,9 @@ def _check_subject(errors: list[FieldError], subject: Object, path: str, *, is_n
 def binding_update_errors(new: Object, old: Object) -> list[FieldError]:
     if same(new.get("roleRef"), old.get("roleRef")):
         return []
-    return [invalid("roleRef", new.get("roleRef"), "cannot change roleRef")]
+    role = new.get("roleRef") or {}
+    shown = {name: role.get(name[:1].lower() + name[1:]) or "" for name in ("Kind", "Name")}
+    return [invalid("roleRef", {"APIGroup": role.get("apiGroup") or "", **shown}, "cannot change roleRef")]
 
 
 def _role(obj: Object, now: float) -> str:

@@ -14,6 +14,7 @@ from steersman.schema.rules import check_annotations, check_immutable, check_lab
 
 def default(obj: Object) -> None:
     template = obj.setdefault("spec", {})
+    template.setdefault("metadata", {})
     default_device_claim((template.get("spec") or {}).get("devices"))
 
 

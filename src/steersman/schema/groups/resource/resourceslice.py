@@ -110,6 +110,7 @@ KIND = Kind(
     singular="resourceslice",
     storage_prefix="resourceslices",
     returns_deleted_object=True,
+    unselectable="field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {field}",
     selectable_fields={"spec.driver": text_at("spec", "driver"), "spec.nodeName": text_at("spec", "nodeName")},
     counts_generation=True,
     delete_returns_object=True,
