@@ -110,14 +110,14 @@ def patched_object(served: Served, result: Object, old: Object, unknown: list[st
 
 def replaced_object(served: Served, new: Object, old: Object) -> Object:
     """``new`` with the specification and the status of ``old`` where they are written alike: whoever compares the two later
-    sees at once that they are the same. Bytes are compared, as Python takes 1 for true."""
+    sees at once that they are the same. Bytes are compared, too, as Python takes 1 for true."""
     if not served.has_lasting_structure:
         return new
     shared = {
         field: old[field]
         for field in ("spec", "status")
         if isinstance(new.get(field), dict)
-        and isinstance(old.get(field), dict)
+        and new[field] == old.get(field)
         and _encoder.encode(new[field]) == _encoder.encode(old[field])
     }
     return {**new, **shared} if shared else new
