@@ -62,7 +62,7 @@ def wanted(call: Call, served: Served) -> Representation:
     accept = call.header("accept")
     has_protobuf = PROTOBUF not in accept or bool(served.message)
     is_pretty = pretty is not None and pretty[0] not in ("", "0", "false")
-    return representation(accept, is_pretty, has_protobuf, served.kind.is_stored)
+    return representation(accept, is_pretty, has_protobuf, served.kind.is_stored or bool(served.kind.columns))
 
 
 def headers(call: Call, content_type: str) -> dict[str, str]:

@@ -80,9 +80,11 @@ class Router:
         else:
             endpoint = None
         if endpoint is None:
-            if served.kind.is_custom:
-                return not_found(call)
-            raise NotFound.path()
+            if not served.kind.is_custom:
+                raise NotFound.path()
+            if info.subresource and self._has_right_scope(served, call):
+                raise NotFound.of(served.resource, info.name)
+            return not_found(call)
         call.monitored = ""
         return await endpoint(self._api, served, call)
 

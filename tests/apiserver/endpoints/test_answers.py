@@ -289,3 +289,18 @@ async def test_a_service_without_endpoints_object_is_not_found_by_its_proxy(clie
     await client.create(SERVICES, service({"port": 80}))
     status = await failure(client, "GET", f"{SERVICES.path('default', 'a')}/proxy/")
     assert (status["code"], status["message"]) == (404, 'services "a" not found')
+
+
+TABLE = {"accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
+
+
+async def test_scales_and_component_statuses_have_tables(client: Client) -> None:
+    await client.create(DEPLOYMENTS, deployment(replicas=3))
+    for path, names, cells in (
+        (f"{DEPLOYMENTS.path('default', 'a')}/scale", ["Name", "Desired", "Available", "Age"], ["a", 3, 0]),
+        ("/api/v1/componentstatuses", ["Name", "Status", "Message", "Error"], ["etcd-0", "Healthy", "ok"]),
+    ):
+        table = (await client.request("GET", path, headers=TABLE)).content
+        assert [column["name"] for column in table["columnDefinitions"]] == names
+        assert table["columnDefinitions"][0]["description"].startswith("Name must be unique within a namespace.")
+        assert table["rows"][0]["cells"][:3] == cells
