@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 RERUNS ?= 1
 PYTEST := $(BIN)/python -m pytest
+# Compiled modules are kept beside the sources: every component is a process of its own, and compiling takes it a second.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help up down reset images lint format test test-pure test-real test-kills bench clean lock

@@ -38,7 +38,8 @@ def main(wanted: list[str]) -> int:
         began_s = time.perf_counter()
         print(f"bench: {name} …", file=sys.stderr, flush=True)
         measured = importlib.import_module(f"bench.{name}").run()
-        figures = {key if key.startswith(name) else f"{name}/{key}": value for key, value in measured.items()}
+        subject = name.partition("_")[0]
+        figures = {key if key.startswith(subject) else f"{name}/{key}": value for key, value in measured.items()}
         results.update(figures)
         show(figures)
         print(f"bench: {name} took {time.perf_counter() - began_s:.0f} s", file=sys.stderr)

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from conformance import devices
 from steersman.meta.objects import Object
 from steersman.meta.resources import (
     DEVICECLASSES,
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODDISRUPTIONBUDGETS,
+    RESOURCECLAIMS,
+    RESOURCESLICES,
     SERVICES,
     STORAGECLASSES,
     Resource,
@@ -37,14 +40,21 @@ class Scenario:
 def scenario(rng: random.Random, pods: int) -> Scenario:
     tag = f"{rng.randrange(16**6):06x}"
     nodes = [_node(rng, f"n{number}-{tag}") for number in range(rng.randint(2, 8))]
+    asked_for = devices.claims(rng, tag, pods // 4)
     volumes = [_volume(rng, f"v{number}-{tag}", nodes) for number in range(4)]
     claims = [_claim(rng, f"c{number}-{tag}", volumes) for number in range(4)]
     return Scenario(
         namespaces={"default": {"team": "a"}, "other": {"team": rng.choice(["a", "b"])}},
-        objects=[*_fixed(), *volumes, *claims],
+        objects=[
+            *_fixed(),
+            *volumes,
+            *claims,
+            *((RESOURCESLICES, each) for each in devices.slices(rng, tag, nodes)),
+            *((RESOURCECLAIMS, each) for each in asked_for),
+        ],
         nodes=nodes,
         pods=[
-            _pod(rng, f"p{number}-{tag}", nodes, [claim["metadata"]["name"] for _, claim in claims])
+            _pod(rng, f"p{number}-{tag}", nodes, [claim["metadata"]["name"] for _, claim in claims], asked_for)
             for number in range(pods)
         ],
     )
@@ -66,7 +76,7 @@ def _fixed() -> list[tuple[Resource, Object]]:
         (PODDISRUPTIONBUDGETS, budget),
         (STORAGECLASSES, late),
         (STORAGECLASSES, made),
-        (DEVICECLASSES, {"metadata": {"name": "gpu"}, "spec": {"extendedResourceName": "example.com/card"}}),
+        *((DEVICECLASSES, each) for each in devices.classes()),
     ]
 
 
@@ -143,7 +153,9 @@ def provisioned(name: str, claim: Object, node_name: str) -> Object:
     }
 
 
-def _pod(rng: random.Random, name: str, nodes: Sequence[Object], claims: Sequence[str]) -> Object:
+def _pod(
+    rng: random.Random, name: str, nodes: Sequence[Object], claims: Sequence[str], device_claims: Sequence[Object]
+) -> Object:
     app = rng.choice(APPS)
     spec: Object = {
         "containers": [_container(rng, "main", app)],
@@ -165,9 +177,15 @@ def _pod(rng: random.Random, name: str, nodes: Sequence[Object], claims: Sequenc
         spec["topologySpreadConstraints"] = _constraints(rng)
     if rng.random() < 0.08:
         spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": rng.choice(claims)}}]
+    if rng.random() < 0.25:
+        picked = rng.sample(device_claims, rng.choice([1, 1, 2]))
+        spec["resourceClaims"] = [
+            {"name": f"devices-{number}", "resourceClaimName": each["metadata"]["name"]}
+            for number, each in enumerate(picked)
+        ]
     if rng.random() < 0.05:
         spec["preemptionPolicy"] = "Never"
-    namespace = "default" if spec.get("volumes") else rng.choice(["default", "default", "other"])
+    namespace = "default" if {"volumes", "resourceClaims"} & set(spec) else rng.choice(["default", "default", "other"])
     metadata: Object = {"name": name, "namespace": namespace, "labels": {"app": app}}
     if rng.random() < 0.3:
         metadata["labels"]["tier"] = rng.choice(["front", "back"])

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from conformance.clusters import Scenario, provisioned, scenario
 from steersman.aio.clock import SystemClock
@@ -29,11 +30,21 @@ from steersman.cluster.pki import ClusterPKI, ServingHosts
 from steersman.meta import objects
 from steersman.meta.errors import APIError, NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import NAMESPACES, NODES, PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, Resource
+from steersman.meta.resources import (
+    NAMESPACES,
+    NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODS,
+    RESOURCECLAIMS,
+    RESOURCESLICES,
+    Resource,
+)
 from steersman.meta.times import format_time
 from steersman.scheduler.component import default_configuration
 from steersman.scheduler.core import Decision, SchedulerCore
-from steersman.scheduler.framework import Nomination
+from steersman.scheduler.framework import CurrentTime, Nomination, Write
+from steersman.scheduler.plugin_calls import PluginFailed
 from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.snapshot import read_cluster
 from steersman.scheduler.victims import best
@@ -64,6 +75,7 @@ class Tally:
     placed: int = 0
     refused: int = 0
     preempted: int = 0
+    claims: int = 0
     differences: list[str] = field(default_factory=list)
 
 
@@ -82,7 +94,7 @@ class Arena:
         return found
 
     async def clear(self) -> None:
-        for resource in (PODS, NODES):
+        for resource in (PODS, NODES, RESOURCESLICES):
             for obj in (await self.client.list(resource)).items:
                 await self._delete(resource, obj)
 
@@ -142,8 +154,8 @@ async def compare(arena: Arena, wanted: Scenario, tally: Tally) -> None:
         pods = (await read_cluster(arena.client))[1]
         key = objects.key_of(made)
         info = pods[key]
-        ours = core.decide(info, runners_up=len(wanted.nodes))
-        nomination = _with_alternatives(core, info) if isinstance(ours.nomination, Nomination) else None
+        ours = _decided(core, info)
+        nomination = _with_alternatives(core, info) if isinstance(ours, Decision) and ours.nomination else None
         theirs = await _outcome(arena, made)
         judged = len(tally.differences)
         node_name = theirs["spec"].get("nodeName")
@@ -152,6 +164,8 @@ async def compare(arena: Arena, wanted: Scenario, tally: Tally) -> None:
             await _compare_victims(arena, key, nomination, str(node_name), tally)
         elif node_name:
             tally.placed += 1
+            if isinstance(ours, Decision) and ours.node_name:
+                await _compare_devices(arena, key, _devices_on(core, info, str(node_name)), theirs, tally)
             _compare_placed(key, str(node_name), ours, arena.scores_of(key), tally)
         else:
             tally.refused += 1
@@ -182,11 +196,10 @@ async def _outcome(arena: Arena, pod: Object) -> Object:
     raise TimeoutError(f"{namespace}/{name} was neither placed nor refused")
 
 
-def _compare_placed(key: str, node_name: str, ours: Decision, theirs: Scores, tally: Tally) -> None:
-    if not ours.node_name:
-        tally.differences.append(
-            f"{key}: upstream placed it on {node_name}; {ours.diagnosis and ours.diagnosis.message}"
-        )
+def _compare_placed(key: str, node_name: str, ours: Decision | PluginFailed, theirs: Scores, tally: Tally) -> None:
+    if isinstance(ours, PluginFailed) or not ours.node_name:
+        why = ours if isinstance(ours, PluginFailed) else ours.diagnosis and ours.diagnosis.message
+        tally.differences.append(f"{key}: upstream placed it on {node_name}; {why}")
         return
     mine = {score.node_name: dict(score.by_plugin) for score in ours.best}
     if not theirs:
@@ -208,12 +221,67 @@ def _compare_placed(key: str, node_name: str, ours: Decision, theirs: Scores, ta
         tally.differences.append(f"{key}: upstream chose {node_name}, which is not among the best here")
 
 
-def _compare_refused(key: str, ours: Decision, theirs: Object, tally: Tally) -> None:
+def _devices_on(core: SchedulerCore, pod: PodInfo, node_name: str) -> dict[str, Object]:
+    """What our core gives to the pod's claims on that node: the statuses that it would write."""
+    written: dict[str, Object] = {}
+    assumed = core.assume(pod, node_name)
+    assert isinstance(assumed, PodInfo), assumed
+    for plugin in core.frameworks[assumed.scheduler_name].pre_bind:
+        errand = plugin.pre_bind(assumed, node_name, core.cluster) if plugin.NAME == "DynamicResources" else None
+        answer: Any = None
+        while errand is not None:
+            try:
+                step = errand.send(answer)
+            except StopIteration:
+                break
+            answer = 0.0 if isinstance(step, CurrentTime) else None
+            if isinstance(step, Write):
+                answer = {**step.obj, "metadata": {"uid": objects.name(step.obj), **step.obj["metadata"]}}
+                if "status" in step.obj:
+                    written[objects.key_of(step.obj)] = step.obj["status"]
+    return written
+
+
+async def _compare_devices(arena: Arena, key: str, ours: dict[str, Object], theirs: Object, tally: Tally) -> None:
+    for entry in theirs["spec"].get("resourceClaims") or ():
+        name = entry["resourceClaimName"]
+        claim = await arena.client.get(RESOURCECLAIMS, name, namespace=objects.namespace(theirs))
+        allocation = _without_chance(claim["status"]["allocation"])
+        here = ours.get(objects.key_of(claim))
+        tally.claims += 1
+        if here is None or _without_chance(here["allocation"]) != allocation:
+            tally.differences.append(
+                f"{key}: claim {name} has\n      {allocation}\n    here\n      {here and here['allocation']}"
+                f"\n    for {claim['spec']}"
+            )
+
+
+def _without_chance(allocation: Object) -> Object:
+    """Without what is different each time: times, and names of shares."""
+    results = [
+        {field: value for field, value in result.items() if field != "shareID"}
+        for result in allocation["devices"]["results"]
+    ]
+    kept = {field: value for field, value in allocation.items() if field != "allocationTimestamp"}
+    return kept | {"devices": allocation["devices"] | {"results": results}}
+
+
+def _compare_refused(key: str, ours: Decision | PluginFailed, theirs: Object, tally: Tally) -> None:
     said = str((objects.condition(theirs, "PodScheduled") or {}).get("message"))
-    if ours.node_name or ours.diagnosis is None:
-        tally.differences.append(f"{key}: upstream refused it ({said}); here it goes to {ours.node_name}")
-    elif ours.diagnosis.message != said:
-        tally.differences.append(f"{key}: upstream says\n      {said}\n    here\n      {ours.diagnosis.message}")
+    if isinstance(ours, PluginFailed):
+        here = str(ours)
+    else:
+        here = ours.diagnosis.message if ours.diagnosis is not None else f"it goes to {ours.node_name}"
+    if here != said:
+        tally.differences.append(f"{key}: upstream says\n      {said}\n    here\n      {here}")
+
+
+def _decided(core: SchedulerCore, pod: PodInfo) -> Decision | PluginFailed:
+    """With all scores."""
+    try:
+        return core.decide(pod, runners_up=core.cluster.nodes.node_count)
+    except PluginFailed as failure:
+        return failure
 
 
 def _with_alternatives(core: SchedulerCore, pod: PodInfo) -> Nomination | None:
@@ -292,8 +360,8 @@ def main(given: Sequence[str]) -> int:
     tally = asyncio.run(
         run(options.scheduler, range(options.first_seed, options.first_seed + options.seeds), options.pods)
     )
-    print(f"{tally.placed} placed, {tally.refused} refused, {tally.preempted} with preemption; "
-          f"{len(tally.differences)} differences")  # fmt: skip
+    print(f"{tally.placed} placed, {tally.refused} refused, {tally.preempted} with preemption, "
+          f"{tally.claims} claims for devices; {len(tally.differences)} differences")  # fmt: skip
     return 1 if tally.differences else 0
 
 

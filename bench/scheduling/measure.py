@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import resource
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ import msgspec
 
 from bench.scheduling.load import Access, Connection, Job
 from bench.scheduling.processes import Programs, Stack, stack
+from bench.scheduling.violations import violations
 from bench.scheduling.workloads import BEFORE, MEASURED, Churn, Workload, node
 
 CLIENTS, CONNECTIONS = 3, 4
@@ -104,10 +106,14 @@ class Outcome:
     apiserver_mb: float
     scheduler_cpu_us_per_pod: float
     apiserver_cpu_us_per_pod: float
+    clients_cpu_us_per_pod: float
+    """Of the clients that make the pods, and of the one that watches them."""
 
 
 def make(access: Access, path: str, template: dict[str, Any], prefix: str, count: int) -> dict[str, float]:
     """``count`` objects from ``CLIENTS`` processes. The times at which they were sent."""
+    if not count:
+        return {}
     share = -(-count // CLIENTS)
     clients = []
     for start in range(0, count, share):
@@ -137,6 +143,7 @@ def make(access: Access, path: str, template: dict[str, Any], prefix: str, count
 
 
 def measure(workload: Workload, programs: Programs) -> Outcome:
+    """Raises ``RuntimeError`` where a constraint is violated in the end, ``TimeoutError`` where pods are left."""
     with stack(programs) as made:
         access = made.access
         connection = access.connect()
@@ -151,10 +158,12 @@ def measure(workload: Workload, programs: Programs) -> Outcome:
         make(access, f"/api/v1/namespaces/{BEFORE}/pods", workload.pod_before, "before", workload.before)
         bound.wait("before-", workload.before, made)
         apiserver = made.running["apiserver"]
-        used_s = scheduler.cpu_s, apiserver.cpu_s
+        used_s = scheduler.cpu_s, apiserver.cpu_s, _own_cpu_s()
         with _churning(workload.churn, access):
             sent = make(access, f"/api/v1/namespaces/{MEASURED}/pods", workload.pod, "pod", workload.measured)
             bound.wait("pod-", workload.measured, made)
+        spent_s = scheduler.cpu_s - used_s[0], apiserver.cpu_s - used_s[1], _own_cpu_s() - used_s[2]
+        _check(connection)
         latencies_s = sorted(bound.times_s[name] - sent[name] for name in sent)
         total_s = max(bound.times_s[name] for name in sent) - min(sent.values())
         return Outcome(
@@ -163,9 +172,23 @@ def measure(workload: Workload, programs: Programs) -> Outcome:
             p99_ms=latencies_s[int(len(latencies_s) * 0.99)] * 1000,
             scheduler_mb=scheduler.peak_mb,
             apiserver_mb=apiserver.peak_mb,
-            scheduler_cpu_us_per_pod=(scheduler.cpu_s - used_s[0]) / workload.measured * 1e6,
-            apiserver_cpu_us_per_pod=(apiserver.cpu_s - used_s[1]) / workload.measured * 1e6,
+            scheduler_cpu_us_per_pod=spent_s[0] / workload.measured * 1e6,
+            apiserver_cpu_us_per_pod=spent_s[1] / workload.measured * 1e6,
+            clients_cpu_us_per_pod=spent_s[2] / workload.measured * 1e6,
         )
+
+
+def _own_cpu_s() -> float:
+    """Of this process and of those that it started and that have ended."""
+    parts = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(part.ru_utime + part.ru_stime for part in parts)
+
+
+def _check(connection: Connection) -> None:
+    nodes, pods = (json.loads(connection.request("GET", path))["items"] for path in ("/api/v1/nodes", "/api/v1/pods"))
+    found = violations(nodes, [pod for pod in pods if pod["spec"].get("nodeName")])
+    if found:
+        raise RuntimeError(f"{len(found)} violations: {'; '.join(found[:5])}")
 
 
 _PATHS = {"Node": "/api/v1/nodes", "Pod": f"/api/v1/namespaces/{MEASURED}/pods",

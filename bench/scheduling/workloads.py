@@ -40,16 +40,19 @@ class Workload:
     zones: tuple[str, ...] = ("zone1",)
     """Dealt out to the nodes in turn."""
     churn: Churn | None = None
+    is_full: bool = False
+    """The pods before fill the nodes: more nodes take more of them."""
 
     @property
     def row(self) -> str:
         return f"{self.name}/{self.nodes}Nodes"
 
     def sized(self, nodes: int) -> Workload:
-        """The same on another number of nodes, with as many pods as fit there as well."""
+        """The same on another number of nodes: on fewer with fewer pods, on more with the same, unless they fill the nodes."""
         share = nodes / self.nodes
+        before = int(self.before * share)
         return replace(
-            self, nodes=nodes, before=min(self.before, int(self.before * share) or 1),
+            self, nodes=nodes, before=before if self.is_full else min(self.before, before),
             measured=min(self.measured, max(200, int(self.measured * share))),
         )  # fmt: skip
 
@@ -139,7 +142,7 @@ WORKLOADS: tuple[Workload, ...] = (
              pod=pod(color="blue", topologySpreadConstraints=_SPREAD), zones=("moon-1", "moon-2", "moon-3")),
     _alike("NodeAffinity", pod(affinity=_NODE_AFFINITY), before=5000, measured=5000),
     Workload(name="PreemptionBasic", nodes=1000, before=4000, measured=1000,
-             pod_before=pod(cpu="900m", terminationGracePeriodSeconds=0), pod=pod(cpu="3", priority=10)),
+             pod_before=pod(cpu="900m", terminationGracePeriodSeconds=0), pod=pod(cpu="3", priority=10), is_full=True),
     _alike("Unschedulable", _PLAIN, before=100, measured=10000,
            churn=Churn(objects=(_TOO_LARGE,), interval_s=0.2, recreates=False)),
     _alike("MixedChurn", _PLAIN, before=0, measured=10000,
@@ -150,20 +153,17 @@ GROWTH = (500, 1000, 5000, 15000)
 """Node counts over which growth is shown."""
 
 
-def sizes() -> Iterable[Workload]:
-    """Every workload at its own size, and SchedulingBasic over ``GROWTH``."""
-    for workload in WORKLOADS:
-        yield workload
-        if workload is BASIC:
-            yield from (replace(workload, nodes=nodes) for nodes in GROWTH if nodes != workload.nodes)
+def growth() -> Iterable[Workload]:
+    """Every workload at the sizes of ``GROWTH`` that are not its own."""
+    return (workload.sized(nodes) for workload in WORKLOADS for nodes in GROWTH if nodes != workload.nodes)
 
 
 def chosen(wanted: Iterable[str]) -> list[Workload]:
-    """Workloads by name (``SchedulingBasic``) or row (``SchedulingBasic/500Nodes``); all of ``sizes`` without any.
-    Raises ``ValueError`` for a name that is none."""
+    """Workloads by name (``SchedulingBasic``) or row (``SchedulingBasic/500Nodes``); all without any. Raises ``ValueError``
+    for a name that is none."""
     names = list(wanted)
     if not names:
-        return list(sizes())
+        return list(WORKLOADS)
     by_name = {each.name: each for each in WORKLOADS}
     found = []
     for text in names:

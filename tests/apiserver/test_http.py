@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from steersman.aio.clock import SystemClock
 from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig, Listener
+from steersman.apiserver.http import HTTPServer
 from steersman.apiserver.tls import server_context
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.resources import CONFIGMAPS
+from steersman.meta.wire import Request, Response, WatchFrame
 from steersman.store.drivers.memory import MemoryStore
 from tests.apiserver.authorities import TestAuthority
 from tests.apiserver.builders import config_map
@@ -131,6 +134,42 @@ async def test_watchers_that_hang_up_are_told_nothing_more(served: Served, caplo
         while served.server._watches:  # noqa: ASYNC110 - a predicate with a deadline
             await asyncio.sleep(0.01)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_connection_that_goes_between_two_frames_ends_its_watch(caplog: pytest.LogCaptureFixture) -> None:
+    """Its transport is not written to, nor asked how much waits, once it has gone."""
+    ended: list[str] = []
+
+    async def frames(server: HTTPServer) -> AsyncIterator[list[WatchFrame]]:
+        try:
+            yield [WatchFrame(type="ADDED", object={}, data=b"first\n")]
+            assert server._server is not None
+            (connection,) = server._server.connections
+            assert connection.transport is not None
+            connection.transport.abort()
+            yield [WatchFrame(type="ADDED", object={}, data=b"second\n")]
+            ended.append("went on")
+        finally:
+            ended.append("closed")
+
+    async def watched() -> None:
+        async def handler(_: Request) -> Response:
+            return Response(watch=frames(server))
+
+        server = HTTPServer(handler, max_body_bytes=1024)
+        port = await server.listen("127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /watched HTTP/1.1\r\nhost: server\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                await reader.read()
+        writer.close()
+        await server.close(grace_s=5.0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(watched())
+    assert ended == ["closed"]
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_large_list_is_whole(served: Served) -> None:

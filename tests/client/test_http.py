@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from steersman.aio.clock import FakeClock
+from steersman.aio.clock import FakeClock, SystemClock
 from steersman.client.http import TOKEN_REREAD_S, HTTPTransport
 from steersman.client.kubeconfig import KubeConfig
 from steersman.client.transport import Unreachable
+from steersman.cluster.pki import ClusterPKI, ServingHosts
 from steersman.meta.wire import Request
 
 
@@ -84,3 +86,39 @@ async def test_a_server_that_is_not_there_is_unreachable() -> None:
     with pytest.raises(Unreachable, match=r"GET http://127.0.0.1:1/api"):
         await line.send(Request(method="GET", path="/api"))
     await line.close()
+
+
+async def test_no_compression_is_asked_for(front: Given) -> None:
+    server, transport = front
+    await transport().send(Request(method="GET", path="/"))
+    stream = (await transport().open(Request(method="GET", path="/"))).stream
+    assert stream is not None
+    assert b"".join([chunk async for chunk in stream]) == b""
+    assert ["accept-encoding" in request.headers for request in server.seen] == [False, False]
+
+
+@pytest.mark.parametrize(("server_name", "is_trusted"), [("", True), ("kubernetes", True), ("other.example", False)])
+async def test_the_server_must_be_who_the_kubeconfig_says(tmp_path: Path, server_name: str, is_trusted: bool) -> None:
+    pki = ClusterPKI(tmp_path, clock=SystemClock())
+    pki.ensure_api_server(ServingHosts((), "cluster.local"))
+    pair = pki.pair("apiserver")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate, pair.key)
+    application = web.Application()
+    application.router.add_route("*", "/{tail:.*}", Front().handle)
+    server = TestServer(application, scheme="https")
+    await server.start_server(ssl=tls)
+    config = KubeConfig(
+        server=f"https://127.0.0.1:{server.port}", ca_pem=pki.authority.pair.certificate.read_bytes(),
+        tls_server_name=server_name,
+    )  # fmt: skip
+    line = HTTPTransport(config)
+    try:
+        if is_trusted:
+            assert (await line.send(Request(method="GET", path="/"))).status == 200
+        else:
+            with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+                await line.send(Request(method="GET", path="/"))
+    finally:
+        await line.close()
+        await server.close()

@@ -33,7 +33,7 @@ def test_drain_moves_pods_away(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=deployment(replicas=4))
     kubectl("rollout", "status", "deployment/web", "--timeout=30s")
     try:
-        assert "evicted" in kubectl("drain", NODE, "--ignore-daemonsets", "--timeout=60s")
+        assert "evicted" in kubectl("drain", NODE, "--ignore-daemonsets", "--pod-selector=app=web", "--timeout=60s")
         eventually(lambda: len(kubectl.get("pods")["items"]) == 4)
         assert {item["spec"].get("nodeName") for item in kubectl.get("pods")["items"]} == {"simulated-1"}
     finally:
@@ -49,7 +49,7 @@ def test_drain_respects_disruption_budgets(kubectl: Kubectl) -> None:
     eventually(lambda: kubectl.get("pdb", "web").get("status", {}).get("currentHealthy") == 2)
     node = kubectl.get("pods")["items"][0]["spec"]["nodeName"]
     try:
-        error = kubectl.fails("drain", node, "--ignore-daemonsets", "--timeout=1s")
+        error = kubectl.fails("drain", node, "--ignore-daemonsets", "--pod-selector=app=web", "--timeout=1s")
         assert "Cannot evict pod as it would violate the pod's disruption budget." in error
         assert len(kubectl.get("pods")["items"]) == 2
     finally:

@@ -18,7 +18,7 @@ from steersman.controllers.component import ControllerManager
 from steersman.controllers.config import ControllerManagerConfig
 from steersman.controllers.kinds import REGISTRY
 from steersman.meta import objects, times
-from steersman.meta.errors import NotFound
+from steersman.meta.errors import Forbidden, NotFound
 from steersman.meta.objects import Object
 from steersman.meta.resources import NAMESPACES, NODES, PODS, SERVICEACCOUNTS, Resource
 from steersman.meta.wire import Handler, Request, Response
@@ -29,17 +29,28 @@ DEADLINE_ROUNDS = 400
 
 @dataclass(slots=True)
 class WriteLog:
-    """Every write that controllers made, Events too."""
+    """Every write that controllers made, Events too; ``refuse`` makes the server refuse some of them."""
 
     writes: list[str] = field(default_factory=list)
+    refused: tuple[str, str] | None = None
 
     def wrap(self, handler: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             if request.method != "GET":
                 self.writes.append(f"{request.method} {request.path}")
+            if self.refused is not None and request.method == self.refused[0] and self.refused[1] in request.path:
+                error = Forbidden("the test refuses it")
+                return Response(status=error.code, content=error.status())
             return await handler(request)
 
         return handle
+
+    def refuse(self, method: str, part_of_path: str) -> None:
+        """From now on, until ``accept``: answer such requests of controllers with 403 and "the test refuses it"."""
+        self.refused = (method, part_of_path)
+
+    def accept(self) -> None:
+        self.refused = None
 
     def take(self) -> list[str]:
         taken, self.writes = self.writes, []
@@ -98,7 +109,8 @@ class World:
         for runner in self.manager.runners:
             runner.requeue_everything()
         await self.settle()
-        assert self.log.take() == []
+        written = self.log.take()
+        assert written == []
 
     async def create(self, resource: Resource, obj: Object) -> Object:
         created = await self.client.create(resource, obj)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,8 @@ from steersman.client.api import Client
 from steersman.kubelet.component import Kubelet
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.platform import simulated_platform
+from steersman.kubelet.runtimes.containers import ContainerConfig
+from steersman.kubelet.runtimes.sandboxes import LinuxResources
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.meta.objects import Object
 from steersman.meta.resources import EVENTS, NODES, PODS
@@ -39,6 +41,32 @@ class LoneNode:
     async def pod(self, name: str = "web") -> Object:
         return await self.client.get(PODS, name, namespace="default")
 
+    async def until(self, holds: Callable[[Object], Any], name: str = "web", *, within_s: float = 60) -> Object:
+        """The pod, once ``holds`` of it; time moves in small steps."""
+        for _ in range(int(within_s / 0.25)):
+            await self.clock.settle()
+            pod = await self.pod(name)
+            if holds(pod):
+                return pod
+            await self.clock.advance(0.25)
+        raise AssertionError(f"after {within_s} s: {pod.get('status')}")
+
+    async def config(self, name: str = "web", container: str = "main") -> ContainerConfig:
+        """What the runtime was last asked to create."""
+        return self.runtime.container_config(await self.container_id(name, container))
+
+    async def resources(self, name: str = "web", container: str = "main") -> LinuxResources:
+        """What the runtime has set."""
+        found = (await self.runtime.container_status(await self.container_id(name, container))).resources
+        assert found is not None
+        return found
+
+    async def container_id(self, name: str = "web", container: str = "main") -> str:
+        status = (await self.pod(name))["status"]
+        entries = [*(status.get("initContainerStatuses") or ()), *status["containerStatuses"]]
+        [found] = [entry["containerID"] for entry in entries if entry["name"] == container]
+        return str(found).removeprefix("simulated://")
+
     async def node(self) -> Object:
         return await self.client.get(NODES, NAME)
 
@@ -50,15 +78,21 @@ class LoneNode:
 
 @asynccontextmanager
 async def lone_node(
-    client: Client, clock: FakeClock, *, root_dir: Path, config: dict[str, Any] | None = None, **platform: Any
+    client: Client,
+    clock: FakeClock,
+    *,
+    root_dir: Path,
+    config: dict[str, Any] | None = None,
+    runtime: SimulatedRuntime | None = None,
+    **platform: Any,
 ) -> AsyncIterator[LoneNode]:
-    """``config`` and ``platform`` replace fields of KubeletConfig and Platform."""
+    """``config`` and ``platform`` replace fields of KubeletConfig and Platform; ``runtime``: of an earlier kubelet."""
     settings = KubeletConfig(
         node_name=NAME, node_ips=("10.1.2.3",), root_dir=root_dir, static_pod_path=None, resolv_conf=None,
         **(config or {}),
     )  # fmt: skip
     timers = Timers(clock)
-    runtime = SimulatedRuntime(clock=clock, timers=timers, rng=random.Random(1), pod_cidr="10.64.0.0/24")
+    runtime = runtime or SimulatedRuntime(clock=clock, timers=timers, rng=random.Random(1), pod_cidr="10.64.0.0/24")
     base = simulated_platform(settings, runtime, clock=clock)
     kubelet = Kubelet(
         client=client,

@@ -26,6 +26,10 @@ def load(tmp_path: Path, text: str) -> KubeletConfig:
     return KubeletConfig(node_name="n", **settings_of(completed(load_configuration(file))))
 
 
+def static_cpus(*options: str) -> dict[str, Any]:
+    return {"cpuManagerPolicy": "static", "cpuManagerPolicyOptions": dict.fromkeys(options, "true")}
+
+
 def configured(**document: Any) -> KubeletConfig:
     return KubeletConfig(node_name="n", **settings_of(completed(document)))
 
@@ -122,6 +126,9 @@ def test_default_thresholds_can_be_merged_in() -> None:
         ({"topologyManagerPolicy": "strict"}, "topologyManagerPolicy 'strict' must be one of"),
         ({"cpuManagerPolicyOptions": {"full-pcpus-only": "true"}}, "none policy: received unsupported options"),
         ({"cpuManagerPolicy": "static", "cpuManagerPolicyOptions": {"x": "true"}}, "unknown CPU Manager Policy option"),
+        (static_cpus("align-by-socket"), "Alpha-level Options not enabled, but option \"align-by-socket\" provided"),
+        (static_cpus("prefer-align-cpus-by-uncorecache", "distribute-cpus-across-numa"),
+         "distribute-cpus-across-numa can not be used at the same time"),
         ({"topologyManagerPolicyOptions": {"x": "true"}}, "unknown Topology Manager Policy option"),
         ({"containerLogMaxFiles": 1}, "containerLogMaxFiles must be greater than 1"),
         ({"podLogsDir": "logs"}, "must be absolute path"),
@@ -139,6 +146,17 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ConfigurationError) as raised:
         completed({"maxPods": "x", "noSuch": 1, "cgroupDriver": "systemd"})
     assert all(name in str(raised.value) for name in ("maxPods", "noSuch", "cgroupDriver"))
+
+
+def test_a_gate_keeps_the_quota_of_exclusive_cpus() -> None:
+    assert configured().cpu_manager.lifts_quota
+    assert not configured(featureGates={"DisableCPUQuotaWithExclusiveCPUs": False}).cpu_manager.lifts_quota
+
+
+def test_alpha_options_of_the_cpu_manager_need_their_gate() -> None:
+    given = static_cpus("align-by-socket", "distribute-cpus-across-cores")
+    found = configured(**given, featureGates={"CPUManagerPolicyAlphaOptions": True})
+    assert found.cpu_manager.options == {"align-by-socket", "distribute-cpus-across-cores"}
 
 
 def test_gates_of_other_components_and_defaults_are_accepted() -> None:

@@ -69,7 +69,7 @@ def collector(**config: float) -> Collector:
     disk = Disk(runtime)
     found: Collector
 
-    async def after(left: Sequence[str]) -> None:
+    async def after(left: Sequence[str], began_s: float) -> None:
         found.told.append(left)
 
     def removed(reason: str) -> None:

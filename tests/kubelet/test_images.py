@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 
@@ -10,13 +9,13 @@ import pytest
 
 from steersman.aio.clock import FakeClock
 from steersman.aio.timers import Timers
-from steersman.kubelet.image_credentials import credentials_for, repository_of
-from steersman.kubelet.images import CannotStart, ImageManager, with_default_tag
+from steersman.kubelet.image_names import repository_of, with_default_tag, without_tag
+from steersman.kubelet.image_puller import PullLimits
+from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.podspec import app_containers
 from steersman.kubelet.runtimes.behaviour import ANNOTATION
 from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig, PodSandboxMetadata
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
-from steersman.meta.objects import Object
 from tests.kubelet.pods import container, pod
 
 DIGEST = f"sha256:{'0' * 64}"
@@ -27,46 +26,52 @@ DIGEST = f"sha256:{'0' * 64}"
     [
         ("busybox", "busybox:latest"), ("busybox:1", "busybox:1"), (f"busybox@{DIGEST}", f"busybox@{DIGEST}"),
         ("localhost:5000/a/b", "localhost:5000/a/b:latest"), ("registry.k8s.io/pause:3.9", "registry.k8s.io/pause:3.9"),
-        ("Busy Box", None), ("a//b", None), ("a:", None), ("", None), ("UPPER", None),
+        ("localhost:5000/latest", "localhost:5000/latest:latest"), ("UPPER/x", "UPPER/x:latest"),
     ],
 )  # fmt: skip
-def test_a_default_tag_or_no_image_at_all(image: str, tagged: str | None) -> None:
+def test_a_default_tag(image: str, tagged: str) -> None:
     assert with_default_tag(image) == tagged
+
+
+@pytest.mark.parametrize("image", ["Busy Box", "a//b", "a:", "", "UPPER", "0" * 64])
+def test_what_is_no_image(image: str) -> None:
+    with pytest.raises(ValueError, match=r"repository name|invalid reference format"):
+        with_default_tag(image)
+
+
+async def test_a_container_without_an_image_that_could_be() -> None:
+    pull = Pull()
+    assert await pull("UPPER", "Always") == "InvalidImageName"
+    message = 'Failed to apply default image tag "UPPER": couldn\'t parse image name "UPPER": repository name must be lowercase'
+    assert pull.said == [("InspectFailed", message)]
 
 
 @pytest.mark.parametrize(
     ("image", "repository"),
     [
-        ("busybox:1", "index.docker.io/library/busybox"), ("docker.io/me/app", "index.docker.io/me/app"),
-        ("localhost:5000/a/b:1", "localhost:5000/a/b"), (f"ghcr.io/x/y@{DIGEST}", "ghcr.io/x/y"),
+        ("busybox:1", "docker.io/library/busybox"), ("docker.io/me/app", "docker.io/me/app"),
+        ("index.docker.io/busybox", "docker.io/library/busybox"), ("me/app:2", "docker.io/me/app"),
+        ("localhost:5000/a/b:1", "localhost:5000/a/b"), ("localhost/a", "localhost/a"),
+        (f"ghcr.io/x/y:1@{DIGEST}", "ghcr.io/x/y"),
     ],
 )  # fmt: skip
 def test_repositories(image: str, repository: str) -> None:
     assert repository_of(image) == repository
 
 
-def pull_secret(**auths: str) -> Object:
-    entries = {name: {"auth": base64.b64encode(f"{user}:pw".encode()).decode()} for name, user in auths.items()}
-    data = base64.b64encode(json.dumps({"auths": entries}).encode()).decode()
-    return {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": data}}
-
-
-def test_the_most_specific_credentials_come_first() -> None:
-    secret = pull_secret(
-        **{"ghcr.io": "any", "ghcr.io/team": "team", "*.example.com": "wild", "https://index.docker.io/v1/": "hub"}
-    )
-    assert [auth.username for auth in credentials_for("ghcr.io/team/app:1", [secret])] == ["team", "any"]
-    assert [auth.username for auth in credentials_for("ghcr.io/teams/app:1", [secret])] == ["any"]
-    assert [auth.username for auth in credentials_for("reg.example.com/app", [secret])] == ["wild"]
-    assert [auth.username for auth in credentials_for("busybox", [secret])] == ["hub"]
-    assert credentials_for("quay.io/app", [secret]) == []
+@pytest.mark.parametrize(
+    ("image", "bare"),
+    [("busybox", "busybox"), ("a:1", "a"), (f"a/b:1@{DIGEST}", "a/b"), ("localhost:5000/a:1", "localhost:5000/a")],
+)
+def test_an_image_without_its_tag(image: str, bare: str) -> None:
+    assert without_tag(image) == bare
 
 
 class Pull:
-    def __init__(self) -> None:
+    def __init__(self, limits: PullLimits | None = None) -> None:
         self.clock = FakeClock()
         runtime = SimulatedRuntime(clock=self.clock, timers=Timers(self.clock), rng=random.Random(1))
-        self.images = ImageManager(runtime, clock=self.clock)
+        self.images = ImageManager(runtime, clock=self.clock, limits=limits or PullLimits())
         self.said: list[tuple[str, str]] = []
 
     async def __call__(self, image: str, policy: str, *, error: str = "") -> str:
@@ -94,7 +99,7 @@ async def test_policies() -> None:
     assert await pull("a:1", "IfNotPresent") == ""
     assert [reason for reason, _ in pull.said] == ["Pulling", "Pulled"]
     assert await pull("a:1", "IfNotPresent") == ""
-    assert pull.said == [("Pulled", 'Container image "a:1" already present on machine and can be accessed by the pod')]
+    assert pull.said == [("Pulled", 'Container image "a:1" already present on machine')]
     assert await pull("a:1", "Always") == ""
     assert pull.said[0] == ("Pulling", 'Pulling image "a:1"')
     assert await pull("a:1", "Never") == ""
@@ -110,3 +115,11 @@ async def test_failed_pulls_back_off() -> None:
     assert await pull("a:1", "Always") == "ImagePullBackOff"
     await pull.clock.advance(5)
     assert await pull("a:1", "Always") == ""
+
+
+async def test_pulls_that_come_too_fast_fail_until_time_has_passed() -> None:
+    pull = Pull(PullLimits(qps=2, burst=2))
+    assert [await pull(f"a:{number}", "Always") for number in range(3)] == ["", "", "ErrImagePull"]
+    assert pull.said[-1] == ("Failed", 'Failed to pull image "a:2": pull QPS exceeded')
+    await pull.clock.advance(0.5)
+    assert await pull("a:3", "Always") == ""

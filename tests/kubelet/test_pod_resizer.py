@@ -83,7 +83,7 @@ async def resize(
 ) -> tuple[list[str], Actuated, str]:
     """What was done in order, what is set at the end, and the failure."""
     log: list[str] = []
-    resizer = PodResizer(Runtime(log, refuses), Cgroups(before, log, used_bytes or {}), lambda: POLICY)
+    resizer = PodResizer(Runtime(log, refuses), Cgroups(before, log, used_bytes or {}), lambda pod, container: POLICY)
     actuated = [actuated_of(before)]
     reported: PodRecord = record(*map(ran, before["spec"]["containers"]))
     plan = plan_resize(after, reported, actuated[0])

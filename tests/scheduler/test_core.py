@@ -52,3 +52,14 @@ def test_a_nominated_node_is_taken_where_the_pod_fits_there_and_passed_over_wher
     assert core.decide(parse_pod(pod(cpu="1", status={"nominatedNodeName": "busy"}))).node_name == "busy"
     assert core.decide(parse_pod(pod(cpu="1", status={"nominatedNodeName": "full"}))).node_name == "idle"
     assert core.decide(parse_pod(pod(cpu="1", status={"nominatedNodeName": "gone"}))).node_name == "idle"
+
+
+def test_a_resource_that_no_node_offers_is_counted_where_pods_were_bound_that_want_it() -> None:
+    """Nodes lose resources while pods that use them run; the table then meets the name in a pod first."""
+    cluster = cluster_of(node("a"))
+    for number in range(4):
+        wanted = pod(f"p{number}", requests={f"example.com/r{number}": "1"}, node_name="a")
+        cluster.nodes.add_pod(parse_pod(wanted))
+    assert [
+        int(cluster.nodes.requested[cluster.nodes.resources[f"example.com/r{number}"], 0]) for number in range(4)
+    ] == [1] * 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,8 @@ from steersman.meta.objects import Object
 from steersman.scheduler.component import DEFAULT_PLUGINS
 from steersman.scheduler.configuration import ConfigurationError, read_configuration
 from steersman.scheduler.core import SchedulerCore
-from steersman.scheduler.external import PluginFailed, adapted, from_file
+from steersman.scheduler.external import adapted, from_entry_points, from_file
+from steersman.scheduler.plugin_calls import PluginFailed
 from steersman.scheduler.pod_info import parse_pod
 from steersman.scheduler.profiles import PluginSpec
 from tests.scheduler.builders import cluster_of, node, pod
@@ -69,7 +72,7 @@ def test_a_plugin_that_raises_is_named() -> None:
             raise RuntimeError("no idea")
 
     core = core_with([spec_of(Broken)], "Broken")
-    with pytest.raises(PluginFailed, match='running Filter plugin "Broken": RuntimeError: no idea'):
+    with pytest.raises(PluginFailed, match='running "Broken" filter plugin: RuntimeError: no idea'):
         core.decide(parse_pod(pod()))
 
 
@@ -100,7 +103,9 @@ def release() -> Iterator[threading.Event]:
     event.set()
 
 
-def test_a_plugin_that_hangs_is_out_of_use_until_it_comes_back(release: threading.Event) -> None:
+def test_a_plugin_that_hangs_is_out_of_use_until_it_comes_back(
+    release: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
     class Hanging:
         NAME = "Hanging"
 
@@ -110,6 +115,8 @@ def test_a_plugin_that_hangs_is_out_of_use_until_it_comes_back(release: threadin
     core = core_with([spec_of(Hanging, 0.2)], "Hanging")
     with pytest.raises(PluginFailed, match=r"took longer than 0\.2 s"):
         core.decide(parse_pod(pod("p1")))
+    slow = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert slow == ["Filter plugin Hanging took longer than 0.1 s; it holds up every pod of its profile"]
     with pytest.raises(PluginFailed, match="an earlier call has not come back"):
         core.decide(parse_pod(pod("p2")))
     release.set()
@@ -132,3 +139,35 @@ def test_files_without_plugins_are_refused(tmp_path: Path) -> None:
     broken.write_text("raise ValueError('at import')\n")
     with pytest.raises(ConfigurationError, match="ValueError: at import"):
         from_file(str(broken))
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A distribution with one plugin, as pip would install it."""
+    (tmp_path / "gold_nodes.py").write_text(
+        "class GoldNodes:\n    NAME = 'GoldNodes'\n\n    def filter(self, pod, node):\n"
+        "        return node['metadata']['name'] == 'dear'\n"
+    )
+    metadata = tmp_path / "gold_nodes-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: gold-nodes\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[steersman.scheduler.plugins]\ngold = gold_nodes:GoldNodes\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    return tmp_path
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_plugin_takes_part_where_a_profile_names_it() -> None:
+    specs = from_entry_points()
+    assert [spec.name for spec in specs] == ["GoldNodes"]
+    assert core_with(specs, "GoldNodes").search(parse_pod(pod())).names() == ["dear"]
+    assert len(core_with(specs).search(parse_pod(pod())).names()) == 3
+
+
+def test_an_installed_plugin_that_cannot_be_loaded_is_named(installed: Path) -> None:
+    (installed / "gold_nodes-1.0.dist-info" / "entry_points.txt").write_text(
+        "[steersman.scheduler.plugins]\ngold = no_such_module:GoldNodes\n"
+    )
+    with pytest.raises(ConfigurationError, match="entry point gold: No module named 'no_such_module'"):
+        from_entry_points()

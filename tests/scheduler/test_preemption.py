@@ -9,10 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steersman.meta.objects import Object
-from steersman.meta.resources import PODDISRUPTIONBUDGETS
+from steersman.meta.resources import (
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODDISRUPTIONBUDGETS,
+    STORAGECLASSES,
+)
 from steersman.scheduler.core import Decision
 from steersman.scheduler.framework import Nomination, NoNomination
 from steersman.scheduler.pod_info import parse_pod
+from steersman.scheduler.volumes import BIND_COMPLETED
 from tests.scheduler.builders import cluster_of, core_of, node, pod
 
 
@@ -138,6 +144,30 @@ def test_a_promised_place_is_not_given_to_pods_of_the_same_priority() -> None:
     assert core.decide(parse_pod(pod("first", cpu="1", priority=10))).node_name == "a"
 
 
+def test_a_promised_pod_counts_on_its_own_node_only() -> None:
+    """As upstream looks at nodes one by one: what is promised elsewhere may never come."""
+    zone = {"topology.kubernetes.io/zone": "z"}
+    apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": {"app": "x"}}}]}}  # fmt: skip
+    cluster = cluster_of(node("a", labels=zone), node("b", labels=zone), node("c", cpu="1", labels=zone))
+    cluster.nominations.nominate(parse_pod(pod("hermit", priority=10, affinity=apart)), "a")
+    cluster.nominations.nominate(parse_pod(pod("large", cpu="1", priority=10)), "c")
+    decision = core_of(cluster).decide(parse_pod(pod("x", cpu="500m", labels={"app": "x"})), runners_up=3)
+    assert [score.node_name for score in decision.best] == ["b"]
+
+
+def test_promises_that_are_withdrawn_or_renewed_leave_nothing_behind() -> None:
+    cluster = cluster_of(node("a", cpu="1"), node("b", cpu="1"))
+    first = parse_pod(pod("first", cpu="1", priority=10))
+    cluster.nominations.nominate(first, "a")
+    cluster.nominations.nominate(first, "b")
+    second = parse_pod(pod("second", cpu="1", priority=10))
+    assert core_of(cluster).decide(second).node_name == "a"
+    cluster.nominations.withdraw(first.uid)
+    assert (len(cluster.nominations), [*cluster.nominations.nodes()]) == (0, [])
+    assert core_of(cluster).decide(second, runners_up=1).feasible_count == 2
+
+
 sizes = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=5)
 
 
@@ -173,3 +203,18 @@ def test_victims_are_minimal(per_node: list[list[tuple[int, int]]], wanted_cpu: 
     assert total - sum(cpus[name] for name in chosen) + wanted_cpu <= capacity
     for spared in combinations(chosen, 1):
         assert total - sum(cpus[name] for name in chosen if name not in spared) + wanted_cpu > capacity
+
+
+def test_a_claim_for_one_pod_that_a_promised_pod_uses_keeps_others_off_that_node() -> None:
+    cluster = cluster_of(node("a"))
+    cluster.put(STORAGECLASSES, {"metadata": {"name": "c"}, "provisioner": "p", "volumeBindingMode": "Immediate"})
+    claim = {"metadata": {"name": "mine", "namespace": "default", "annotations": {BIND_COMPLETED: "yes"}},
+             "spec": {"accessModes": ["ReadWriteOncePod"], "volumeName": "v", "storageClassName": "c"},
+             "status": {"phase": "Bound"}}  # fmt: skip
+    cluster.put(PERSISTENTVOLUMECLAIMS, claim)
+    cluster.put(PERSISTENTVOLUMES, {"metadata": {"name": "v"}, "spec": {"storageClassName": "c"}})
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "mine"}}]
+    wanted = parse_pod(pod("second", volumes=volumes))
+    assert core_of(cluster).decide(wanted).node_name == "a"
+    cluster.nominations.nominate(parse_pod(pod("first", priority=10, volumes=volumes)), "a")
+    assert core_of(cluster).decide(wanted).node_name == ""

@@ -173,3 +173,35 @@ async def test_the_leader_is_killed_again_and_again(served: Served) -> None:
     assert len(set(killed)) >= ROUNDS - 1
     assert {name: seen for name, seen in witness.nodes.items() if len(seen) != 1} == {}
     assert max(witness.per_node().values()) <= ROOM
+
+
+async def explained(served: Served, *words: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "steersman.cli", "scheduler", "explain", f"--kubeconfig={served.kubeconfig}", *words,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def test_explain_reads_the_cluster_over_the_network_and_says_why(served: Served, tmp_path: Path) -> None:
+    plugins, configuration = tmp_path / "plugins.py", tmp_path / "configuration.yaml"
+    plugins.write_text(
+        "class Nowhere:\n    NAME = 'Nowhere'\n\n    def filter(self, pod, node):\n        return False\n"
+    )
+    configuration.write_text(
+        "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+        "profiles: [{plugins: {multiPoint: {enabled: [{name: Nowhere}]}}}]\n"
+    )
+    await create(served.client, node("small", cpu="1"), node("large"), pod("p1", cpu="2"))
+    code, text = await explained(served, "p1")
+    assert (code, text.splitlines()[:3]) == (
+        0, ["pod default/p1: pending", "1 of 2 nodes fit", "  NodeResourcesFit rejected 1"],
+    )  # fmt: skip
+    code, text = await explained(served, "p1", f"--config={configuration}", f"--plugin-file={plugins}")
+    assert (code, text.splitlines()[1:4]) == (
+        0, ["0 of 2 nodes fit", "  NodeResourcesFit rejected 1", "  Nowhere rejected 1"],
+    )  # fmt: skip
+    assert await explained(served, "p2") == (
+        1, 'Error: pods "p2" not found in namespace "default", or it has ended\n',
+    )  # fmt: skip

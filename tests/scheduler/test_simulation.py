@@ -71,3 +71,9 @@ def test_the_example_is_placed_and_drawn(tmp_path: Path) -> None:
     texts = {entry.text for entry in ElementTree.parse(drawing).iter("{http://www.w3.org/2000/svg}text")}
     assert {f"node-{number}" for number in range(6)} <= texts
     assert len(yaml.safe_load(EXAMPLE.read_text())["steps"]) == 4
+
+
+def test_a_picture_that_is_not_svg_is_refused(tmp_path: Path) -> None:
+    outcome = CliRunner().invoke(command, [str(EXAMPLE), "--picture", str(tmp_path / "picture.png")])
+    assert outcome.exit_code == 2
+    assert "pictures are SVG" in outcome.output

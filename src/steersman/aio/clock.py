@@ -40,11 +40,9 @@ class Clock(Protocol):
 class SystemClock:
     """Time as it passes."""
 
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+    """Asked some thirty times in a write of the API server: without a frame of Python between."""
 
     async def sleep(self, delay_s: float) -> None:
         await asyncio.sleep(max(delay_s, 0.0))

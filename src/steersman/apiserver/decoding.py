@@ -17,7 +17,7 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.jsonsyntax import END, syntax_error
 from steersman.apiserver.negotiation import JSON, PROTOBUF, body_media_type
 from steersman.apiserver.options import FieldValidation
-from steersman.apiserver.served import ObjectStructure
+from steersman.apiserver.served import ObjectStructure, Served
 from steersman.meta.errors import BadRequest, Invalid, invalid
 from steersman.meta.objects import Object
 from steersman.schema import strictness
@@ -88,6 +88,39 @@ def private_object(obj: Object) -> Object:
     copy = private_copy(bare)
     copy["metadata"]["managedFields"] = entries
     return copy
+
+
+def patched_object(served: Served, result: Object, old: Object, unknown: list[str] | None = None) -> Object:
+    """What a patch made of ``old``, in its kind's structure and as a copy of its own; paths of unknown fields are appended.
+
+    Fields that the patch left alone stay those of ``old``: they got their structure and their defaults when they were
+    written, so that nobody changes them below their first level, which updating copies. Custom resources are decoded whole,
+    by the schema that they have now. Raises ``BadRequest``.
+    """
+    if not served.has_lasting_structure:
+        return private_object(served.structure.decode(result, unknown))
+    changed = {field: value for field, value in result.items() if value is not old.get(field)}
+    own = private_object(served.structure.decode(changed, unknown))
+    return {
+        field: own[field] if field in changed else value
+        for field, value in result.items()
+        if field not in changed or field in own
+    }
+
+
+def replaced_object(served: Served, new: Object, old: Object) -> Object:
+    """``new`` with the specification and the status of ``old`` where they are written alike: whoever compares the two later
+    sees at once that they are the same. Bytes are compared, as Python takes 1 for true."""
+    if not served.has_lasting_structure:
+        return new
+    shared = {
+        field: old[field]
+        for field in ("spec", "status")
+        if isinstance(new.get(field), dict)
+        and isinstance(old.get(field), dict)
+        and _encoder.encode(new[field]) == _encoder.encode(old[field])
+    }
+    return {**new, **shared} if shared else new
 
 
 def _is_object(value: Any) -> bool:

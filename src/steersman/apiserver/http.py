@@ -409,11 +409,16 @@ class _Writer:
         """Wait while the client is slow. Raises ``TimeoutError`` when it is too slow, ``ConnectionError`` when it is gone."""
         if self._transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        if self._transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
+        if self._is_slow():
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 await self._drain()
         else:
             await asyncio.sleep(0)
+
+    def _is_slow(self) -> bool:
+        """The client has yet to take much of what was written. One that has gone is not asked: its buffer went with it."""
+        transport = self._transport
+        return not transport.is_closing() and transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES
 
     async def _write_stream(self, response: Response) -> web.StreamResponse:
         transport, stream = self._transport, response.stream
@@ -460,7 +465,9 @@ class _Writer:
             else:
                 async for frames in watch:
                     self._send(frames, chunked=chunked)
-                    if transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
+                    if transport.is_closing():
+                        return _CLOSE
+                    if self._is_slow():
                         await self._flow()
             if chunked and not transport.is_closing():
                 transport.write(_CHUNKED_END)
@@ -485,7 +492,7 @@ class _Writer:
                 frames = None if transport.is_closing() else watch.take()  # who has hung up is told nothing more
                 if frames:
                     self._send(frames, chunked=chunked)
-                if frames is None or transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES:
+                if frames is None or self._is_slow():
                     watch.listen(None)
                     if not paused.done():
                         paused.set_result(frames is None)

@@ -6,7 +6,6 @@ Source: upstream's registry/rest (BeforeCreate, BeforeUpdate) and api/validation
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +30,8 @@ _IMMUTABLE = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
+_UUID_FIXED = 0xF << 76 | 0b11 << 62
+_UUID_VERSION_4 = 0x4 << 76 | 0b10 << 62
 _IMMUTABLE_TEXT = "field is immutable"
 _STANDARD_FINALIZERS = frozenset({"kubernetes", ORPHAN, FOREGROUND})
 
@@ -42,7 +43,10 @@ def generate_name(base: str, rng: random.Random) -> str:
 
 
 def new_uid(rng: random.Random) -> str:
-    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    """A random UUID, version 4 of RFC 9562, as ``uuid`` writes it, at half of its cost: every request needs one."""
+    bits = rng.getrandbits(128) & ~_UUID_FIXED | _UUID_VERSION_4
+    digits = bits.to_bytes(16, "big").hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def wipe_system_fields(metadata: dict[str, Any]) -> None:

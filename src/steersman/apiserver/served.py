@@ -132,6 +132,11 @@ class Served:
         """Built-in kinds have; custom ones do not."""
         return True
 
+    @property
+    def has_lasting_structure(self) -> bool:
+        """What is stored has the structure that is asked for today: that of built-in kinds never changes."""
+        return True
+
     @cached_property
     def message(self) -> str:
         """The name of its protobuf message; empty where it has none. Looked up for clients that speak of protobuf."""

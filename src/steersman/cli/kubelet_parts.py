@@ -16,11 +16,13 @@ from steersman.kubelet.certificates.pair import PairStore
 from steersman.kubelet.certificates.rotation import CertificateManager
 from steersman.kubelet.certificates.signing_requests import SERVING_SIGNER, serving_template
 from steersman.kubelet.component import Kubelet
-from steersman.kubelet.configuration import KubeletConfig
+from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
 from steersman.kubelet.configuration_file import API_VERSION, Document
 from steersman.kubelet.host_checks import apply_to_process, check_host
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_cgroups import over_reserved
+from steersman.kubelet.node_resources.policies import PolicyError
+from steersman.kubelet.node_resources.state_file import StateError
 from steersman.kubelet.platform import Platform, machine_platform
 from steersman.kubelet.runtimes.cri import CRIRuntime
 from steersman.kubelet.runtimes.image_mounts import ContainerdImageMounter
@@ -75,15 +77,18 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         rotate=document["rotateCertificates"],
     )
     client = identity.client
-    kubelet = Kubelet(
-        client=client,
-        clock=environment.clock,
-        config=config,
-        runtime=runtime,
-        platform=platform,
-        rng=environment.rng,
-        metrics=metrics,
-    )
+    try:
+        kubelet = Kubelet(
+            client=client,
+            clock=environment.clock,
+            config=config,
+            runtime=runtime,
+            platform=platform,
+            rng=environment.rng,
+            metrics=metrics,
+        )
+    except (ConfigurationError, PolicyError, StateError) as error:
+        raise click.UsageError(str(error)) from error
     managers = [identity.manager] if identity.manager is not None else []
     server = None
     if document["enableServer"]:

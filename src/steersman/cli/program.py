@@ -150,7 +150,7 @@ def configure_logging(verbosity: int) -> None:
 
 def _calm_garbage_collector() -> None:
     """API objects are trees of dicts that die by reference counting; searching them for cycles after every 700
-    allocations costs a busy component about a fifth of its time (bench/api.py)."""
+    allocations costs a busy component about a fifth of its time (bench/api)."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 

@@ -141,18 +141,23 @@ def leader_election(flags: dict[str, Any]) -> dict[str, Any]:
 @click.option(
     "--config", "config_file", default="", help="The KubeSchedulerConfiguration that the scheduler runs with."
 )
+@click.option("--plugin-file", "plugin_files", multiple=True, help="The plugins that it runs with.")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many nodes to compare.")
-def explain_command(*, pod: str, namespace: str, kubeconfig: str, config_file: str, top: int) -> None:
+def explain_command(
+    *, pod: str, namespace: str, kubeconfig: str, config_file: str, plugin_files: tuple[str, ...], top: int
+) -> None:
     """Say which plugin rejects how many nodes for POD, and how the best nodes score.
 
     It reads the cluster through the API and decides anew, so it works beside any scheduler, upstream's too.
     """
     import asyncio
 
-    click.echo(asyncio.run(_explain(pod, namespace, kubeconfig, config_file, top)))
+    click.echo(asyncio.run(_explain(pod, namespace, kubeconfig, config_file, plugin_files, top)))
 
 
-async def _explain(pod: str, namespace: str, kubeconfig: str, config_file: str, top: int) -> str:
+async def _explain(
+    pod: str, namespace: str, kubeconfig: str, config_file: str, plugin_files: tuple[str, ...], top: int
+) -> str:
     from steersman.aio.clock import SystemClock
     from steersman.client import kubeconfig as kubeconfigs
     from steersman.client.api import Client
@@ -166,7 +171,7 @@ async def _explain(pod: str, namespace: str, kubeconfig: str, config_file: str, 
     from steersman.scheduler.snapshot import read_cluster
 
     try:
-        configuration = load_configuration(config_file)
+        configuration = load_configuration(config_file, plugin_files=plugin_files)
         transport = HTTPTransport(kubeconfigs.load(kubeconfig), clock=SystemClock())
     except (ConfigurationError, kubeconfigs.KubeConfigError, OSError) as error:
         raise click.UsageError(str(error)) from error

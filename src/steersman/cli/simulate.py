@@ -25,15 +25,18 @@ def command(
 
     from steersman.scheduler.component import DEFAULT_PLUGINS
     from steersman.scheduler.configuration import ConfigurationError
-    from steersman.scheduler.external import from_file
+    from steersman.scheduler.external import from_entry_points, from_file
     from steersman.scheduler.simulation import ScenarioError, simulate
     from steersman.scheduler.utilization_picture import picture
 
+    if picture_file and not picture_file.endswith(".svg"):
+        raise click.UsageError(f"--picture: {picture_file}: pictures are SVG; name it .svg")
     try:
         document = yaml.safe_load(Path(scenario).read_text(encoding="utf-8"))
         if not isinstance(document, dict):
             raise click.UsageError(f"{scenario}: not a scenario")
-        plugins = [*DEFAULT_PLUGINS, *(spec for path in plugin_files for spec in from_file(path))]
+        outside = [*from_entry_points(), *(spec for path in plugin_files for spec in from_file(path))]
+        plugins = [*DEFAULT_PLUGINS, *outside]
         result = simulate({**document, **({} if seed is None else {"seed": seed})}, plugins)
     except (yaml.YAMLError, ScenarioError, ConfigurationError) as error:
         raise click.UsageError(f"{scenario}: {error}") from error

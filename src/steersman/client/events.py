@@ -11,6 +11,7 @@ occurrences while the server is slow are one write that says 10.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from steersman.aio.workqueue import WorkQueue
 from steersman.client.api import STRATEGIC_MERGE_PATCH, Client
 from steersman.client.transport import Unreachable
 from steersman.meta import objects, times
-from steersman.meta.errors import APIError, Conflict, NotFound
+from steersman.meta.errors import AlreadyExists, APIError, Conflict, NotFound
+from steersman.meta.names import subdomain_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import EVENTS, Resource
 
@@ -243,9 +245,15 @@ class EventRecorder:
                 return
             except (NotFound, Conflict):
                 series.name = ""
-        self._last_ns = max(self._last_ns + 1, int(occurrence.time_s * 1e9))
-        name = f"{occurrence.regarding.get('name')}.{self._last_ns:x}"
-        await self._client.create(EVENTS, self._event(series, name, namespace))
+        for is_last in (False, False, True):
+            self._last_ns = max(self._last_ns + 1, int(occurrence.time_s * 1e9))
+            name = _event_name(str(occurrence.regarding.get("name")), self._last_ns)
+            try:
+                await self._client.create(EVENTS, self._event(series, name, namespace))
+                break
+            except AlreadyExists:  # another component told of that object at the same instant
+                if is_last:
+                    raise
         series.name = name
 
     def _event(self, series: _Series, name: str, namespace: str) -> Object:
@@ -269,6 +277,12 @@ class EventRecorder:
             "reportingComponent": self._component,
             "reportingInstance": self._instance,
         }
+
+
+def _event_name(name: str, now_ns: int) -> str:
+    """What the object is called is not always fit for the name of an Event: too long, or with colons as roles have."""
+    made = f"{name}.{now_ns:x}"
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, made)) if subdomain_errors(made) else made
 
 
 def _identity(regarding: Mapping[str, Any]) -> Key:

@@ -29,6 +29,8 @@ SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 GREETING_S: Final = 1.0
 LOG_TAIL_BYTES: Final = 2000
 RESET_PARALLEL: Final = 8
+REMOVING: Final = "already in removing state"
+REMOVE_S: Final = 10.0
 _HTTP2_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 
 _UNUSED_PLUGINS: Final = (
@@ -278,12 +280,19 @@ class Containerd:
         limit = asyncio.Semaphore(RESET_PARALLEL)
 
         async def remove(sandbox_id: str) -> None:
+            deadline_s = self._clock.monotonic() + REMOVE_S
             async with limit:
-                try:
-                    await runtime.stop_pod_sandbox(sandbox_id)
-                    await runtime.remove_pod_sandbox(sandbox_id)
-                except RuntimeServiceError as error:
-                    problems.append(f"sandbox {sandbox_id}: {error}")
+                while True:
+                    try:
+                        await runtime.stop_pod_sandbox(sandbox_id)
+                        await runtime.remove_pod_sandbox(sandbox_id)
+                        return
+                    except RuntimeServiceError as error:
+                        # A kubelet that was killed may have been removing it: containerd is not done with that yet.
+                        if REMOVING not in str(error) or self._clock.monotonic() > deadline_s:
+                            problems.append(f"sandbox {sandbox_id}: {error}")
+                            return
+                    await self._clock.sleep(processes.POLL_S)
 
         try:
             await runtime.wait_ready(10.0)

@@ -7,6 +7,7 @@ outside is masqueraded, because nobody outside knows their addresses.
 from __future__ import annotations
 
 import ipaddress
+import socket
 import subprocess
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def enter(config: ClusterConfig, node: NodeConfig) -> tuple[str, ...]:
 def ensure_network(config: ClusterConfig) -> None:
     """The bridge with the machine's own address on it, forwarding, and masquerading of the namespaces' traffic."""
     prefix = ipaddress.ip_network(config.machine_cidr).prefixlen
-    if not _link_exists(config.bridge):
+    if not link_exists(config.bridge):
         run("ip", "link", "add", config.bridge, "type", "bridge")
     run("ip", "address", "replace", f"{config.machine_address}/{prefix}", "dev", config.bridge)
     run("ip", "link", "set", config.bridge, "up")
@@ -70,7 +71,7 @@ def ensure_machine(config: ClusterConfig, node: NodeConfig) -> None:
         run("ip", "netns", "add", name)
     inside = ("nsenter", f"--net={NAMESPACES / name}", "--")
     outer = _outer_link(config, node)
-    if not _link_exists(outer):
+    if not link_exists(outer):
         run("ip", "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", name)
     run("ip", "link", "set", outer, "master", config.bridge, "up")
     run(*inside, "ip", "link", "set", "lo", "up")
@@ -85,7 +86,7 @@ def remove_machine(config: ClusterConfig, node: NodeConfig) -> None:
     name = namespace_of(config, node)
     if not name:
         return
-    if _link_exists(_outer_link(config, node)):
+    if link_exists(_outer_link(config, node)):
         run("ip", "link", "delete", _outer_link(config, node))
     if (NAMESPACES / name).exists():
         run("ip", "netns", "delete", name)
@@ -93,7 +94,7 @@ def remove_machine(config: ClusterConfig, node: NodeConfig) -> None:
 
 def remove_network(config: ClusterConfig) -> None:
     """The bridge and the masquerading; nothing happens where they are gone."""
-    if _link_exists(config.bridge):
+    if link_exists(config.bridge):
         run("ip", "link", "delete", config.bridge)
     run("nft", "-f", "-", stdin=f"add table ip {_table(config)}\ndelete table ip {_table(config)}\n")
 
@@ -126,8 +127,9 @@ def _outer_link(config: ClusterConfig, node: NodeConfig) -> str:
     return f"{config.bridge[:10]}v{node.address.rsplit('.', 1)[-1]}"
 
 
-def _link_exists(name: str) -> bool:
-    return Path("/sys/class/net", name).exists()
+def link_exists(name: str) -> bool:
+    """Whether this network namespace has the interface; /sys shows the one in which it was mounted."""
+    return any(found == name for _, found in socket.if_nameindex())
 
 
 def _write_sysctl(name: str, value: str) -> None:

@@ -6,10 +6,9 @@ The nodes with a network namespace of their own take everything with them; only 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from steersman.cluster.configuration import ClusterConfig
-from steersman.cluster.machines import run
+from steersman.cluster.machines import link_exists, run
 
 ROUTE_PROTOCOL = "248"
 TABLES = (("inet", "steersman-network"), ("ip", "steersman-proxy"), ("ip6", "steersman-proxy"))
@@ -22,5 +21,5 @@ def remove(config: ClusterConfig) -> None:
     run("nft", "-f", "-", stdin=script)
     for route in json.loads(run("ip", "-json", "route", "show", "proto", ROUTE_PROTOCOL) or "[]"):
         run("ip", "route", "del", route["dst"], "via", route["gateway"], "proto", ROUTE_PROTOCOL)
-    if Path("/sys/class/net", POD_BRIDGE).exists():
+    if link_exists(POD_BRIDGE):
         run("ip", "link", "delete", POD_BRIDGE)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from steersman.meta import times
+from steersman.meta import objects, times
 from steersman.meta.objects import Object
 
 
@@ -46,3 +47,13 @@ def with_condition(
     if old is None:
         return [*conditions, entry]
     return [entry if found is old else found for found in conditions]
+
+
+def pod_condition(
+    pod: Mapping[str, Any], kind: str, status: str, now_s: float, *, reason: str = "", message: str = ""
+) -> Object:
+    """A condition to merge into a pod's status, that began now; it says for which generation of the pod it was made."""
+    entry: Object = {"type": kind, "status": status, "lastTransitionTime": times.format_time(now_s)}
+    if objects.generation(pod):
+        entry["observedGeneration"] = objects.generation(pod)
+    return entry | {name: text for name, text in (("reason", reason), ("message", message)) if text}

@@ -5,7 +5,7 @@ Source: the DaemonSet page of the Kubernetes documentation; KEP-1591 (surge).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,19 +118,20 @@ class _Planner:
         for pod in self.pods:
             self.on_node.setdefault(node_of(pod), []).append(pod)
         verdicts = {objects.name(node): self._belongs(node) for node in self.nodes}
-        surge, unavailable = self._limits(sum(runs for runs, _ in verdicts.values()))
-        if not objects.is_deleting(self.owner):
-            for name, (runs, stays) in verdicts.items():
-                self._manage(name, runs=runs, stays=stays, surge=surge)
-            for name, found in self.on_node.items():
-                if name and name not in verdicts:
-                    self._drop(found)
-            is_rolling = (self.owner["spec"].get("updateStrategy") or {}).get(
-                "type", "RollingUpdate"
-            ) == "RollingUpdate"
-            if is_rolling and not self.create_on and not self.delete:
-                self._roll([name for name, (runs, _) in verdicts.items() if runs], surge, unavailable)
-        status = self._status({name for name, (runs, _) in verdicts.items() if runs})
+        desired = {name for name, (runs, _) in verdicts.items() if runs}
+        surge, unavailable = self._limits(len(desired))
+        for name, (runs, stays) in verdicts.items():
+            self._manage(name, runs=runs, stays=stays, surge=surge)
+        for name, found in self.on_node.items():
+            if name and name not in verdicts:
+                self._drop(pod for pod in found if not podstate.node_name(pod))
+        strategy = self.owner["spec"].get("updateStrategy") or {}
+        if strategy.get("type", "RollingUpdate") == "RollingUpdate" and not self.create_on and not self.delete:
+            if surge:
+                self._roll_with_surge(verdicts, desired, surge)
+            else:
+                self._roll(desired, unavailable)
+        status = self._status(verdicts, desired)
         same = _same_status(self.owner.get("status") or {}, status)
         if self.min_ready_s:
             wait_s = podstate.next_availability_s(self.pods, self.min_ready_s, self.now_s)
@@ -177,20 +178,20 @@ class _Planner:
                 self._replace_ended(pod, node)
             else:
                 running.append(pod)
-        if runs and not found:
+        if runs and (not found or (surge and not running)):
             self.create_on.append(node)
             return
         if not surge:
             self._drop(sorted(running, key=_keep_first)[1:])
-        else:
+        elif len(running) > 1:
             self._thin(running)
 
     def _thin(self, running: Iterable[Object]) -> None:
-        """With surge, one old and one new pod may share a node until the new one is available."""
+        """With surge, one old and one new pod may share a node while the old one is ready and the new one not available."""
         new = sorted((pod for pod in running if self._is_new(pod)), key=_keep_first)
         old = sorted((pod for pod in running if not self._is_new(pod)), key=_keep_first)
         self._drop([*new[1:], *old[1:]])
-        if new and old and self._available(new[0]):
+        if new and old and (not podstate.is_ready(old[0]) or self._available(new[0])):
             self._drop(old[:1])
 
     def _replace_ended(self, pod: Object, node: str) -> None:
@@ -207,45 +208,71 @@ class _Planner:
             if not objects.is_deleting(pod):
                 self.delete[objects.uid(pod)] = pod
 
-    def _roll(self, nodes: Iterable[str], surge: int, unavailable: int) -> None:
+    def _pods_on(self, node: str) -> tuple[list[Object], list[Object]]:
+        """(pods of the present template, those of older ones), none that is being deleted."""
+        found = [pod for pod in self.on_node.get(node) or [] if not objects.is_deleting(pod)]
+        return [pod for pod in found if self._is_new(pod)], [pod for pod in found if not self._is_new(pod)]
+
+    def _roll(self, nodes: Iterable[str], unavailable: int) -> None:
+        """Delete old pods that are not available, and of the others as many as may be missing."""
         busy = 0
-        broken: list[tuple[str, Object]] = []
-        healthy: list[tuple[str, Object]] = []
+        broken: list[Object] = []
+        healthy: list[Object] = []
         for node in nodes:
-            found = [pod for pod in self.on_node.get(node) or [] if not objects.is_deleting(pod)]
-            new = [pod for pod in found if self._is_new(pod)]
-            old = [pod for pod in found if not self._is_new(pod)]
-            if surge:
-                busy += bool(old and new)
-            elif not found or not all(map(self._available, found)):
-                busy += 1
+            new, old = self._pods_on(node)
+            found = [*new, *old]
+            busy += not found or not all(map(self._available, found))
             if old and not new:
-                (healthy if self._available(old[0]) else broken).append((node, old[0]))
-        left = max((surge or unavailable) - busy, 0)
-        if surge:
-            self.create_on += [node for node, _ in [*broken, *healthy[:left]]]
-        else:
-            self._drop(pod for _, pod in [*broken, *healthy[:left]])
+                (healthy if self._available(old[0]) else broken).append(old[0])
+        self._drop([*broken, *healthy[: max(unavailable - busy, 0)]])
+
+    def _roll_with_surge(self, verdicts: Mapping[str, tuple[bool, bool]], desired: Set[str], surge: int) -> None:
+        """Start new pods beside old ones. On nodes that are given up an old pod stays until enough others are available."""
+        busy = available = 0
+        broken: list[str] = []
+        healthy: list[str] = []
+        given_up: list[Object] = []
+        for node in verdicts:
+            new, old = self._pods_on(node)
+            found = old or new
+            available += bool(found) and self._available(found[0])
+            busy += bool(old and new)
+            if not old or new:
+                continue
+            if node in desired:
+                (healthy if self._available(old[0]) else broken).append(node)
+            elif self._available(old[0]):
+                given_up.append(old[0])
+            else:
+                self._drop(old[:1])
+        self.create_on += [*broken, *healthy[: max(surge - busy, 0)]]
+        self._drop(given_up[: max(available - len(desired), 0)])
 
     def _is_new(self, pod: Object) -> bool:
-        return objects.labels(pod).get(history.REVISION_LABEL) == self.revision_hash
+        labels = objects.labels(pod)
+        generation = objects.annotations(self.owner).get(GENERATION_ANNOTATION)
+        return labels.get(history.REVISION_LABEL) == self.revision_hash or (
+            generation is not None and labels.get(GENERATION_LABEL) == generation
+        )
 
     def _available(self, pod: Object) -> bool:
         return podstate.is_available(pod, self.min_ready_s, self.now_s)
 
-    def _status(self, desired: set[str]) -> Object:
+    def _status(self, nodes: Iterable[str], desired: Set[str]) -> Object:
+        """Of several pods on a node the oldest speaks for it."""
         current = misplaced = ready = updated = available = 0
-        for node, found in self.on_node.items():
-            if not node:
+        for node in nodes:
+            found = self.on_node.get(node)
+            if not found:
                 continue
             if node not in desired:
-                misplaced += any(True for _ in found)
+                misplaced += 1
                 continue
             current += 1
-            chosen = sorted(found, key=lambda pod: (not podstate.is_ready(pod), _keep_first(pod)))[0]
-            ready += podstate.is_ready(chosen)
-            available += podstate.is_ready(chosen) and self._available(chosen)
-            updated += any(map(self._is_new, found))
+            oldest = min(found, key=_keep_first)
+            ready += podstate.is_ready(oldest)
+            available += podstate.is_ready(oldest) and self._available(oldest)
+            updated += self._is_new(oldest)
         old = self.owner.get("status") or {}
         status: Object = {
             "currentNumberScheduled": current,
@@ -257,7 +284,7 @@ class _Planner:
         counts = {
             "updatedNumberScheduled": updated,
             "numberAvailable": available,
-            "numberUnavailable": max(len(desired) - available, 0),
+            "numberUnavailable": len(desired) - available,
             "collisionCount": old.get("collisionCount") or 0,
         }
         status |= {name: count for name, count in counts.items() if count}

@@ -40,6 +40,13 @@ class Discovery:
             if entry.verbs.issuperset(verbs) and namespaced in (None, entry.resource.namespaced)
         ]
 
+    def of_kind(self, group: str, kind: str) -> Resource | None:
+        """The resource of a kind, in its group's preferred version."""
+        for entry in self.resources:
+            if (entry.resource.group, entry.resource.kind) == (group, kind):
+                return entry.resource
+        return None
+
 
 async def discover(client: Client) -> Discovery:
     """Every resource (no subresources), each once: in the preferred version of its group, or another that alone has it.

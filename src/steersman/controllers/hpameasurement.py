@@ -11,10 +11,11 @@ from steersman.controllers import hpareplicas
 from steersman.controllers.config import ControllerManagerConfig
 from steersman.controllers.hpareplicas import Proposal, Readiness, Tolerances
 from steersman.controllers.metricsapi import MetricsReader, MetricsUnavailable
+from steersman.controllers.selectortext import selector_text
 from steersman.meta import objects
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
-from steersman.meta.quantities import format_decimal, quantity, to_milli
+from steersman.meta.quantities import format_binary, format_decimal, quantity, to_milli
 from steersman.meta.resources import Resource
 from steersman.meta.selectors import LabelSelector
 
@@ -36,6 +37,9 @@ class Measured:
     status: Object | None = None
     reason: str = ""
     failure: str = ""
+    """As the condition and the metric's own event say it."""
+    error: str = ""
+    """The same, and of which metric, as the event about all metrics says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,12 @@ class Measurement:
                 case "External":
                     return await self._external(metric["external"])
         except (MetricsUnavailable, APIError) as error:
-            return Measured(reason=_REASONS[kind], failure=_wrapped(metric, str(error)))
-        return Measured(reason="InvalidMetricSourceType", failure=f'unknown metric source type "{kind}"')
+            text = str(error)
+            if kind in ("Resource", "ContainerResource"):
+                text = _resource_failure(metric, text)
+            return Measured(reason=_REASONS[kind], failure=text, error=_wrapped(metric, text))
+        text = f'unknown metric source type "{kind}"'
+        return Measured(reason="InvalidMetricSourceType", failure=text, error=text)
 
     @property
     def _namespace(self) -> str:
@@ -105,16 +113,15 @@ class Measurement:
                 self.current, target["averageUtilization"], samples, self.pods, name, container,
                 self._tolerances, self._readiness,
             )  # fmt: skip
-            current = {"averageUtilization": proposal.utilization, "averageValue": _quantity(proposal.average)}
-            title = f"{name} resource utilization (percentage of request)"
+            current = {"averageUtilization": proposal.utilization, "averageValue": _usage(name, proposal.average)}
+            title = f"{name}{' container' if container else ''} resource utilization (percentage of request)"
         else:
             wanted = to_milli(target["averageValue"])
             proposal = hpareplicas.by_average(
                 self.current, wanted, samples, self.pods, name, self._tolerances, self._readiness
             )
-            current, title = {"averageValue": _quantity(proposal.average)}, f"{name} resource"
+            current, title = {"averageValue": _usage(name, proposal.average)}, f"{name} resource"
         if container:
-            title = title.replace(f"{name} resource", f"{name} container resource", 1)
             status = {"name": name, "container": container, "current": current}
             return Measured(
                 name=title, proposal=proposal, status={"type": "ContainerResource", "containerResource": status}
@@ -125,7 +132,10 @@ class Measurement:
 
     async def _of_pods(self, entry: Mapping[str, Any]) -> Measured:
         metric = entry["metric"]
-        samples = await self.metrics.of_pods(self._namespace, str(self.selector), metric)
+        try:
+            samples = await self.metrics.of_pods(self._namespace, str(self.selector), metric)
+        except MetricsUnavailable as error:
+            raise MetricsUnavailable(f"unable to get metric {metric['name']}: {error}") from error
         wanted = to_milli(entry["target"]["averageValue"])
         proposal = hpareplicas.by_average(
             self.current, wanted, samples, self.pods, "", self._tolerances, self._readiness
@@ -137,26 +147,33 @@ class Measurement:
 
     async def _of_object(self, entry: Mapping[str, Any]) -> Measured:
         metric, described = entry["metric"], entry["describedObject"]
-        resource = await self.resource_of(described)
-        value = await self.metrics.of_object(
-            self._namespace, resource.group_resource, described["name"], metric, namespaced=resource.namespaced
-        )
+        try:
+            resource = await self.resource_of(described)
+            value = await self.metrics.of_object(
+                self._namespace, resource.group_resource, described["name"], metric, namespaced=resource.namespaced
+            )
+        except (MetricsUnavailable, APIError) as error:
+            where = f"{described['kind']} {self._namespace}/{described['name']}"
+            raise MetricsUnavailable(f"unable to get metric {metric['name']}: {error} on {where}") from error
         proposal, current = self._by_value(entry["target"], value)
         status = {"metric": _identity(metric), "current": current, "describedObject": dict(described)}
+        title = f"{described['kind']} metric {metric['name']}"
         return Measured(
-            name=f"{described['kind']} metric {metric['name']}",
+            name=_title(metric) if "averageValue" in entry["target"] else title,
             proposal=proposal,
             status={"type": "Object", "object": status},
         )
 
     async def _external(self, entry: Mapping[str, Any]) -> Measured:
         metric = entry["metric"]
-        value = await self.metrics.external(self._namespace, metric)
+        try:
+            value = await self.metrics.external(self._namespace, metric)
+        except MetricsUnavailable as error:
+            which = f"{self._namespace}/{metric['name']}/{selector_text(metric.get('selector'))}"
+            raise MetricsUnavailable(f"unable to get external metric {which}: {error}") from error
         proposal, current = self._by_value(entry["target"], value)
         status = {"metric": _identity(metric), "current": current}
-        return Measured(
-            name=f"external metric {metric['name']}", proposal=proposal, status={"type": "External", "external": status}
-        )
+        return Measured(name=_title(metric), proposal=proposal, status={"type": "External", "external": status})
 
     def _by_value(self, target: Mapping[str, Any], value: int) -> tuple[Proposal, Object]:
         if target.get("averageValue") is not None:
@@ -175,6 +192,18 @@ def _quantity(milli: int) -> str:
     return format_decimal(Fraction(milli, 1000))
 
 
+def _usage(resource: str, milli: int) -> str:
+    """Memory in binary units, as metrics-server gives it."""
+    whole, fraction = divmod(milli, 1000)
+    return format_binary(whole) if resource == "memory" and not fraction and whole >= 1024 else _quantity(milli)
+
+
+def _resource_failure(metric: Mapping[str, Any], failure: str) -> str:
+    entry = metric["resource" if metric["type"] == "Resource" else "containerResource"]
+    what = "usage" if entry["target"].get("averageValue") is not None else "utilization"
+    return f"failed to get {entry['name']} {what}: {failure}"
+
+
 def _wrapped(metric: Mapping[str, Any], failure: str) -> str:
     match metric["type"]:
         case "Resource":
@@ -184,6 +213,15 @@ def _wrapped(metric: Mapping[str, Any], failure: str) -> str:
         case "Pods":
             return f"failed to get pods metric value: {failure}"
         case "Object":
+            if "averageValue" in metric["object"]["target"]:
+                failure = f"failed to get {metric['object']['metric']['name']} object metric: {failure}"
             return f"failed to get object metric value: {failure}"
         case _:
-            return f"failed to get {metric['external']['metric']['name']} external metric value: {failure}"
+            name = metric["external"]["metric"]["name"]
+            is_average = "averageValue" in metric["external"]["target"]
+            which = f"{name} external metric" if is_average else f"external metric {name}"
+            return f"failed to get {name} external metric value: failed to get {which}: {failure}"
+
+
+def _title(metric: Mapping[str, Any]) -> str:
+    return f"external metric {metric['name']}({selector_text(metric.get('selector'))})"

@@ -71,12 +71,12 @@ def by_utilization(
     requests = {objects.name(pod): _request(pod, resource, container) for pod in pods}
 
     def ratio(values: Mapping[str, int]) -> tuple[float, int, int]:
-        used = sum(value for name, value in values.items() if name in requests)
-        requested = sum(requests[name] for name in values if name in requests)
+        known = [name for name in values if name in requests]
+        used, requested = sum(values[name] for name in known), sum(requests[name] for name in known)
         if not requested:
             raise MetricsUnavailable("no metrics returned matched known pods")
         percent = used * 100 // requested
-        return percent / target_percent, percent, used // len(values)
+        return percent / target_percent, percent, used // len(known)
 
     values = {name: sample.milli for name, sample in groups.samples.items()}
     first, percent, average = ratio(values)

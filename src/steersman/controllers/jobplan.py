@@ -59,9 +59,13 @@ class Plan:
     requeue_after_s: float | None = None
 
 
-def plan(job: Object, pods: Sequence[Object], backoff: Backoff, now_s: float) -> Plan:
-    """What to do about ``job``, which controls ``pods`` (ended ones too). ``backoff`` is the record of earlier reconciles."""
-    return _Planner(job, pods, backoff, now_s).plan()
+def plan(job: Object, pods: Sequence[Object], backoff: Backoff, now_s: float, *, starts_and_stops: bool = True) -> Plan:
+    """What to do about ``job``, which controls ``pods`` (ended ones too). ``backoff`` is the record of earlier reconciles.
+
+    Without ``starts_and_stops`` pods are only counted: the server refused to create or delete some. The Job then does not end
+    while any is active.
+    """
+    return _Planner(job, pods, backoff, now_s, starts_and_stops).plan()
 
 
 @dataclass(slots=True)
@@ -72,6 +76,7 @@ class _Planner:
     pods: Sequence[Object]
     backoff: Backoff
     now_s: float
+    starts_and_stops: bool
     status: Object = field(default_factory=dict)
     conditions: list[Object] = field(default_factory=list)
     verdict: Object | None = None
@@ -102,10 +107,12 @@ class _Planner:
         self._judge()
         if self.spec.get("completionMode") == "Indexed":
             self._judge_indexes()
-        if self.verdict is not None:
-            self.delete = list(self.active)
-        else:
+        if self.verdict is None:
             self._manage()
+        elif self.starts_and_stops:
+            self.delete = list(self.active)
+        elif self.active:
+            self.verdict = None
         self._count_running()
         self._clean_uncounted({objects.uid(pod) for pod in self.pods if jobpolicy.is_tracked(pod)})
         overflow = self._list_ended()
@@ -231,13 +238,14 @@ class _Planner:
             if index in self.succeeded_indexes or index in self.failed_indexes:
                 continue
             last = self.delayed.get(index)
-            order = (jobpolicy.index_failures(pod), finished_s(pod))
-            if last is None or order >= (jobpolicy.index_failures(last), finished_s(last)):
+            if last is None or (
+                jobpolicy.index_failures(pod) >= jobpolicy.index_failures(last) and finished_s(pod) >= finished_s(last)
+            ):
                 self.delayed[index] = pod
 
     def _manage(self) -> None:
         """No verdict: start and stop pods, and see whether everything is done."""
-        if not objects.is_deleting(self.job):
+        if self.starts_and_stops and not objects.is_deleting(self.job):
             self._resize()
         completions = self.spec.get("completions")
         running = len(self.active) - len(self.delete) + len(self.create)

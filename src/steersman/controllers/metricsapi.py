@@ -12,6 +12,7 @@ from typing import Any
 from steersman.client.api import Client, decoded, failure_of
 from steersman.meta import times
 from steersman.meta.durations import parse_duration
+from steersman.meta.errors import OtherStatus
 from steersman.meta.quantities import to_milli
 from steersman.meta.selectors import label_selector_of
 
@@ -29,6 +30,13 @@ class Sample:
     window_s: float = 60.0
 
 
+_NO_STATUS = {
+    404: "the server could not find the requested resource",
+    503: "the server is currently unable to handle the request",
+}
+"""client-go's words for answers that are no Status."""
+_NO_VERSION = "no known available metric versions found"
+
 Samples = dict[str, Sample]
 """By the pod's name."""
 
@@ -42,23 +50,19 @@ class MetricsReader:
     async def resource(self, namespace: str, selector: str, name: str, container: str = "") -> Samples:
         """Usage of resource ``name`` by each pod, or by one container of each. Raises ``MetricsUnavailable``."""
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
-        items = await self._items(path, {"labelSelector": selector}, "resource metrics API")
+        items = await self._items(path, {"labelSelector": selector}, "resource metrics API", "pods.metrics.k8s.io")
+        if not items:
+            raise MetricsUnavailable("no metrics returned from resource metrics API")
         samples: Samples = {}
         for item in items:
-            used = 0
-            for entry in item.get("containers") or ():
-                if container and entry["name"] != container:
-                    continue
-                if name not in entry["usage"]:
-                    break
-                used += to_milli(entry["usage"][name])
-            else:
-                window_s = parse_duration(item.get("window") or "60s")
-                samples[item["metadata"]["name"]] = Sample(
-                    milli=used, at_s=times.parse_time(item["timestamp"]), window_s=window_s
-                )
-        if not samples:
-            raise MetricsUnavailable("no metrics returned from resource metrics API")
+            asked = [e for e in item.get("containers") or () if container in ("", e["name"])]
+            if not asked or any(name not in entry["usage"] for entry in asked):
+                continue
+            samples[item["metadata"]["name"]] = Sample(
+                milli=sum(to_milli(entry["usage"][name]) for entry in asked),
+                at_s=times.parse_time(item["timestamp"]),
+                window_s=parse_duration(item.get("window") or "60s"),
+            )
         return samples
 
     async def of_pods(self, namespace: str, selector: str, metric: Mapping[str, Any]) -> Samples:
@@ -94,15 +98,21 @@ class MetricsReader:
         query = {}
         if metric.get("selector") is not None:
             query["labelSelector"] = str(label_selector_of(metric["selector"]))
-        items = await self._items(path, query, "external metrics API")
+        asked = f"{metric['name']}.external.metrics.k8s.io"
+        items = await self._items(path, query, "external metrics API", asked)
         if not items:
             raise MetricsUnavailable("no metrics returned from external metrics API")
         return sum(to_milli(item["value"]) for item in items)
 
-    async def _items(self, path: str, query: Mapping[str, str], api: str) -> list[dict[str, Any]]:
+    async def _items(self, path: str, query: Mapping[str, str], api: str, asked: str = "") -> list[dict[str, Any]]:
+        """``asked`` is the resource that a message names where the API is not there; empty: one with versions of its own."""
         response = await self._client.request("GET", path, query=query)
         if response.status >= 400:
-            raise MetricsUnavailable(f"unable to fetch metrics from {api}: {failure_of(response)}")
+            failure = failure_of(response)
+            text = str(failure)
+            if isinstance(failure, OtherStatus):
+                text = f"{_NO_STATUS.get(response.status, text)} (get {asked})" if asked else _NO_VERSION
+            raise MetricsUnavailable(f"unable to fetch metrics from {api}: {text}")
         items: list[dict[str, Any]] = (decoded(response) or {}).get("items") or []
         return items
 

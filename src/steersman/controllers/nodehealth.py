@@ -137,11 +137,9 @@ def _taints(node: Object, now_s: float, *, all_disrupted: bool) -> tuple[list[Ob
 
 
 def _labels(node: Object) -> Mapping[str, str] | None:
-    """Old labels that contradict the ones that replace them."""
+    """Old labels that are missing or contradict the ones that replace them."""
     labels = objects.labels(node)
-    wrong = {
-        old: labels[new] for new, old in _OS_LABELS if new in labels and old in labels and labels[new] != labels[old]
-    }
+    wrong = {old: labels[new] for new, old in _OS_LABELS if new in labels and labels[new] != labels.get(old)}
     return wrong or None
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from steersman.client.informer import Change
 from steersman.meta import objects
@@ -22,12 +21,12 @@ DELETE = "delete/"
 ORPHAN = "orphan/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Coordinates:
     """Where an object is said to be: its reference together with the namespace to look in."""
 
-    api_version: str
     kind: str
+    api_version: str
     namespace: str
     name: str
     uid: str
@@ -46,6 +45,8 @@ class Node:
     is_deleting: bool = False
     is_foreground: bool = False
     """It waits for its dependents to be gone."""
+    checks: int = 0
+    """How often a virtual node was looked for in vain."""
 
     @property
     def is_virtual(self) -> bool:
@@ -96,6 +97,27 @@ class OwnerGraph:
                     keys.append(DELETE + owner.uid)
         return keys
 
+    def miss(self, uid: str) -> list[str]:
+        """A virtual node is not where it is said to be. Dependents that say so have to be looked at; where others say that it
+        is elsewhere, it is to be looked for there."""
+        node = self._nodes[uid]
+        elsewhere = {
+            coordinates
+            for dependent in node.dependents.values()
+            for reference in dependent.owners
+            if reference["uid"] == uid and (coordinates := coordinates_of(reference, dependent)) != node.coordinates
+        }
+        if not elsewhere:
+            return self.remove(uid)
+        keys = [
+            DELETE + dependent.uid
+            for dependent in node.dependents.values()
+            if any(coordinates_of(reference, dependent) == node.coordinates for reference in dependent.owners)
+        ]
+        following = [entry for entry in elsewhere if entry > node.coordinates]
+        node.coordinates, node.checks = min(following or elsewhere), node.checks + 1
+        return keys
+
     def drop(self, resource: Resource) -> None:
         """The server has ``resource`` no more, and so none of its objects."""
         for node in [node for node in self._nodes.values() if node.resource == resource]:
@@ -111,12 +133,25 @@ class OwnerGraph:
             name=objects.name(obj),
             uid=uid,
         )
+        keys: list[str] = []
         if node is None:
             node = self._nodes[uid] = Node(uid=uid, coordinates=coordinates, resource=resource)
         elif node.is_virtual:
             node.resource, node.coordinates = resource, coordinates
-        keys = self._link(node, list(objects.owner_references(obj)))
+            keys += self._misled(node)
+        keys += self._link(node, list(objects.owner_references(obj)))
         return keys + self._transitions(node, obj)
+
+    def _misled(self, owner: Node) -> list[str]:
+        """Dependents that took ``owner``, which was not seen before, for something else."""
+        return [
+            DELETE + dependent.uid
+            for dependent in owner.dependents.values()
+            if any(
+                reference["uid"] == owner.uid and not _fits(owner, reference, dependent)
+                for reference in dependent.owners
+            )
+        ]
 
     def _link(self, node: Node, owners: list[Object]) -> list[str]:
         """Follow changed owner references. Owners that no longer have to wait for ``node`` are looked at."""
@@ -177,6 +212,10 @@ def coordinates_of(reference: Object, dependent: Node) -> Coordinates:
 
 def _fits(owner: Node, reference: Object, dependent: Node) -> bool:
     """The reference names the owner as it is; else the dependent has to be checked: its owner may not exist."""
-    same: Any = (reference.get("kind"), reference.get("name"))
-    is_near = owner.coordinates.namespace in ("", dependent.coordinates.namespace)
-    return is_near and same == (owner.coordinates.kind, owner.coordinates.name)
+    group = str(reference.get("apiVersion") or "").rpartition("/")[0]
+    named = (group, reference.get("kind"), reference.get("name"))
+    there = owner.coordinates
+    is_near = there.namespace in ("", dependent.coordinates.namespace)
+    if owner.is_virtual:
+        is_near = there.namespace == dependent.coordinates.namespace
+    return is_near and named == (there.api_version.rpartition("/")[0], there.kind, there.name)

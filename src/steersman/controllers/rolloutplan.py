@@ -29,10 +29,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
-    """A ReplicaSet as it is to be, and the event to record once it is so."""
+    """A ReplicaSet as it is to be, and the events to record once it is so: one for each step of its size."""
 
     replicaset: Object
-    event: Event | None = None
+    events: Sequence[Event] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,9 +305,8 @@ class _Planner:
         else:
             self.old = [changed if entry is rs else entry for entry in self.old]
         earlier = self.resized.get(objects.uid(rs))
-        self.resized[objects.uid(rs)] = Resize(
-            replicaset=changed, event=event or (earlier.event if earlier is not None else None)
-        )
+        events = [*(earlier.events if earlier is not None else ()), *([event] if event is not None else ())]
+        self.resized[objects.uid(rs)] = Resize(replicaset=changed, events=events)
 
     def _count(self) -> None:
         """The counts of ``status`` and its Available condition."""

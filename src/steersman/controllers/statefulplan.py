@@ -7,7 +7,7 @@ updates with partition and maxUnavailable, retention of claims.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,17 @@ class Creation:
 
     pod: Object
     claims: Sequence[Object] = ()
+    blocked_by: str = ""
+    """A claim that is being deleted; the pod cannot be created before that is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """A pod, or its claims, as they should be: each is None or empty where it is so."""
+
+    name: str
+    pod: Object | None = None
+    claim_owners: Sequence[Object] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +50,16 @@ class Plan:
     create: Sequence[Creation] = ()
     claims: Sequence[Object] = ()
     """Claims missing of pods that wait for them."""
-    update: Sequence[Object] = ()
-    """Pods whose labels or volumes do not say who they are."""
+    correct: Sequence[Correction] = ()
+    """Pods whose labels or volumes do not say who they are, or whose claims go with the wrong owner."""
     claim_owners: Sequence[Object] = ()
     """Claims with the owner references that the retention policy wants."""
     delete: Sequence[Object] = ()
     conflicts: Sequence[str] = ()
     """Claims that another controller manages."""
     status: Object | None = None
+    failed_status: Object | None = None
+    """Instead of ``status`` where a write failed: what it is without what was to be deleted."""
     requeue_after_s: float | None = None
 
 
@@ -142,7 +155,7 @@ class _Planner:
     condemned: list[Object] = field(default_factory=list)
     out: dict[str, list[Any]] = field(
         default_factory=lambda: {
-            "create": [], "claims": [], "update": [], "claim_owners": [], "delete": [], "conflicts": [],
+            "create": [], "claims": [], "correct": [], "claim_owners": [], "delete": [], "conflicts": [],
         }
     )  # fmt: skip
 
@@ -167,11 +180,20 @@ class _Planner:
         self._sort_pods()
         if not objects.is_deleting(self.owner):
             self._establish()
-        status = self._status()
         min_ready_s = self.min_ready_s
         wait_s = podstate.next_availability_s(self.pods, min_ready_s, self.now_s) if min_ready_s else None
-        same = _same_status(self.owner.get("status") or {}, status)
-        return Plan(**self.out, status=None if same else {**self.owner, "status": status}, requeue_after_s=wait_s)
+        gone = {objects.uid(pod) for pod in self.out["delete"]}
+        return Plan(
+            **self.out,
+            status=self._with_status(gone),
+            failed_status=self._with_status(frozenset()),
+            requeue_after_s=wait_s,
+        )
+
+    def _with_status(self, gone: Set[str]) -> Object | None:
+        """The owner with the status that it has once the pods of these uids are deleted; None where it says so already."""
+        status = self._status(gone)
+        return None if _same_status(self.owner.get("status") or {}, status) else {**self.owner, "status": status}
 
     def _sort_pods(self) -> None:
         count, name = self.spec.get("replicas", 1), objects.name(self.owner)
@@ -193,7 +215,7 @@ class _Planner:
             return
         first_unavailable = self._first_unavailable()
         for pod in self.condemned:
-            self._retain(pod, ordinal_of(pod, objects.name(self.owner)) or 0)
+            self.out["claim_owners"] += self._retained(pod, ordinal_of(pod, objects.name(self.owner)) or 0)
         for pod in self.condemned:
             if self._condemn(pod, first_unavailable) and self.is_ordered:
                 return
@@ -210,6 +232,7 @@ class _Planner:
             return True
         if podstate.phase(pod) == "Pending":
             self.out["claims"] += self._missing_claims(ordinal)
+            self.out["claim_owners"] += self._retained(pod, ordinal)
         is_settled = self._available(pod) and not objects.is_deleting(pod)
         if self.is_ordered and not is_settled:
             return True
@@ -225,9 +248,12 @@ class _Planner:
         is_rolling = (self.spec.get("updateStrategy") or {}).get("type", "RollingUpdate") == "RollingUpdate"
         revision = self.current if is_rolling and is_old else self.update
         pod = make_pod(history.with_revision(self.owner, revision), objects.name(revision), ordinal)
-        if self._waits_for_claims(pod, ordinal):
+        if self._has_stale_claim(pod, ordinal):
             return True
-        self.out["create"].append(Creation(pod=pod, claims=self._missing_claims(ordinal)))
+        there = [claim for _, claim in self._claims_of(ordinal) if claim is not None]
+        blocked_by = next((objects.name(claim) for claim in there if objects.is_deleting(claim)), "")
+        self.out["create"].append(Creation(pod=pod, claims=self._missing_claims(ordinal), blocked_by=blocked_by))
+        self.out["conflicts"] += [objects.name(claim) for claim in there if self._has_other_controller(claim, pod)]
         return True
 
     def _partition(self) -> int | None:
@@ -240,22 +266,36 @@ class _Planner:
     def _missing_claims(self, ordinal: int) -> list[Object]:
         return [made for made, there in self._claims_of(ordinal) if there is None]
 
-    def _waits_for_claims(self, pod: Object, ordinal: int) -> bool:
-        """A claim is being deleted, or goes with the pod of this name that was there before."""
-        for _, there in self._claims_of(ordinal):
-            if there is None:
-                continue
-            stale = [ref for ref in objects.owner_references(there) if _names(ref, "Pod", objects.name(pod))]
-            if objects.is_deleting(there) or (stale and self._policy("whenScaled") == "Delete"):
-                return True
-        return False
+    def _has_stale_claim(self, pod: Object, ordinal: int) -> bool:
+        """A claim goes with the pod of this name that was there before."""
+        return self._policy("whenScaled") == "Delete" and any(
+            _has_stale_owner(there, pod, "v1", "Pod") for _, there in self._claims_of(ordinal) if there is not None
+        )
 
     def _correct(self, ordinal: int, pod: Object) -> None:
         """Labels, volumes and claims as the identity wants them."""
-        labels = objects.labels(pod)
-        if labels.get(POD_NAME_LABEL) != objects.name(pod):
-            self.out["update"].append(_with_identity(pod, ordinal))
-        self._retain(pod, ordinal)
+        changed = pod
+        if objects.labels(pod).get(POD_NAME_LABEL) != objects.name(pod):
+            changed = _with_identity(changed, ordinal)
+        if not self._has_its_storage(pod, ordinal):
+            changed = _with_storage(changed, self.owner, ordinal)
+            self.out["claims"] += [claim for claim in self._missing_claims(ordinal) if claim not in self.out["claims"]]
+        is_done = podstate.phase(pod) == "Pending"
+        claims = [] if is_done else self._retained(pod, ordinal)
+        if changed is not pod or claims:
+            self.out["correct"].append(
+                Correction(name=objects.name(pod), pod=changed if changed is not pod else None, claim_owners=claims)
+            )
+
+    def _has_its_storage(self, pod: Object, ordinal: int) -> bool:
+        mounted = {
+            volume["name"]: (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            for volume in pod["spec"].get("volumes") or ()
+        }
+        return all(
+            mounted.get(objects.name(template)) == claim_name(template, objects.name(self.owner), ordinal)
+            for template in self.spec.get("volumeClaimTemplates") or ()
+        )
 
     def _first_unavailable(self) -> Object | None:
         ordered = [*self.replicas.values(), *reversed(self.condemned)]
@@ -305,42 +345,54 @@ class _Planner:
     def _policy(self, moment: str) -> str:
         return str((self.spec.get("persistentVolumeClaimRetentionPolicy") or {}).get(moment) or "Retain")
 
-    def _retain(self, pod: Object, ordinal: int) -> None:
-        """Let claims go with the set or with their pod, as the retention policy says."""
+    def _retained(self, pod: Object, ordinal: int) -> list[Object]:
+        """The pod's claims that are to be changed so that they go with the set or with the pod, as the retention policy says."""
+        changed = []
         for _, claim in self._claims_of(ordinal):
-            if claim is None:
+            if claim is None or self._is_of_another_time(claim, pod):
                 continue
-            wanted = self._claim_owners(pod, claim, is_scaled_down=ordinal not in self.replicas)
-            if wanted is None:
-                self.out["conflicts"].append(objects.name(claim))
-            elif wanted != objects.owner_references(claim):
-                self.out["claim_owners"].append(objects.with_metadata(claim, ownerReferences=wanted or None))
+            is_foreign = self._has_other_controller(claim, pod)
+            wanted = self._claim_owners(pod, claim, is_foreign=is_foreign, is_scaled_down=ordinal not in self.replicas)
+            if wanted != objects.owner_references(claim):
+                changed.append(objects.with_metadata(claim, ownerReferences=wanted or None))
+                if is_foreign:
+                    self.out["conflicts"].append(objects.name(claim))
+        return changed
 
-    def _claim_owners(self, pod: Object, claim: Object, *, is_scaled_down: bool) -> list[Object] | None:
-        """The owner references that ``claim`` should have; None where another controller manages it."""
-        references = objects.owner_references(claim)
+    def _is_of_another_time(self, claim: Object, pod: Object) -> bool:
+        """It goes with a set or pod of this name that was there before: not to be touched."""
+        return _has_stale_owner(claim, self.owner, STATEFULSETS.api_version, STATEFULSETS.kind) or _has_stale_owner(
+            claim, pod, "v1", "Pod"
+        )
+
+    def _has_other_controller(self, claim: Object, pod: Object) -> bool:
+        """The retention policy would need to control the claim, and something else does."""
         ours = {objects.uid(self.owner), objects.uid(pod)}
-        when_scaled, when_deleted = self._policy("whenScaled"), self._policy("whenDeleted")
-        if "Delete" in (when_scaled, when_deleted) and any(
-            reference.get("controller") and reference["uid"] not in ours for reference in references
-        ):
-            return None
-        kept = [reference for reference in references if reference["uid"] not in ours]
-        if is_scaled_down and when_scaled == "Delete":
+        return "Delete" in (self._policy("whenScaled"), self._policy("whenDeleted")) and any(
+            reference.get("controller") and reference["uid"] not in ours
+            for reference in objects.owner_references(claim)
+        )
+
+    def _claim_owners(self, pod: Object, claim: Object, *, is_foreign: bool, is_scaled_down: bool) -> list[Object]:
+        """The owner references that ``claim`` should have; where another controls it none of ours."""
+        ours = {objects.uid(self.owner), objects.uid(pod)}
+        kept = [reference for reference in objects.owner_references(claim) if reference["uid"] not in ours]
+        if is_foreign:
+            return kept
+        if self._policy("whenScaled") == "Delete" and is_scaled_down:
             pod_reference = {
                 "apiVersion": "v1", "kind": "Pod", "name": objects.name(pod), "uid": objects.uid(pod),
                 "controller": True, "blockOwnerDeletion": True,
             }  # fmt: skip
             return [*kept, pod_reference]
-        if when_deleted == "Delete":
+        if self._policy("whenDeleted") == "Delete":
             return [*kept, objects.controller_reference(self.owner, STATEFULSETS)]
         return kept
 
-    def _status(self) -> Object:
+    def _status(self, gone: Set[str]) -> Object:
         old = self.owner.get("status") or {}
         current, update = objects.name(self.current), objects.name(self.update)
         alive = [pod for pod in self.pods if not objects.is_deleting(pod)]
-        gone = {objects.uid(pod) for pod in self.out["delete"]}
         ready = [pod for pod in self.pods if podstate.phase(pod) == "Running" and podstate.is_ready(pod)]
         counts = {
             "readyReplicas": len(ready),
@@ -368,8 +420,12 @@ def revision_of(pod: Mapping[str, Any]) -> str:
     return objects.labels(pod).get(history.REVISION_LABEL, "")
 
 
-def _names(reference: Mapping[str, Any], kind: str, name: str) -> bool:
-    return bool(reference.get("kind") == kind and reference.get("name") == name)
+def _has_stale_owner(claim: Object, owner: Mapping[str, Any], api_version: str, kind: str) -> bool:
+    """The first owner of that kind and name is another object than ``owner``, which had its name before."""
+    for reference in objects.owner_references(claim):
+        if (reference["apiVersion"], reference["kind"], reference["name"]) == (api_version, kind, objects.name(owner)):
+            return bool(reference["uid"] != objects.uid(owner))
+    return False
 
 
 def _same_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

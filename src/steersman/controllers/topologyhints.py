@@ -67,10 +67,10 @@ def spreads(service: Mapping[str, Any]) -> bool:
     return mode in ("Auto", "auto")
 
 
-def give_hints(service: Object, groups: Mapping[Ports, Group], topology: Topology | None) -> list[Event]:
+def give_hints(service: Object, family: str, groups: Mapping[Ports, Group], topology: Topology | None) -> list[Event]:
     """Put hints into the endpoints of one address type (they are still private to the plan); say what a reader should know."""
     if topology is not None and spreads(service):
-        return [event for group in groups.values() for event in _spread(group, topology)]
+        return [_spread(family, groups.values(), topology)]
     distribution = service["spec"].get("trafficDistribution")
     if distribution not in CLOSE:
         return []
@@ -87,15 +87,15 @@ def give_hints(service: Object, groups: Mapping[Ports, Group], topology: Topolog
     return []
 
 
-def _spread(group: Group, topology: Topology) -> list[Event]:
-    ordered = sorted(group.endpoints.values(), key=lambda endpoint: str(identity(endpoint)))
+def _spread(family: str, groups: Iterable[Group], topology: Topology) -> Event:
+    everything = [endpoint for group in groups for endpoint in group.endpoints.values()]
+    ordered = sorted(everything, key=lambda endpoint: str(identity(endpoint)))
     ready = [endpoint for endpoint in ordered if endpoint["conditions"]["ready"]]
-    family = "IPv6" if any(":" in endpoint["addresses"][0] for endpoint in ordered) else "IPv4"
     desired = _desired(len(ready), topology)
     if isinstance(desired, str):
-        return [_disabled(desired, family)]
+        return _disabled(desired, family)
     if any(not endpoint.get("zone") for endpoint in ready):
-        return [_disabled("One or more endpoints do not have a zone specified", family)]
+        return _disabled("One or more endpoints do not have a zone specified", family)
     have: dict[str, int] = dict.fromkeys(desired, 0)
     for endpoint in ready:
         have[endpoint["zone"]] = have.get(endpoint["zone"], 0) + 1
@@ -110,7 +110,7 @@ def _spread(group: Group, topology: Topology) -> list[Event]:
                 del receiving[zone]
         endpoint["hints"] = {"forZones": [{"name": zone}]}
     text = f"Topology Aware Hints has been enabled, addressType: {family}"
-    return [Event(type="Normal", reason="TopologyAwareHintsEnabled", message=text)]
+    return Event(type="Normal", reason="TopologyAwareHintsEnabled", message=text)
 
 
 def _desired(count: int, topology: Topology) -> dict[str, float] | str:
@@ -128,7 +128,7 @@ def _desired(count: int, topology: Topology) -> dict[str, float] | str:
 
 def _moves(desired: Mapping[str, float], have: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
     """How many endpoints each zone gives to others, and receives from them."""
-    surplus = {zone: count - desired.get(zone, 0.0) for zone, count in have.items()}
+    surplus = {zone: have.get(zone, 0) - wanted for zone, wanted in desired.items()}
     giving: dict[str, int] = {}
     receiving: dict[str, int] = {}
     while surplus:
@@ -142,6 +142,14 @@ def _moves(desired: Mapping[str, float], have: Mapping[str, int]) -> tuple[dict[
         surplus[giver] -= 1
         surplus[receiver] += 1
     return giving, receiving
+
+
+def ended(told: Iterable[Event]) -> list[Event]:
+    """What to say of a Service that asks for proportions no more, after ``told``."""
+    for event in told:
+        if event.reason == "TopologyAwareHintsEnabled":
+            return [_disabled("Topology Aware Hints has been disabled", event.message.rpartition(" ")[2])]
+    return []
 
 
 def _disabled(why: str, family: str) -> Event:

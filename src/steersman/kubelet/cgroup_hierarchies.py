@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,17 @@ class Hierarchy:
     mount: Path
     controllers: frozenset[str]
     unified: bool
+
+
+def counts_swap(hierarchies: Sequence[Hierarchy], own_cgroups: str) -> bool:
+    """Whether the kernel limits swap by cgroup. ``own_cgroups``: /proc/self/cgroup; v2's root does not have the file."""
+    for hierarchy in hierarchies:
+        if hierarchy.unified:
+            own = next((line.partition("::")[2] for line in own_cgroups.splitlines() if line.startswith("0::")), None)
+            return own is not None and (hierarchy.mount / own.strip("/") / "memory.swap.max").exists()
+        if "memory" in hierarchy.controllers:
+            return (hierarchy.mount / "memory.memsw.limit_in_bytes").exists()
+    return False
 
 
 def find_hierarchies(mountinfo: str) -> list[Hierarchy]:

@@ -11,7 +11,7 @@ import errno
 import logging
 import os
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,9 +95,12 @@ class NoCgroups:
 class CgroupFS:
     """Writes /sys/fs/cgroup."""
 
-    def __init__(self, *, root: str = "/", mountinfo: Path = Path("/proc/self/mountinfo")) -> None:
+    def __init__(self, *, root: str = "/", hierarchies: Sequence[_Hierarchy] | None = None) -> None:
+        """``hierarchies``: None for those that are mounted here."""
         self._root = root
-        self._hierarchies = _hierarchies(mountinfo.read_text())
+        self._hierarchies = (
+            _hierarchies(Path("/proc/self/mountinfo").read_text()) if hierarchies is None else list(hierarchies)
+        )
 
     @property
     def is_v2(self) -> bool:
@@ -107,7 +110,9 @@ class CgroupFS:
         for folder in ("", "burstable", "besteffort"):
             path = "/" + "/".join(part for part in (self._root.strip("/"), "kubepods", folder) if part)
             for hierarchy in self._hierarchies:
-                self._make(hierarchy, path)
+                made = self._make(hierarchy, path)
+                if hierarchy.unified:
+                    _delegate(made)
 
     def create(self, pod: Mapping[str, Any], policy: ResourcePolicy) -> str:
         path = pod_cgroup(pod, self._root)

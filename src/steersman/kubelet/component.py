@@ -14,20 +14,21 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
-from steersman.kubelet import admission, orphans, podspec
+from steersman.kubelet import admission, apparmor, node_object, orphans, podspec, swap
 from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
+from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.feeds import Feeds
 from steersman.kubelet.housekeeping import Housekeeping
-from steersman.kubelet.images import ImageManager
+from steersman.kubelet.image_access import image_access
 from steersman.kubelet.inspector import Fingerprint, Inspector, PodBrief
 from steersman.kubelet.instructions import PodUpdated, Record, Remember, Terminate
 from steersman.kubelet.log_rotation import LogLimits, LogRotator
@@ -62,6 +63,9 @@ from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS
 
+if TYPE_CHECKING:
+    from steersman.kubelet.pod_resources.server import PodResourcesServer
+
 INSPECT_AFTER_S = 0.05
 """How long news of a pod wait for more before the pod is inspected."""
 RUNTIME_RETRY_S = 0.5
@@ -84,7 +88,8 @@ class Kubelet:
         shared: Shared | None = None,
         metrics: KubeletMetrics | None = None,
     ) -> None:
-        """``shared``: run by the caller, for several kubelets; without it this one has its own, with ``metrics``."""
+        """``shared``: run by the caller, for several kubelets; without it this one has its own, with ``metrics``. Raises
+        ``PolicyError`` and ``StateError``: this machine cannot be managed as configured."""
         self._client = client
         self._clock = clock
         self._config = config
@@ -109,14 +114,25 @@ class Kubelet:
             runtime, self._inspector, clock=clock, changed=self._on_runtime_change, observe=self._on_relist
         )
         self._references = References(client, clock=clock, changed=self._on_reference_change)
-        self._images = ImageManager(runtime, clock=clock, parallel=config.max_parallel_image_pulls or 5)
         self._volumes, self._tokens = platform.volumes(
             client, self._references, config, node=lambda: self._agent.node, clock=clock, rng=rng
         )
+        access = image_access(
+            config,
+            platform,
+            runtime,
+            source=self._references,
+            tokens=self._tokens,
+            clock=clock,
+            metrics=self.metrics,
+        )
+        self._images, self._pulled = access.manager, access.pulled
         self._settings = platform.settings(config, handlers=())
         self._user_namespaces = UserNamespaces(
             platform.paths, ids_per_pod=config.user_namespace_ids, subordinate=platform.subordinate_ids
         )
+        self._ends = PodEnds(self._workers, clock=clock, announce=self._warn)
+        self.containers = self._make_containers()
         self._operations = self._make_operations()
         self._agent = self._make_agent()
         self._tools: WorkerTools | None = None
@@ -127,7 +143,6 @@ class Kubelet:
             spawn=self._group.spawn,
             announce=self.announced,
         )
-        self._ends = PodEnds(self._workers, clock=clock, announce=self._warn)
         self.upkeep = NodeUpkeep(
             config=config,
             runtime=runtime,
@@ -140,6 +155,7 @@ class Kubelet:
             announce=self._announce_node,
             changed=self._agent.report_soon,
             metrics=self.metrics,
+            images_left=self._pulled.prune if self._pulled is not None else None,
         )
         if self._owns_shared:
             self.metrics.node_name.labels(config.node_name).set(1)
@@ -166,6 +182,7 @@ class Kubelet:
             admit=self._admit_resize,
             tell=self._tell,
             announce=self.announced,
+            refuse=self._refuse_resize,
         )
         self._static = StaticSource(
             client,
@@ -177,6 +194,19 @@ class Kubelet:
         self._registered = asyncio.Event()
         self._follows_pods = False
         self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
+
+    def _make_containers(self) -> ContainerManager:
+        config, platform = self._config, self._platform
+        tools = ManagerTools(
+            reserved=node_object.reserved(config, node_object.capacity(config, platform.facts)),
+            active_pods=self._known_active_pods,
+            runtime=self._runtime,
+            spawn=self._group.spawn,
+            clock=self._clock,
+            metrics=self.metrics,
+        )
+        news = DeviceNews(changed=self._on_devices, health_changed=self._on_device_health)
+        return ContainerManager(config, platform.topology, tools, sockets=platform.sockets, news=news)
 
     def _make_operations(self) -> PodOperations:
         return PodOperations(
@@ -191,7 +221,9 @@ class Kubelet:
             source=self._references,
             services=self._service_variables,
             node=lambda: self._settings,
+            owners=self.containers,
             clock=self._clock,
+            sandboxes_at_once=self._platform.sandboxes_at_once,
         )
 
     def _make_agent(self) -> NodeAgent:
@@ -207,6 +239,8 @@ class Kubelet:
                 pleg_error=lambda: "" if self._pleg.healthy else self._pleg.error or "no listing yet",
                 pressures=self._pressures,
                 shutting_down=lambda: self._shutdown is not None and self._shutdown.is_shutting_down,
+                devices=self.containers.device_resources,
+                is_new_node=self.containers.is_new_node,
             ),
             registered=self._on_node,
             announce=self._announce_node,
@@ -226,6 +260,17 @@ class Kubelet:
             metrics=self.metrics,
         )
 
+    def _make_pod_resources(self, sockets: Path) -> PodResourcesServer:
+        from steersman.kubelet.pod_resources import server  # and with it gRPC, which simulated nodes do without
+
+        return server.PodResourcesServer(
+            sockets / server.FOLDER,
+            self.containers,
+            active_pods=self._ends.active_pods,
+            clock=self._clock,
+            metrics=self.metrics,
+        )
+
     def _announce_node(self, kind: str, reason: str, message: str) -> None:
         """An event about the node. A fleet's nodes keep quiet: thousands that start at once would crowd out their pods'."""
         if not self._owns_shared:
@@ -240,15 +285,25 @@ class Kubelet:
                 self.upkeep.admit,
                 lambda pod: admission.refused(pod, self._agent.node, self._settings.allowed_unsafe_sysctls),
             ),
-            allocator=None,
+            allocator=self.containers.allocator,
             fits=lambda pod: admission.findings(
-                pod, others=self._others(pod), node=self._agent.node, allocatable=self._allocatable()
+                pod,
+                others=self._others(pod),
+                node=self._agent.node,
+                allocatable=self.containers.raised(pod, self._allocatable()),
             ),
-            after=(self._shutdown.admit,) if self._shutdown is not None else (),
+            after=(
+                *((self._shutdown.admit,) if self._shutdown is not None else ()),
+                partial(apparmor.refused, enabled=self._platform.has_apparmor),
+            ),
             active_pods=self._ends.active_pods,
             preempt=self._ends.preempt,
             preempted=lambda resource: self.metrics.preemptions.labels(resource).inc(),
         )
+
+    def _known_active_pods(self) -> dict[str, Object] | None:
+        """By uid; None as long as some source of pods has not been read."""
+        return {objects.uid(pod): pod for pod in self._ends.active_pods()} if self._sources_ready else None
 
     def _pressures(self) -> frozenset[str]:
         return self.upkeep.pressures()
@@ -330,6 +385,11 @@ class Kubelet:
                 group.supervise(self._keep_mirrors, name="mirror pods", clock=self._clock)
             group.supervise(self._follow_api, name="pods", clock=self._clock)
             self.upkeep.supervise(group)
+            self.containers.supervise(group)
+            if self._platform.sockets is not None:
+                group.supervise(
+                    self._make_pod_resources(self._platform.sockets).run, name="pod resources", clock=self._clock
+                )
             if self._shutdown is not None:
                 group.supervise(self._shutdown.run, name="shutdown", clock=self._clock)
             try:
@@ -347,6 +407,8 @@ class Kubelet:
                 version = await self._runtime.version()
                 status = await self._runtime.status()
                 self._in_runtime = set(await self._pleg.list_once())
+                if self._pulled is not None:
+                    await self._pulled.adopt(await self._runtime.list_images())
                 break
             except RuntimeServiceError as error:
                 log.warning("the container runtime does not answer: %s", error)
@@ -445,6 +507,12 @@ class Kubelet:
             self._allocations.grant(worker.pod)
             self._allocations.adopt(desired)
 
+    def _refuse_resize(self, desired: Object, granted: Object) -> str:
+        """Why this node never can without a restart; empty where it can."""
+        return self.containers.refuse_resize(desired, granted) or swap.refuse_resize(
+            desired, granted, self._settings.policy.swap
+        )
+
     def _admit_resize(self, pod: Object) -> Verdict | None:
         """None where the pod, resized, could start on this node now."""
         return (
@@ -541,7 +609,8 @@ class Kubelet:
 
     def status_changed(self, pod: Object, status: Object) -> None:
         self._pod_metrics.status_changed(pod, status)
-        self._shared.statuses.set(objects.uid(pod), status, self)
+        uid = objects.uid(pod)
+        self._shared.statuses.set(uid, self.containers.with_device_health(uid, status), self)
 
     def announced(self, pod: Object, record: Record) -> None:
         path = ""
@@ -553,6 +622,15 @@ class Kubelet:
         self._shared.recorder.event(
             pod, PODS, type=record.type, reason=record.reason, message=record.message, field_path=path
         )
+
+    def _on_devices(self) -> None:
+        self._agent.report_soon()
+
+    def _on_device_health(self, uids: frozenset[str]) -> None:
+        for uid in uids & self._workers.keys():
+            worker = self._workers[uid]
+            if worker.machine.status:
+                self.status_changed(worker.pod, worker.machine.status)
 
     def _warn(self, pod: Object, reason: str, message: str, annotations: Mapping[str, str]) -> None:
         self._shared.recorder.event(pod, PODS, type="Warning", reason=reason, message=message, annotations=annotations)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from steersman.kubelet import feature_gates
 from steersman.kubelet.configuration_fields import SWAP_BEHAVIORS
 from steersman.kubelet.cpusets import parse_cpus
+from steersman.kubelet.registry_credentials.verification import check_pattern
 from steersman.meta.durations import parse_duration
 from steersman.meta.quantities import quantity, to_int
 
@@ -106,6 +107,11 @@ def _images(document: Mapping[str, Any]) -> Iterator[str]:
             " to false"
         )
     allowed = document.get("preloadedImagesVerificationAllowlist")
+    for pattern in allowed or ():
+        try:
+            check_pattern(str(pattern))
+        except ValueError as error:
+            yield f"invalid image pattern in `preloadedImagesVerificationAllowlist`: {error}"
     if allowed and document["imagePullCredentialsVerificationPolicy"] != "NeverVerifyAllowlistedImages":
         yield (
             "can't set `preloadedImagesVerificationAllowlist` if `imagePullCredentialsVertificationPolicy` is not"

@@ -18,6 +18,7 @@ from steersman.kubelet.images import LocalImage
 from steersman.kubelet.instructions import StartContainer
 from steersman.kubelet.linux_resources import ResourcePolicy
 from steersman.kubelet.object_source import ObjectSource
+from steersman.kubelet.own_resources import Owners, OwnResourcesFailed, policy_for
 from steersman.kubelet.pod_hostname import hosts_file, pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.podspec import PodContainer
@@ -34,7 +35,9 @@ from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
 
 ETC_HOSTS = "/etc/hosts"
-CONFIG_ERRORS = (APIError, Unreachable, EnvironmentFailed, SecurityContextError, VolumeError, ValueError, OSError)
+CONFIG_ERRORS = (
+    APIError, Unreachable, EnvironmentFailed, SecurityContextError, VolumeError, OwnResourcesFailed, ValueError, OSError
+)  # fmt: skip
 """What keeps a container from being configured: its Waiting state is CreateContainerConfigError."""
 
 
@@ -70,6 +73,7 @@ class ContainerBuilder:
         source: ObjectSource,
         services: Callable[[str, bool], Mapping[str, str]],
         node: Callable[[], NodeSettings],
+        owners: Owners,
     ) -> None:
         self._volumes = volumes
         self._paths = paths
@@ -77,6 +81,7 @@ class ContainerBuilder:
         self._source = source
         self._services = services
         self._node = node
+        self._owners = owners
 
     async def build(
         self,
@@ -95,6 +100,7 @@ class ContainerBuilder:
         node = self._node()
         if container.spec.get("volumeDevices"):
             raise VolumeError("block volumes (volumeDevices) are not supported by this kubelet")
+        own = await self._owners.of(pod, container)
         variables = await environment(
             EnvironmentContext(
                 pod=pod,
@@ -119,8 +125,9 @@ class ContainerBuilder:
                 image=image.image,
                 environment=variables,
                 mounts=mounts,
+                own=own,
                 termination_message_path=self._termination_message(pod, container.name, restart_count),
-                policy=node.policy,
+                policy=policy_for(node.policy, self._owners, pod, container),
                 seccomp_root=str(self._paths.seccomp),
                 seccomp_default=node.seccomp_default,
                 target_id=self._target(record, container),

@@ -11,8 +11,9 @@ import msgspec
 from steersman.kubelet import records
 from steersman.kubelet.expansion import expand
 from steersman.kubelet.linux_resources import ResourcePolicy, container_resources
+from steersman.kubelet.own_resources import NOTHING_OWN, OwnResources
 from steersman.kubelet.podspec import PodContainer, spec_hash
-from steersman.kubelet.runtimes.containers import ContainerConfig, ContainerMetadata, Device, Mount, MountPropagation
+from steersman.kubelet.runtimes.containers import ContainerConfig, ContainerMetadata, Mount, MountPropagation
 from steersman.kubelet.runtimes.images import Image, ImageSpec
 from steersman.kubelet.runtimes.sandboxes import UserNamespace
 from steersman.kubelet.security_context import container_security_context
@@ -37,7 +38,7 @@ class ContainerInputs:
     image: Image | None
     environment: Mapping[str, str]
     mounts: Sequence[Mount]
-    devices: Sequence[Device] = ()
+    own: OwnResources = NOTHING_OWN
     termination_message_path: str = ""
     """On the node; empty where the container has none."""
     policy: ResourcePolicy
@@ -49,9 +50,10 @@ class ContainerInputs:
 
 def container_config(inputs: ContainerInputs) -> ContainerConfig:
     """Raises ``SecurityContextError`` when the container must not run so."""
-    pod, container, users = inputs.pod, inputs.container, inputs.users
+    pod, container, users, own = inputs.pod, inputs.container, inputs.users, inputs.own
     spec = container.spec
-    mounts = list(inputs.mounts)
+    mounts = [*own.devices.mounts, *inputs.mounts]
+    variables = {**own.devices.envs, **inputs.environment}
     if inputs.termination_message_path:
         mounts.append(
             Mount(
@@ -62,12 +64,13 @@ def container_config(inputs: ContainerInputs) -> ContainerConfig:
     return ContainerConfig(
         metadata=ContainerMetadata(name=container.name, attempt=inputs.restart_count),
         image=ImageSpec(image=inputs.image_ref, user_specified_image=spec["image"]),
-        command=tuple(expand(word, inputs.environment) for word in spec.get("command") or ()),
-        args=tuple(expand(word, inputs.environment) for word in spec.get("args") or ()),
+        command=tuple(expand(word, variables) for word in spec.get("command") or ()),
+        args=tuple(expand(word, variables) for word in spec.get("args") or ()),
         working_dir=spec.get("workingDir") or "",
-        envs=tuple(inputs.environment.items()),
+        envs=tuple(variables.items()),
         mounts=tuple(replace(mount, uid_mappings=users.uids, gid_mappings=users.gids) for mount in mounts),
-        devices=tuple(inputs.devices),
+        devices=own.devices.devices,
+        cdi_devices=own.devices.cdi_devices,
         labels={
             records.CONTAINER_NAME: container.name,
             records.POD_NAME: objects.name(pod),
@@ -79,7 +82,7 @@ def container_config(inputs: ContainerInputs) -> ContainerConfig:
         stdin=bool(spec.get("stdin")),
         stdin_once=bool(spec.get("stdinOnce")),
         tty=bool(spec.get("tty")),
-        resources=container_resources(pod, container, inputs.policy),
+        resources=own.placed(container_resources(pod, container, inputs.policy)),
         security_context=container_security_context(
             pod, container, image=inputs.image, target_id=inputs.target_id, seccomp_root=inputs.seccomp_root,
             seccomp_default=inputs.seccomp_default, users=users,
@@ -92,6 +95,7 @@ def _annotations(inputs: ContainerInputs) -> dict[str, str]:
     """What a later kubelet needs to know of the container when the pod's spec is gone (upstream's names)."""
     spec = inputs.container.spec
     annotations = {
+        **inputs.own.devices.annotations,
         records.CONTAINER_HASH: spec_hash(spec),
         records.RESTART_COUNT: str(inputs.restart_count),
         records.TERMINATION_MESSAGE_PATH: spec.get("terminationMessagePath") or "/dev/termination-log",

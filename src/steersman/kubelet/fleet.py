@@ -118,6 +118,7 @@ class SimulatedFleet:
             lease_duration_s=common.lease_duration_s,
             status_update_s=common.status_update_s,
             max_parallel_image_pulls=5,
+            registry_pull_qps=0,
         )
         rng = random.Random(self._rng.getrandbits(64))
         runtime = self._runtimes[name] = SimulatedRuntime(

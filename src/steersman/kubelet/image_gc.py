@@ -76,9 +76,10 @@ class ImageGC:
         config: ImageGCConfig,
         announce: Announce,
         removed: Callable[[Reason], None] = lambda reason: None,
-        after: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+        after: Callable[[Sequence[str], float], Awaitable[None]] | None = None,
     ) -> None:
-        """``removed`` counts; ``after`` is told the ids of the images that are left after images were removed."""
+        """``removed`` counts; ``after`` is told the ids of the images that are left after images were removed,
+        and when that began."""
         self._runtime = runtime
         self._space = space
         self._clock = clock
@@ -206,7 +207,7 @@ class ImageGC:
                 f" {', '.join(errors)}"
             )
         if self._after is not None:
-            await self._after(left)
+            await self._after(left, now_s)
         return freed
 
     async def _remove(self, image: Image, reason: Reason) -> None:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, Protocol
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.container_status import StartFailure
-from steersman.kubelet.image_credentials import credentials_for
+from steersman.kubelet.image_names import with_default_tag
+from steersman.kubelet.image_puller import ImagePuller, Pulled, PullLimits
 from steersman.kubelet.podspec import PodContainer
+from steersman.kubelet.registry_credentials.docker_config import InvalidDockerConfig
+from steersman.kubelet.registry_credentials.keyring import Credential
+from steersman.kubelet.registry_credentials.lookup import RegistryCredentials
+from steersman.kubelet.registry_credentials.pulled_images import PulledImages
 from steersman.kubelet.runtimes.api import ImagePullError, ImageService, RuntimeServiceError
-from steersman.kubelet.runtimes.images import AuthConfig, Image, ImageSpec
+from steersman.kubelet.runtimes.images import Image, ImageSpec
 from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig
 from steersman.meta import objects
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 10.0, 300.0
-_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])"
-_REFERENCE = re.compile(
-    rf"(?:{_HOST}(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*(:[\w][\w.-]{{0,127}})?"
-    r"(@[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
-    re.ASCII,
-)
+_PULL_REASONS = {
+    "RegistryUnavailable": "registry is unavailable", "SignatureValidationFailed": "signature validation failed"
+}  # fmt: skip
 
 Announce = Callable[[Literal["Normal", "Warning"], str, str], None]
 """Records an event about the container: type, reason, message."""
@@ -54,13 +54,64 @@ class _PullBackoff:
     error: str
 
 
-class ImageManager:
-    """At most ``parallel`` pulls run at once; the others wait their turn in order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """One request for an image."""
 
-    def __init__(self, images: ImageService, *, clock: Clock, parallel: int = 1) -> None:
+    pod: Mapping[str, Any]
+    requested: str
+    """As the pod names it."""
+    policy: str
+    secrets: Sequence[Mapping[str, Any]]
+    spec: ImageSpec
+    sandbox: PodSandboxConfig
+    announce: Announce
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a request came to; None where it did not get that far."""
+
+    present: bool | None = None
+    pull: bool | None = None
+
+
+class ImageObserver(Protocol):
+    """Counts."""
+
+    def image_ensured(self, policy: str, *, present: bool | None, pulled: bool | None) -> None: ...
+
+    def image_pulled(self, size_bytes: int, seconds: float) -> None: ...
+
+
+class _Nobody:
+    def image_ensured(self, policy: str, *, present: bool | None, pulled: bool | None) -> None:
+        return None
+
+    def image_pulled(self, size_bytes: int, seconds: float) -> None:
+        return None
+
+
+class ImageManager:
+    """Has images there for containers to be made from."""
+
+    def __init__(
+        self,
+        images: ImageService,
+        *,
+        clock: Clock,
+        limits: PullLimits | None = None,
+        credentials: RegistryCredentials | None = None,
+        pulled: PulledImages | None = None,
+        observe: ImageObserver | None = None,
+    ) -> None:
+        """``pulled``: None where an image that is there is everybody's."""
         self._images = images
         self._clock = clock
-        self._turn = asyncio.Semaphore(parallel)
+        self._puller = ImagePuller(images, clock=clock, limits=limits or PullLimits())
+        self._credentials = credentials or RegistryCredentials()
+        self._pulled = pulled
+        self._observe = observe or _Nobody()
         self._backoff: dict[tuple[str, str], _PullBackoff] = {}
 
     async def ensure(
@@ -96,27 +147,47 @@ class ImageManager:
         announce: Announce,
     ) -> LocalImage:
         """As ``ensure``, for an image by its name. ``policy``: None for the default one."""
-        image = with_default_tag(requested)
-        if image is None:
-            message = f'Failed to apply default image tag "{requested}": couldn\'t parse image name "{requested}":' \
-                " invalid reference format"  # fmt: skip
+        try:
+            image = with_default_tag(requested)
+        except ValueError as error:
+            message = (
+                f'Failed to apply default image tag "{requested}": couldn\'t parse image name "{requested}": {error}'
+            )
             announce("Warning", "InspectFailed", message)
-            raise CannotStart("InvalidImageName", message)
+            raise CannotStart("InvalidImageName", message) from error
         policy = policy or _default_policy(image)
-        spec = ImageSpec(image=image, annotations=dict(objects.annotations(pod)), runtime_handler=runtime_handler)
-        if policy != "Always":
-            found = await self._inspect(spec, announce)
-            if found is not None:
-                message = f'Container image "{requested}" already present on machine and can be accessed by the pod'
-                announce("Normal", "Pulled", message)
+        wanted = _Wanted(
+            pod=pod,
+            requested=requested,
+            policy=policy,
+            secrets=secrets,
+            spec=ImageSpec(image=image, annotations=dict(objects.annotations(pod)), runtime_handler=runtime_handler),
+            sandbox=sandbox,
+            announce=announce,
+        )
+        tally = _Tally()
+        try:
+            return await self._ensure(wanted, tally)
+        finally:
+            self._observe.image_ensured(policy, present=tally.present, pulled=tally.pull)
+
+    async def _ensure(self, wanted: _Wanted, tally: _Tally) -> LocalImage:
+        if wanted.policy != "Always":
+            found = await self._inspect(wanted.spec, wanted.announce)
+            tally.present = found is not None
+            if found is not None and not await self._must_pull(wanted, found):
+                tally.pull = False
+                accessible = " and can be accessed by the pod" if self._pulled is not None else ""
+                message = f'Container image "{wanted.requested}" already present on machine{accessible}'
+                wanted.announce("Normal", "Pulled", message)
                 return LocalImage(ref=found.id, image=found)
-            if policy == "Never":
-                message = f'Container image "{requested}" is not present with pull policy of Never'
-                announce("Warning", "ErrImageNeverPull", message)
+            tally.pull = None if found is None else True
+            if wanted.policy == "Never":
+                message = f'Container image "{wanted.requested}" is not present with pull policy of Never'
+                wanted.announce("Warning", "ErrImageNeverPull", message)
                 raise CannotStart("ErrImageNeverPull", message)
-        ref = await self._pull((objects.uid(pod), image), requested, spec, secrets, sandbox, announce)
-        found = await self._inspect(spec, announce)
-        return LocalImage(ref=ref, image=found)
+        tally.pull = True
+        return await self._pull(wanted)
 
     def forget(self, uid: str) -> None:
         """The pod is over."""
@@ -131,49 +202,56 @@ class ImageManager:
             announce("Warning", "InspectFailed", message)
             raise CannotStart("ImageInspectError", message) from error
 
-    async def _pull(
-        self,
-        key: tuple[str, str],
-        requested: str,
-        spec: ImageSpec,
-        secrets: Sequence[Mapping[str, Any]],
-        sandbox: PodSandboxConfig,
-        announce: Announce,
-    ) -> str:
+    async def _must_pull(self, wanted: _Wanted, found: Image) -> bool:
+        """The image is there; has the pod yet to prove that it may have it?"""
+        if self._pulled is None:
+            return False
+        return await self._pulled.must_pull(wanted.requested, found.id, partial(self._credentials_for, wanted))
+
+    async def _credentials_for(self, wanted: _Wanted) -> list[Credential]:
+        """Raises ``CannotStart``."""
+        try:
+            return await self._credentials.of(wanted.spec.image, wanted.pod, wanted.secrets)
+        except InvalidDockerConfig as error:
+            raise CannotStart(str(error), str(error)) from error
+
+    async def _pull(self, wanted: _Wanted) -> LocalImage:
+        requested, announce = wanted.requested, wanted.announce
+        key = (objects.uid(wanted.pod), requested)
         backoff = self._backoff.get(key)
         if backoff is not None and self._clock.now() - backoff.failed_at_s < backoff.delay_s:
             message = f'Back-off pulling image "{requested}"'
             announce("Normal", "BackOff", message)
             raise CannotStart("ImagePullBackOff", f"{message}: {backoff.error}")
-        announce("Normal", "Pulling", f'Pulling image "{requested}"')
-        asked_s = self._clock.monotonic()
-        async with self._turn:
-            began_s = self._clock.monotonic()
+        credentials = await self._credentials_for(wanted)
+        if self._pulled is not None:
             try:
-                ref = await self._pull_with(spec, credentials_for(spec.image, secrets), sandbox)
-            except RuntimeServiceError as error:
-                raise self._failed(key, requested, error, announce) from error
+                await self._pulled.begin(requested)
+            except OSError as error:
+                text = f"failed to record image pull intent: {error}"
+                message = f'Failed to record image pull intent for container image "{requested}": {text}'
+                raise CannotStart(text, message) from error
+        result: Pulled | None = None
+        try:
+            announce("Normal", "Pulling", f'Pulling image "{requested}"')
+            result = await self._puller.pull(wanted.spec, credentials, wanted.sandbox)
+        except RuntimeServiceError as error:
+            raise self._failed(key, requested, error, announce) from error
+        finally:
+            if self._pulled is not None:
+                ref, credential = (result.ref, result.credential) if result is not None else (None, None)
+                await self._pulled.end(requested, ref, credential)
         self._backoff.pop(key, None)
-        ended_s = self._clock.monotonic()
-        found = await self._inspect(spec, announce)
+        size_bytes = 0 if result.image is None else result.image.size_bytes
+        total_s = result.took_s + result.waited_s
+        self._observe.image_pulled(size_bytes, total_s)
         announce(
             "Normal",
             "Pulled",
-            f'Successfully pulled image "{requested}" in {_milliseconds(ended_s - began_s)}'
-            f" ({_milliseconds(ended_s - asked_s)} including waiting). Image size: "
-            f"{0 if found is None else found.size_bytes} bytes.",
+            f'Successfully pulled image "{requested}" in {_milliseconds(result.took_s)}'
+            f" ({_milliseconds(total_s)} including waiting). Image size: {size_bytes} bytes.",
         )
-        return ref
-
-    async def _pull_with(self, spec: ImageSpec, auths: Sequence[AuthConfig], sandbox: PodSandboxConfig) -> str:
-        """With each credential that matches until one works; without any where none matches."""
-        candidates: Sequence[AuthConfig | None] = auths or [None]
-        for auth in candidates[:-1]:
-            try:
-                return await self._images.pull_image(spec, auth=auth, sandbox_config=sandbox)
-            except RuntimeServiceError:
-                continue
-        return await self._images.pull_image(spec, auth=candidates[-1], sandbox_config=sandbox)
+        return LocalImage(ref=result.ref, image=result.image)
 
     def _failed(
         self, key: tuple[str, str], requested: str, error: RuntimeServiceError, announce: Announce
@@ -181,10 +259,10 @@ class ImageManager:
         announce("Warning", "Failed", f'Failed to pull image "{requested}": {error}')
         reason = error.reason if isinstance(error, ImagePullError) else "ErrImagePull"
         message = str(error)
-        if reason == "RegistryUnavailable":
-            message = f"image pull failed for {requested} because the registry is unavailable: {error}"
-        elif reason == "SignatureValidationFailed":
-            message = f"image pull failed for {requested} because the signature validation failed: {error}"
+        if reason in _PULL_REASONS:
+            message = (
+                f"image pull failed for {requested} because the {_PULL_REASONS[reason]}{message.removeprefix(reason)}"
+            )
         before = self._backoff.get(key)
         now_s = self._clock.now()
         if before is None or now_s - before.failed_at_s > 2 * LONGEST_DELAY_S:
@@ -193,14 +271,6 @@ class ImageManager:
             delay_s = min(before.delay_s * 2, LONGEST_DELAY_S)
         self._backoff[key] = _PullBackoff(delay_s, now_s, f"{reason}: {message}")
         return CannotStart(reason, message)
-
-
-def with_default_tag(image: str) -> str | None:
-    """``image`` with ``:latest`` where it has neither tag nor digest; None when it is no image reference."""
-    match = _REFERENCE.fullmatch(image)
-    if match is None:
-        return None
-    return image if match.group(1) or match.group(2) else f"{image}:latest"
 
 
 def _default_policy(image: str) -> str:

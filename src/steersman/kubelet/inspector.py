@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Inspector:
     def __init__(self, runtime: RuntimeService, *, clock: Clock) -> None:
         self._runtime = runtime
         self._clock = clock
+        self._briefs: dict[str, PodBrief] = {}
 
     async def inspect(self, uid: str, known: PodRecord | None = None) -> PodRecord:
         """Everything the runtime has of the pod. What is in the same state as in ``known`` is taken from there: it does not
@@ -68,7 +69,11 @@ class Inspector:
             uid = row.labels.get(records.POD_UID)
             if uid:
                 rows[uid].append(row)
-        return {uid: _brief(uid, boxes.get(uid, ()), rows.get(uid, ())) for uid in {*boxes, *rows}}
+        self._briefs = {
+            uid: _brief(uid, tuple(boxes.get(uid, ())), tuple(rows.get(uid, ())), self._briefs.get(uid))
+            for uid in {*boxes, *rows}
+        }
+        return self._briefs
 
     async def _sandbox(self, sandbox_id: str) -> PodSandboxStatus | None:
         try:
@@ -115,8 +120,12 @@ def _known_container(known: PodRecord | None, row: Container) -> ContainerRecord
     return next((record for record in known.containers if (record.id, record.state) == (row.id, row.state)), None)
 
 
-def _brief(uid: str, boxes: Iterable[PodSandbox], rows: Iterable[Container]) -> PodBrief:
-    sandboxes, containers = tuple(boxes), tuple(rows)
+def _brief(
+    uid: str, sandboxes: tuple[PodSandbox, ...], containers: tuple[Container, ...], before: PodBrief | None
+) -> PodBrief:
+    """``before`` itself where it still holds."""
+    if before is not None and (before.sandboxes, before.containers) == (sandboxes, containers):
+        return before
     name = namespace = ""
     if sandboxes:
         name, namespace = sandboxes[0].metadata.name, sandboxes[0].metadata.namespace

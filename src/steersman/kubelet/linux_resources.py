@@ -8,6 +8,7 @@ from typing import Any
 
 from steersman.kubelet.podspec import PodContainer, app_containers, containers, qos_class
 from steersman.kubelet.runtimes.sandboxes import HugepageLimit, LinuxResources
+from steersman.kubelet.swap import SwapPolicy, with_swap
 from steersman.meta.podtotals import pod_totals
 from steersman.meta.quantities import format_binary, quantity, to_int, to_milli
 
@@ -33,6 +34,8 @@ class ResourcePolicy:
     """On cgroup v2 the kernel otherwise kills all processes of a container together."""
     pod_pids: int = 0
     """How many processes a pod may have; 0: any number."""
+    swap: SwapPolicy | None = None
+    """None: the kernel does not count swap."""
     hugepage_sizes_bytes: tuple[int, ...] = ()
     """Sizes of huge pages that this machine has. A pod may use those that it has a limit for."""
 
@@ -61,7 +64,7 @@ def container_resources(pod: Mapping[str, Any], container: PodContainer, policy:
     cpu_limit = limits.get("cpu", pod_limits.get("cpu"))
     memory_limit = limits.get("memory", pod_limits.get("memory"))
     cpu_request = requests.get("cpu", cpu_limit)
-    return LinuxResources(
+    resources = LinuxResources(
         cpu_shares=cpu_shares(to_milli(cpu_request) if cpu_request is not None else 0),
         cpu_period=policy.cpu_period_us if policy.cpu_quota else 0,
         cpu_quota=cpu_quota_us(to_milli(cpu_limit), policy.cpu_period_us)
@@ -72,6 +75,7 @@ def container_resources(pod: Mapping[str, Any], container: PodContainer, policy:
         hugepage_limits=tuple(_hugepages(_whole(limits), policy)),
         unified={"memory.oom.group": "1"} if policy.cgroup_v2 and not policy.single_process_oom_kill else {},
     )
+    return with_swap(resources, pod, container, policy.swap)
 
 
 def _whole(limits: Mapping[str, Any]) -> dict[str, int]:

@@ -49,6 +49,8 @@ class LogRotator:
         self._runtime = runtime
         self._clock = clock
         self._limits = limits or LogLimits()
+        self._paths: dict[str, Path | None] = {}
+        """Of the running containers' logs: a container's never changes."""
 
     async def run(self) -> None:
         """Until cancelled. What fails for one container is logged and tried again the next time."""
@@ -60,13 +62,21 @@ class LogRotator:
                 log.warning("container logs are not rotated: %s", error)
 
     async def rotate_all(self) -> None:
-        for container in await self._runtime.list_containers(ContainerFilter(state="RUNNING")):
+        running = [row.id for row in await self._runtime.list_containers(ContainerFilter(state="RUNNING"))]
+        self._paths = {key: self._paths[key] for key in running if key in self._paths}
+        for container_id in running:
             try:
-                status = await self._runtime.container_status(container.id)
-                if status.log_path:
-                    await self._rotate(container.id, Path(status.log_path))
+                path = await self._path(container_id)
+                if path is not None:
+                    await self._rotate(container_id, path)
             except (RuntimeServiceError, OSError) as error:
-                log.warning("log of container %s is not rotated: %s", container.id, error)
+                log.warning("log of container %s is not rotated: %s", container_id, error)
+
+    async def _path(self, container_id: str) -> Path | None:
+        if container_id not in self._paths:
+            log_path = (await self._runtime.container_status(container_id)).log_path
+            self._paths[container_id] = Path(log_path) if log_path else None
+        return self._paths[container_id]
 
     async def _rotate(self, container_id: str, path: Path) -> None:
         try:

@@ -25,6 +25,23 @@ SYNC_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 20, 30, 45, 60)
 ADMISSION_BUCKETS: Final = tuple(0.05 * 2**power for power in range(15))
 
 
+MIB: Final = 1024 * 1024
+_SIZES: Final = (
+    (102400 * MIB, "GT100GB"), (61440 * MIB, "60GB-100GB"), (40960 * MIB, "40GB-60GB"), (30720 * MIB, "30GB-40GB"),
+    (20480 * MIB, "20GB-30GB"), (10240 * MIB, "10GB-20GB"), (5120 * MIB, "5GB-10GB"), (1024 * MIB, "1GB-5GB"),
+    (500 * MIB, "500MB-1GB"), (100 * MIB, "100MB-500MB"), (10 * MIB, "10MB-100MB"), (0, "0-10MB"),
+)  # fmt: skip
+
+
+def image_size_bucket(size_bytes: int) -> str:
+    """The label of ``kubelet_image_pull_duration_seconds`` for an image of that size."""
+    return next((label for least, label in _SIZES if size_bytes > least), "N/A")
+
+
+POD_RESOURCES_METHODS: Final = {"List": "list", "GetAllocatableResources": "get_allocatable", "Get": "get"}
+"""And how upstream's metrics name them. They only grow, but are no counters here, whose names end in ``_total``."""
+
+
 class KubeletMetrics:
     """One for a process; a fleet's kubelets share it."""
 
@@ -110,6 +127,30 @@ class KubeletMetrics:
             "image_pull_duration_seconds", "Duration in seconds to pull an image.", "image_size_in_bytes",
             buckets=PULL_BUCKETS,
         )  # fmt: skip
+        self.image_requests = counter(
+            "image_manager_ensure_image_requests", "Number of ensure-image requests processed by the kubelet.",
+            "pull_policy", "present_locally", "pull_required",
+        )  # fmt: skip
+        self.image_checks = counter(
+            "imagemanager_image_mustpull_checks",
+            "Counter for how many times kubelet checked whether credentials need to be re-verified to access an image",
+            "result",
+        )
+        self.pull_intents = gauge("imagemanager_ondisk_pullintents", "Number of ImagePullIntents stored on disk.")
+        self.pulled_records = gauge("imagemanager_ondisk_pulledrecords", "Number of ImagePulledRecords stored on disk.")
+        self.credential_errors = counter(
+            "credential_provider_plugin_errors", "Number of errors from credential provider plugin", "plugin_name"
+        )
+        self.credential_durations = histogram(
+            "credential_provider_plugin_duration",
+            "Duration of execution in seconds for credential provider plugin",
+            "plugin_name",
+        )
+        self.credential_config = gauge(
+            "credential_provider_config_info",
+            "Information about the last applied credential provider configuration with hash as label",
+            "hash",
+        )
         self.device_registrations = counter(
             "device_plugin_registration",
             "Cumulative number of device plugin registrations. Broken down by resource name.",
@@ -123,6 +164,19 @@ class KubeletMetrics:
         self.pod_resources_requests = counter(
             "pod_resources_endpoint_requests",
             "Cumulative number of requests to the PodResource endpoint. Broken down by server api version.",
+            "server_api_version",
+        )
+        self.pod_resources_by_method = {
+            method: gauge(
+                f"pod_resources_endpoint_requests_{name}",
+                f"Number of requests to the PodResource {method} endpoint. Broken down by server api version.",
+                "server_api_version",
+            )
+            for method, name in POD_RESOURCES_METHODS.items()
+        }
+        self.pod_resources_get_errors = gauge(
+            "pod_resources_endpoint_errors_get",
+            "Number of requests to the PodResource Get endpoint which returned error. Broken down by server api version.",
             "server_api_version",
         )
         self.shutdown_start = gauge(
@@ -200,6 +254,21 @@ class KubeletMetrics:
         self.runtime_durations.labels(operation).observe(seconds)
         if failed:
             self.runtime_errors.labels(operation).inc()
+
+    def observe_credential_plugin(self, name: str, seconds: float, failed: bool) -> None:
+        """A credential provider plugin has run."""
+        self.credential_durations.labels(name).observe(seconds)
+        if failed:
+            self.credential_errors.labels(name).inc()
+
+    def image_ensured(self, policy: str, *, present: bool | None, pulled: bool | None) -> None:
+        """A container asked for an image."""
+        said = ["unknown" if fact is None else str(fact).lower() for fact in (present, pulled)]
+        self.image_requests.labels(policy.lower(), *said).inc()
+
+    def image_pulled(self, size_bytes: int, seconds: float) -> None:
+        """An image came, in ``seconds`` with the wait for others."""
+        self.image_pulls.labels(image_size_bucket(size_bytes)).observe(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

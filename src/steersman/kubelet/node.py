@@ -17,6 +17,7 @@ from steersman.client.api import STRATEGIC_MERGE_PATCH, Client
 from steersman.client.transport import Unreachable
 from steersman.kubelet import node_object
 from steersman.kubelet.configuration import KubeletConfig
+from steersman.kubelet.device_plugins.devices import is_extended_resource
 from steersman.kubelet.machine_facts import MachineFacts
 from steersman.kubelet.node_object import NO_DEVICES, DeviceResources, NodeHealth
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError, Version
@@ -49,6 +50,8 @@ class NodeSigns:
     """Types of the pressure conditions that hold."""
     shutting_down: Callable[[], bool] = lambda: False
     devices: Callable[[], DeviceResources] = lambda: NO_DEVICES
+    is_new_node: Callable[[], bool] = lambda: False
+    """Extended resources that the Node has are not known here: they are of a machine that had its name before."""
 
 
 class NodeAgent:
@@ -237,7 +240,17 @@ class NodeAgent:
                 patch.setdefault("metadata", {})[field] = missing
         if patch:
             existing = await self._client.patch(NODES, self._config.node_name, patch)
-        self._set(existing)
+        self._set(await self._without_stale_devices(existing))
+
+    async def _without_stale_devices(self, node: Object) -> Object:
+        """None of what may not be there is to be given away, until a plugin has told of it."""
+        capacity = (node.get("status") or {}).get("capacity") or {}
+        stale = [name for name, amount in capacity.items() if is_extended_resource(name) and amount != "0"]
+        if not stale or not self._signs.is_new_node():
+            return node
+        nothing = dict.fromkeys(stale, "0")
+        patch = {"status": {"capacity": nothing, "allocatable": nothing}}
+        return await self._client.patch(NODES, self._config.node_name, patch, subresource="status")
 
     async def _renew(self) -> None:
         now = format_micro_time(self._clock.now())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from steersman.aio.clock import Clock
@@ -46,8 +46,10 @@ class NodeUpkeep:
         announce: AnnounceNode,
         changed: Callable[[], None],
         metrics: KubeletMetrics,
+        images_left: Callable[[Sequence[str], float], Awaitable[None]] | None = None,
     ) -> None:
-        """``changed`` is called when the node's pressure conditions are others."""
+        """``changed`` is called when the node's pressure conditions are others. ``images_left``: as ``ImageGC``'s
+        ``after``."""
         self._clock = clock
         self._config = config
         self._workers = workers
@@ -74,6 +76,7 @@ class NodeUpkeep:
             config=config.image_gc,
             announce=warn,
             removed=lambda reason: metrics.images_collected.labels(reason).inc(),
+            after=images_left,
         )
         self.container_gc = ContainerGC(
             runtime,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +12,8 @@ from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
-from steersman.kubelet import node_object
-from steersman.kubelet.cgroup_hierarchies import find_hierarchies
+from steersman.kubelet import apparmor, node_object
+from steersman.kubelet.cgroup_hierarchies import counts_swap, find_hierarchies
 from steersman.kubelet.cgroup_usage import CgroupUsage
 from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups, pod_cgroup
 from steersman.kubelet.configuration import KubeletConfig
@@ -20,9 +22,11 @@ from steersman.kubelet.handlers import Handlers, RuntimeHandlers
 from steersman.kubelet.linux_resources import HUGEPAGES, ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
 from steersman.kubelet.node_cgroups import NodeCgroups
+from steersman.kubelet.node_resources.machine_topology import MachineTopology, read_topology
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
+from steersman.kubelet.registry_credentials.docker_config import NodeFiles, node_files
 from steersman.kubelet.runtimes.api import Runtime, RuntimeHandler
 from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
@@ -30,12 +34,14 @@ from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
 from steersman.kubelet.shutdown.manager import Connect
 from steersman.kubelet.simulated_handlers import SimulatedHandlers
+from steersman.kubelet.swap import SwapPolicy
 from steersman.kubelet.user_namespaces import subordinate_ids
 from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, VolumeManager
 from steersman.kubelet.volumes.registry import registry
 from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int
 
+LEAST_SANDBOXES_AT_ONCE = 4
 SIMULATED = MachineFacts(
     cpus=32,
     memory_bytes=256 * 1024**3,
@@ -58,17 +64,30 @@ class Platform:
     cgroups: Cgroups
     paths: PodPaths | None
     """None: there are no files."""
+    sandboxes_at_once: int = sys.maxsize
+    """As many as the machine makes without each taking longer."""
     image_mounter: ImageMounter | None = None
     """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
+    has_apparmor: bool = True
+    counts_swap: bool = False
+    """The kernel limits swap by cgroup."""
     cgroup_usage: CgroupUsage | None = None
     """None: nothing is counted by cgroups."""
     node_cgroups: NodeCgroups | None = None
     resolv_conf: DNSConfig = field(default_factory=DNSConfig)
     subordinate_ids: tuple[int, int] | None = None
     """First and number of the user and group ids that pods' user namespaces may have; None: all but the lowest."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Of the kubelet's process, for programs that it starts."""
+    node_credentials: NodeFiles | None = None
+    """An administrator's, for registries."""
     shutdown_bus: Connect | None = None
     """None: nothing tells of a shutdown, or nobody wants to know."""
+    topology: MachineTopology | None = None
+    """None: containers share whatever CPUs and memory there are."""
+    sockets: Path | None = None
+    """Folder below which device plugins register and monitoring agents ask; None: there are none."""
 
     def volumes(
         self,
@@ -118,12 +137,21 @@ class Platform:
                 cpu_period_us=config.cpu_cfs_period_us,
                 cgroup_v2=self.is_cgroup_v2,
                 pod_pids=max(config.pod_pids_limit, 0),
+                swap=self._swap(config) if self.counts_swap else None,
                 single_process_oom_kill=kill_one if kill_one is not None else not self.is_cgroup_v2,
                 hugepage_sizes_bytes=tuple(to_int(name.removeprefix(HUGEPAGES)) for name, _ in self.facts.hugepages),
             ),
             seccomp_default=config.seccomp_default,
             allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
             handlers=handlers,
+        )
+
+    def _swap(self, config: KubeletConfig) -> SwapPolicy:
+        return SwapPolicy(
+            cgroup_v2=self.is_cgroup_v2,
+            limited=config.swap_behavior == "LimitedSwap",
+            memory_bytes=self.facts.memory_bytes,
+            swap_bytes=self.facts.swap_bytes,
         )
 
 
@@ -136,19 +164,30 @@ def machine_platform(
     resolv_conf = DNSConfig()
     if config.resolv_conf is not None and config.resolv_conf.exists():
         resolv_conf = parse_resolv_conf(config.resolv_conf.read_text())
+    facts = machine_facts(config.root_dir)
+    pages = {to_int(name.removeprefix(HUGEPAGES)): size for name, size in facts.hugepages}
     return Platform(
-        facts=machine_facts(config.root_dir),
+        facts=facts,
+        sandboxes_at_once=max(LEAST_SANDBOXES_AT_ONCE, 2 * facts.cpus),
         addresses=config.node_ips or (primary_address(),),
         handlers=RuntimeHandlers(runtime, clock=clock),
         cgroups=cgroups,
         paths=PodPaths(root=Path(config.root_dir), logs=config.pod_logs_dir, container_logs=config.container_logs_dir),
         image_mounter=image_mounter,
         is_cgroup_v2=cgroups.is_v2,
+        has_apparmor=apparmor.is_enabled(),
+        counts_swap=counts_swap(hierarchies, Path("/proc/self/cgroup").read_text()),
         cgroup_usage=CgroupUsage(hierarchies),
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
         resolv_conf=resolv_conf,
         subordinate_ids=subordinate_ids(),
+        environ=dict(os.environ),
+        node_credentials=node_files(config.root_dir, working_dir=Path.cwd(), home=Path.home(), clock=clock),
         shutdown_bus=_shutdown_bus() if config.shutdown else None,
+        topology=read_topology(
+            memory_bytes=facts.memory_bytes, hugepages={size: total // size for size, total in pages.items()}
+        ),
+        sockets=Path(config.root_dir),
     )
 
 

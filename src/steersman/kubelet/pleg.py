@@ -67,12 +67,9 @@ class Pleg:
         self._observe(now_s - began_s, None if self._listed_s is None else now_s - self._listed_s)
         self._listed_s = now_s
         self.error = ""
-        changed = [
-            uid
-            for uid in {*briefs, *self._seen}
-            if (briefs[uid].fingerprint if uid in briefs else frozenset()) != self._seen.get(uid, frozenset())
-        ]
-        self._seen = {uid: brief.fingerprint for uid, brief in briefs.items()}
+        seen, self._seen = self._seen, {uid: brief.fingerprint for uid, brief in briefs.items()}
+        changed = [uid for uid, fingerprint in self._seen.items() if _differs(fingerprint, seen.get(uid))]
+        changed += [uid for uid, fingerprint in seen.items() if fingerprint and uid not in briefs]
         for uid in changed:
             self._changed(uid, self._seen.get(uid, frozenset()))
         return briefs
@@ -103,3 +100,7 @@ class Pleg:
         except RuntimeServiceError:
             self._has_events = False
             raise
+
+
+def _differs(one: Fingerprint, other: Fingerprint | None) -> bool:
+    return one is not other and one != (other or frozenset())

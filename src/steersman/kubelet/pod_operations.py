@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,9 @@ from steersman.kubelet.handlers import Handlers, HookFailed, Target
 from steersman.kubelet.image_volumes import ImageVolumes, PullContext
 from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
+from steersman.kubelet.linux_resources import ResourcePolicy
 from steersman.kubelet.object_source import ObjectSource
+from steersman.kubelet.own_resources import Owners, policy_for
 from steersman.kubelet.pod_dns import pod_dns
 from steersman.kubelet.pod_hostname import pod_hostname
 from steersman.kubelet.pod_paths import PodPaths
@@ -29,6 +32,7 @@ from steersman.kubelet.runtimes.image_mounts import ImageMounter
 from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig, UserNamespace
 from steersman.kubelet.sandbox_config import sandbox_config
 from steersman.kubelet.security_context import SecurityContextError
+from steersman.kubelet.start_turns import StartTurns
 from steersman.kubelet.user_namespaces import UserNamespaces
 from steersman.kubelet.volume_manager import MountFailed, PodVolumes
 from steersman.kubelet.volumes.trees import remove_tree
@@ -38,6 +42,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import RUNTIMECLASSES, SECRETS
 
 HOOK_FAILED_GRACE_S = float(podspec.MINIMUM_GRACE_S)
+SANDBOX_COUNTS_S = 5.0
 log = logging.getLogger(__name__)
 
 Announce = Callable[[Record], None]
@@ -60,7 +65,9 @@ class PodOperations:
         source: ObjectSource,
         services: Callable[[str, bool], Mapping[str, str]],
         node: Callable[[], NodeSettings],
+        owners: Owners,
         clock: Clock,
+        sandboxes_at_once: int = sys.maxsize,
     ) -> None:
         """``paths``: None where the runtime has no files. ``services(namespace, links)`` gives service variables."""
         self._runtime = runtime
@@ -83,9 +90,12 @@ class PodOperations:
             source=source,
             services=services,
             node=node,
+            owners=owners,
         )
+        self._owners = owners
         self._clock = clock
-        self.resizer = PodResizer(runtime, cgroups, lambda: node().policy)
+        self._turns = StartTurns(sandboxes_at_once, counts_s=SANDBOX_COUNTS_S, clock=clock)
+        self.resizer = PodResizer(runtime, cgroups, self._policy)
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
         """Raises ``CannotStart``."""
@@ -109,13 +119,17 @@ class PodOperations:
         try:
             handler = await self._runtime_handler(pod)
             if self._has_files:
-                await asyncio.to_thread(self._cgroups.create, pod, self._node().policy)
+                await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
             config = self._sandbox_config(pod, attempt, self._users(pod, handler), announce)
-            await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
+            async with self._turns.turn():
+                await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
             message = f"Failed to create pod sandbox: {error}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
             raise CannotStart("FailedCreatePodSandBox", message) from error
+
+    def _policy(self, pod: Object, container: PodContainer | None = None) -> ResourcePolicy:
+        return policy_for(self._node().policy, self._owners, pod, container)
 
     def _users(self, pod: Object, handler: str) -> UserNamespace:
         return self._user_namespaces.of(pod, handler, self._node().handlers)
@@ -135,7 +149,7 @@ class PodOperations:
             dns=dns.config,
             cgroup_parent=self._cgroups.path(pod),
             paths=self._paths,
-            policy=node.policy,
+            policy=self._policy(pod),
             users=users,
         )
 
@@ -158,7 +172,7 @@ class PodOperations:
             handler = await self._runtime_handler(pod)
             users = self._users(pod, handler)
             sandbox_settings = self._sandbox_config(pod, sandbox.metadata.attempt, users)
-            secrets = await self._pull_secrets(pod)
+            secrets = await self._pull_secrets(pod, announce)
             pull = PullContext(secrets=secrets, sandbox=sandbox_settings, runtime_handler=handler)
             image_volumes = await self._image_volumes.prepare(pod, container, pull, say)
             image = await self._images.ensure(
@@ -193,14 +207,24 @@ class PodOperations:
         say("Warning", "Failed", f"Error: {error}")
         return CannotStart(reason, str(error))
 
-    async def _pull_secrets(self, pod: Object) -> list[Object]:
+    async def _pull_secrets(self, pod: Object, announce: Announce) -> list[Object]:
         """Those that exist: a missing pull secret is not an error, the pull without it may be."""
-        secrets = []
+        secrets, failed = [], []
         for entry in pod["spec"].get("imagePullSecrets") or ():
+            name = entry.get("name")
+            if not name:
+                continue
             try:
-                secrets.append(await self._source.get(SECRETS, objects.namespace(pod), entry.get("name") or ""))
+                secrets.append(await self._source.get(SECRETS, objects.namespace(pod), name))
             except (APIError, Unreachable) as error:
                 log.warning("pull secret of %s: %s", podspec.full_name(pod), error)
+                failed.append(name)
+        if failed:
+            message = (
+                f"Unable to retrieve some image pull secrets ({', '.join(failed)}); attempting to pull the image may"
+                " not succeed."
+            )
+            announce(Record(type="Warning", reason="FailedToRetrieveImagePullSecret", message=message))
         return secrets
 
     def _link_log(self, pod: Object, container: str, container_id: str, log_path: str) -> None:

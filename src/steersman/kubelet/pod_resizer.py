@@ -34,7 +34,10 @@ class ResizeFailed(Exception):
 class PodResizer:
     """One for all pods of a kubelet; keeps nothing about any of them."""
 
-    def __init__(self, runtime: RuntimeService, cgroups: Cgroups, policy: Callable[[], ResourcePolicy]) -> None:
+    def __init__(
+        self, runtime: RuntimeService, cgroups: Cgroups, policy: Callable[[Object, PodContainer | None], ResourcePolicy]
+    ) -> None:
+        """``policy``: for the cgroup of a pod's container or, for None, its own."""
         self._runtime = runtime
         self._cgroups = cgroups
         self._policy = policy
@@ -42,7 +45,7 @@ class PodResizer:
     async def resize(self, pod: Object, sandbox_id: str, resize: Resize, actuated: Actuated, report: Report) -> None:
         """``pod`` as it was granted. ``report`` is told after each step what is set now. Raises ``ResizeFailed``."""
         try:
-            policy = self._policy()
+            policy = self._policy(pod, None)
             wanted = pod_resources(pod, policy)
             current = await asyncio.to_thread(self._cgroups.current, pod, policy)
             await asyncio.to_thread(self._check_memory, pod, resize, current, wanted)
@@ -119,7 +122,7 @@ class PodResizer:
             container = podspec.find_container(pod, change.name)
             assert container is not None
             amounts = merged(progress.actuated.containers[change.name], change.desired, resource)
-            resources = container_resources(pod, _with_amounts(container, amounts), self._policy())
+            resources = container_resources(pod, _with_amounts(container, amounts), self._policy(pod, container))
             await self._runtime.update_container_resources(change.container_id, resources)
             progress.container_done(change, resource)
 

@@ -34,17 +34,18 @@ class ServiceAccountTokens:
         self._client = client
         self._clock = clock
         self._rng = rng
-        self._tokens: dict[tuple[str, str, int], _Token] = {}
+        self._tokens: dict[tuple[str, str, int, str], _Token] = {}
 
-    async def token(self, pod: Mapping[str, Any], *, audience: str, expiration_s: int) -> str:
-        """Raises ``APIError`` or ``Unreachable`` when there is none and none can be had."""
-        key = (objects.uid(pod), audience, expiration_s)
+    async def token(self, pod: Mapping[str, Any], *, audience: str, expiration_s: int, account_uid: str = "") -> str:
+        """Raises ``APIError`` or ``Unreachable`` when there is none and none can be had. ``account_uid``: only of this
+        account, not of a later one with its name."""
+        key = (objects.uid(pod), audience, expiration_s, account_uid)
         known = self._tokens.get(key)
         now_s = self._clock.now()
         if known is not None and now_s < known.renew_s:
             return known.value
         try:
-            fresh = await self._request(pod, audience, expiration_s)
+            fresh = await self._request(pod, audience, expiration_s, account_uid)
         except (APIError, Unreachable):
             if known is not None and now_s < known.expires_s:
                 return known.value
@@ -56,14 +57,17 @@ class ServiceAccountTokens:
         for key in [key for key in self._tokens if key[0] == uid]:
             del self._tokens[key]
 
-    async def _request(self, pod: Mapping[str, Any], audience: str, expiration_s: int) -> _Token:
+    async def _request(self, pod: Mapping[str, Any], audience: str, expiration_s: int, account_uid: str) -> _Token:
         account = pod["spec"].get("serviceAccountName") or "default"
+        metadata = {"name": account, "namespace": objects.namespace(pod)}
+        if account_uid:
+            metadata["uid"] = account_uid
         answer = await self._client.create(
             SERVICEACCOUNTS,
             {
                 "apiVersion": "authentication.k8s.io/v1",
                 "kind": "TokenRequest",
-                "metadata": {"name": account, "namespace": objects.namespace(pod)},
+                "metadata": metadata,
                 "spec": {
                     "audiences": [audience] if audience else [],
                     "expirationSeconds": expiration_s,

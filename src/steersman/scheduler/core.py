@@ -28,11 +28,12 @@ from steersman.scheduler.framework import (
     Remedy,
     Scores,
     WeightedPlugin,
-    pre_scored,
 )
 from steersman.scheduler.label_column import Rows
+from steersman.scheduler.plugin_calls import pre_scored
+from steersman.scheduler.plugin_calls import scored as raw_scores
 from steersman.scheduler.pod_info import PodInfo
-from steersman.scheduler.search import PodSearch, search
+from steersman.scheduler.search import PodSearch, search, search_node
 
 UNKNOWN_PROFILE = "profile not found for scheduler name"
 LEAST_TO_SCORE = 100
@@ -97,10 +98,20 @@ class SchedulerCore:
 
         With ``runners_up`` of 0 and more the decision explains the scores of the chosen node and as many others.
         """
+        found = self._nominated(pod)
+        if found is not None:
+            return self.select(found, runners_up=runners_up)
         found = self.search(pod)
         if found.is_successful:
-            return self.select(found.on_nominated() or self.sampled(found), runners_up=runners_up)
+            return self.select(self.sampled(found), runners_up=runners_up)
         return self.give_up(found)
+
+    def _nominated(self, pod: PodInfo) -> PodSearch | None:
+        """The search of the node that was promised to the pod; None where it was promised none, or does not fit there."""
+        name = self.cluster.nominations.node_of(pod.uid) or pod.nominated_node
+        if name not in self.cluster.nodes.rows:
+            return None
+        return search_node(self.frameworks[pod.scheduler_name], pod, self.cluster, name)
 
     def search(self, pod: PodInfo, *, wants_alternatives: bool = False) -> PodSearch:
         """Filter only; ``select`` or ``give_up`` follow. Raises ``KeyError`` for a profile that is not ours."""
@@ -112,7 +123,8 @@ class SchedulerCore:
     def select(self, found: PodSearch, *, more: Mapping[str, int] | None = None, runners_up: int = -1) -> Decision:
         """The best of the feasible nodes. ``more`` adds to the scores of nodes by name (extenders)."""
         entry = found.entry
-        others = self._global_scorers(found)
+        has_choice = found.count > 1 or runners_up >= 0
+        others = self._global_scorers(found) if has_choice else []
         numbers: NDArray[np.intp] | None = None
         if entry is not None and found.all_local and not (more or others or entry.uneven):
             total = entry.ranked
@@ -282,7 +294,7 @@ class SchedulerCore:
         return total
 
     def _score(self, scored: WeightedPlugin, state: Any, rows: Rows) -> Scores:
-        raw = np.asarray(scored.plugin.score(state, self.cluster.nodes, rows), dtype=np.int64)
+        raw = raw_scores(scored.plugin, state, self.cluster.nodes, rows)
         normalize = getattr(scored.plugin, "normalize", None)
         return raw if normalize is None else normalize(state, raw, rows)
 

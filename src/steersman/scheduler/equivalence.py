@@ -25,11 +25,11 @@ from steersman.scheduler.framework import (
     OnlyNodes,
     Rejection,
     Scores,
-    pre_filtered,
-    pre_scored,
 )
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.node_table import NodeTable
+from steersman.scheduler.plugin_calls import filtered, pre_filtered, pre_scored
+from steersman.scheduler.plugin_calls import scored as raw_scores
 from steersman.scheduler.pod_info import PodInfo
 
 CELL_LIMIT = 4_000_000
@@ -149,7 +149,7 @@ class EquivalenceCache:
         first = np.where(table.alive[rows], FITS, NO_NODE).astype(np.int8)
         for position, state in states.items():
             if not framework.filter[position].READS_PODS:
-                codes = framework.filter[position].filter(state, table, rows)
+                codes = filtered(framework.filter[position], state, table, rows)
                 if codes.any():
                     entry.codes[position] = codes
                     np.minimum(first, np.where(codes != 0, position, FITS).astype(np.int8), out=first)
@@ -174,7 +174,7 @@ class EquivalenceCache:
             if state is SKIP:
                 continue
             entry.score_states[position] = state
-            entry.raw[position] = np.asarray(plugin.score(state, table, rows), dtype=np.int64).copy()
+            entry.raw[position] = raw_scores(plugin, state, table, rows).copy()
             if position in self._normalized and (plugin.READS_PODS or entry.raw[position].any()):
                 uneven.append(position)
         entry.uneven = tuple(uneven)
@@ -191,17 +191,17 @@ class EquivalenceCache:
         for position in self._reading_filters:
             state = entry.states.get(position)
             if position in entry.states:
-                codes = framework.filter[position].filter(state, table, rows)
+                codes = filtered(framework.filter[position], state, table, rows)
                 entry.codes[position][rows] = codes
                 rejected = codes != 0
-                if rejected.any():
+                if np.count_nonzero(rejected):
                     np.minimum(first, np.where(rejected, position, FITS).astype(np.int8), out=first)
         entry.first[rows] = first
         partial = entry.partial[rows]
         for position in self._reading_scores:
             if position in entry.score_states:
                 scored = framework.score[position]
-                raw = scored.plugin.score(entry.score_states[position], table, rows)
+                raw = raw_scores(scored.plugin, entry.score_states[position], table, rows)
                 if position not in self._normalized:
                     partial = partial + (raw - entry.raw[position][rows]) * scored.weight
                 entry.raw[position][rows] = raw

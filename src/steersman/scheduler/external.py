@@ -35,6 +35,7 @@ from steersman.scheduler.framework import MAX_NODE_SCORE, Codes, Rejection, Scor
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.node_table import NodeTable
 from steersman.scheduler.plugin_args import Args
+from steersman.scheduler.plugin_calls import PluginFailed, Point
 from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.profiles import PluginSpec
 
@@ -43,14 +44,6 @@ TIMEOUT_S = 5.0
 SLOW_S = 0.1
 """A call that takes longer is logged, once a plugin."""
 log = logging.getLogger(__name__)
-
-
-class PluginFailed(Exception):
-    """A plugin raised, answered nonsense or took too long."""
-
-    def __init__(self, plugin: str, point: str, why: str) -> None:
-        super().__init__(f'running {point} plugin "{plugin}": {why}')
-        self.plugin = plugin
 
 
 class Guard:
@@ -65,7 +58,7 @@ class Guard:
         self._hanging: Future[Any] | None = None
         self._is_known_slow = False
 
-    def call(self, point: str, function: Callable[..., Any], *args: Any) -> Any:
+    def call(self, point: Point, function: Callable[..., Any], *args: Any) -> Any:
         """The result of ``function``. Raises ``PluginFailed``."""
         if self._hanging is not None:
             if not self._hanging.done():
@@ -191,7 +184,7 @@ def _nodes(table: NodeTable, rows: Rows) -> list[Any]:
     return [table.nodes[int(row)] for row in np.arange(table.count)[rows]]
 
 
-def _checked(name: str, point: str, answer: Any, count: int) -> np.ndarray[Any, Any]:
+def _checked(name: str, point: Point, answer: Any, count: int) -> np.ndarray[Any, Any]:
     array = np.asarray(answer)
     if array.shape != (count,):
         raise PluginFailed(name, point, f"answered with shape {array.shape} instead of ({count},)")

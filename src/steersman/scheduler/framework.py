@@ -325,18 +325,6 @@ class Framework:
     post_bind: tuple[Any, ...] = ()
 
 
-def pre_filtered(plugin: Any, pod: PodInfo, cluster: Cluster) -> Any:
-    """What ``pre_filter`` says, or the pod where the plugin has none. (No protocol check: this is on the hot path.)"""
-    method = getattr(plugin, "pre_filter", None)
-    return pod if method is None else method(pod, cluster)
-
-
-def pre_scored(plugin: Any, pod: PodInfo, cluster: Cluster, feasible: Mask) -> Any:
-    """What ``pre_score`` says, or the pod where the plugin has none."""
-    method = getattr(plugin, "pre_score", None)
-    return pod if method is None else method(pod, cluster, feasible)
-
-
 def default_normalize(scores: Scores, *, reverse: bool) -> Scores:
     """Scale so that the largest becomes ``MAX_NODE_SCORE``; ``reverse`` makes the smallest the best."""
     largest = int(scores.max(initial=0))

@@ -61,7 +61,7 @@ class NodeTable:
         self.taint_set: NDArray[np.int32] = np.zeros(INITIAL_CAPACITY, dtype=np.int32)
         self.taint_sets: list[Taints] = [()]
         self.pods_version: NDArray[np.int64] = np.zeros(INITIAL_CAPACITY, dtype=np.int64)
-        """Rises for a row whenever its pods change."""
+        """Rises for a row whenever its pods change, other versions of the same pods included."""
         self.images: dict[str, Image] = {}
         self.tallies = PodTallies(INITIAL_CAPACITY)
         self._columns: dict[str, LabelColumn] = {}
@@ -167,7 +167,11 @@ class NodeTable:
 
     def add_pod(self, pod: PodInfo) -> None:
         """Count ``pod`` on ``pod.node_name``; a pod whose node is unknown waits for it. Replaces an earlier version."""
-        if pod.uid in self._pods:
+        earlier = self._pods.get(pod.uid)
+        if earlier is not None:
+            if self._counts_alike(earlier, pod):
+                self._exchange(pod)
+                return
             self.remove_pod(pod.uid)
         self._pods[pod.uid] = pod
         row = self.rows.get(pod.node_name)
@@ -175,6 +179,31 @@ class NodeTable:
             self._orphans.setdefault(pod.node_name, {})[pod.uid] = pod
         else:
             self._attach(pod, row)
+
+    @staticmethod
+    def _counts_alike(one: PodInfo, other: PodInfo) -> bool:
+        """No column and no tally would change. What an assumed pod becomes once the API shows it bound is of this kind, and
+        answers that are kept for its node stay valid."""
+        return (
+            one.node_name == other.node_name
+            and one.namespace == other.namespace
+            and one.is_terminating == other.is_terminating
+            and one.requests == other.requests
+            and one.template == other.template
+            and one.label_set == other.label_set
+            and one.terms == other.terms
+            and one.claims == other.claims
+        )
+
+    def _exchange(self, pod: PodInfo) -> None:
+        """Another version of a pod that counts the same."""
+        self._pods[pod.uid] = pod
+        row = self.rows.get(pod.node_name)
+        if row is None:
+            self._orphans[pod.node_name][pod.uid] = pod
+        else:
+            self._pods_on[row][pod.uid] = pod
+            self.pods_version[row] += 1
 
     def remove_pod(self, uid: str) -> PodInfo | None:
         """Stop counting a pod. Returns the version that counted."""
@@ -333,7 +362,9 @@ class NodeTable:
         requests = pod.requests
         for name, value in requests.amounts.items():
             index = self.resources.get(name)
-            self.requested[self.resource(name) if index is None else index, row] += sign * value
+            if index is None:
+                index = self.resource(name)
+            self.requested[index, row] += sign * value
         self.non_zero_requested[0, row] += sign * requests.non_zero_milli_cpu
         self.non_zero_requested[1, row] += sign * requests.non_zero_memory_bytes
         self.pod_count[row] += sign

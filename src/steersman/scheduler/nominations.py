@@ -3,44 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from steersman.scheduler.pod_info import PodInfo
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """A pod and the node that it is to get."""
+
+    pod: PodInfo
+    node_name: str
+    placed: PodInfo
+    """The pod as it will count on that node."""
+
+
 class Nominations:
-    """Nominated pods by uid. ``version`` rises with every change."""
+    """Promises by the uid of their pod. ``version`` rises with every change."""
 
     def __init__(self) -> None:
         self.version = 0
-        self._pods: dict[str, tuple[PodInfo, str]] = {}
+        self._promises: dict[str, Promise] = {}
+        self._on: dict[str, dict[str, Promise]] = {}
 
     def __len__(self) -> int:
-        return len(self._pods)
+        return len(self._promises)
 
     def nominate(self, pod: PodInfo, node_name: str) -> None:
-        self._pods[pod.uid] = (pod, node_name)
+        self.withdraw(pod.uid)
+        promise = Promise(pod=pod, node_name=node_name, placed=replace(pod, node_name=node_name))
+        self._promises[pod.uid] = promise
+        self._on.setdefault(node_name, {})[pod.uid] = promise
         self.version += 1
 
     def withdraw(self, uid: str) -> None:
-        if self._pods.pop(uid, None) is not None:
-            self.version += 1
+        promise = self._promises.pop(uid, None)
+        if promise is None:
+            return
+        on_node = self._on[promise.node_name]
+        del on_node[uid]
+        if not on_node:
+            del self._on[promise.node_name]
+        self.version += 1
 
     def node_of(self, uid: str) -> str:
         """Empty where the pod is not nominated."""
-        entry = self._pods.get(uid)
-        return entry[1] if entry else ""
+        promise = self._promises.get(uid)
+        return promise.node_name if promise else ""
+
+    def nodes(self) -> Iterable[str]:
+        """Names of the nodes that are promised to somebody."""
+        return self._on
 
     def relevant_to(self, pod: PodInfo) -> list[tuple[PodInfo, str]]:
         """Pods of the same or a higher priority, other than ``pod``, and the nodes promised to them."""
         return [
-            (other, node_name)
-            for other, node_name in self._pods.values()
-            if other.priority >= pod.priority and other.uid != pod.uid
+            (promise.pod, promise.node_name)
+            for promise in self._promises.values()
+            if promise.pod.priority >= pod.priority and promise.pod.uid != pod.uid
+        ]
+
+    def before(self, pod: PodInfo, node_name: str) -> list[PodInfo]:
+        """Those pods of ``relevant_to`` that are to get this node, as they will count there."""
+        return [
+            promise.placed
+            for promise in self._on.get(node_name, {}).values()
+            if promise.pod.priority >= pod.priority and promise.pod.uid != pod.uid
         ]
 
     def lower_on(self, node_name: str, priority: int) -> list[PodInfo]:
         """Pods of a lower priority that were promised this node."""
-        return [other for other, node in self._pods.values() if node == node_name and other.priority < priority]
-
-    def all(self) -> Iterable[tuple[PodInfo, str]]:
-        return self._pods.values()
+        return [promise.pod for promise in self._on.get(node_name, {}).values() if promise.pod.priority < priority]

@@ -87,7 +87,7 @@ def in_use(table: NodeTable, resource: str, rows: Rows, *, non_zero: bool) -> Am
 def _weighted_mean(parts: Sequence[tuple[Scores, Amounts, int]], *, shape: tuple[int, ...]) -> Scores:
     """Mean of (score, allocatable, weight) over the resources that a node has, rounded down."""
     total = np.zeros(shape, dtype=np.int64)
-    if all(bool(allocatable.all()) for _, allocatable, _ in parts):
+    if all(np.count_nonzero(allocatable) == allocatable.size for _, allocatable, _ in parts):
         for score, _, weight in parts:
             total += score * weight if weight != 1 else score
         return total // max(sum(weight for _, _, weight in parts), 1)
@@ -189,15 +189,21 @@ def balance(wanted: Sequence[Demand], table: NodeTable, rows: Rows) -> Scores:
         after.append(np.minimum((used + demand.amount) / divisor, 1.0))
         before.append(np.minimum(used / divisor, 1.0))
     half = MAX_NODE_SCORE // 2
+    both = np.logical_and(*has) if len(has) == 2 else None
+    if both is not None and np.count_nonzero(both) == both.size:
+        return half + (half + _evenness_of_two(*after) - _evenness_of_two(*before)) // 2
     return half + (half + _evenness(after, has) - _evenness(before, has)) // 2
+
+
+def _evenness_of_two(one: NDArray[np.float64], other: NDArray[np.float64]) -> Scores:
+    """``_evenness`` where every node has both of two resources."""
+    return ((1 - np.abs((one - other) / 2)) * MAX_NODE_SCORE).astype(np.int64)
 
 
 def _evenness(fractions: Sequence[NDArray[np.float64]], has: Sequence[NDArray[np.bool_]]) -> Scores:
     """(1 - standard deviation of the fractions of the resources a node has) · ``MAX_NODE_SCORE``, cut."""
     if len(fractions) == 2:
-        deviation = np.abs((fractions[0] - fractions[1]) / 2)
-        if not (has[0].all() and has[1].all()):
-            deviation = np.where(has[0] & has[1], deviation, 0.0)
+        deviation = np.where(has[0] & has[1], np.abs((fractions[0] - fractions[1]) / 2), 0.0)
     else:
         count = sum(entry.astype(np.int64) for entry in has)
         divisor = np.maximum(count, 1)

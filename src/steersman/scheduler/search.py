@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,9 +28,9 @@ from steersman.scheduler.framework import (
     OnlyNodes,
     Rejection,
     Search,
-    pre_filtered,
 )
 from steersman.scheduler.label_column import Mask, Rows
+from steersman.scheduler.plugin_calls import filtered, pre_filtered
 from steersman.scheduler.pod_info import PodInfo
 
 Positions = NDArray[np.int8]
@@ -121,14 +121,14 @@ class PodSearch:
     def fits(self, rows: NDArray[np.intp]) -> Mask:
         """Whether the pod fits now on each of ``rows``, from fresh states; promised places are counted in."""
         mask = _fits_now(self.framework, self.pod, self.cluster, rows)
-        return _with_nominated(self.framework, self.pod, self.cluster, rows, mask)
+        return _with_promised(self.framework, self.pod, self.cluster, rows, mask)
 
     def why_not(self, row: int) -> tuple[str, ...]:
         rows = np.array([row], dtype=np.intp)
         reasons = _reasons_now(self.framework, self.pod, self.cluster, rows)
-        if reasons or not self.cluster.nominations.relevant_to(self.pod):
+        if reasons or not len(_promised(self.pod, self.cluster, rows)):
             return reasons
-        with _Nominated(self.pod, self.cluster):
+        with _Promised(self.pod, self.cluster, rows):
             return _reasons_now(self.framework, self.pod, self.cluster, rows)
 
     def lacking_resources(self) -> tuple[tuple[str, int, int], ...] | None:
@@ -226,9 +226,19 @@ def search(framework: Framework, cache: EquivalenceCache, pod: PodInfo, cluster:
     if not _filter_globally(found, slice(0, count)):
         return found
     found.all_local = found.states is entry.states
-    if len(cluster.nominations) and cluster.nominations.relevant_to(pod):
-        _reserve_nominated(found)
+    _reserve_promised(found)
     return found
+
+
+def search_node(framework: Framework, pod: PodInfo, cluster: Cluster, node_name: str) -> PodSearch | None:
+    """A search of one node alone; None where ``pod`` does not fit there."""
+    local = local_states(framework, pod, cluster)
+    if isinstance(local, LocalRejection) or (local.only is not None and node_name not in local.only):
+        return None
+    count = cluster.nodes.count
+    found = PodSearch(pod=pod, framework=framework, cluster=cluster, feasible=np.zeros(count, dtype=np.bool_))
+    _search_named(found, replace(local, only=frozenset({node_name})))
+    return found if found.is_successful else None
 
 
 def _search_named(found: PodSearch, local: LocalStates) -> None:
@@ -246,10 +256,10 @@ def _search_named(found: PodSearch, local: LocalStates) -> None:
     found.first = np.full(table.count, NO_NODE, dtype=np.int8)
     found.first[rows] = FITS
     for position, state in local.states.items():
-        _note(found, position, rows, framework.filter[position].filter(state, table, rows))
+        _note(found, position, rows, filtered(framework.filter[position], state, table, rows))
     found.feasible = found.first == FITS
-    if _filter_globally(found, rows) and found.cluster.nominations.relevant_to(found.pod):
-        _reserve_nominated(found)
+    if _filter_globally(found, rows):
+        _reserve_promised(found)
 
 
 def _note(found: PodSearch, position: int, rows: Rows, codes: Codes) -> None:
@@ -289,7 +299,7 @@ def _filter_globally(found: PodSearch, rows: Rows) -> bool:
             found.first[~named[: len(found.first)]] = NO_NODE
         found.states[position] = state
         asked = _left(found, rows) if getattr(plugin, "BY_NODE", False) else rows
-        _note(found, position, asked, np.asarray(plugin.filter(state, cluster.nodes, asked), dtype=np.int64))
+        _note(found, position, asked, filtered(plugin, state, cluster.nodes, asked))
     if copied:
         found.feasible = found.first == FITS
     return True
@@ -303,41 +313,53 @@ def _left(found: PodSearch, rows: Rows) -> NDArray[np.intp]:
     return np.flatnonzero(fitting & asked)
 
 
-def _reserve_nominated(found: PodSearch) -> None:
+def _reserve_promised(found: PodSearch) -> None:
     """Nodes promised to other pods fit only if they do with those pods on them, too."""
     table = found.cluster.nodes
-    promised = {
-        row
-        for _, node_name in found.cluster.nominations.relevant_to(found.pod)
-        if (row := table.rows.get(node_name)) is not None and row < len(found.feasible) and found.feasible[row]
-    }
-    if not promised:
+    if not len(found.cluster.nominations):
         return
-    rows = np.array(sorted(promised), dtype=np.intp)
-    mask = _with_nominated(found.framework, found.pod, found.cluster, rows, np.ones(len(rows), dtype=np.bool_))
-    if mask.all():
+    feasible = (
+        row
+        for name in found.cluster.nominations.nodes()
+        if (row := table.rows.get(name)) is not None and row < len(found.feasible) and found.feasible[row]
+    )
+    rows = _promised(found.pod, found.cluster, np.array(sorted(feasible), dtype=np.intp))
+    if not len(rows):
         return
     found.states, found.codes, found.first = dict(found.states), dict(found.codes), found.first.copy()
-    found.all_local = False
-    found.feasible = found.feasible.copy()
-    found.feasible[rows[~mask]] = False
-    _blame(found, rows[~mask])
+    is_rejected = np.zeros(len(found.first), dtype=np.bool_)
+
+    def judge(group: NDArray[np.intp]) -> None:
+        is_rejected[group] = not _note_now(found, group)
+
+    _judge_promised(found.framework, found.pod, found.cluster, rows, judge)
+    is_rejected[rows] |= found.first[rows] != FITS
+    rejected = np.flatnonzero(is_rejected)
+    if len(rejected):
+        found.all_local = False
+        found.feasible = found.feasible.copy()
+        found.feasible[rejected] = False
 
 
-def _blame(found: PodSearch, rows: NDArray[np.intp]) -> None:
-    """Say which plugin rejects ``rows`` once promised pods are counted in."""
-    with _Nominated(found.pod, found.cluster):
-        for position, plugin in enumerate(found.framework.filter):
-            state = pre_filtered(plugin, found.pod, found.cluster)
-            if state is SKIP or isinstance(state, Rejection):
-                continue
-            found.states[position] = state.state if isinstance(state, OnlyNodes) else state
-            codes = np.asarray(plugin.filter(found.states[position], found.cluster.nodes, rows), dtype=np.int64)
+def _note_now(found: PodSearch, rows: NDArray[np.intp]) -> bool:
+    """Record what every plugin says about ``rows`` as they are now, added to what was said before. False where one rejects
+    the pod as a whole."""
+    for position, plugin in enumerate(found.framework.filter):
+        state = pre_filtered(plugin, found.pod, found.cluster)
+        if state is SKIP:
+            continue
+        if isinstance(state, Rejection):
+            return False
+        state = state.state if isinstance(state, OnlyNodes) else state
+        codes = filtered(plugin, state, found.cluster.nodes, rows)
+        if np.count_nonzero(codes):
+            found.states[position] = state
             whole = found.codes.get(position)
             whole = np.zeros(len(found.first), dtype=np.int64) if whole is None else whole.copy()
             whole[rows] = codes
             found.codes[position] = whole
             found.first[rows] = np.minimum(found.first[rows], np.where(codes != 0, position, FITS).astype(np.int8))
+    return True
 
 
 def _fits_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> Mask:
@@ -351,7 +373,9 @@ def _fits_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArra
         if isinstance(state, OnlyNodes):
             mask &= np.array([cluster.nodes.names[row] in state.names for row in rows], dtype=np.bool_)
             state = state.state
-        mask &= np.asarray(plugin.filter(state, cluster.nodes, rows)) == 0
+        mask &= filtered(plugin, state, cluster.nodes, rows) == 0
+        if not mask.any():
+            break
     return mask
 
 
@@ -365,40 +389,74 @@ def _reasons_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDA
             return state.reasons
         if isinstance(state, OnlyNodes):
             state = state.state
-        code = int(np.asarray(plugin.filter(state, cluster.nodes, rows))[0])
+        code = int(filtered(plugin, state, cluster.nodes, rows)[0])
         if code:
             reasons: tuple[str, ...] = plugin.rejection(state, code).reasons
             return reasons
     return ()
 
 
-def _with_nominated(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp], mask: Mask) -> Mask:
-    """``mask``, and the same again with promised pods of at least this priority counted on their nodes."""
-    wanted = {cluster.nodes.names[row] for row in rows}
-    if not any(node_name in wanted for _, node_name in cluster.nominations.relevant_to(pod)):
+def _promised(pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those of ``rows`` that other pods of at least the priority of ``pod`` are to get."""
+    names, nominations = cluster.nodes.names, cluster.nominations
+    return rows[np.array([bool(nominations.before(pod, names[row])) for row in rows], dtype=np.bool_)]
+
+
+def _with_promised(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp], mask: Mask) -> Mask:
+    """``mask`` of ``rows``, less those that ``pod`` does not fit on once the pods promised to them are there."""
+    if not len(cluster.nominations):
         return mask
-    with _Nominated(pod, cluster):
-        return mask & _fits_now(framework, pod, cluster, rows)
+    fits = dict(zip(rows.tolist(), mask.tolist(), strict=True))
+
+    def judge(group: NDArray[np.intp]) -> None:
+        fits.update(zip(group.tolist(), _fits_now(framework, pod, cluster, group).tolist(), strict=True))
+
+    _judge_promised(framework, pod, cluster, _promised(pod, cluster, rows[mask]), judge)
+    return np.array([*fits.values()], dtype=np.bool_)
 
 
-class _Nominated:
-    """While open, promised pods of at least ``pod``'s priority count on their nodes."""
+def _judge_promised(
+    framework: Framework,
+    pod: PodInfo,
+    cluster: Cluster,
+    rows: NDArray[np.intp],
+    judge: Callable[[NDArray[np.intp]], None],
+) -> None:
+    """``judge`` each of ``rows`` while the pods promised to it count there, and none promised to others: all at once where no
+    plugin looks beyond a row."""
+    if not len(rows):
+        return
+    with _Promised(pod, cluster, rows):
+        if len(rows) == 1 or all(
+            plugin.LOCAL or pre_filtered(plugin, pod, cluster) is SKIP for plugin in framework.filter
+        ):
+            judge(rows)
+            return
+    for row in rows:
+        only = np.array([row], dtype=np.intp)
+        with _Promised(pod, cluster, only):
+            judge(only)
 
-    def __init__(self, pod: PodInfo, cluster: Cluster) -> None:
-        self._cluster = cluster
+
+class _Promised:
+    """While open, pods that were promised ``rows`` and have at least the priority of ``pod`` count there."""
+
+    def __init__(self, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> None:
+        self._nodes = cluster.nodes
         self._pods = [
-            replace(other, node_name=node_name)
-            for other, node_name in cluster.nominations.relevant_to(pod)
-            if cluster.nodes.pod(other.uid) is None and node_name in cluster.nodes.rows
+            other
+            for row in rows
+            for other in cluster.nominations.before(pod, cluster.nodes.names[row])
+            if cluster.nodes.pod(other.uid) is None
         ]
 
     def __enter__(self) -> None:
         for pod in self._pods:
-            self._cluster.nodes.add_pod(pod)
+            self._nodes.add_pod(pod)
 
     def __exit__(self, *_: object) -> None:
         for pod in self._pods:
-            self._cluster.nodes.remove_pod(pod.uid)
+            self._nodes.remove_pod(pod.uid)
 
 
 def _conforms(found: PodSearch) -> Search:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from steersman.meta.objects import Object
 from steersman.store.api import CompactedError, KeyValue, StoreEvent, WatchBatch
@@ -67,7 +68,7 @@ class WatchCache:
 
     def changed_at(self, prefix: str) -> int:
         """A revision that rises with every change below ``prefix`` (and, seldom, with changes beside it)."""
-        return self._changed.get(_top(prefix), self._reset_at)
+        return self._changed.get(_top_of_prefix(prefix), self._reset_at)
 
     def count(self, prefix: str) -> int:
         return self._objects.count(prefix)
@@ -198,6 +199,12 @@ class WatchCache:
 
     def _decode(self, key: str, revision: int, value: bytes) -> Stored | None:
         return self.read(KeyValue(key=key, value=value, create_revision=0, mod_revision=revision, version=0))
+
+
+@lru_cache(maxsize=1024)
+def _top_of_prefix(prefix: str) -> str:
+    """Prefixes are few, unlike keys."""
+    return _top(prefix)
 
 
 def _top(key: str) -> str:

@@ -14,7 +14,7 @@ from steersman.kubelet.cpusets import format_cpus, parse_cpus
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_resources.cpu_manager import CPUManager
 from steersman.kubelet.node_resources.machine_topology import CPUTopology
-from steersman.kubelet.node_resources.numa_hints import Hint
+from steersman.kubelet.node_resources.numa_hints import Hint, nodes_of
 from steersman.kubelet.node_resources.policies import CPUManagerConfig, PolicyError
 from steersman.kubelet.node_resources.provider import AllocationRefused
 from steersman.kubelet.node_resources.state_file import StateError
@@ -210,6 +210,29 @@ async def test_distributed_over_numa_nodes(make: Make, active: ActivePods) -> No
     assert own(manager, "web") == "1-4,6-9"
 
 
+async def test_by_last_level_cache(make: Make, active: ActivePods) -> None:
+    manager = make(cpus(cores=8, cache_cores=4), "prefer-align-cpus-by-uncorecache")
+    await serve(manager, active, pod(container(cpu="4")))
+    assert own(manager, "web") == "4-7"
+
+
+async def test_of_different_cores(make: Make, active: ActivePods) -> None:
+    manager = make(THREADS, "distribute-cpus-across-cores")
+    await serve(manager, active, pod(container(cpu="3")))
+    assert own(manager, "web") == "1-3"
+
+
+async def test_near_means_the_socket(make: Make, active: ActivePods) -> None:
+    """Of two NUMA nodes each; hints within one are as good as those of one node."""
+    manager = make(cpus(sockets=2, nodes_per_socket=2), "align-by-socket")
+    obj = pod(container(cpu="4"))
+    hints = manager.hints(obj, next(iter(app_containers(obj))))["cpu"] or ()
+    good = [nodes_of(hint.nodes or 0) for hint in hints if hint.preferred]
+    assert good == [(1,), (2,), (3,), (0, 1), (2, 3)]
+    await serve(manager, active, obj, near(0))
+    assert own(manager, "web") == "4-7"
+
+
 async def test_strictly_reserved_cpus_are_shared_by_nobody(make: Make, active: ActivePods) -> None:
     manager = make(EIGHT, "strict-cpu-reservation", reserved="0-1", count="2")
     assert format_cpus(manager.cpus_of("any", "main")) == "2-7"
@@ -276,3 +299,19 @@ async def test_running_containers_follow_the_shared_pool(make: Make, active: Act
     runtime.fails = False
     await manager.reconcile()
     assert runtime.told[2:] == [("web-id", "1-2")]
+
+
+async def test_what_was_taken_back_is_free_though_it_cannot_be_written_down(
+    make: Make, active: ActivePods, tmp_path: Path
+) -> None:
+    manager = make()
+    await serve(manager, active, pod(container(cpu="7")))
+    (tmp_path / "cpu_manager_state").unlink()
+    (tmp_path / "cpu_manager_state").mkdir()
+    active.end("web")
+    obj = active.add(pod(container(cpu="7"), name="second"))
+    with pytest.raises(AllocationRefused, match="Is a directory"):
+        await serve(manager, active, obj)
+    (tmp_path / "cpu_manager_state").rmdir()
+    await serve(manager, active, obj)
+    assert own(manager, "second") == "1-7"

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steersman.kubelet.cpusets import parse_cpus
-from steersman.kubelet.node_resources.cpu_taking import NotEnoughCPUs, take_distributed, take_packed
+from steersman.kubelet.node_resources.cpu_taking import (
+    NotEnoughCPUs,
+    take_distributed,
+    take_packed,
+    take_spread,
+)
 from steersman.kubelet.node_resources.machine_topology import CPUTopology
 from tests.kubelet.node_resources.topologies import cpus
 
@@ -61,20 +66,71 @@ def test_distributed(free: str, count: int, group: int, expected: str) -> None:
     assert take_distributed(QUAD, parse_cpus(free), count, group=group) == parse_cpus(expected)
 
 
+CACHES = cpus(cores=16, cache_cores=4)
+CACHES_OF_PAIRS = cpus(cores=8, threads=2, cache_cores=2)
+"""Caches of 0-1,8-9 2-3,10-11 4-5,12-13 6-7,14-15."""
+
+
+@pytest.mark.parametrize(
+    ("topology", "free", "count", "expected"),
+    [
+        pytest.param(CACHES, "0-15", 4, "0-3", id="a whole cache"),
+        pytest.param(CACHES, "1-15", 4, "4-7", id="the cache that is whole"),
+        pytest.param(CACHES, "1-15", 2, "1-2", id="of the cache that is broken already"),
+        pytest.param(CACHES, "1-15", 6, "1-2,4-7", id="a whole one and a part of another"),
+        pytest.param(CACHES, "3,7,8-15", 3, "8-10", id="a part that serves, though caches before have some"),
+        pytest.param(CACHES, "3,7,11,15", 3, "3,7,11", id="no cache serves"),
+        pytest.param(CACHES_OF_PAIRS, "0-15", 4, "0-1,8-9", id="both threads of a cache's cores"),
+        pytest.param(CACHES_OF_PAIRS, "0-15", 3, "0-1,8", id="an odd thread"),
+        pytest.param(CACHES_OF_PAIRS, "1-7,9-15", 2, "1,9", id="a core of the broken cache"),
+        pytest.param(SINGLE, "0-7", 3, "0-1,4", id="a machine with one cache"),
+    ],
+)
+def test_by_cache(topology: CPUTopology, free: str, count: int, expected: str) -> None:
+    assert take_packed(topology, parse_cpus(free), count, by_cache=True) == parse_cpus(expected)
+
+
+@pytest.mark.parametrize(
+    ("topology", "free", "count", "expected"),
+    [
+        pytest.param(SINGLE, "0-7", 2, "0-1", id="of two cores"),
+        pytest.param(SINGLE, "1-7", 4, "1-4", id="one of each core"),
+        pytest.param(SINGLE, "0-7", 8, "0-7", id="the machine"),
+        pytest.param(DUAL, "1-11", 2, "1-2", id="of the fullest socket"),
+        pytest.param(DUAL, "0-11", 7, "0-3,6-8", id="a whole socket and one of the other"),
+    ],
+)
+def test_spread(topology: CPUTopology, free: str, count: int, expected: str) -> None:
+    assert take_spread(topology, parse_cpus(free), count) == parse_cpus(expected)
+
+
 @pytest.mark.parametrize("take", [take_packed, lambda *args: take_distributed(*args, group=1)])
 def test_what_is_not_there_cannot_be_taken(take: object) -> None:
     with pytest.raises(NotEnoughCPUs, match="requested=3, available=2"):
         take(SINGLE, parse_cpus("0-1"), 3)  # type: ignore[operator]
 
 
-TOPOLOGIES = (SINGLE, DUAL, SPLIT, QUAD, cpus(sockets=2, nodes_per_socket=2, cores=2, threads=2))
+TOPOLOGIES = (
+    SINGLE,
+    DUAL,
+    SPLIT,
+    QUAD,
+    CACHES,
+    CACHES_OF_PAIRS,
+    cpus(sockets=2, nodes_per_socket=2, cores=2, threads=2),
+)
 
 
 @given(topology=st.sampled_from(TOPOLOGIES), data=st.data(), group=st.sampled_from((1, 2)))
 def test_as_many_free_ones_as_asked_for(topology: CPUTopology, data: st.DataObject, group: int) -> None:
     free = data.draw(st.frozensets(st.sampled_from(sorted(topology.all))))
     count = data.draw(st.integers(0, len(free)))
-    for taken in (take_packed(topology, free, count), take_distributed(topology, free, count, group=group)):
+    for taken in (
+        take_packed(topology, free, count),
+        take_packed(topology, free, count, by_cache=True),
+        take_spread(topology, free, count),
+        take_distributed(topology, free, count, group=group),
+    ):
         assert len(taken) == count
         assert taken <= free
 

@@ -51,6 +51,24 @@ def test_a_kernel_without_numa_has_one_node_and_a_cpu_without_topology_its_own_c
     assert found.nodes == (NUMANode(id=0, memory_bytes=7, hugepages={4096: 1}, distances=(10,)),)
 
 
+@pytest.mark.parametrize(
+    ("shared", "caches"),
+    [(("0-3",) * 4, [None] * 4), (("0-1", "0-1", "2-3", "2-3"), [0, 0, 1, 1])],
+    ids=["of the whole node", "of some of its CPUs"],
+)
+def test_a_last_level_cache_counts_where_not_all_of_a_node_share_it(
+    tmp_path: Path, shared: tuple[str, ...], caches: list[int | None]
+) -> None:
+    files = {"cpu/online": "0-3\n"}
+    for number, sharing in enumerate(shared):
+        for index, (level, cpus, name) in enumerate([(1, str(number), number), (3, sharing, number // 2)]):
+            folder = f"cpu/cpu{number}/cache/index{index}"
+            files |= {f"{folder}/level": f"{level}\n", f"{folder}/shared_cpu_list": cpus, f"{folder}/id": f"{name}\n"}
+    write(tmp_path, files)
+    found = read_topology(tmp_path, memory_bytes=7, hugepages={})
+    assert [found.cpus.cpus[number].cache for number in range(4)] == caches
+
+
 @pytest.mark.skipif(not (SYS / "cpu" / "online").exists(), reason="needs sysfs")
 def test_this_machine_can_be_read() -> None:
     found = read_topology(memory_bytes=1, hugepages={})

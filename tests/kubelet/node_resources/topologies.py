@@ -7,15 +7,19 @@ from steersman.kubelet.node_resources.machine_topology import CPU, CPUTopology, 
 GI = 1024**3
 
 
-def cpus(*, sockets: int = 1, nodes_per_socket: int = 1, cores: int = 4, threads: int = 1) -> CPUTopology:
-    """``cores`` for each node; second threads are numbered after all first ones, as machines do."""
+def cpus(
+    *, sockets: int = 1, nodes_per_socket: int = 1, cores: int = 4, threads: int = 1, cache_cores: int = 0
+) -> CPUTopology:
+    """``cores`` for each node; second threads are numbered after all first ones, as machines do. ``cache_cores``: how many
+    share a last-level cache; 0: all of a node."""
     found = {}
     total = sockets * nodes_per_socket * cores
     for thread in range(threads):
         for core in range(total):
             node = core // cores
             number = thread * total + core
-            found[number] = CPU(id=number, core=core, socket=node // nodes_per_socket, node=node)
+            cache = core // cache_cores if cache_cores else None
+            found[number] = CPU(id=number, core=core, socket=node // nodes_per_socket, node=node, cache=cache)
     return CPUTopology(cpus=found)
 
 

@@ -91,7 +91,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         certificate=ServerCertificate((serving.certificate, serving.key), pki.authority.pair.certificate),
         clock=clock,
         config=ServerConfig(
-            address="127.0.0.1", port=0, healthz_port=0,
+            address="127.0.0.1", port=0, healthz_port=0, checkpoint_dir=tmp_path / "checkpoints",
         ),
         registry=CollectorRegistry(),
         about=About(configz=lambda: {"maxPods": 110}, flags={"node-ip": "192.0.2.1"}),

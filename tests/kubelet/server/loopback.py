@@ -114,12 +114,20 @@ class LoopbackRuntime(SimulatedRuntime):
         super().__init__(clock=clock, timers=Timers(clock), rng=random.Random(1), images_present=True)
         self.sessions: list[LoopbackSession] = []
         self.begun = asyncio.Event()
+        self.checkpoints: list[tuple[str, str, float]] | None = None
+        """Container, file and seconds of each; None: this runtime makes none."""
 
     async def exec(self, request: ExecRequest) -> Session:
         session = LoopbackSession(request.command, stdin=request.stdin)
         self.sessions.append(session)
         self.begun.set()
         return session
+
+    async def checkpoint_container(self, container_id: str, *, location: str, timeout_s: float) -> None:
+        if self.checkpoints is None:
+            await super().checkpoint_container(container_id, location=location, timeout_s=timeout_s)
+        else:
+            self.checkpoints.append((container_id, location, timeout_s))
 
     async def attach(self, request: AttachRequest) -> Session:
         session = LoopbackSession(("cat",), stdin=request.stdin)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,5 +123,33 @@ async def test_run_answers_with_the_output(running: Running) -> None:
             assert response.status == 200
         async with session.post("/run/default/web/main") as response:
             assert response.status == 400
-        async with session.post("/checkpoint/default/web/main") as response:
-            assert response.status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("default/other/main", 404, "pod does not exist"), ("default/web/other", 404, "container other does not exist"),
+        ("default/web/main?timeout=soon", 404, "cannot parse value of timeout parameter"),
+        ("default/web/main?timeout=-1", 500,
+         "checkpointing of default/web/main failed (CheckpointContainer requires the timeout value to be > 0)"),
+        ("default/web/main", 500,
+         "checkpointing of default/web/main failed (a simulated container cannot be checkpointed)"),
+    ],
+)  # fmt: skip
+async def test_checkpoints_that_cannot_be_made(running: Running, path: str, status: int, text: str) -> None:
+    async with running.session(GOOD_TOKEN) as session, session.post(f"/checkpoint/{path}") as response:
+        assert (response.status, await response.text()) == (status, text)
+
+
+async def test_a_checkpoint_is_written_by_the_runtime(running: Running) -> None:
+    async with running.session(GOOD_TOKEN) as session:
+        running.runtime.checkpoints = []
+        for query, timeout_s in (("", 120), ("?timeout=5", 120), ("?timeout=1&timeout=300", 300)):
+            async with session.post(f"/checkpoint/default/web/main{query}") as response:
+                assert response.status == 200
+                [location] = (await response.json())["items"]
+            container_id, path, given_s = running.runtime.checkpoints[-1]
+            assert (path, given_s) == (location, timeout_s) and container_id
+            assert Path(location).parent.is_dir()
+            name = re.escape("checkpoint-web_default-main-") + r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\.tar"
+            assert re.fullmatch(name, Path(location).name)

@@ -123,6 +123,15 @@ def test_a_broken_selector_is_an_error_that_names_it(expression: str, message: s
         devices([resource_slice("s", device("d"))], claim("c", request("r", expression)))
 
 
+def test_selectors_are_not_asked_about_devices_that_are_in_use() -> None:
+    broken = request("second", 'device.attributes["x"].missing')
+    assert devices([resource_slice("s", device("d"))], claim("c", request("first"), broken)) is None
+    assert (
+        devices([resource_slice("s", device("d"))], claim("c", broken), taken=(allocated("other", ("pool", "d")),))
+        is None
+    )
+
+
 def test_requests_backtrack_until_all_have_what_they_need() -> None:
     slices = [
         resource_slice("s", device("both", attributes={"a": True, "b": True}), device("onlya", attributes={"a": True}))

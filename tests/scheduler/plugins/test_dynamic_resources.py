@@ -11,8 +11,8 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import PODS, RESOURCECLAIMS, RESOURCESLICES
 from steersman.scheduler.cluster import Cluster
 from steersman.scheduler.core import Decision, NotReserved, SchedulerCore
-from steersman.scheduler.devices.requests import AllocationError
 from steersman.scheduler.framework import Announce, CurrentTime, Errand, ErrandFailed, Read, Until, Write
+from steersman.scheduler.plugin_calls import PluginFailed
 from steersman.scheduler.pod_info import PodInfo, parse_pod
 from steersman.scheduler.queue import SchedulingQueue
 from tests.scheduler.builders import cluster_of, core_of, node, pod
@@ -118,7 +118,8 @@ def test_a_pod_whose_claim_is_missing_is_not_tried_until_it_is_there() -> None:
 
 def test_a_broken_selector_fails_the_try() -> None:
     cluster = two_nodes(claims=(claim("c", request("r", "device.nonsense")),))
-    with pytest.raises(AllocationError, match="claim default/c: selector #0: CEL compile error"):
+    words = 'running "DynamicResources" filter plugin: claim default/c: selector #0: CEL compile error'
+    with pytest.raises(PluginFailed, match=words):
         decide(cluster, using("c"))
 
 

@@ -19,6 +19,7 @@ _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 class AlwaysPullImages:
     NAME = "AlwaysPullImages"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (PODS,)
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         pod = request.obj

@@ -69,7 +69,11 @@ class AdmissionRequest:
 
 
 class MutatingPlugin(Protocol):
-    """Changes objects before they are validated. A plugin with ``OPERATIONS`` is asked about those only."""
+    """Changes objects before they are validated.
+
+    A plugin with ``OPERATIONS``, ``RESOURCES`` (whatever their version) or ``SUBRESOURCES`` (empty: the object itself) is
+    asked about those only. Of ``OPERATIONS``, metrics show only them, as upstream's do; the others just save the asking.
+    """
 
     NAME: str
 

@@ -12,6 +12,8 @@ from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS
 class CertificateApproval:
     NAME = "CertificateApproval"
     OPERATIONS = ("UPDATE",)
+    RESOURCES = (CERTIFICATESIGNINGREQUESTS,)
+    SUBRESOURCES = ("approval",)
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer

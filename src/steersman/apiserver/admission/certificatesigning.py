@@ -13,6 +13,8 @@ from steersman.schema.equality import same
 class CertificateSigning:
     NAME = "CertificateSigning"
     OPERATIONS = ("UPDATE",)
+    RESOURCES = (CERTIFICATESIGNINGREQUESTS,)
+    SUBRESOURCES = ("status",)
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer

@@ -14,6 +14,8 @@ SIGNER = "kubernetes.io/kube-apiserver-client"
 class CertificateSubjectRestriction:
     NAME = "CertificateSubjectRestriction"
     OPERATIONS = ("CREATE",)
+    RESOURCES = (CERTIFICATESIGNINGREQUESTS,)
+    SUBRESOURCES = ("",)
 
     async def validate(self, request: AdmissionRequest) -> None:
         resource, obj = request.kind.resource, request.obj

@@ -14,6 +14,8 @@ LEGACY_CLASS = "kubernetes.io/ingress.class"
 class DefaultIngressClass:
     NAME = "DefaultIngressClass"
     OPERATIONS = ("CREATE",)
+    RESOURCES = (INGRESSES,)
+    SUBRESOURCES = ("",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -15,6 +15,8 @@ BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 class DefaultStorageClass:
     NAME = "DefaultStorageClass"
     OPERATIONS = ("CREATE",)
+    RESOURCES = (PERSISTENTVOLUMECLAIMS,)
+    SUBRESOURCES = ("",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

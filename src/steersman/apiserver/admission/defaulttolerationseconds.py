@@ -14,6 +14,8 @@ DEFAULT_S = 300
 class DefaultTolerationSeconds:
     NAME = "DefaultTolerationSeconds"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (PODS,)
+    SUBRESOURCES = ("",)
 
     def __init__(self, *, not_ready_s: int = DEFAULT_S, unreachable_s: int = DEFAULT_S) -> None:
         self._seconds = {NOT_READY: not_ready_s, UNREACHABLE: unreachable_s}

@@ -11,6 +11,8 @@ from steersman.meta.resources import SERVICES
 class DenyServiceExternalIPs:
     NAME = "DenyServiceExternalIPs"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (SERVICES,)
+    SUBRESOURCES = ("",)
 
     async def validate(self, request: AdmissionRequest) -> None:
         if request.kind.resource != SERVICES or request.subresource:

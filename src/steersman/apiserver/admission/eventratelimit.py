@@ -123,6 +123,7 @@ class EventRateLimit:
 
     NAME = "EventRateLimit"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (EVENTS,)
 
     def __init__(self, limits: Sequence[EventLimit], *, clock: Clock) -> None:
         self._enforcers = [_Enforcer(limit) for limit in limits]

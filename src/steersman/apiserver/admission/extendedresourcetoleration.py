@@ -11,6 +11,8 @@ from steersman.schema.groups.core.resourcenames import is_extended
 class ExtendedResourceToleration:
     NAME = "ExtendedResourceToleration"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (PODS,)
+    SUBRESOURCES = ("",)
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         pod = request.obj

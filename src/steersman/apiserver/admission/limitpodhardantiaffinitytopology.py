@@ -12,6 +12,8 @@ ALLOWED = "kubernetes.io/hostname"
 class LimitPodHardAntiAffinityTopology:
     NAME = "LimitPodHardAntiAffinityTopology"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (PODS,)
+    SUBRESOURCES = ("",)
 
     async def validate(self, request: AdmissionRequest) -> None:
         if request.kind.resource != PODS or request.subresource:

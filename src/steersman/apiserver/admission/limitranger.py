@@ -22,6 +22,8 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 class LimitRanger:
     NAME = "LimitRanger"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (PODS, PERSISTENTVOLUMECLAIMS)
+    SUBRESOURCES = ("", "resize")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -19,20 +19,36 @@ _CONDITION_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
 _HIGHEST_CODE = 600
 
 
+class Bystanders:
+    """How often a group of plugins was passed over because the request is none of their business."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Row:
     """The observations of one combination of labels."""
 
-    __slots__ = ("_buckets", "_first", "counts", "total_s")
+    __slots__ = ("_buckets", "_counts", "_first", "bystanders", "total_s")
 
     def __init__(self, buckets: Sequence[float]) -> None:
         self._buckets = buckets
         self._first = buckets[0]
-        self.counts = [0] * (len(buckets) + 1)
+        self._counts = [0] * (len(buckets) + 1)
         self.total_s = 0.0
+        self.bystanders: list[Bystanders] = []
+        """Each counts observations of this row, too, that took no time."""
+
+    @property
+    def counts(self) -> Sequence[int]:
+        """By bucket."""
+        return [self._counts[0] + sum(entry.count for entry in self.bystanders), *self._counts[1:]]
 
     def add(self, seconds: float) -> None:
         self.total_s += seconds
-        self.counts[0 if seconds <= self._first else bisect_left(self._buckets, seconds)] += 1
+        self._counts[0 if seconds <= self._first else bisect_left(self._buckets, seconds)] += 1
 
 
 class Latencies(Collector):

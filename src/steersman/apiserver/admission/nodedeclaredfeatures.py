@@ -34,6 +34,8 @@ NEEDED_BY_UPDATES: Mapping[str, Callable[[Object, Object], bool]] = {
 class NodeDeclaredFeatureValidator:
     NAME = "NodeDeclaredFeatureValidator"
     OPERATIONS = ("UPDATE",)
+    RESOURCES = (PODS,)
+    SUBRESOURCES = ("", "resize")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

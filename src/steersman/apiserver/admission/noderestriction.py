@@ -28,6 +28,7 @@ _ALLOWED_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 class NodeRestriction:
     NAME = "NodeRestriction"
     OPERATIONS = ("CREATE", "UPDATE", "DELETE")
+    RESOURCES = (PODS, NODES, SERVICEACCOUNTS, LEASES, CSINODES)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

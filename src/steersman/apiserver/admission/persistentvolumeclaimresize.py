@@ -17,6 +17,8 @@ _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 class PersistentVolumeClaimResize:
     NAME = "PersistentVolumeClaimResize"
     OPERATIONS = ("UPDATE",)
+    RESOURCES = (PERSISTENTVOLUMECLAIMS,)
+    SUBRESOURCES = ("",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

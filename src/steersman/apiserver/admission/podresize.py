@@ -17,6 +17,8 @@ OS_LABEL = "kubernetes.io/os"
 class PodResize:
     NAME = "PodResizeValidator"
     OPERATIONS = ("UPDATE",)
+    RESOURCES = (PODS,)
+    SUBRESOURCES = ("resize",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -13,6 +13,8 @@ LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 class PodTopologyLabels:
     NAME = "PodTopologyLabels"
     OPERATIONS = ("CREATE",)
+    RESOURCES = (PODS,)
+    SUBRESOURCES = ("", "binding")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -15,6 +15,8 @@ _KEPT = ("priority", "preemptionPolicy")
 class Priority:
     NAME = "Priority"
     OPERATIONS = ("CREATE", "UPDATE", "DELETE")
+    RESOURCES = (PODS, PRIORITYCLASSES)
+    SUBRESOURCES = ("",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -18,6 +18,7 @@ from steersman.meta.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBIND
 
 class RBACEscalation:
     NAME = "RBACEscalation"
+    RESOURCES = (ROLES, CLUSTERROLES, ROLEBINDINGS, CLUSTERROLEBINDINGS)
 
     def __init__(self, reader: Reader, authorizer: Authorizer, resolver: RBACAuthorizer) -> None:
         self._reader = reader

@@ -29,6 +29,7 @@ _NO_LABEL = f"admin access to devices requires the `{ADMIN_LABEL}: true` label o
 class ResourceClaimAccess:
     NAME = "ResourceClaimAccess"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (RESOURCECLAIMS, RESOURCECLAIMTEMPLATES)
 
     def __init__(self, reader: Reader, authorizer: Authorizer) -> None:
         self._reader = reader

@@ -16,6 +16,8 @@ from steersman.meta.resources import PODS, RUNTIMECLASSES
 class RuntimeClass:
     NAME = "RuntimeClass"
     OPERATIONS = ("CREATE",)
+    RESOURCES = (PODS,)
+    SUBRESOURCES = ("",)
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

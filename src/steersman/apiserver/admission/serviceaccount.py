@@ -26,6 +26,7 @@ _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 class ServiceAccount:
     NAME = "ServiceAccount"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (PODS,)
 
     def __init__(self, reader: Reader, *, rng: Random) -> None:
         self._reader = reader

@@ -18,6 +18,8 @@ _FINALIZERS = {
 class StorageObjectInUseProtection:
     NAME = "StorageObjectInUseProtection"
     OPERATIONS = ("CREATE",)
+    RESOURCES = tuple(_FINALIZERS)
+    SUBRESOURCES = ("",)
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         finalizer = _FINALIZERS.get(request.kind.resource)

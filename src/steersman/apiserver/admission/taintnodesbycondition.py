@@ -13,6 +13,8 @@ _TAINT = {"key": NOT_READY, "effect": "NoSchedule"}
 class TaintNodesByCondition:
     NAME = "TaintNodesByCondition"
     OPERATIONS = ("CREATE",)
+    RESOURCES = (NODES,)
+    SUBRESOURCES = ("",)
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
         node = request.obj

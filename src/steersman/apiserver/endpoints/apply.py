@@ -11,7 +11,7 @@ from steersman.apiserver import objectmeta, ownership, respond, yamlbody
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.creation import create_object
-from steersman.apiserver.decoding import may_have_duplicates, private_object
+from steersman.apiserver.decoding import may_have_duplicates, patched_object
 from steersman.apiserver.options import WriteOptions, write_options
 from steersman.apiserver.served import Entity, Served
 from steersman.apiserver.updating import Strategy, update_object
@@ -33,7 +33,7 @@ async def apply(api: API, served: Served, call: Call, strategy: Strategy) -> Res
 
     def result(live: Object | None) -> Object:
         new = ownership.applied(api, served, call, live, config, options, strategy.subresource)
-        return _brought_into_shape(served, call, new)
+        return _brought_into_shape(served, call, new, live)
 
     async def create() -> Entity:
         obj = result(None)
@@ -58,9 +58,9 @@ async def apply(api: API, served: Served, call: Call, strategy: Strategy) -> Res
     return respond.entity(call, served, outcome.entity, now_s=api.clock.now(), status=status)
 
 
-def _brought_into_shape(served: Served, call: Call, result: Object) -> Object:
+def _brought_into_shape(served: Served, call: Call, result: Object, live: Object | None) -> Object:
     """What was applied as the kind's structure has it, as a copy of its own."""
-    new: Object = private_object(served.structure.decode(result))
+    new = patched_object(served, result, live or {})
     metadata = new.setdefault("metadata", {})
     objectmeta.match_namespace(metadata, call.info.namespace, served.kind)
     objectmeta.match_name(metadata, call.info.name)

@@ -10,7 +10,7 @@ import msgspec
 from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
-from steersman.apiserver.decoding import Expected, Parsed, json_error, may_have_duplicates, mismatch, private_object
+from steersman.apiserver.decoding import Expected, Parsed, json_error, may_have_duplicates, mismatch, patched_object
 from steersman.apiserver.endpoints.api import Endpoint, expected_kind
 from steersman.apiserver.endpoints.apply import APPLY_PATCH, apply
 from steersman.apiserver.negotiation import unsupported
@@ -64,7 +64,7 @@ def patched(served: Served, call: Call, patch: Mechanism, options: WriteOptions,
             raise _invalid_patch(result, mismatch(kind["apiVersion"], kind["kind"], expected))
         unknown: list[str] = []
         try:
-            new: Object = private_object(served.structure.decode(result, unknown))
+            new = patched_object(served, result, old, unknown)
         except BadRequest as error:
             raise _invalid_patch(result, error.message) from error
         check_strictly(call, options, patch, result, unknown)

@@ -6,7 +6,7 @@ from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.creation import create_object
-from steersman.apiserver.decoding import decode, private_object
+from steersman.apiserver.decoding import decode, private_object, replaced_object
 from steersman.apiserver.endpoints.api import Endpoint, expected_kind
 from steersman.apiserver.options import write_options
 from steersman.apiserver.served import Entity, Served
@@ -32,7 +32,8 @@ def updating(strategy: Strategy) -> Endpoint:
             nonlocal attempts
             attempts += 1
             check_uid(served, metadata.get("uid"), old["metadata"])
-            return sent if attempts == 1 and served.kind.allows_unconditional_update else private_object(sent)
+            own = sent if attempts == 1 and served.kind.allows_unconditional_update else private_object(sent)
+            return replaced_object(served, own, old)
 
         async def create() -> Entity:
             if metadata.get("uid"):

@@ -40,6 +40,10 @@ class CustomServed(Served):
     def has_strategic_merge(self) -> bool:
         return False
 
+    @property
+    def has_lasting_structure(self) -> bool:
+        return False
+
     @cached_property
     def message(self) -> str:
         """Custom resources have no protobuf."""

@@ -46,10 +46,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Writes in the order of the fields; ``status`` does not list ``create`` yet."""
+    """Writes in the order of the fields; ``status`` is what it is without ``create``."""
 
     delete: Sequence[Object] = ()
     create: Object | None = None
+    serves: str = ""
+    """The ``lastScheduleTime`` once ``create`` is there."""
     status: Mapping[str, Any] = field(default_factory=dict)
     events: Sequence[Event] = ()
     requeue_after_s: float | None = None
@@ -69,6 +71,7 @@ class _Planner:
     events: list[Event] = field(default_factory=list)
     delete: dict[str, Object] = field(default_factory=dict)
     create: Object | None = None
+    serves: str = ""
 
     def plan(self) -> Plan:
         self.status = {**(self.cronjob.get("status") or {})}
@@ -85,6 +88,7 @@ class _Planner:
         return Plan(
             delete=[*self.delete.values()],
             create=self.create,
+            serves=self.serves,
             status=self.status,
             events=self.events,
             requeue_after_s=wait_s,
@@ -154,7 +158,7 @@ class _Planner:
         if deadline_s is not None:
             earliest_s = max(earliest_s, self.now_s - deadline_s)
         found, missed = _last_before(schedule, earliest_s, self.now_s)
-        if missed > MANY_MISSED:
+        if found is not None and missed > MANY_MISSED:
             text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
             self._event("Warning", "TooManyMissedTimes", text)
         return found
@@ -173,7 +177,7 @@ class _Planner:
         name = job_name(self.cronjob, due_s)
         there = next((job for job in self.jobs if objects.name(job) == name), None)
         if there is not None:
-            self._serve(due_s)
+            self.status["lastScheduleTime"] = times.format_time(due_s)
             if not is_finished(there) and objects.uid(there) not in {e["uid"] for e in self.status["active"]}:
                 self.status["active"].append(reference_to(there))
             return
@@ -186,10 +190,7 @@ class _Planner:
                 listed = {entry["uid"] for entry in self.status["active"]}
                 self.delete |= {objects.uid(job): job for job in self.jobs if objects.uid(job) in listed}
         self.create = make_job(self.cronjob, due_s)
-        self._serve(due_s)
-
-    def _serve(self, due_s: float) -> None:
-        self.status["lastScheduleTime"] = times.format_time(due_s)
+        self.serves = times.format_time(due_s)
 
     def _wait_s(self, schedule: Schedule) -> float | None:
         found, _ = _last_before(schedule, self._earliest_s(), self.now_s)
@@ -286,17 +287,21 @@ class CronJobController:
         todo = plan(cronjob, jobs, self._context.clock.now())
         for event in todo.events:
             self._event(cronjob, event.type, event.reason, event.message)
-        for job in todo.delete:
-            await self._delete(key, cronjob, job)
         status = dict(todo.status)
-        if todo.create is not None:
-            created = await self._create(key, cronjob, todo.create)
-            if created is None:
-                return DONE
-            status["active"] = [*(status.get("active") or []), reference_to(created)]
+        failure: APIError | None = None
+        try:
+            for job in todo.delete:
+                await self._delete(key, cronjob, job)
+            if todo.create is not None and (created := await self._create(key, cronjob, todo.create)) is not None:
+                status["active"] = [*(status.get("active") or []), reference_to(created)]
+                status["lastScheduleTime"] = todo.serves
+        except APIError as error:
+            failure = error
         if status != (cronjob.get("status") or {}):
             updated = await self._context.client.update(CRONJOBS, {**cronjob, "status": status}, subresource="status")
             self._context.expectations.wrote(key, self._cronjobs, updated)
+        if failure is not None:
+            raise failure
         return Result(requeue_after_s=todo.requeue_after_s)
 
     async def _create(self, key: str, cronjob: Object, job: Object) -> Object | None:

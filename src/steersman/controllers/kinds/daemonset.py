@@ -22,6 +22,7 @@ from steersman.controllers.history import History
 from steersman.controllers.podcontrol import PodControl
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch, all_of, slow_start
 from steersman.meta import objects
+from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
 from steersman.meta.resources import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS, Resource
 
@@ -89,6 +90,8 @@ class DaemonSetController:
             text = "This daemon set is selecting all pods. A non-empty selector is required."
             self._event(owner, "Warning", "SelectingAll", text)
             return DONE
+        if objects.is_deleting(owner):
+            return DONE
         pods = await self._own_pods.settle(key, owner, claims(owner, selector, candidates(self._pods, owner)))
         wanted = claims(owner, selector, candidates(self._revisions, owner))
         revisions = history.in_order(await self._own_revisions.settle(key, owner, wanted))
@@ -132,15 +135,31 @@ class DaemonSetController:
     async def _execute(self, key: str, owner: Object, todo: Plan, revision_hash: str) -> None:
         for pod, node in todo.ended:
             self._note_end(key, owner, pod, node)
+        failure: APIError | None = None
+        try:
+            await self._start_and_stop(key, owner, todo, revision_hash)
+        except APIError as error:
+            failure = error
+        if todo.status is not None:
+            await self._report(key, todo.status)
+        if failure is not None:
+            raise failure
+
+    async def _start_and_stop(self, key: str, owner: Object, todo: Plan, revision_hash: str) -> None:
+        """A pod that cannot be created keeps no other from being deleted."""
+        failure: APIError | None = None
         if todo.create_on:
 
             async def create(number: int) -> None:
                 await self._control.create_pod(key, pod_for(owner, todo.create_on[number], revision_hash), owner)
 
-            await slow_start(len(todo.create_on), create)
+            try:
+                await slow_start(len(todo.create_on), create)
+            except APIError as error:
+                failure = error
         await all_of(self._control.delete(key, pod, owner) for pod in todo.delete)
-        if todo.status is not None:
-            await self._report(key, todo.status)
+        if failure is not None:
+            raise failure
 
     def _note_end(self, key: str, owner: Object, pod: Object, node: str) -> None:
         name = f"{objects.namespace(pod)}/{objects.name(pod)} on node {node}"

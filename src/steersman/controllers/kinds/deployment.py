@@ -82,8 +82,8 @@ class DeploymentController:
             return DONE
         for resize in todo.resize:
             expectations.wrote(key, self._replicasets, await client.update(REPLICASETS, resize.replicaset))
-            if resize.event is not None:
-                self._record(deployment, resize.event)
+            for event in resize.events:
+                self._record(deployment, event)
         for rs in todo.delete:
             await self._delete(key, rs)
         for event in todo.events:

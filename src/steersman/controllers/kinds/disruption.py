@@ -16,11 +16,12 @@ from typing import Any, Literal
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
 from steersman.controllers import pods as podstate
-from steersman.controllers.conditions import find
+from steersman.controllers.conditions import find, pod_condition
 from steersman.controllers.dependents import adopters_of, selector_of
 from steersman.controllers.discovery import discover
 from steersman.controllers.intorstring import scaled
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
+from steersman.controllers.selectortext import selector_text
 from steersman.controllers.standing import Notice, StandingEvents
 from steersman.meta import objects, times
 from steersman.meta.errors import APIError, NotFound
@@ -215,19 +216,23 @@ class DisruptionController:
                 expected = await self._expected(pods)
         except (CannotCount, APIError) as error:
             text = f"Failed to calculate the number of expected pods: {error}"
-            self._event(budget, "Warning", "CalculateExpectedPodCountFailed", text)
+            self._tell(budget, "Warning", "CalculateExpectedPodCountFailed", text)
             await self._report(key, fail_safe(budget, str(error), now_s))
+            if isinstance(error, CannotCount):
+                return DONE
             raise
         if expected.unmanaged:
             text = (
-                f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. As a "
+                f"Pods selected by this PodDisruptionBudget (selector: {selector_text(budget['spec'].get('selector'))}) were found to be unmanaged. As a "
                 "result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. "
                 'To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
             )
             self._tell(budget, "Warning", "UnmanagedPods", text)
         todo = plan(budget, pods, expected, now_s)
         for pod in todo.not_deleted:
-            text = f"Pod was expected by PDB {namespace}/{objects.name(budget)} to be deleted but it wasn't"
+            text = (
+                f"Pod was expected by PDB {namespace}/{namespace} to be deleted but it wasn't"  # sic: upstream's words
+            )
             self._context.events.event(pod, PODS, type="Warning", reason="NotDeleted", message=text)
         await self._report(key, todo.status)
         return Result(requeue_after_s=todo.requeue_after_s)
@@ -294,7 +299,7 @@ class DisruptionController:
             return DONE
         if wait_s > 0:
             return Result(requeue_after_s=wait_s)
-        entry = {"type": "DisruptionTarget", "status": "False", "lastTransitionTime": times.format_time(now_s)}
+        entry = pod_condition(pod, "DisruptionTarget", "False", now_s) | {"reason": None, "message": None}
         patch = {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [entry]}}
         patched = await self._context.client.patch(
             PODS, objects.name(pod), patch, namespace=objects.namespace(pod), subresource="status",

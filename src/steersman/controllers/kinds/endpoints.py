@@ -80,30 +80,32 @@ def plan(service: Object, pods: Iterable[Object], existing: Object | None, trigg
 
 
 def _subsets(service: Object, pods: Iterable[Object]) -> list[Object]:
-    """One subset for each pod and port; ``repacked`` joins them."""
-    spec, found = service["spec"], []
+    """One subset for each number that the Service's ports have in some pods; ``repacked`` puts them in order."""
+    spec = service["spec"]
     tolerant = bool(spec.get("publishNotReadyAddresses"))
     wanted = serviceendpoints.families_of(service)[0]
+    ports = spec.get("ports") or []
+    found: dict[tuple[int | None, ...], Object] = {}
     for pod in pods:
         if not serviceendpoints.may_be_endpoint(pod, terminating_too=tolerant):
             continue
         addresses = [ip for ip in serviceendpoints.addresses_of(pod) if serviceendpoints.family(ip) == wanted]
-        if not addresses:
+        numbers = tuple(serviceendpoints.port_of(pod, port) for port in ports)
+        if not addresses or (all(number is None for number in numbers) and (ports or spec.get("clusterIP") != "None")):
             continue
         address: Object = {"ip": addresses[0], "targetRef": serviceendpoints.target_of(pod)}
         if podstate.node_name(pod):
             address["nodeName"] = podstate.node_name(pod)
         if hostname := serviceendpoints.hostname_of(pod, service):
             address["hostname"] = hostname
-        field = "addresses" if tolerant or podstate.is_ready(pod) else "notReadyAddresses"
-        ports = spec.get("ports") or []
-        if not ports and spec.get("clusterIP") == "None":
-            found.append({field: [address]})
-        for port in ports:
-            number = serviceendpoints.port_of(pod, port)
-            if number is not None:
-                found.append({field: [address], "ports": [_endpoint_port(port, number)]})
-    return found
+        subset = found.get(numbers)
+        if subset is None:
+            offered = [
+                _endpoint_port(port, number) for port, number in zip(ports, numbers, strict=True) if number is not None
+            ]
+            subset = found[numbers] = {"addresses": [], "notReadyAddresses": [], "ports": offered}
+        subset["addresses" if tolerant or podstate.is_ready(pod) else "notReadyAddresses"].append(address)
+    return [*found.values()]
 
 
 def _endpoint_port(port: Mapping[str, Any], number: int) -> Object:
@@ -117,27 +119,32 @@ def _endpoint_port(port: Mapping[str, Any], number: int) -> Object:
 
 def repacked(subsets: Iterable[Object]) -> list[Object]:
     """The same endpoints in the fewest subsets, in one order: addresses with the same ports together."""
-    ports_of: dict[tuple[str, str, bool], dict[tuple[Any, ...], Object]] = {}
+    port_of: dict[tuple[Any, ...], Object] = {}
+    keys_of: dict[tuple[str, str, bool], tuple[Any, ...]] = {}
     address_of: dict[tuple[str, str, bool], Object] = {}
     for subset in subsets:
+        offered = {_port_key(port): port for port in subset.get("ports") or ()}
+        port_of |= offered
+        keys = tuple(sorted(offered))
         for field, is_ready in (("addresses", True), ("notReadyAddresses", False)):
             for address in subset.get(field) or ():
                 identity = (address["ip"], str((address.get("targetRef") or {}).get("uid") or ""), is_ready)
                 address_of[identity] = address
-                ports = ports_of.setdefault(identity, {})
-                ports.update((_port_key(port), port) for port in subset.get("ports") or ())
+                known = keys_of.setdefault(identity, keys)
+                if known is not keys:
+                    keys_of[identity] = tuple(sorted({*known, *keys}))
     groups: dict[tuple[Any, ...], list[tuple[str, str, bool]]] = {}
-    for identity, ports in ports_of.items():
-        groups.setdefault(tuple(sorted(ports)), []).append(identity)
+    for identity, keys in keys_of.items():
+        groups.setdefault(keys, []).append(identity)
     packed = []
     for keys, identities in sorted(groups.items()):
-        subset = {}
+        subset, ordered = {}, sorted(identities)
         for field, wanted in (("addresses", True), ("notReadyAddresses", False)):
-            listed = [address_of[identity] for identity in sorted(identities) if identity[2] is wanted]
+            listed = [address_of[identity] for identity in ordered if identity[2] is wanted]
             if listed:
                 subset[field] = listed
         if keys:
-            subset["ports"] = [ports_of[identities[0]][key] for key in keys]
+            subset["ports"] = [port_of[key] for key in keys]
         packed.append(subset)
     return packed
 

@@ -9,7 +9,8 @@ there, empty where no pod is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,7 +91,7 @@ class Plan:
 
     changes: slices.Changes
     unknown_nodes: Sequence[str] = ()
-    """Pods left out because their node is not known yet."""
+    """What to say of pods that are left out because their node is not known yet."""
     events: Sequence[topologyhints.Event] = ()
     """About hints by topology."""
 
@@ -125,7 +126,7 @@ def plan(
                 (ours if is_owned else foreign).append(entry)
         delete += foreign
         groups = _groups(service, pods, nodes, family, unknown, memory)
-        events += topologyhints.give_hints(service, groups, topology)
+        events += topologyhints.give_hints(service, family, groups, topology)
         template = slices.make(objects.name(service), objects.namespace(service), reference, family, [])
         changes = slices.pack(
             groups, ours, template, {"labels": labels_of(service)}, most_per_slice, identities=memory.identities
@@ -168,7 +169,10 @@ def _groups(
         if made is None or made.pod is not pod:
             made = _made(service, pod, nodes, family)
             if made is None:
-                unknown.append(objects.name(pod))
+                node = podstate.node_name(pod)
+                unknown.append(
+                    f"skipping Pod {objects.name(pod)} for Service {objects.key_of(service)}: Node {node} Not Found"
+                )
                 continue
         fresh[uid] = made
         if made.key is None:
@@ -223,6 +227,27 @@ def _endpoint(service: Object, pod: Object, node: Object | None, addresses: list
     if hostname := serviceendpoints.hostname_of(pod, service):
         endpoint["hostname"] = hostname
     return endpoint
+
+
+class WriteFailed(Exception):
+    """Slices could not be brought up to date; the message says which, ``cause`` what the server said."""
+
+    def __init__(self, message: str, cause: APIError | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+@contextmanager
+def _as_failure(what: str) -> Iterator[None]:
+    try:
+        yield
+    except APIError as error:
+        raise WriteFailed(f"{what}: {error.message}", error) from error
+
+
+def _aggregate(messages: Sequence[str]) -> str:
+    """Several failures as upstream writes them."""
+    return messages[0] if len(messages) == 1 else f"[{', '.join(messages)}]"
 
 
 class EndpointSliceController:
@@ -295,16 +320,17 @@ class EndpointSliceController:
         try:
             await self._execute(key, todo.changes, self._triggers.of(service, pods))
             if todo.unknown_nodes:
-                raise InternalError(f"skipping Pods {', '.join(todo.unknown_nodes)} for Service {key}: Node Not Found")
-        except APIError as error:
-            if namespace_is_terminating(error):
+                raise WriteFailed(_aggregate(todo.unknown_nodes))
+        except WriteFailed as failed:
+            if failed.cause is not None and namespace_is_terminating(failed.cause):
                 return DONE
-            text = f"Error updating Endpoint Slices for Service {key}: {error.message}"
+            text = f"Error updating Endpoint Slices for Service {key}: {failed}"
             self._event(service, "Warning", "FailedToUpdateEndpointSlices", text)
-            raise
-        if todo.events != self._told.get(key, []):
+            raise failed.cause or InternalError(str(failed)) from failed
+        told = self._told.get(key, ())
+        if list(todo.events) != list(told):
             self._told[key] = todo.events
-            for event in todo.events:
+            for event in todo.events or topologyhints.ended(told):
                 self._event(service, event.type, event.reason, event.message)
         return DONE
 
@@ -324,20 +350,24 @@ class EndpointSliceController:
         return self._topology
 
     async def _execute(self, key: str, changes: slices.Changes, trigger_time: str | None) -> None:
+        """Raises ``WriteFailed``."""
         client, expectations = self._context.client, self._context.expectations
         for entry in changes.create:
-            created = await client.create(ENDPOINTSLICES, _triggered(entry, trigger_time))
+            with _as_failure(f"failed to create EndpointSlice for Service {key}"):
+                created = await client.create(ENDPOINTSLICES, _triggered(entry, trigger_time))
             expectations.wrote(key, self._slices, created)
         for entry in changes.update:
-            updated = await client.update(ENDPOINTSLICES, _triggered(entry, trigger_time))
+            with _as_failure(f"failed to update {objects.name(entry)} EndpointSlice for Service {key}"):
+                updated = await client.update(ENDPOINTSLICES, _triggered(entry, trigger_time))
             expectations.wrote(key, self._slices, updated)
         for entry in changes.delete:
-            try:
-                await client.delete(
-                    ENDPOINTSLICES, objects.name(entry), namespace=objects.namespace(entry), uid=objects.uid(entry)
-                )
-            except NotFound:
-                continue
+            with _as_failure(f"failed to delete {objects.name(entry)} EndpointSlice for Service {key}"):
+                try:
+                    await client.delete(
+                        ENDPOINTSLICES, objects.name(entry), namespace=objects.namespace(entry), uid=objects.uid(entry)
+                    )
+                except NotFound:
+                    continue
             expectations.deleted(key, self._slices, entry)
 
     def _event(self, service: Object, kind: Any, reason: str, message: str) -> None:

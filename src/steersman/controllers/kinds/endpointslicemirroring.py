@@ -18,6 +18,7 @@ from steersman.client.informer import Change
 from steersman.controllers import slices
 from steersman.controllers.podcontrol import namespace_is_terminating
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
+from steersman.controllers.standing import Notice, StandingEvents
 from steersman.meta import objects
 from steersman.meta.errors import APIError, NotFound
 from steersman.meta.objects import Object
@@ -44,6 +45,9 @@ ENDPOINTS_WATCH = Watch(resource=ENDPOINTS)
 SERVICE_WATCH = Watch(resource=SERVICES)
 SLICE_WATCH = Watch(resource=ENDPOINTSLICES, indexers={"mirrored": by_endpoints})
 WATCHES = (ENDPOINTS_WATCH, SERVICE_WATCH, SLICE_WATCH)
+
+REPEAT_S = 300.0
+"""How often it is told again that addresses are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ def plan(endpoints: Object | None, service: Object | None, existing: Sequence[Ob
 
 
 def _groups(endpoints: Object, most: int) -> tuple[dict[str, dict[slices.Ports, slices.Group]], int, int]:
-    """(family -> ports -> endpoints, how many addresses were left out, how many are no addresses)."""
+    """(family -> ports -> endpoints, how many addresses were left out for whatever reason, how many are no addresses)."""
     groups: dict[str, dict[slices.Ports, slices.Group]] = {}
     skipped = invalid = 0
     for subset in endpoints.get("subsets") or ():
@@ -98,11 +102,10 @@ def _groups(endpoints: Object, most: int) -> tuple[dict[str, dict[slices.Ports, 
         taken = 0
         for field, ready in (("addresses", True), ("notReadyAddresses", False)):
             for address in subset.get(field) or ():
-                family = _family(address["ip"])
+                family = _family(address["ip"]) if taken < most else None
                 if family is None:
-                    invalid += 1
-                elif taken >= most:
                     skipped += 1
+                    invalid += taken < most
                 else:
                     taken += 1
                     per_ports = groups.setdefault(family, {})
@@ -136,6 +139,7 @@ class EndpointSliceMirroringController:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._standing = StandingEvents(context, period_s=REPEAT_S)
         self._endpoints = context.informer(ENDPOINTS_WATCH)
         self._services = context.informer(SERVICE_WATCH)
         self._slices = context.informer(SLICE_WATCH)
@@ -161,7 +165,7 @@ class EndpointSliceMirroringController:
         if endpoints is not None and todo.invalid:
             text = f"Skipped {todo.invalid} invalid IP addresses when mirroring to EndpointSlices"
             self._warn(endpoints, "InvalidIPAddress", text)
-        if endpoints is not None and todo.skipped:
+        if endpoints is not None and todo.skipped > todo.invalid:
             text = (
                 f"A max of {most} addresses can be mirrored to EndpointSlices per Endpoints subset. "
                 f"{todo.skipped} addresses were skipped"
@@ -185,7 +189,7 @@ class EndpointSliceMirroringController:
             expectations.deleted(key, self._slices, entry)
 
     def _warn(self, endpoints: Object, reason: str, message: str) -> None:
-        self._context.events.event(endpoints, ENDPOINTS, type="Warning", reason=reason, message=message)
+        self._standing.tell(endpoints, ENDPOINTS, Notice(type="Warning", reason=reason, message=message))
 
 
 def _conforms(context: Context) -> Controller:

@@ -4,8 +4,8 @@ watches: every resource that can be listed, watched and deleted, found by discov
 owns: the finalizers ``orphan`` and ``foregroundDeletion``.
 writes: deletes of any resource; owner references and finalizers of any resource; Events.
 invariants: nothing is deleted unless the server itself says that each of its owners is absent, another one of that name, or
-waiting for its dependents; deletes carry uid and version; nothing is done before every resource's cache is filled; an owner of a
-kind that the server does not know is not absent.
+waiting for its dependents; deletes carry uid and version; nothing is done before every resource's cache is filled, or half a
+minute is over (a kind that cannot be listed must not stop everything); an owner of a kind that the server does not know is not absent.
 """
 
 from __future__ import annotations
@@ -41,12 +41,18 @@ WATCHES = (Watch(resource=CUSTOMRESOURCEDEFINITIONS, optional=True),)
 DISCOVERY_PERIOD_S = 30.0
 UNOBSERVED_OWNER_S = 60.0
 """When to ask again about an owner that exists, but of a resource that cannot be watched."""
+FIRST_LOOK_ELSEWHERE_S = 0.005
+"""Doubled with each place in which an owner was looked for in vain."""
 ABSENT_LIMIT = 500
 IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
 
 Policy = Literal["Orphan", "Background", "Foreground"]
 Verdict = Literal["solid", "absent", "waiting"]
 log = reconcile_log(__name__)
+
+
+class Misplaced(Exception):
+    """An owner of a namespace is said to own an object of the cluster: it cannot be looked up, and its dependent is left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +134,8 @@ class GarbageCollector:
             await self._context.clock.wait_for(self._wait_filled(), DISCOVERY_PERIOD_S)
         except TimeoutError:
             unfilled = [entry.resource.group_resource for entry in self._monitors.values() if not entry.synced]
-            log.warning("caches are not filled yet: %s", ", ".join(sorted(unfilled)))
+            log.warning("caches are not filled yet, going on without: %s", ", ".join(sorted(unfilled)))
+            self._filled.set()
 
     async def _wait_filled(self) -> None:
         for informer in self._monitors.values():
@@ -159,15 +166,25 @@ class GarbageCollector:
 
     async def _check_virtual(self, node: Node) -> Result:
         """An owner that no cache shows: is it there?"""
-        if await self._verdict(node.coordinates) != "absent":
-            return Result(requeue_after_s=UNOBSERVED_OWNER_S)
-        self._enqueue(self._graph.remove(node.uid))
-        return DONE
+        try:
+            if await self._verdict(node.coordinates) != "absent":
+                return Result(requeue_after_s=UNOBSERVED_OWNER_S)
+        except Misplaced:
+            return DONE
+        if self._graph.get(node.uid) is not node or not node.is_virtual:
+            return DONE
+        self._enqueue(self._graph.miss(node.uid))
+        if self._graph.get(node.uid) is None:
+            return DONE
+        return Result(requeue_after_s=min(FIRST_LOOK_ELSEWHERE_S * 2.0 ** min(node.checks, 20), UNOBSERVED_OWNER_S))
 
     async def _collect(self, node: Node, obj: Object) -> Result:
         references = objects.owner_references(obj)
-        verdicts = {reference["uid"]: await self._verdict(coordinates_of(reference, node)) for reference in references}
-        self._report_strangers(node, obj, verdicts)
+        self._report_strangers(node, obj)
+        try:
+            verdicts = {entry["uid"]: await self._verdict(coordinates_of(entry, node)) for entry in references}
+        except Misplaced:
+            return DONE
         todo = plan(obj, verdicts, node.dependents.values())
         if todo.drop_owners:
             kept = [reference for reference in references if reference["uid"] not in todo.drop_owners]
@@ -179,12 +196,14 @@ class GarbageCollector:
             await self._delete(node, obj, todo.delete)
         return DONE
 
-    def _report_strangers(self, node: Node, obj: Object, verdicts: Mapping[str, Verdict]) -> None:
+    def _report_strangers(self, node: Node, obj: Object) -> None:
         """An owner that exists, but in another namespace than its dependent: none as far as Kubernetes is concerned."""
         assert node.resource is not None
         for reference in objects.owner_references(obj):
             owner = self._graph.get(reference["uid"])
-            if verdicts[reference["uid"]] != "absent" or owner is None or owner.is_virtual:
+            if owner is None or owner.is_virtual:
+                continue
+            if owner.coordinates.namespace in ("", node.coordinates.namespace):
                 continue
             space = node.coordinates.namespace
             named = f"[{reference.get('apiVersion')}/{reference.get('kind')}, namespace: {space}, "
@@ -224,10 +243,8 @@ class GarbageCollector:
             await self._patch(dependent, obj, {"ownerReferences": kept or None})
 
     async def _verdict(self, owner: Coordinates) -> Verdict:
-        """What the server says of an owner. Raises ``NotFound`` where it does not know the kind: that is no absence.
-
-        A namespaced owner of an object of the cluster cannot be looked up; such a dependent is left alone.
-        """
+        """What the server says of an owner. Raises ``NotFound`` where it does not know the kind: that is no absence; and
+        ``Misplaced``."""
         if owner in self._absent:
             self._absent.move_to_end(owner)
             return "absent"
@@ -235,7 +252,7 @@ class GarbageCollector:
         if resource is None:
             raise NotFound(f"no resource of kind {owner.kind} in {owner.api_version} is served")
         if resource.namespaced and not owner.namespace:
-            return "solid"
+            raise Misplaced
         namespace = owner.namespace if resource.namespaced else ""
         try:
             found = await self._client.get(resource, owner.name, namespace=namespace)

@@ -66,7 +66,7 @@ def plan(
     failed = [entry for entry in measured if entry.proposal is None]
     wanted = best.proposal.replicas if best is not None and best.proposal is not None else 0
     if failed and (best is None or wanted < current):
-        text = f"invalid metrics ({len(failed)} invalid out of {len(measured)}), first error is: {failed[0].failure}"
+        text = f"invalid metrics ({len(failed)} invalid out of {len(measured)}), first error is: {failed[0].error}"
         return Plan(replicas=current, error=text, failed=failed[0])
     name = best.name if best is not None else ""
     reason = f"{name} above target" if wanted > current else "All metrics below target" if wanted < current else ""
@@ -188,12 +188,14 @@ class HorizontalPodAutoscalerController:
         memory: Memory,
     ) -> None:
         current = (scale.get("spec") or {}).get("replicas") or 0
-        metrics = [entry.status for entry in measured if entry.status is not None]
+        metrics = [entry.status or {"type": ""} for entry in measured]
+        for entry in measured:
+            if entry.proposal is None:
+                self._event(hpa, "Warning", entry.reason, entry.failure)
         if todo.error:
             assert todo.failed is not None
             text = f"the HPA was unable to compute the replica count: {todo.failed.failure}"
             status.set("ScalingActive", False, todo.failed.reason, text)
-            self._event(hpa, "Warning", todo.failed.reason, todo.failed.failure)
             self._event(hpa, "Warning", "FailedComputeMetricsReplicas", todo.error)
             desired = (hpa.get("status") or {}).get("desiredReplicas") or 0
             await self._report(key, hpa, status.body(current, desired, metrics, rescaled=False))
@@ -237,13 +239,16 @@ class HorizontalPodAutoscalerController:
         )
 
     async def _resource(self, reference: Mapping[str, Any]) -> Resource:
-        """Raises ``APIError`` where the server knows no such kind."""
-        identity = (reference.get("apiVersion") or "v1", reference["kind"])
-        if self._discovery is None or identity not in self._discovery.by_kind:
+        """In whatever version the server prefers. Raises ``APIError`` where it knows no such kind."""
+        api_version, kind = reference.get("apiVersion") or "", reference["kind"]
+        group, _, _ = api_version.rpartition("/")
+        if "/" in group:
+            raise APIError(f"unexpected GroupVersion string: {api_version}")
+        if self._discovery is None or (found := self._discovery.of_kind(group, kind)) is None:
             self._discovery = await discover(self._context.client)
-        found = self._discovery.by_kind.get(identity)
+            found = self._discovery.of_kind(group, kind)
         if found is None:
-            raise APIError(f'no matches for kind "{identity[1]}" in version "{identity[0]}"')
+            raise APIError(f'no matches for kind "{kind}" in group "{group}"')
         return found
 
     async def _measure(self, hpa: Object, scale: Object, current: int, status: _Status) -> list[Measured]:

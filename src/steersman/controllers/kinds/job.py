@@ -15,7 +15,7 @@ from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
 from steersman.controllers import jobplan, jobpolicy
 from steersman.controllers.adoption import Ownership, candidates, claims
-from steersman.controllers.dependents import owners_of, selector_of
+from steersman.controllers.dependents import adopters_of, owners_of, selector_of
 from steersman.controllers.jobplan import Creation, Event, Plan
 from steersman.controllers.jobpolicy import TRACKING_FINALIZER, Backoff
 from steersman.controllers.podcontrol import PodControl
@@ -31,8 +31,8 @@ from steersman.controllers.runtime import (
     reconcile_log,
     slow_start,
 )
-from steersman.meta import objects
-from steersman.meta.errors import NotFound
+from steersman.meta import objects, times
+from steersman.meta.errors import APIError, NotFound
 from steersman.meta.objects import Object
 from steersman.meta.resources import JOBS, PODS, Resource
 
@@ -73,11 +73,17 @@ class JobController:
         if resource is PODS:
             return self._concerned_by_pod(change)
         if change.new is None:
-            pods = self._pods.by_index("controller", objects.uid(change.object))
-            return [change.key, *(ORPHAN + objects.key_of(pod) for pod in pods if jobpolicy.is_tracked(pod))]
+            return [change.key, *self._left_behind(change.object)]
         if change.old is not None and objects.uid(change.old) != objects.uid(change.new):
             self._forget(change.key)
+        if jobpolicy.is_finished(change.new):
+            return [change.key, *self._left_behind(change.new)]
         return (change.key,)
+
+    def _left_behind(self, job: Object) -> Iterable[str]:
+        """Pods that ``job`` does not count any more."""
+        pods = self._pods.by_index("controller", objects.uid(job))
+        return [ORPHAN + objects.key_of(pod) for pod in pods if jobpolicy.is_tracked(pod)]
 
     def _concerned_by_pod(self, change: Change) -> Iterable[str]:
         keys = []
@@ -87,18 +93,24 @@ class JobController:
                 self._context.queue.add_after(key, wait_s)
             else:
                 keys.append(key)
-        if not keys and change.new is not None and self._is_orphan(change.new):
+        if change.new is not None and self._is_orphan(change.new) and not self._may_be_adopted(change.new):
             keys.append(ORPHAN + change.key)
         return keys
 
+    def _may_be_adopted(self, pod: Object) -> bool:
+        return objects.controller_of(pod) is None and bool(adopters_of(pod, self._jobs))
+
     def _is_orphan(self, pod: Object) -> bool:
+        """No Job counts ``pod``, which waits for one to do so."""
         reference = objects.controller_of(pod)
         if not jobpolicy.is_tracked(pod) or (reference is not None and reference["kind"] != JOBS.kind):
             return False
         if reference is None:
-            return False
+            return True
         job = self._jobs.get(objects.make_key(objects.namespace(pod), reference["name"]))
-        return job is None or objects.uid(job) != reference["uid"]
+        if job is None or objects.uid(job) != reference["uid"]:
+            return True
+        return not _is_anothers(job) and jobpolicy.is_finished(job)
 
     def _forget(self, key: str) -> None:
         self._context.expectations.forget(key)
@@ -112,7 +124,7 @@ class JobController:
         if job is None:
             self._forget(key)
             return DONE
-        if job["spec"].get("managedBy") not in (None, MANAGED_BY):
+        if _is_anothers(job):
             return DONE
         selector = selector_of(job)
         if jobpolicy.is_finished(job) or selector is None:
@@ -125,17 +137,38 @@ class JobController:
         if not selector.matches((job["spec"]["template"].get("metadata") or {}).get("labels")):
             log.warning("the selector of the job does not fit its own pods; nothing is done")
             return DONE
-        todo = plan(job, pods, self._backoffs.get(key, Backoff()), self._context.clock.now())
-        return await self._execute(key, job, todo)
+        now_s, backoff = self._context.clock.now(), self._backoffs.get(key, Backoff())
+        todo = plan(job, pods, backoff, now_s)
+        started: list[Object] = []
+        stopped: dict[str, Object] = {}
+        failure: APIError | None = None
+        try:
+            await self._start_and_stop(key, job, todo, started, stopped)
+        except APIError as error:
+            failure = error
+            as_they_are = [stopped.get(objects.uid(pod), pod) for pod in pods] + started
+            todo = plan(job, as_they_are, backoff, now_s, starts_and_stops=False)
+        await self._count(key, job, todo)
+        if failure is not None:
+            raise failure
+        return Result(requeue_after_s=todo.requeue_after_s)
 
-    async def _execute(self, key: str, job: Object, todo: Plan) -> Result:
-        await all_of(self._stop(key, job, pod, untrack=todo.untrack_deleted) for pod in todo.delete)
+    async def _start_and_stop(
+        self, key: str, job: Object, todo: Plan, started: list[Object], stopped: dict[str, Object]
+    ) -> None:
+        """Delete and create pods; ``started`` and ``stopped`` (by uid, as the pod is now) say what was done before a failure."""
+        await all_of(self._stop(key, job, pod, stopped, untrack=todo.untrack_deleted) for pod in todo.delete)
         if todo.create:
 
             async def create(number: int) -> None:
-                await self._control.create_pod(key, pod_of(job, todo.create[number]), job)
+                created = await self._control.create_pod(key, pod_of(job, todo.create[number]), job)
+                if created is not None:
+                    started.append(created)
 
             await slow_start(len(todo.create), create)
+
+    async def _count(self, key: str, job: Object, todo: Plan) -> None:
+        """List ended pods in the status, let go of them, and count them."""
         self._record(job, todo.events)
         latest = job
         if todo.status is not None:
@@ -143,9 +176,8 @@ class JobController:
         self._backoffs[key] = todo.backoff
         await all_of(self._untrack(key, pod) for pod in todo.untrack)
         if todo.counted is not None:
-            latest = await self._report(key, latest, todo.counted)
+            await self._report(key, latest, todo.counted)
             self._record(job, todo.finished)
-        return Result(requeue_after_s=todo.requeue_after_s)
 
     async def _report(self, key: str, job: Object, wanted: Object) -> Object:
         body = {**job, "status": wanted["status"]}
@@ -153,10 +185,15 @@ class JobController:
         self._context.expectations.wrote(key, self._jobs, updated)
         return updated
 
-    async def _stop(self, key: str, job: Object, pod: Object, *, untrack: bool) -> None:
+    async def _stop(self, key: str, job: Object, pod: Object, stopped: dict[str, Object], *, untrack: bool) -> None:
         if untrack:
             await self._untrack(key, pod)
         await self._control.delete(key, pod, job)
+        going = objects.with_metadata(pod, deletionTimestamp=times.format_time(self._context.clock.now()))
+        if untrack:
+            left = [name for name in objects.finalizers(pod) if name != TRACKING_FINALIZER]
+            going = objects.with_metadata(going, finalizers=left or None)
+        stopped[objects.uid(pod)] = going
 
     async def _untrack(self, key: str, pod: Object) -> None:
         """Let go of ``pod``; whoever deletes it may now have it."""
@@ -175,18 +212,25 @@ class JobController:
         pod = self._pods.get(key.removeprefix(ORPHAN))
         if pod is None or not self._is_orphan(pod):
             return DONE
-        reference = objects.controller_of(pod) or {}
-        try:
-            job = await self._context.client.get(JOBS, reference["name"], namespace=objects.namespace(pod))
-        except NotFound:
-            job = {}
-        if objects.uid(job) != reference["uid"]:
-            await self._untrack(key, pod)
+        reference = objects.controller_of(pod)
+        if reference is not None:
+            try:
+                job = await self._context.client.get(JOBS, reference["name"], namespace=objects.namespace(pod))
+            except NotFound:
+                job = {}
+            if objects.uid(job) == reference["uid"] and not jobpolicy.is_finished(job):
+                return DONE
+        await self._untrack(key, pod)
         return DONE
 
     def _record(self, job: Object, events: Sequence[Event]) -> None:
         for event in events:
             self._context.events.event(job, JOBS, type=event.type, reason=event.reason, message=event.message)
+
+
+def _is_anothers(job: Object) -> bool:
+    """Another controller than this one manages it."""
+    return job["spec"].get("managedBy") not in (None, MANAGED_BY)
 
 
 def pod_of(job: Object, creation: Creation) -> Object:

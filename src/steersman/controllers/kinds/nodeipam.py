@@ -16,6 +16,7 @@ from steersman.client.informer import Change
 from steersman.controllers.cidrs import CIDRExhausted, CIDRPool
 from steersman.controllers.config import ControllerManagerConfig
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
+from steersman.controllers.standing import Notice, StandingEvents
 from steersman.meta import objects
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
@@ -73,6 +74,7 @@ class NodeIPAMController:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._standing = StandingEvents(context, period_s=RETRY_EXHAUSTED_S)
         self._nodes = context.informer(NODE_WATCH)
         self._pools = pools_of(context.config)
         self._known: dict[str, Sequence[str]] = {}
@@ -103,7 +105,8 @@ class NodeIPAMController:
         try:
             todo = plan(node, self._pools)
         except CIDRExhausted:
-            self._event(node, "CIDRNotAvailable")
+            notice = Notice(type="Normal", reason="CIDRNotAvailable", message=_status_is_now(node, "CIDRNotAvailable"))
+            self._standing.tell(node, NODES, notice)
             return Result(requeue_after_s=RETRY_EXHAUSTED_S)
         if not todo.cidrs:
             return DONE
@@ -116,14 +119,15 @@ class NodeIPAMController:
             patched = await self._context.client.patch(NODES, key, patch)
         except APIError:
             self._remember(key, ())
-            self._event(node, "CIDRAssignmentFailed")
+            text = _status_is_now(node, "CIDRAssignmentFailed")
+            self._context.events.event(node, NODES, type="Normal", reason="CIDRAssignmentFailed", message=text)
             raise
         self._context.expectations.wrote(key, self._nodes, patched)
         return DONE
 
-    def _event(self, node: Object, reason: str) -> None:
-        text = f"Node {objects.name(node)} status is now: {reason}"
-        self._context.events.event(node, NODES, type="Normal", reason=reason, message=text)
+
+def _status_is_now(node: Object, status: str) -> str:
+    return f"Node {objects.name(node)} status is now: {status}"
 
 
 def _conforms(context: Context) -> Controller:

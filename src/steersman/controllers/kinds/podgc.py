@@ -16,9 +16,10 @@ from typing import Literal
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
 from steersman.controllers import taints
+from steersman.controllers.conditions import pod_condition
 from steersman.controllers.pods import by_node, is_finished, node_name
 from steersman.controllers.runtime import Context, Controller, Result, Watch, all_of
-from steersman.meta import objects, times
+from steersman.meta import objects
 from steersman.meta.errors import Conflict, NotFound
 from steersman.meta.objects import Object
 from steersman.meta.resources import NODES, PODS, Resource
@@ -114,12 +115,14 @@ class PodGarbageCollector:
         client, name, namespace = self._context.client, objects.name(pod), objects.namespace(pod)
         try:
             if not is_finished(pod):
-                status: Object = {"phase": "Failed"}
+                status: Object = {"phase": "Failed", "observedGeneration": objects.generation(pod)}
                 if why == "orphaned":
-                    now = times.format_time(self._context.clock.now())
-                    entry = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": now}
-                    entry |= {"reason": "DeletionByPodGC", "message": "PodGC: node no longer exists"}
-                    status["conditions"] = [entry]
+                    status["conditions"] = [
+                        pod_condition(
+                            pod, "DisruptionTarget", "True", self._context.clock.now(),
+                            reason="DeletionByPodGC", message="PodGC: node no longer exists",
+                        )
+                    ]  # fmt: skip
                 patch = {"metadata": {"uid": objects.uid(pod)}, "status": status}
                 await client.patch(
                     PODS, name, patch, namespace=namespace, subresource="status", patch_type=STRATEGIC_MERGE_PATCH

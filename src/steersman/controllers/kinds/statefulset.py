@@ -21,7 +21,7 @@ from steersman.controllers.history import History
 from steersman.controllers.podcontrol import namespace_is_terminating
 from steersman.controllers.pods import by_controller
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch, all_of
-from steersman.controllers.statefulplan import Creation, Plan, ordinal_of
+from steersman.controllers.statefulplan import Correction, Creation, Plan, ordinal_of
 from steersman.meta import objects
 from steersman.meta.errors import AlreadyExists, APIError, Conflict, NotFound
 from steersman.meta.objects import Object
@@ -122,59 +122,75 @@ class StatefulSetController:
     async def _execute(self, key: str, owner: Object, todo: Plan) -> None:
         error: APIError | None = None
         try:
-            for claim in todo.claims:
-                await self._create_claim(key, owner, claim)
-            await all_of(self._create(key, owner, creation) for creation in todo.create)
-            for pod in todo.update:
-                await self._update(key, owner, pod)
-            for claim in todo.claim_owners:
-                updated = await self._context.client.update(PERSISTENTVOLUMECLAIMS, claim)
-                self._context.expectations.wrote(key, self._claims, updated)
-            await all_of(self._delete(key, owner, pod) for pod in todo.delete)
+            await self._write(key, owner, todo)
         except APIError as caught:
             error = caught
         for claim_name in todo.conflicts:
             text = (
-                f"PersistentVolumeClaim {claim_name} has a conflicting OwnerReference that acts as a managing "
+                f"PersistentVolumeClaim {claim_name} has a conflicting OwnerReference that acts as a manging "
                 "controller, the retention policy is ignored for this claim"
             )
             self._event(owner, "Warning", "ConflictingController", text)
-        if error is not None:
-            if not namespace_is_terminating(error):
-                raise error
-            return
-        if todo.status is not None:
-            await self._report(key, todo.status)
+        status = todo.status if error is None else todo.failed_status
+        if status is not None:
+            await self._report(key, status)
+        if error is not None and not namespace_is_terminating(error):
+            raise error
+
+    async def _write(self, key: str, owner: Object, todo: Plan) -> None:
+        for claim in todo.claims:
+            await self._create_claim(key, owner, claim)
+        await all_of(self._create(key, owner, creation) for creation in todo.create)
+        for correction in todo.correct:
+            await self._correct(key, owner, correction)
+        for claim in todo.claim_owners:
+            await self._update_claim(key, claim)
+        await all_of(self._delete(key, owner, pod) for pod in todo.delete)
 
     async def _report(self, key: str, owner: Object) -> None:
         updated = await self._context.client.update(STATEFULSETS, owner, subresource="status")
         self._context.expectations.wrote(key, self._sets, updated)
 
     async def _create(self, key: str, owner: Object, creation: Creation) -> None:
-        for claim in creation.claims:
-            await self._create_claim(key, owner, claim, objects.name(creation.pod))
         name = objects.name(creation.pod)
+        what = f"Create Pod {name} in StatefulSet {objects.name(owner)}"
+        for claim in creation.claims:
+            try:
+                await self._create_claim(key, owner, claim, name)
+            except APIError as error:
+                text = f"{what} failed error: failed to create PVC {objects.name(claim)}: {error.message}"
+                self._event(owner, "Warning", "FailedCreate", text)
+                raise
+        if creation.blocked_by:
+            text = f"{what} failed error: pvc {creation.blocked_by} is being deleted"
+            self._event(owner, "Warning", "FailedCreate", text)
+            return
         try:
             created = await self._context.client.create(PODS, creation.pod)
         except AlreadyExists:
             raise
         except APIError as error:
-            text = f"Create Pod {name} in StatefulSet {objects.name(owner)} failed error: {error.message}"
-            self._event(owner, "Warning", "FailedCreate", text)
+            self._event(owner, "Warning", "FailedCreate", f"{what} failed error: {error.message}")
             raise
         self._context.expectations.wrote(key, self._pods, created)
-        text = f"Create Pod {name} in StatefulSet {objects.name(owner)} successful"
-        self._event(owner, "Normal", "SuccessfulCreate", text)
+        self._event(owner, "Normal", "SuccessfulCreate", f"{what} successful")
 
-    async def _update(self, key: str, owner: Object, pod: Object) -> None:
-        what = f"Update Pod {objects.name(pod)} in StatefulSet {objects.name(owner)}"
+    async def _correct(self, key: str, owner: Object, correction: Correction) -> None:
+        what = f"Update Pod {correction.name} in StatefulSet {objects.name(owner)}"
         try:
-            updated = await self._context.client.update(PODS, pod)
+            for claim in correction.claim_owners:
+                await self._update_claim(key, claim)
+            if correction.pod is not None:
+                updated = await self._context.client.update(PODS, correction.pod)
+                self._context.expectations.wrote(key, self._pods, updated)
         except APIError as error:
             self._event(owner, "Warning", "FailedUpdate", f"{what} failed error: {error.message}")
             raise
-        self._context.expectations.wrote(key, self._pods, updated)
         self._event(owner, "Normal", "SuccessfulUpdate", f"{what} successful")
+
+    async def _update_claim(self, key: str, claim: Object) -> None:
+        updated = await self._context.client.update(PERSISTENTVOLUMECLAIMS, claim)
+        self._context.expectations.wrote(key, self._claims, updated)
 
     async def _create_claim(self, key: str, owner: Object, claim: Object, pod: str = "") -> None:
         name = objects.name(claim)

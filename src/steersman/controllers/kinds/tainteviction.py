@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
 from steersman.controllers import taints
+from steersman.controllers.conditions import pod_condition
 from steersman.controllers.pods import by_node, created_s, node_name
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
 from steersman.meta import objects, times
@@ -115,11 +116,8 @@ class TaintEvictionController:
     async def _evict(self, key: str, pod: Object) -> None:
         client, name, namespace = self._context.client, objects.name(pod), objects.namespace(pod)
         self._event(pod, f"Marking for deletion Pod {key}")
-        now = times.format_time(self._context.clock.now())
-        entry = {
-            "type": "DisruptionTarget", "status": "True", "reason": REASON, "message": MESSAGE,
-            "lastTransitionTime": now,
-        }  # fmt: skip
+        now_s = self._context.clock.now()
+        entry = pod_condition(pod, "DisruptionTarget", "True", now_s, reason=REASON, message=MESSAGE)
         patch = {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [entry]}}
         try:
             if not objects.is_true(pod, "DisruptionTarget"):

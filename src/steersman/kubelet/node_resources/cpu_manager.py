@@ -17,7 +17,7 @@ from steersman.aio.clock import Clock
 from steersman.kubelet.cpusets import CPUs, format_cpus
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_resources.cpu_assignments import CPUAssignments
-from steersman.kubelet.node_resources.cpu_taking import NotEnoughCPUs, take_distributed, take_packed
+from steersman.kubelet.node_resources.cpu_taking import NotEnoughCPUs, take_distributed, take_packed, take_spread
 from steersman.kubelet.node_resources.machine_topology import CPUTopology
 from steersman.kubelet.node_resources.numa_hints import Hint, ResourceHints, mask_of, node_sets, nodes_of
 from steersman.kubelet.node_resources.policies import CPUManagerConfig, PolicyError
@@ -159,7 +159,7 @@ class CPUManager:
             free = self._free | reusable
             cpus = frozenset()
             if affinity.nodes is not None:
-                near = free & self._topology.of_nodes(nodes_of(affinity.nodes))
+                near = free & self._near(nodes_of(affinity.nodes))
                 cpus = self._take(near, min(count, len(near)))
             cpus |= self._take(free - cpus, count - len(cpus))
             self.assignments.give(uid, container.name, cpus)
@@ -184,11 +184,18 @@ class CPUManager:
                 reason=SMT,
             )
 
+    def _near(self, nodes: tuple[int, ...]) -> CPUs:
+        by_socket = "align-by-socket" in self._config.options
+        return self._topology.of_sockets_of(nodes) if by_socket else self._topology.of_nodes(nodes)
+
     def _take(self, free: CPUs, count: int) -> CPUs:
         if "distribute-cpus-across-numa" in self._config.options:
             group = self._topology.threads_per_core if "full-pcpus-only" in self._config.options else 1
             return take_distributed(self._topology, free, count, group=group)
-        return take_packed(self._topology, free, count)
+        if "distribute-cpus-across-cores" in self._config.options:
+            return take_spread(self._topology, free, count)
+        by_cache = "prefer-align-cpus-by-uncorecache" in self._config.options
+        return take_packed(self._topology, free, count, by_cache=by_cache)
 
     def _reusable_of(self, uid: str) -> CPUs:
         return self._reusable[1] if self._reusable[0] == uid else frozenset()
@@ -202,7 +209,17 @@ class CPUManager:
                 smallest = min(smallest, len(nodes))
             if reusable <= there and len(reusable) + len(free & there - reusable) >= count:
                 found.append(nodes)
-        return [Hint(nodes=mask_of(nodes), preferred=len(nodes) == smallest) for nodes in found]
+        return [Hint(nodes=mask_of(nodes), preferred=self._is_preferred(nodes, smallest)) for nodes in found]
+
+    def _is_preferred(self, nodes: tuple[int, ...], smallest: int) -> bool:
+        """``smallest``: number of nodes that could serve if all of their CPUs were free."""
+        if len(nodes) == smallest:
+            return True
+        topology = self._topology
+        per_socket = len(topology.nodes) // len(topology.sockets)
+        if "align-by-socket" not in self._config.options or per_socket == 0:
+            return False
+        return len(topology.sockets_of(nodes)) == math.ceil(smallest / per_socket)
 
     # -- the rest
 
@@ -212,7 +229,10 @@ class CPUManager:
             return
         for uid, name, _ in list(self.assignments.all()):
             if uid not in active:
-                self.assignments.take_back(uid, name)
+                try:
+                    self.assignments.take_back(uid, name)
+                except OSError as error:
+                    log.error("cannot write down what was taken back from %s: %s", uid, error)
         self._count()
 
     def _count(self) -> None:

@@ -1,8 +1,10 @@
 """Which CPUs to take for a container, out of those that are free.
 
 Packed: whole NUMA nodes and sockets, then whole cores, then single threads, each time from the unit that has the fewest
-CPUs left, so that large free units stay whole. Distributed: equally from as few NUMA nodes as can serve the request
-(KEP-2902). Sources: the documentation's "Control CPU Management Policies on the Node" and that KEP.
+CPUs left, so that large free units stay whole; if wanted, whole last-level caches before cores, or a part of one that
+serves all that is left (KEP-4800). Spread: no whole cores, but threads by their number, which on most machines are of
+different cores. Distributed: equally from as few NUMA nodes as can serve the request (KEP-2902). Sources: the
+documentation's "Control CPU Management Policies on the Node" and those KEPs.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Final, Literal
 from steersman.kubelet.cpusets import CPUs
 from steersman.kubelet.node_resources.machine_topology import CPU, CPUTopology
 
-Unit = Literal["node", "socket", "core"]
+Unit = Literal["node", "socket", "cache", "core"]
 EVEN: Final = 3
 """Digits of a balance score that count."""
 
@@ -25,13 +27,24 @@ class NotEnoughCPUs(Exception):
     """As many are not free."""
 
 
-def take_packed(topology: CPUTopology, free: CPUs, count: int) -> CPUs:
+def take_packed(topology: CPUTopology, free: CPUs, count: int, *, by_cache: bool = False) -> CPUs:
     """Raises ``NotEnoughCPUs``."""
     taking = _Taking(topology, free, count)
-    if taking.missing > 0:
-        for unit in (*taking.order, "core"):
-            taking.take_whole(unit)
-        taking.take_threads()
+    for unit in taking.order:
+        taking.take_whole(unit)
+    if by_cache:
+        taking.take_caches()
+    taking.take_whole("core")
+    taking.take_threads("core")
+    return taking.taken
+
+
+def take_spread(topology: CPUTopology, free: CPUs, count: int) -> CPUs:
+    """Raises ``NotEnoughCPUs``."""
+    taking = _Taking(topology, free, count)
+    for unit in taking.order:
+        taking.take_whole(unit)
+    taking.take_threads("socket")
     return taking.taken
 
 
@@ -74,6 +87,9 @@ class _Taking:
 
     def units(self, unit: Unit) -> list[int]:
         """Those with something free: in each larger unit the fullest first."""
+        if unit == "cache":
+            inside = [self._sorted(self.free_in("node", node), unit) for node in self.units("node")]
+            return list(dict.fromkeys(number for caches in inside for number in caches))
         outer, inner = self.order
         within: list[CPUs] = [frozenset(self._free)]
         for level in (outer, inner, "core"):
@@ -93,10 +109,28 @@ class _Taking:
             if whole <= self._free and len(whole) <= self.missing:
                 self._take(whole)
 
-    def take_threads(self) -> None:
-        for core in self.units("core"):
-            threads = sorted(self.free_in("core", core))[: self.missing]
-            self._take(threads)
+    def take_caches(self) -> None:
+        """All CPUs of some while as many are missing; then of one that has all that are still missing."""
+        size = len(self._topology.cpus) // len(self._topology.caches)
+        for cache in self.units("cache"):
+            if self.missing >= size:
+                self.take_whole("cache")
+            self._take_part(self.free_in("cache", cache))
+
+    def _take_part(self, free: CPUs) -> None:
+        """Of one cache, if whole cores of it are enough; an odd thread breaks the last of them."""
+        threads = self._topology.threads_per_core
+        cores = sorted({self._topology.cpus[cpu].core for cpu in free})[: _ceil(self.missing, threads)]
+        found = sorted(cpu for cpu in free if self._topology.cpus[cpu].core in cores)
+        if threads > 1 and self.missing % 2 and len(found) > self.missing:
+            found.pop()
+        if len(found) == self.missing:
+            self._take(found)
+
+    def take_threads(self, within: Unit) -> None:
+        """By their number in each unit, the fullest units first."""
+        for number in self.units(within):
+            self._take(sorted(self.free_in(within, number))[: self.missing])
 
     def _take(self, cpus: Iterable[int]) -> None:
         chosen = frozenset(cpus)
@@ -115,6 +149,8 @@ def _number(cpu: CPU, unit: Unit) -> int:
             return cpu.node
         case "socket":
             return cpu.socket
+        case "cache":
+            return cpu.uncore
         case "core":
             return cpu.core
 

@@ -6,6 +6,7 @@ Source: the kernel's sysfs (Documentation/ABI/stable/sysfs-devices-system-cpu, s
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,8 @@ from steersman.kubelet.cpusets import CPUs, parse_cpus
 
 SYS: Final = Path("/sys/devices/system")
 HUGEPAGES: Final = "hugepages-"
+PRIVATE_LEVELS: Final = 2
+"""Caches up to this level are a core's."""
 _MEMORY: Final = re.compile(r"^Node \d+ MemTotal:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -28,6 +31,13 @@ class CPU:
     """The lowest of the processors that share it, as cAdvisor numbers cores: unique on the machine."""
     socket: int = 0
     node: int = 0
+    cache: int | None = None
+    """The last-level cache that some CPUs of its NUMA node share and others do not; None where there is none such."""
+
+    @property
+    def uncore(self) -> int:
+        """What stands for that cache: upstream takes the socket where there is none."""
+        return self.socket if self.cache is None else self.cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +59,10 @@ class CPUTopology:
         return frozenset(cpu.socket for cpu in self.cpus.values())
 
     @cached_property
+    def caches(self) -> frozenset[int]:
+        return frozenset(cpu.uncore for cpu in self.cpus.values())
+
+    @cached_property
     def nodes(self) -> tuple[int, ...]:
         """Of NUMA, ascending."""
         return tuple(sorted({cpu.node for cpu in self.cpus.values()}))
@@ -60,6 +74,15 @@ class CPUTopology:
     def of_nodes(self, nodes: Iterable[int]) -> CPUs:
         wanted = frozenset(nodes)
         return frozenset(cpu.id for cpu in self.cpus.values() if cpu.node in wanted)
+
+    def of_sockets_of(self, nodes: Iterable[int]) -> CPUs:
+        """Those of sockets that have some of ``nodes``."""
+        wanted = self.sockets_of(nodes)
+        return frozenset(cpu.id for cpu in self.cpus.values() if cpu.socket in wanted)
+
+    def sockets_of(self, nodes: Iterable[int]) -> frozenset[int]:
+        wanted = frozenset(nodes)
+        return frozenset(cpu.socket for cpu in self.cpus.values() if cpu.node in wanted)
 
     def siblings(self, cpus: Iterable[int]) -> CPUs:
         """``cpus`` and those that share their cores."""
@@ -88,20 +111,38 @@ def read_topology(sys: Path = SYS, *, memory_bytes: int, hugepages: Mapping[int,
     folders = sorted((int(path.name[4:]), path) for path in (sys / "node").glob("node[0-9]*"))
     homes = {cpu: number for number, path in folders for cpu in parse_cpus((path / "cpulist").read_text())}
     online = parse_cpus((sys / "cpu" / "online").read_text())
-    cpus = {number: _cpu(sys / "cpu" / f"cpu{number}" / "topology", number, homes.get(number, 0)) for number in online}
+    sizes = Counter(homes.get(number, 0) for number in online)
+    cpus = {}
+    for number in online:
+        home = homes.get(number, 0)
+        cpus[number] = _cpu(sys / "cpu" / f"cpu{number}", number, home, sizes[home])
     nodes = tuple(_node(path, number) for number, path in folders)
     if not nodes:
         nodes = (NUMANode(id=0, memory_bytes=memory_bytes, hugepages=hugepages, distances=(10,)),)
     return MachineTopology(cpus=CPUTopology(cpus=cpus), nodes=nodes)
 
 
-def _cpu(folder: Path, number: int, node: int) -> CPU:
+def _cpu(folder: Path, number: int, node: int, node_size: int) -> CPU:
+    """``node_size``: CPUs of its NUMA node."""
+    cache = _cache(folder / "cache", node_size)
     try:
-        siblings = parse_cpus((folder / "thread_siblings_list").read_text())
-        socket = int((folder / "physical_package_id").read_text())
+        siblings = parse_cpus((folder / "topology" / "thread_siblings_list").read_text())
+        socket = int((folder / "topology" / "physical_package_id").read_text())
     except FileNotFoundError:
-        return CPU(id=number, core=number, node=node)
-    return CPU(id=number, core=min(siblings), socket=max(socket, 0), node=node)
+        return CPU(id=number, core=number, node=node, cache=cache)
+    return CPU(id=number, core=min(siblings), socket=max(socket, 0), node=node, cache=cache)
+
+
+def _cache(folder: Path, node_size: int) -> int | None:
+    for path in sorted(folder.glob("index[0-9]*")):
+        try:
+            level = int((path / "level").read_text())
+            sharing = parse_cpus((path / "shared_cpu_list").read_text())
+            if level > PRIVATE_LEVELS and len(sharing) != node_size:
+                return int((path / "id").read_text())
+        except FileNotFoundError:
+            continue
+    return None
 
 
 def _node(folder: Path, number: int) -> NUMANode:

@@ -223,7 +223,10 @@ class MemoryManager:
             return
         for uid, name, _ in list(self._assignments.all()):
             if uid not in active:
-                self._assignments.take_back(uid, name)
+                try:
+                    self._assignments.take_back(uid, name)
+                except OSError as error:
+                    log.error("cannot write down what was taken back from %s: %s", uid, error)
 
 
 def _check_reserved(topology: MachineTopology, config: MemoryManagerConfig, reserved: Mapping[str, int]) -> None:

@@ -20,9 +20,16 @@ CPU_OPTIONS: Final[Mapping[str, str]] = {
     "distribute-cpus-across-numa": "CPUManagerPolicyBetaOptions",
     "align-by-socket": "CPUManagerPolicyAlphaOptions",
     "distribute-cpus-across-cores": "CPUManagerPolicyAlphaOptions",
-    "prefer-align-cpus-by-uncorecache": "CPUManagerPolicyBetaOptions",
+    "prefer-align-cpus-by-uncorecache": "",
 }
 """Options of the static CPU policy and the feature gate that each needs."""
+EXCLUSIVE: Final = (
+    ("full-pcpus-only", "distribute-cpus-across-cores"),
+    ("distribute-cpus-across-numa", "distribute-cpus-across-cores"),
+    ("prefer-align-cpus-by-uncorecache", "distribute-cpus-across-cores"),
+    ("prefer-align-cpus-by-uncorecache", "distribute-cpus-across-numa"),
+)
+"""Options of which one can be had."""
 TOPOLOGY_OPTIONS: Final[Mapping[str, str]] = {"prefer-closest-numa-nodes": "", "max-allowable-numa-nodes": ""}
 DEFAULT_MAX_NUMA_NODES: Final = 8
 
@@ -39,6 +46,8 @@ class CPUManagerConfig:
     reserved: CPUs = frozenset()
     """``reservedSystemCPUs``: exactly these, whatever number is reserved otherwise."""
     reconcile_s: float = 10.0
+    lifts_quota: bool = True
+    """From containers that have CPUs of their own, which it would only throttle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,23 +69,25 @@ def cpu_options(given: Mapping[str, str], *, policy: str, enabled: Mapping[str, 
     """Raises ``PolicyError``. ``enabled``: feature gates."""
     if given and policy == "none":
         raise PolicyError(f"none policy: received unsupported options={_listing(given)}")
-    chosen = _switched_on(given, CPU_OPTIONS, enabled, "CPU Manager")
-    align, distribute = "prefer-align-cpus-by-uncorecache" in chosen, "distribute-cpus-across-cores" in chosen
-    if "full-pcpus-only" in chosen and distribute:
-        raise PolicyError(
-            "static policy options full-pcpus-only and distribute-cpus-across-cores can not be used at the same time"
-        )
-    if "distribute-cpus-across-numa" in chosen and distribute:
-        raise PolicyError(
-            "static policy options distribute-cpus-across-numa and distribute-cpus-across-cores can not be used at the"
-            " same time"
-        )
-    if align and (distribute or "distribute-cpus-across-numa" in chosen):
-        raise PolicyError("static policy option prefer-align-cpus-by-uncorecache excludes the distribute-cpus options")
-    for name in ("align-by-socket", "distribute-cpus-across-cores", "prefer-align-cpus-by-uncorecache"):
-        if name in chosen:
-            raise PolicyError(f"unsupported CPU manager policy option: {name}")
+    chosen = _switched_on(given, enabled)
+    for one, other in EXCLUSIVE:
+        if one in chosen and other in chosen:
+            raise PolicyError(f"static policy options {one} and {other} can not be used at the same time")
     return chosen
+
+
+def check_alignment(cpus: CPUManagerConfig, topology: TopologyManagerConfig, *, sockets: int, nodes: int) -> None:
+    """Of a machine with so many sockets and NUMA nodes. Raises ``PolicyError``."""
+    if "align-by-socket" not in cpus.options:
+        return
+    if topology.policy == "single-numa-node":
+        raise PolicyError(
+            "Topolgy manager single-numa-node policy is incompatible with CPUManager align-by-socket policy option"
+        )
+    if sockets > nodes:
+        raise PolicyError(
+            "Align by socket is not compatible with hardware where number of sockets are more than number of NUMA"
+        )
 
 
 def topology_options(given: Mapping[str, str]) -> tuple[bool, int]:
@@ -104,16 +115,16 @@ def reserved_memory(entries: Any) -> dict[int, dict[str, int]]:
     return found
 
 
-def _switched_on(
-    given: Mapping[str, str], known: Mapping[str, str], enabled: Mapping[str, bool], what: str
-) -> frozenset[str]:
+def _switched_on(given: Mapping[str, str], enabled: Mapping[str, bool]) -> frozenset[str]:
     chosen = set()
     for name, text in given.items():
-        if name not in known:
-            raise PolicyError(f'unknown {what} Policy option: "{name}"')
-        gate = known[name]
-        if gate and not enabled.get(gate, gate.endswith("BetaOptions")):
-            raise PolicyError(f'{what} Policy Option "{name}" needs the feature gate {gate}')
+        if name not in CPU_OPTIONS:
+            raise PolicyError(f'unknown CPU Manager Policy option: "{name}"')
+        gate = CPU_OPTIONS[name]
+        is_beta = gate.endswith("BetaOptions")
+        if gate and not enabled.get(gate, is_beta):
+            level = "Beta" if is_beta else "Alpha"
+            raise PolicyError(f'CPU Manager Policy {level}-level Options not enabled, but option "{name}" provided')
         if _boolean(name, text):
             chosen.add(name)
     return frozenset(chosen)

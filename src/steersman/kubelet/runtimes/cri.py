@@ -54,6 +54,7 @@ from steersman.kubelet.runtimes.containers import (
     ContainerStatus,
     ExecResult,
 )
+from steersman.kubelet.runtimes.cri_rows import Rows
 from steersman.kubelet.runtimes.cri_streaming import open_session
 from steersman.kubelet.runtimes.criv1 import cri_pb2 as pb
 from steersman.kubelet.runtimes.images import AuthConfig, Image, ImageFsInfo, ImageSpec
@@ -121,6 +122,8 @@ class CRIRuntime:
         self._observe = observe
         self._channel = grpc.aio.insecure_channel(_target(endpoint), options=_CHANNEL_OPTIONS)
         self._image_channel = self._channel
+        self._sandbox_rows: Rows[pb.PodSandbox, PodSandbox] = Rows(reports.sandbox)
+        self._container_rows: Rows[pb.Container, Container] = Rows(reports.container)
         self._methods: dict[str, Any] = {}
         if image_endpoint and image_endpoint != endpoint:
             self._image_channel = grpc.aio.insecure_channel(_target(image_endpoint), options=_CHANNEL_OPTIONS)
@@ -190,7 +193,7 @@ class CRIRuntime:
     async def list_pod_sandboxes(self, filter: PodSandboxFilter = EVERY_SANDBOX) -> Sequence[PodSandbox]:
         request = pb.ListSandboxesRequest(filter=requests.sandbox_filter(filter))
         answer = await self._call("ListPodSandbox", request, pb.ListSandboxesResponse)
-        return [reports.sandbox(row) for row in answer.items]
+        return self._sandbox_rows.of(answer.items, is_everything=filter == EVERY_SANDBOX)
 
     async def update_pod_sandbox_resources(
         self, sandbox_id: str, *, overhead: LinuxResources | None = None, resources: LinuxResources | None = None
@@ -235,7 +238,7 @@ class CRIRuntime:
     async def list_containers(self, filter: ContainerFilter = EVERY_CONTAINER) -> Sequence[Container]:
         request = pb.ListContainersRequest(filter=requests.container_filter(filter))
         answer = await self._call("ListContainers", request, pb.ListContainersResponse)
-        return [reports.container(row) for row in answer.containers]
+        return self._container_rows.of(answer.containers, is_everything=filter == EVERY_CONTAINER)
 
     async def update_container_resources(
         self, container_id: str, resources: LinuxResources, *, annotations: Mapping[str, str] | None = None
@@ -252,7 +255,10 @@ class CRIRuntime:
         request = pb.CheckpointContainerRequest(
             container_id=container_id, location=location, timeout=max(0, round(timeout_s))
         )
-        await self._call("CheckpointContainer", request, pb.Empty, timeout_s=timeout_s + self._timeout_s)
+        try:
+            await self._call("CheckpointContainer", request, pb.Empty, timeout_s=timeout_s)
+        except RuntimeServiceError as error:
+            raise type(error)(_as_go_says(error)) from error
 
     # ---- streams -----------------------------------------------------------------------------------------------
 
@@ -352,11 +358,14 @@ class CRIRuntime:
             sandbox_config=requests.sandbox_config(sandbox_config) if sandbox_config else None,
         )
         try:
-            return (await self._call("PullImage", request, pb.PullImageResponse, timeout_s=None)).image_ref
+            ref = (await self._call("PullImage", request, pb.PullImageResponse, timeout_s=None)).image_ref
         except RuntimeServiceError as error:
-            text = str(error)
-            reason = next((reason for reason in _PULL_REASONS if reason in text), "ErrImagePull")
+            text = _as_go_says(error)
+            reason = next((reason for reason in _PULL_REASONS if text.startswith(reason)), "ErrImagePull")
             raise ImagePullError(text, reason=reason) from error
+        if not ref:
+            raise ImagePullError(f'imageRef of image "{image.image}" is not set')
+        return ref
 
     async def remove_image(self, image: ImageSpec) -> None:
         await self._forgiving("RemoveImage", pb.RemoveImageRequest(image=requests.image_spec(image)), self._timeout_s)
@@ -430,6 +439,15 @@ def _target(endpoint: str) -> str:
 def _translated(error: grpc.aio.AioRpcError) -> RuntimeServiceError:
     details = error.details() or error.code().name
     return _ERRORS.get(error.code(), RuntimeServiceError)(details)
+
+
+def _as_go_says(error: RuntimeServiceError) -> str:
+    """With its code, as users know the messages of failed pulls; an unclassified error is its message alone."""
+    cause = error.__cause__
+    if not isinstance(cause, grpc.aio.AioRpcError) or cause.code() is grpc.StatusCode.UNKNOWN:
+        return str(error)
+    code = cause.code().name.title().replace("_", "").replace("Cancelled", "Canceled")
+    return f"rpc error: code = {code} desc = {error}"
 
 
 def _says_timeout(error: RuntimeServiceError) -> bool:

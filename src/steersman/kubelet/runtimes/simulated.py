@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from steersman.aio.broadcast import Broadcaster
 from steersman.aio.clock import Clock
@@ -229,6 +229,10 @@ class SimulatedRuntime:
         self._say("CREATED", sandbox_id, container_id)
         return container_id
 
+    def container_config(self, container_id: str) -> ContainerConfig:
+        """As it was asked for. Raises ``NotFound``."""
+        return self._container(container_id).config
+
     async def start_container(self, container_id: str) -> None:
         item = self._container(container_id)
         if item.status.state != "CREATED":
@@ -288,8 +292,11 @@ class SimulatedRuntime:
     async def update_container_resources(
         self, container_id: str, resources: LinuxResources, *, annotations: Mapping[str, str] | None = None
     ) -> None:
+        """What ``resources`` does not name stays."""
         item = self._container(container_id)
-        item.status = replace(item.status, resources=resources)
+        before = item.status.resources or LinuxResources()
+        named = {entry.name: value for entry in fields(resources) if (value := getattr(resources, entry.name))}
+        item.status = replace(item.status, resources=replace(before, **named))
 
     async def reopen_container_log(self, container_id: str) -> None:
         self._container(container_id)

@@ -27,25 +27,24 @@ from steersman.kubelet.runtimes.api import (
     Runtime,
     RuntimeServiceError,
     Session,
-    Unimplemented,
 )
 from steersman.kubelet.server import containerlogs, portforward, spdy_streams, websocket
 from steersman.kubelet.server.authentication import Authenticator, Credentials
 from steersman.kubelet.server.authorization import Authorizer, subresources_of, verb_of
 from steersman.kubelet.server.certificates import ServerCertificate
+from steersman.kubelet.server.checkpoints import Checkpoints
 from steersman.kubelet.server.documents import About, Documents, as_json, set_verbosity
 from steersman.kubelet.server.remotecommand import RemoteStreams, StreamOptions, failure_status, serve
 from steersman.kubelet.server.system_logs import SystemLogs
 from steersman.kubelet.server_api import PodLookup
 from steersman.kubelet.stats import StatsProvider
-from steersman.meta.errors import APIError, BadRequest, NotFound
+from steersman.meta.errors import APIError, BadRequest
 
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_HEADER_BYTES: Final = 1024 * 1024
 """Exec's command travels in the URL: arguments may be long."""
-CHECKPOINT_TIMEOUT_S: Final = 120.0
 _METHODS: Final = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 _LONG_RUNNING: Final = frozenset(("exec", "attach", "portForward", "containerLogs"))
 
@@ -362,17 +361,10 @@ class KubeletServer:
         return web.Response(body=result.stdout + result.stderr, content_type="text/plain")
 
     async def _checkpoint(self, request: web.Request) -> web.StreamResponse:
-        info = request.match_info
-        namespace, pod, container = info["namespace"], info["pod"], info["container"]
-        container_id = await self._running_container(request)
-        stamp = int(self._clock.now())
-        location = self._config.checkpoint_dir / f"checkpoint-{pod}_{namespace}-{container}-{stamp}.tar"
-        timeout_s = float(request.query.get("timeout", CHECKPOINT_TIMEOUT_S))
-        try:
-            await self._runtime.checkpoint_container(container_id, location=str(location), timeout_s=timeout_s)
-        except Unimplemented as error:
-            raise NotFound(f"the container runtime has no CheckpointContainer: {error}") from error
-        return as_json({"items": [str(location)]})
+        checkpoints = Checkpoints(
+            pods=self._pods, runtime=self._runtime, directory=self._config.checkpoint_dir, clock=self._clock
+        )
+        return as_json(await checkpoints.make(request.match_info, request.query.getall("timeout", [])))
 
     async def _running_container(self, request: web.Request) -> str:
         info = request.match_info

@@ -197,6 +197,8 @@ class Search:
         for position in range(start, len(self._candidates)):
             self._step()
             device, pool = self._candidates[position]
+            if not self._is_free(index, plan.request, device):
+                continue  # a selector that would fail for it does not count
             if not self._is_selected(self._claims[index], plan.request, device):
                 continue
             undo = self._take(index, plan.request, device, pool)

@@ -57,7 +57,7 @@ def _rounded_up(wanted: str, allowed: Mapping[str, Any]) -> str:
         return canonical(wanted)
     step = _whole(quantity(allowed["step"]))
     steps = -(-(_whole(amount) - _whole(least)) // step)
-    return format_binary(_whole(least) + step * steps)
+    return canonical(format_binary(_whole(least) + step * steps))
 
 
 def _is_allowed(amount: str, policy: Mapping[str, Any]) -> bool:

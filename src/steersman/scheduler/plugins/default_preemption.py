@@ -20,8 +20,9 @@ from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODDISRUPTIONBUDGETS
 from steersman.scheduler.diagnosis import PREEMPTION_UNHELPFUL, Diagnosis
-from steersman.scheduler.framework import Nomination, NoNomination, PostFilterPlugin, Search
+from steersman.scheduler.framework import NoAnswer, Nomination, NoNomination, PostFilterPlugin, Search
 from steersman.scheduler.plugin_args import Args, ArgsError, integer, reject_unknown
+from steersman.scheduler.plugin_calls import PluginFailed
 from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.victim_columns import VictimColumns
 from steersman.scheduler.victims import Candidate, best, by_importance, split_by_budgets
@@ -47,13 +48,18 @@ class DefaultPreemption:
             raise ArgsError("minCandidateNodesPercentage, minCandidateNodesAbsolute: Invalid value: both are 0")
         return cls(min_candidate_percentage=percentage, min_candidates=absolute)
 
-    def post_filter(self, pod: PodInfo, search: Search) -> Nomination | NoNomination | None:
+    def post_filter(self, pod: PodInfo, search: Search) -> Nomination | NoNomination | NoAnswer:
         obstacle = self._ineligible(pod, search)
         if obstacle:
             return NoNomination(message=f"preemption: {obstacle}", clear_nomination=False)
         rows = search.resolvable_rows()
         reasons: Counter[str] = Counter()
-        candidates = self._candidates(pod, search, rows, reasons) if len(rows) else []
+        failures: list[str] = []
+        candidates = self._candidates(pod, search, rows, reasons, failures) if len(rows) else []
+        if failures and not candidates:
+            different = list(dict.fromkeys(failures))
+            failed = different[0] if len(different) == 1 else f"[{', '.join(different)}]"
+            return NoAnswer(message=f"preemption: {failed}")
         if not candidates:
             node_count = search.cluster.nodes.node_count
             if len(rows) < node_count:
@@ -76,20 +82,29 @@ class DefaultPreemption:
                 return "not eligible due to a terminating pod on the nominated node."
         return ""
 
-    def _candidates(self, pod: PodInfo, search: Search, rows: Rows, reasons: Counter[str]) -> list[Candidate]:
+    def _candidates(
+        self, pod: PodInfo, search: Search, rows: Rows, reasons: Counter[str], failures: list[str]
+    ) -> list[Candidate]:
+        """``reasons`` and ``failures`` collect why nodes cannot be cleared, and what plugins failed with."""
         budgets = list(search.cluster.lister(PODDISRUPTIONBUDGETS).all())
         wanted = search.lacking_resources()
         if wanted is None or search.wants_alternatives:
-            return self._clear_nodes(pod, search, rows, budgets, reasons)
+            return self._clear_nodes(pod, search, rows, budgets, reasons, failures)
         protected = self._protected(pod, search, rows, budgets)
-        found = self._clear_nodes(pod, search, rows[protected], budgets, reasons)
+        found = self._clear_nodes(pod, search, rows[protected], budgets, reasons, failures)
         candidate = self._clear_at_once(pod, search, rows[~protected], wanted, reasons)
         return [*found, candidate] if candidate else found
 
     # -- node by node ------------------------------------------------------------------------------------------------
 
     def _clear_nodes(
-        self, pod: PodInfo, search: Search, rows: Rows, budgets: Sequence[Object], reasons: Counter[str]
+        self,
+        pod: PodInfo,
+        search: Search,
+        rows: Rows,
+        budgets: Sequence[Object],
+        reasons: Counter[str],
+        failures: list[str],
     ) -> list[Candidate]:
         """Some candidates: upstream's minimum number of them, beginning at a node that differs from pod to pod."""
         if not len(rows):
@@ -99,7 +114,11 @@ class DefaultPreemption:
         harmless: list[Candidate] = []
         violating: list[Candidate] = []
         for row in np.roll(rows, -offset):
-            candidate = self._clear_node(pod, search, int(row), budgets, reasons)
+            try:
+                candidate = self._clear_node(pod, search, int(row), budgets, reasons)
+            except PluginFailed as failure:
+                failures.append(str(failure))
+                continue
             if candidate is not None:
                 (violating if candidate.budget_violations else harmless).append(candidate)
                 if harmless and len(harmless) + len(violating) >= limit:
@@ -129,7 +148,7 @@ class DefaultPreemption:
             for other in (*violating, *others):
                 table.add_pod(other)
                 del removed[other.uid]
-                if not search.fits(only)[0]:
+                if not self._still_fits(search, only):
                     table.remove_pod(other.uid)
                     removed[other.uid] = other
                     violations += other in violating
@@ -140,6 +159,14 @@ class DefaultPreemption:
         if not victims:
             return None
         return Candidate(node_name=table.names[row], victims=tuple(victims), budget_violations=violations)
+
+    @staticmethod
+    def _still_fits(search: Search, only: Rows) -> bool:
+        """A plugin that fails here leaves the victim a victim."""
+        try:
+            return bool(search.fits(only)[0])
+        except PluginFailed:
+            return False
 
     # -- all nodes at once -------------------------------------------------------------------------------------------
 
@@ -185,15 +212,20 @@ def _nomination(candidate: Candidate) -> Nomination:
 def _promised(pod: PodInfo, search: Search, rows: Rows, names: Sequence[str]) -> NDArray[np.int64]:
     """What nominated pods of at least this priority will take of each node: pods, then each resource."""
     taken = np.zeros((len(names) + 1, len(rows)), dtype=np.int64)
-    relevant = search.cluster.nominations.relevant_to(pod)
-    if not relevant:
+    table, nominations = search.cluster.nodes, search.cluster.nominations
+    if not len(nominations):
         return taken
-    column_of = {int(row): column for column, row in enumerate(rows)}
-    table = search.cluster.nodes
-    for other, node_name in relevant:
-        column = column_of.get(table.rows.get(node_name, -1))
-        if column is not None and table.pod(other.uid) is None:
-            taken[:, column] += np.array([1, *(other.requests.amounts.get(name, 0) for name in names)])
+    column_of = np.full(table.capacity, -1, dtype=np.intp)
+    column_of[rows] = np.arange(len(rows))
+    for node_name in nominations.nodes():
+        row = table.rows.get(node_name)
+        if row is None or column_of[row] < 0:
+            continue
+        for other in nominations.before(pod, node_name):
+            if table.pod(other.uid) is None:
+                taken[0, column_of[row]] += 1
+                for place, name in enumerate(names, start=1):
+                    taken[place, column_of[row]] += other.requests.amounts.get(name, 0)
     return taken
 
 

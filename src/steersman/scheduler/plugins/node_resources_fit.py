@@ -118,7 +118,7 @@ class NodeResourcesFit:
             short = value > allocatable - table.requested[index, rows]
             if name in state.by_devices:
                 short &= allocatable > 0
-            if short.any():
+            if np.count_nonzero(short):
                 codes += np.where(short, 1 << bit, 0)
                 codes |= np.where(short & (value > allocatable), _UNRESOLVABLE_BIT, 0)
         return codes

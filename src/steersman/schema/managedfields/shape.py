@@ -75,7 +75,15 @@ def _walk_keyed(items: list[Any], type_: Type, shape: list[Hashable]) -> None:
     element = type_.element or ANY
     only_key = type_.keys[0][0] if len(type_.keys) == 1 else ""
     shape.append(len(items))
+    is_struct = element.form == "struct"
     for item in items:
-        key = item.get(only_key) if item.__class__ is dict else None
+        is_dict = item.__class__ is dict
+        key = item.get(only_key) if is_dict else None
         shape.append(key if key.__class__ is str else type_.step(item))
-        _walk(item, element, shape)
+        if is_dict and is_struct:
+            shape.append(len(item))
+            shape.extend(item)
+            _walk_struct(item, element, shape)
+            shape.append(_END)
+        else:
+            _walk(item, element, shape)

@@ -48,6 +48,7 @@ _PATHS: Mapping[Resource, Sequence[str]] = {
 class PodSecurity:
     NAME = "PodSecurity"
     OPERATIONS = ("CREATE", "UPDATE")
+    RESOURCES = (PODS, NAMESPACES, *_PATHS)
 
     def __init__(
         self,
@@ -331,8 +332,9 @@ class _Metrics:
 
 
 def _labels(request: AdmissionRequest) -> tuple[str, str, str]:
-    kinds = {PODS: "pod", NAMESPACES: "namespace"}
-    return request.operation.lower(), kinds.get(request.kind.resource, "controller"), request.subresource
+    resource = request.kind.resource
+    kind = "pod" if resource == PODS else "namespace" if resource == NAMESPACES else "controller"
+    return request.operation.lower(), kind, request.subresource
 
 
 assert NEWEST <= THIS_VERSION

@@ -9,12 +9,13 @@ from steersman.meta.errors import FieldError, forbidden
 from steersman.meta.objects import Object, generation
 from steersman.meta.resources import PODS
 from steersman.schema.equality import same
+from steersman.schema.groups.core.podspec import remembered
 from steersman.schema.groups.core.podspec.annotations import check_pod_annotations
 from steersman.schema.groups.core.podspec.containers import check_image
 from steersman.schema.groups.core.podspec.defaults import default_pod
 from steersman.schema.groups.core.podspec.preparation import gated_conditions, merge_label_keys
 from steersman.schema.groups.core.podspec.qos import qos_class
-from steersman.schema.groups.core.podspec.specification import check_pod_spec
+from steersman.schema.groups.core.podspec.specification import MIRROR_ANNOTATION, check_pod_spec
 from steersman.schema.groups.core.podspec.statuses import pod_status_errors, prepare_status
 from steersman.schema.groups.core.podspec.updates import ephemeral_containers_errors, pod_update_errors, resize_errors
 from steersman.schema.groups.core.podspec.warnings import pod_warnings
@@ -43,6 +44,19 @@ def validate(obj: Object) -> list[FieldError]:
     spec, metadata = obj.get("spec") or {}, obj.get("metadata") or {}
     if metadata.get("annotations"):
         check_pod_annotations(errors, metadata["annotations"], spec)
+    if not metadata.get("name") or MIRROR_ANNOTATION in (metadata.get("annotations") or ()):
+        return errors + _specification_errors(spec, metadata)
+    facts = remembered.PODS.facts(spec)
+    if facts is None or not facts.is_valid:
+        found = _specification_errors(spec, metadata)
+        errors += found
+        if facts is not None:
+            facts.is_valid = not found
+    return errors
+
+
+def _specification_errors(spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[FieldError]:
+    errors: list[FieldError] = []
     check_pod_spec(errors, spec, "spec", metadata)
     if not spec.get("serviceAccountName"):
         _check_tokens(errors, spec)

@@ -8,6 +8,7 @@ from typing import Any
 from steersman.meta.names import label_errors
 from steersman.meta.objects import Object
 from steersman.meta.quantities import parse_quantity
+from steersman.schema.groups.core.podspec import remembered
 from steersman.schema.groups.core.podspec.security import containers_with_paths
 
 _VOLUMES = {
@@ -47,6 +48,14 @@ def pod_warnings(obj: Object) -> list[str]:
             "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is "
             f"recommended: [{' '.join(wrong)}]"
         )
+    if name and _ANNOTATIONS.keys().isdisjoint(obj["metadata"].get("annotations") or ()):
+        facts = remembered.PODS.facts_again(obj.get("spec") or {})
+        if facts is not None and facts.has_no_warnings:
+            return found
+        of_spec = template_warnings(obj, "")
+        if facts is not None:
+            facts.has_no_warnings = not of_spec
+        return found + of_spec
     return found + template_warnings(obj, "")
 
 

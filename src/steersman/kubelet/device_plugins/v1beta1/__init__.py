@@ -1,0 +1,1 @@
+"""The device plugin API v1beta1 on the wire: ``deviceplugin.proto`` and the stubs generated from it."""
