@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from steersman.apiserver import respond
 from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.aggregation.apiservice import APIService
-from steersman.apiserver.api import API
+from steersman.apiserver.api import API, ServedKinds
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.routes import ANY
@@ -65,8 +65,6 @@ class Router:
             return await self._path(call)
         served = self._api.kinds.lookup(info.group, info.version, info.resource)
         if served is None:
-            if self._api.kinds.has_built_in(info.group, info.version):
-                raise NotFound.path()
             return await self._path(call)
         if served.warnings:
             self._note_deprecated(served, call)
@@ -147,10 +145,18 @@ class Router:
         if handler is None:
             handler = next((handler for prefix, handler in self._prefixes.items() if path.startswith(prefix)), None)
         if handler is None:
-            return not_found(call)
+            return unserved(self._api.kinds, call)
         if call.request.method not in ("GET", "HEAD") and not call.info.is_resource:
             raise _not_allowed()
         return await handler(call)
+
+
+def unserved(kinds: ServedKinds, call: Call) -> Response:
+    """Below ``/api`` and the groups that are built in, upstream's router answers itself. Raises ``NotFound``."""
+    _, root, *rest = call.info.path.split("/")
+    if root == "api" or (root == "apis" and rest and kinds.has_built_in(rest[0])):
+        raise NotFound.path()
+    return not_found(call)
 
 
 def not_found(call: Call) -> Response:

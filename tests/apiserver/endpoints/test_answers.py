@@ -38,6 +38,8 @@ async def failure(client: Client, method: str, path: str, body: Any = None, medi
     [
         ("GET", "/api/v1/nonsense", 404, NOT_FOUND),
         ("GET", "/apis/apps/v1/nonsense/a", 404, NOT_FOUND),
+        ("GET", "/apis/apps/v9/deployments", 404, NOT_FOUND),
+        ("GET", "/api/v2", 404, NOT_FOUND),
         ("GET", f"{MAPS}/a/status", 404, NOT_FOUND),
         ("GET", f"{MAPS}/a/scale", 404, NOT_FOUND),
         ("GET", "/api/v1/configmaps/a", 404, NOT_FOUND),
@@ -53,7 +55,7 @@ async def test_paths_below_a_served_group_answer_with_a_status(
     assert (status["code"], status["message"], status["details"]) == (code, message, {})
 
 
-@pytest.mark.parametrize("path", ["/api/v2/pods", "/apis/nonsense/v1/things", "/nonsense"])
+@pytest.mark.parametrize("path", ["//api/v1/pods", "/apis//v1", "/apis/nonsense/v1/things", "/nonsense"])
 async def test_other_paths_answer_with_text(client: Client, path: str) -> None:
     answer = await client.request("GET", path)
     assert (answer.status, answer.body) == (404, b"404 page not found\n")
