@@ -24,7 +24,7 @@ from steersman.apiserver.negotiation import (
 )
 from steersman.apiserver.served import Entity, Served
 from steersman.apiserver.served import Unstored as Unstored
-from steersman.meta.errors import APIError, BadRequest
+from steersman.meta.errors import APIError, NotAcceptable
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
 from steersman.schema import tables
@@ -117,7 +117,8 @@ def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: i
     elif form.shape == "PartialObjectMetadata":
         obj = tables.partial(obj, form.shape_version)
     elif form.shape:
-        raise BadRequest(f"object is not a list and cannot be sent as {form.shape}")
+        package = "unstructured.Unstructured" if served.kind.is_custom else f"core.{served.resource.kind}"
+        raise NotAcceptable(f"you requested {form.shape}, but the requested object is not a list (*{package})")
     return value(call, obj, status=status, form=form)
 
 

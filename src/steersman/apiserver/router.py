@@ -70,6 +70,8 @@ class Router:
             self._note_deprecated(served, call)
         if info.subresource:
             endpoint = self._subresource(served, call)
+        elif call.request.method == "HEAD":
+            raise _not_allowed()
         elif self._has_right_scope(served, call):
             if (info.verb == "create") if info.name else (info.verb not in _WITHOUT_NAME):
                 raise _not_allowed()

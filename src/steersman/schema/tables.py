@@ -28,7 +28,10 @@ def include_object(text: str) -> IncludeObject:
         if value == text:
             choice: IncludeObject = value
             return choice
-    raise BadRequest(f'unrecognized includeObject value: "{text}"')
+    raise BadRequest(
+        f"Unable to convert to Table as requested: includeObject: Invalid value: \"{text}\": must be 'Metadata', "
+        "'Object', 'None', or empty"
+    )
 
 
 def columns_of(kind: Kind) -> Sequence[Column]:

@@ -306,3 +306,36 @@ async def test_scales_and_component_statuses_have_tables(client: Client) -> None
         assert [column["name"] for column in table["columnDefinitions"]] == names
         assert table["columnDefinitions"][0]["description"].startswith("Name must be unique within a namespace.")
         assert table["rows"][0]["cells"][:3] == cells
+
+
+@pytest.mark.parametrize(
+    ("spec", "causes"),
+    [
+        ({"user": "u"}, {"spec.resourceAttributes": "exactly one of nonResourceAttributes or resourceAttributes must be specified"}),
+        ({"user": "u", "resourceAttributes": {}, "nonResourceAttributes": {"verb": "get"}},
+         {"spec.nonResourceAttributes": '{"Path":"","Verb":"get"}: cannot be specified in combination with resourceAttributes'}),
+    ],
+)  # fmt: skip
+async def test_refused_access_reviews(client: Client, spec: Object, causes: dict[str, str]) -> None:
+    status = await failure(client, "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
+    assert (status["code"], status["message"][:33]) == (422, '.authorization.k8s.io "" is inval')
+    found = {cause["field"]: cause["message"] for cause in status["details"]["causes"]}
+    assert found.keys() == causes.keys()
+    assert all(found[field].endswith(text) for field, text in causes.items())
+
+
+async def test_representations_that_are_not_to_be_had(client: Client) -> None:
+    await client.create(CONFIGMAPS, config_map())
+    accept = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+    answer = await client.request("GET", f"{MAPS}/a", headers=accept)
+    assert (answer.status, answer.content["message"]) == (
+        406,
+        "you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)",
+    )
+    assert (await failure(client, "HEAD", f"{MAPS}/a"))["code"] == 405
+    assert (await failure(client, "POST", MAPS, {}, "application/x-yaml"))["code"] == 415
+
+
+async def test_an_empty_impersonation_is_none(client: Client) -> None:
+    answer = await client.request("GET", MAPS, headers={"impersonate-user": ""})
+    assert answer.status == 200
