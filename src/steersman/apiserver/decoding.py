@@ -193,7 +193,7 @@ def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValid
     if not isinstance(value, dict):
         why = f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(value)} into Go value of type "
         raise _unrecognized(expected.kind, why + _VERSION_AND_KIND, shown)
-    _check_kind(value, expected, shown)
+    _check_kind(value, expected, shown, must_say=expected.is_custom and call.request.content is None)
     unknown: list[str] | None = None if validation == "Ignore" else []
     try:
         decoded: Object = expected.structure().decode(value, unknown)
@@ -209,8 +209,12 @@ def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValid
     return decoded
 
 
-def _check_kind(value: Mapping[str, Any], expected: Expected, body: bytes) -> None:
+def _check_kind(value: Mapping[str, Any], expected: Expected, body: bytes, *, must_say: bool) -> None:
+    """``must_say``: built-in kinds are known by their path, custom ones have to be named."""
     api_version, kind = (_text(value, field, expected, body) for field in ("apiVersion", "kind"))
+    if must_say and not (api_version and kind):
+        field = "apiVersion" if kind else "Kind"
+        raise _unrecognized(expected.kind, f"Object '{field}' is missing in '{body.decode(errors='replace')}'", body)
     if api_version.count("/") > 1:
         raise _unrecognized(expected.kind, f"unexpected GroupVersion string: {api_version}", body)
     version = api_version or expected.api_version
