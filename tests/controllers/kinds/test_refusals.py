@@ -36,7 +36,7 @@ CASES: list[tuple[str, Resource, Object, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("controller", "resource", "owner", "expected"), CASES, ids=lambda case: str(case)[:20])
+@pytest.mark.parametrize(("controller", "resource", "owner", "expected"), CASES, ids=[case[0] for case in CASES])
 async def test_what_is_there_is_counted_while_pods_are_refused(
     world_of: StartWorld, controller: str, resource: Resource, owner: Object, expected: dict[str, Any]
 ) -> None:
