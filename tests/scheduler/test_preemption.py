@@ -9,10 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steersman.meta.objects import Object
-from steersman.meta.resources import PODDISRUPTIONBUDGETS
+from steersman.meta.resources import (
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODDISRUPTIONBUDGETS,
+    STORAGECLASSES,
+)
 from steersman.scheduler.core import Decision
 from steersman.scheduler.framework import Nomination, NoNomination
 from steersman.scheduler.pod_info import parse_pod
+from steersman.scheduler.volumes import BIND_COMPLETED
 from tests.scheduler.builders import cluster_of, core_of, node, pod
 
 
@@ -197,3 +203,18 @@ def test_victims_are_minimal(per_node: list[list[tuple[int, int]]], wanted_cpu: 
     assert total - sum(cpus[name] for name in chosen) + wanted_cpu <= capacity
     for spared in combinations(chosen, 1):
         assert total - sum(cpus[name] for name in chosen if name not in spared) + wanted_cpu > capacity
+
+
+def test_a_claim_for_one_pod_that_a_promised_pod_uses_keeps_others_off_that_node() -> None:
+    cluster = cluster_of(node("a"))
+    cluster.put(STORAGECLASSES, {"metadata": {"name": "c"}, "provisioner": "p", "volumeBindingMode": "Immediate"})
+    claim = {"metadata": {"name": "mine", "namespace": "default", "annotations": {BIND_COMPLETED: "yes"}},
+             "spec": {"accessModes": ["ReadWriteOncePod"], "volumeName": "v", "storageClassName": "c"},
+             "status": {"phase": "Bound"}}  # fmt: skip
+    cluster.put(PERSISTENTVOLUMECLAIMS, claim)
+    cluster.put(PERSISTENTVOLUMES, {"metadata": {"name": "v"}, "spec": {"storageClassName": "c"}})
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "mine"}}]
+    wanted = parse_pod(pod("second", volumes=volumes))
+    assert core_of(cluster).decide(wanted).node_name == "a"
+    cluster.nominations.nominate(parse_pod(pod("first", priority=10, volumes=volumes)), "a")
+    assert core_of(cluster).decide(wanted).node_name == ""

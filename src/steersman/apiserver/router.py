@@ -69,8 +69,7 @@ class Router:
                 raise NotFound.path()
             return await self._path(call)
         if served.warnings:
-            for text in served.warnings:
-                call.warn(text)
+            self._note_deprecated(served, call)
         if info.subresource:
             endpoint = self._subresource(served, call)
         elif self._has_right_scope(served, call):
@@ -85,6 +84,13 @@ class Router:
             raise NotFound.path()
         call.monitored = ""
         return await endpoint(self._api, served, call)
+
+    def _note_deprecated(self, served: Served, call: Call) -> None:
+        """The version is deprecated: the client, the audit log and the metrics are told."""
+        for text in served.warnings:
+            call.warn(text)
+        call.annotations["k8s.io/deprecated"] = "true"
+        self._metrics.deprecated(call.info)
 
     async def _proxied(self, call: Call, service: APIService) -> Response:
         response = await self._aggregator.servers.proxy(call, service)

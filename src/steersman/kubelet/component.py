@@ -20,10 +20,10 @@ from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.informer import Change
-from steersman.kubelet import admission, node_object, orphans, podspec, swap
+from steersman.kubelet import admission, apparmor, node_object, orphans, podspec, swap
 from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
-from steersman.kubelet.container_manager import ContainerManager, DeviceNews
+from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.feeds import Feeds
@@ -132,18 +132,7 @@ class Kubelet:
             platform.paths, ids_per_pod=config.user_namespace_ids, subordinate=platform.subordinate_ids
         )
         self._ends = PodEnds(self._workers, clock=clock, announce=self._warn)
-        self.containers = ContainerManager(
-            config,
-            platform.topology,
-            sockets=platform.sockets,
-            spawn=self._group.spawn,
-            news=DeviceNews(changed=self._on_devices, health_changed=self._on_device_health),
-            reserved=node_object.reserved(config, node_object.capacity(config, platform.facts)),
-            active_pods=self._known_active_pods,
-            runtime=runtime,
-            clock=clock,
-            metrics=self.metrics,
-        )
+        self.containers = self._make_containers()
         self._operations = self._make_operations()
         self._agent = self._make_agent()
         self._tools: WorkerTools | None = None
@@ -205,6 +194,19 @@ class Kubelet:
         self._registered = asyncio.Event()
         self._follows_pods = False
         self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
+
+    def _make_containers(self) -> ContainerManager:
+        config, platform = self._config, self._platform
+        tools = ManagerTools(
+            reserved=node_object.reserved(config, node_object.capacity(config, platform.facts)),
+            active_pods=self._known_active_pods,
+            runtime=self._runtime,
+            spawn=self._group.spawn,
+            clock=self._clock,
+            metrics=self.metrics,
+        )
+        news = DeviceNews(changed=self._on_devices, health_changed=self._on_device_health)
+        return ContainerManager(config, platform.topology, tools, sockets=platform.sockets, news=news)
 
     def _make_operations(self) -> PodOperations:
         return PodOperations(
@@ -290,7 +292,10 @@ class Kubelet:
                 node=self._agent.node,
                 allocatable=self.containers.raised(pod, self._allocatable()),
             ),
-            after=(self._shutdown.admit,) if self._shutdown is not None else (),
+            after=(
+                *((self._shutdown.admit,) if self._shutdown is not None else ()),
+                partial(apparmor.refused, enabled=self._platform.has_apparmor),
+            ),
             active_pods=self._ends.active_pods,
             preempt=self._ends.preempt,
             preempted=lambda resource: self.metrics.preemptions.labels(resource).inc(),

@@ -12,7 +12,7 @@ from typing import Any
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
-from steersman.kubelet import node_object
+from steersman.kubelet import apparmor, node_object
 from steersman.kubelet.cgroup_hierarchies import counts_swap, find_hierarchies
 from steersman.kubelet.cgroup_usage import CgroupUsage
 from steersman.kubelet.cgroups import CgroupFS, Cgroups, NoCgroups, pod_cgroup
@@ -69,6 +69,7 @@ class Platform:
     image_mounter: ImageMounter | None = None
     """For a runtime that does not mount images itself."""
     is_cgroup_v2: bool = False
+    has_apparmor: bool = True
     counts_swap: bool = False
     """The kernel limits swap by cgroup."""
     cgroup_usage: CgroupUsage | None = None
@@ -174,6 +175,7 @@ def machine_platform(
         paths=PodPaths(root=Path(config.root_dir), logs=config.pod_logs_dir, container_logs=config.container_logs_dir),
         image_mounter=image_mounter,
         is_cgroup_v2=cgroups.is_v2,
+        has_apparmor=apparmor.is_enabled(),
         counts_swap=counts_swap(hierarchies, Path("/proc/self/cgroup").read_text()),
         cgroup_usage=CgroupUsage(hierarchies),
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),

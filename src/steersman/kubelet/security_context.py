@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from steersman.kubelet import apparmor
 from steersman.kubelet.podspec import PodContainer, containers, full_name
 from steersman.kubelet.runtimes.containers import Capabilities, ContainerSecurityContext
 from steersman.kubelet.runtimes.images import Image
@@ -17,6 +18,7 @@ from steersman.kubelet.runtimes.sandboxes import (
     SELinuxOption,
     UserNamespace,
 )
+from steersman.meta import objects
 
 MASKED_PATHS = (
     "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -37,6 +39,9 @@ def effective(pod: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str,
     shared = pod["spec"].get("securityContext") or {}
     inherited = {name: shared[name] for name in _INHERITED if shared.get(name) is not None}
     own = container.get("securityContext") or {}
+    annotated = objects.annotations(pod).get(f"{apparmor.ANNOTATION}{container.get('name')}")
+    if annotated is not None:
+        inherited["appArmorProfile"] = apparmor.profile_of_annotation(annotated)
     return {**inherited, **{name: value for name, value in own.items() if value is not None}}
 
 

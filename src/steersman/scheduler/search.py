@@ -326,29 +326,40 @@ def _reserve_promised(found: PodSearch) -> None:
     rows = _promised(found.pod, found.cluster, np.array(sorted(feasible), dtype=np.intp))
     if not len(rows):
         return
-    mask = _with_promised(found.framework, found.pod, found.cluster, rows, np.ones(len(rows), dtype=np.bool_))
-    if mask.all():
-        return
     found.states, found.codes, found.first = dict(found.states), dict(found.codes), found.first.copy()
-    found.all_local = False
-    found.feasible = found.feasible.copy()
-    found.feasible[rows[~mask]] = False
-    _judge_promised(found.framework, found.pod, found.cluster, rows[~mask], lambda group: _blame(found, group))
+    is_rejected = np.zeros(len(found.first), dtype=np.bool_)
+
+    def judge(group: NDArray[np.intp]) -> None:
+        is_rejected[group] = not _note_now(found, group)
+
+    _judge_promised(found.framework, found.pod, found.cluster, rows, judge)
+    is_rejected[rows] |= found.first[rows] != FITS
+    rejected = np.flatnonzero(is_rejected)
+    if len(rejected):
+        found.all_local = False
+        found.feasible = found.feasible.copy()
+        found.feasible[rejected] = False
 
 
-def _blame(found: PodSearch, rows: NDArray[np.intp]) -> None:
-    """Say which plugin rejects ``rows`` now that promised pods count there."""
+def _note_now(found: PodSearch, rows: NDArray[np.intp]) -> bool:
+    """Record what every plugin says about ``rows`` as they are now, added to what was said before. False where one rejects
+    the pod as a whole."""
     for position, plugin in enumerate(found.framework.filter):
         state = pre_filtered(plugin, found.pod, found.cluster)
-        if state is SKIP or isinstance(state, Rejection):
+        if state is SKIP:
             continue
-        found.states[position] = state.state if isinstance(state, OnlyNodes) else state
-        codes = filtered(plugin, found.states[position], found.cluster.nodes, rows)
-        whole = found.codes.get(position)
-        whole = np.zeros(len(found.first), dtype=np.int64) if whole is None else whole.copy()
-        whole[rows] = codes
-        found.codes[position] = whole
-        found.first[rows] = np.minimum(found.first[rows], np.where(codes != 0, position, FITS).astype(np.int8))
+        if isinstance(state, Rejection):
+            return False
+        state = state.state if isinstance(state, OnlyNodes) else state
+        codes = filtered(plugin, state, found.cluster.nodes, rows)
+        if np.count_nonzero(codes):
+            found.states[position] = state
+            whole = found.codes.get(position)
+            whole = np.zeros(len(found.first), dtype=np.int64) if whole is None else whole.copy()
+            whole[rows] = codes
+            found.codes[position] = whole
+            found.first[rows] = np.minimum(found.first[rows], np.where(codes != 0, position, FITS).astype(np.int8))
+    return True
 
 
 def _fits_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> Mask:
