@@ -218,3 +218,27 @@ def test_a_claim_for_one_pod_that_a_promised_pod_uses_keeps_others_off_that_node
     assert core_of(cluster).decide(wanted).node_name == "a"
     cluster.nominations.nominate(parse_pod(pod("first", priority=10, volumes=volumes)), "a")
     assert core_of(cluster).decide(wanted).node_name == ""
+
+
+promises = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(0, 2)), max_size=6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(promises, st.integers(1, 4), st.integers(1, 2))
+def test_promises_that_are_counted_in_columns_are_counted_as_pods_are(
+    wanted: list[tuple[int, int, int]], cpu: int, priority: int
+) -> None:
+    """A host port of a promised pod, which nobody else wants, has all of them counted as pods."""
+
+    def outcome(**more: object) -> tuple[list[str], str]:
+        cluster = cluster_of(*(node(f"n{number}", cpu="4", pods="3") for number in range(4)))
+        for number, (place, amount, their_priority) in enumerate(wanted):
+            promised = pod(f"p{number}", cpu=str(amount), priority=their_priority)
+            promised["spec"]["containers"][0] |= more
+            cluster.nominations.nominate(parse_pod(promised), f"n{place}")
+        found = core_of(cluster).search(parse_pod(pod("x", cpu=str(cpu), priority=priority)))
+        assert not any(cluster.nodes.pod_count)
+        assert not cluster.nodes.requested.any()
+        return found.names(), found.diagnose().message
+
+    assert outcome() == outcome(ports=[{"containerPort": 80, "hostPort": 8080}])
