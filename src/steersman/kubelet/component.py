@@ -68,6 +68,8 @@ if TYPE_CHECKING:
 
 INSPECT_AFTER_S = 0.05
 """How long news of a pod wait for more before the pod is inspected."""
+INSPECT_STARTING_AFTER_S = 0.5
+"""The same while something of the pod is being started, which ends with a look at all of it."""
 RUNTIME_RETRY_S = 0.5
 REMOVE_RETRY_S = 5.0
 log = logging.getLogger(__name__)
@@ -581,7 +583,7 @@ class Kubelet:
         if worker is None:
             self._in_runtime.add(uid)
         elif fingerprint is None or fingerprint != worker.machine.record.fingerprint:
-            self._inspect_soon(uid, INSPECT_AFTER_S)
+            self._inspect_soon(uid, INSPECT_STARTING_AFTER_S if worker.is_starting else INSPECT_AFTER_S)
 
     def _inspect_soon(self, uid: str, delay_s: float) -> None:
         asked_s = self._clock.monotonic()

@@ -94,6 +94,7 @@ class KubeletMetrics:
             "runtime_operations_errors", "Cumulative number of runtime operation errors by operation type.",
             "operation_type",
         )  # fmt: skip
+        self._runtime: dict[str, tuple[Counter, Histogram]] = {}
         self.evictions = counter(
             "evictions", "Cumulative number of pod evictions by eviction signal", "eviction_signal"
         )
@@ -250,8 +251,13 @@ class KubeletMetrics:
 
     def observe_runtime(self, operation: str, seconds: float, failed: bool) -> None:
         """One call of the container runtime has ended."""
-        self.runtime_operations.labels(operation).inc()
-        self.runtime_durations.labels(operation).observe(seconds)
+        known = self._runtime.get(operation)
+        if known is None:
+            known = self._runtime[operation] = (
+                self.runtime_operations.labels(operation), self.runtime_durations.labels(operation)
+            )  # fmt: skip
+        known[0].inc()
+        known[1].observe(seconds)
         if failed:
             self.runtime_errors.labels(operation).inc()
 

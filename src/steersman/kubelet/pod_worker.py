@@ -139,6 +139,11 @@ class PodWorker:
         return None if ResizePod.key in self.machine.in_flight else self.machine.record
 
     @property
+    def is_starting(self) -> bool:
+        """What it starts just now it will look at itself."""
+        return not self._carrying_out.isdisjoint((CreateSandbox.key, StartContainer.key))
+
+    @property
     def is_finished(self) -> bool:
         return self.machine.state == "finished"
 

@@ -576,6 +576,20 @@ def test_which_pods_are_endpoints(pods: list[Object], expected: list[tuple[list[
     assert endpoints.plan(SERVICE, pods, todo.create, None) == endpoints.Plan()
 
 
+def test_endpoints_of_pods_that_are_the_same_objects_are_not_made_anew() -> None:
+    memory: endpoints.Memory = {}
+    first, second = backend("a", "10.0.0.1"), backend("b", "10.0.0.2")
+    before = endpoints.plan(SERVICE, [first, second], None, None, memory).create or {}
+    [subset] = before["subsets"]
+    changed = backend("b", "10.0.0.2", ready=False)
+    after = endpoints.plan(SERVICE, [first, changed], before, None, memory).update or {}
+    [now] = after["subsets"]
+    assert now["addresses"][0] is subset["addresses"][0]
+    assert [entry["ip"] for entry in now["notReadyAddresses"]] == ["10.0.0.2"]
+    endpoints.plan(SERVICE, [first], after, None, memory)
+    assert list(memory) == ["a"]
+
+
 NODES = {"n1": named("n1", metadata={"labels": {"topology.kubernetes.io/zone": "a"}})}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 # grpc installs fork handlers that block every fork of this process while calls are in flight unless told not to,
@@ -420,6 +421,7 @@ class CRIRuntime:
 _IMAGE_METHODS: Final = frozenset(method.name for method in pb.DESCRIPTOR.services_by_name["ImageService"].methods)
 
 
+@lru_cache(maxsize=64)
 def operation_name(method: str) -> str:
     """``RunPodSandbox`` -> ``run_podsandbox``, as upstream counts it."""
     if method == "UpdateContainerResources":
