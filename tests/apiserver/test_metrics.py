@@ -20,7 +20,7 @@ from steersman.apiserver.metrics.series import Distribution, number
 from steersman.client.api import APPLY_PATCH, Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import Forbidden, NotFound
-from steersman.meta.resources import CONFIGMAPS, PODS
+from steersman.meta.resources import COMPONENTSTATUSES, CONFIGMAPS, PODS
 from steersman.store.drivers.memory import MemoryStore
 from steersman.store.drivers.sqlite import SQLiteStore
 from tests.apiserver.authorities import TestAuthority
@@ -119,6 +119,13 @@ async def test_requests_are_counted_by_what_they_are(client: Client) -> None:
         r'apiserver_request_duration_seconds_bucket\{[^}]*resource="configmaps"[^}]*verb="APPLY"[^}]*le="([^"]+)"', text
     )
     assert " ".join(bounds) == "0.005 0.025 0.05 0.1 0.2 0.4 0.6 0.8 1 1.25 1.5 2 3 4 5 6 8 10 15 20 30 45 60 +Inf"
+
+
+async def test_requests_for_deprecated_versions_are_told(client: Client) -> None:
+    of = {"group": "", "version": "v1", "resource": "componentstatuses", "subresource": "", "removed_release": ""}
+    assert _value(await _metrics(client), "apiserver_requested_deprecated_apis", **of) is None
+    await client.list(COMPONENTSTATUSES)
+    assert _value(await _metrics(client), "apiserver_requested_deprecated_apis", **of) == 1
 
 
 async def test_what_nobody_answers_is_not_counted() -> None:

@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Kubectl:
     home: Path
     kubeconfig: Path
     namespace: str = "default"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Beyond what every one has."""
 
     def __call__(self, *words: str, stdin: str | dict[str, Any] = "", timeout_s: float = 60) -> str:
         """Raises ``AssertionError`` where it fails."""
@@ -72,7 +74,12 @@ class Kubectl:
 
     @property
     def env(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "KUBECTL_EXTERNAL_DIFF": "diff -u -N"}
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "KUBECTL_EXTERNAL_DIFF": "diff -u -N",
+            **self.environment,
+        }
 
     def within(self, namespace: str) -> Kubectl:
         return replace(self, namespace=namespace)

@@ -380,9 +380,12 @@ def test_refused_patches_leave_the_object_alone(wire: Wire) -> None:
 
 
 _NOT_SERVED = """
-/nope /api/v2 /api/v1/nopes /apis/nope /apis/nope/v1/things /apis/apps/v9/deployments /apis//v1 /api//v1/namespaces
-//api/v1/namespaces /apis/apps/v1/namespaces/default/pods /api/v1/namespaces/default/../kube-system/configmaps /healthz/..
-/api/v1/namespaces/default/configmaps/a%2fb /api/v1/namespaces/default/configmaps/a/nope
+/nope /apis/nope /apis/nope/v1/things /apis//v1 //api/v1/namespaces /healthz/..
+"""
+_NOT_SERVED_IN_GROUPS = """
+/api/v2 /api/v1/nopes /apis/apps/v9/deployments /api//v1/namespaces /apis/apps/v1/namespaces/default/pods
+/api/v1/namespaces/default/../kube-system/configmaps /api/v1/namespaces/default/configmaps/a%2fb
+/api/v1/namespaces/default/configmaps/a/nope
 """
 
 
@@ -390,6 +393,12 @@ _NOT_SERVED = """
 def test_paths_that_are_not_served(wire: Wire, path: str) -> None:
     answer = wire("GET", path)
     assert (answer.status, answer.body) == (404, b"404 page not found\n")
+
+
+@pytest.mark.parametrize("path", _NOT_SERVED_IN_GROUPS.split())
+def test_paths_that_are_not_served_in_groups_that_are(wire: Wire, path: str) -> None:
+    answer = wire("GET", path)
+    assert (answer.status, answer.message) == (404, "the server could not find the requested resource")
 
 
 def test_strange_names_are_only_names(wire: Wire) -> None:

@@ -22,16 +22,22 @@ from steersman.meta.resources import (
     CRONJOBS,
     DAEMONSETS,
     DEPLOYMENTS,
+    ENDPOINTS,
+    ENDPOINTSLICES,
     JOBS,
     NODES,
     PERSISTENTVOLUMECLAIMS,
+    PODDISRUPTIONBUDGETS,
     PODS,
     REPLICASETS,
+    SERVICES,
     STATEFULSETS,
     Resource,
 )
 from tests.controllers.builders import pod, template, workload
 from tests.controllers.kinds.test_cronjob import cronjob
+from tests.controllers.kinds.test_disruption import budget
+from tests.controllers.kinds.test_endpoints import service
 from tests.controllers.kinds.test_statefulset import data_claim
 from tests.controllers.world import World, start_world
 
@@ -42,11 +48,15 @@ CONTROLLERS = (
     "daemonset-controller",
     "job-controller",
     "cronjob-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
+    "disruption-controller",
     "garbage-collector-controller",
 )
 KILLS = 100
 BYSTANDERS = ("db-9", "lonely")
 PARALLELISM = 3
+MOST_REPLICAS, MOST_SURGE = 7, 2
 
 
 def job(name: str = "sum", **spec: object) -> Object:
@@ -73,6 +83,8 @@ WANTED: Sequence[tuple[Resource, Object]] = (
     (DAEMONSETS, DAEMONSET),
     (JOBS, job()),
     (CRONJOBS, CRONJOB),
+    (SERVICES, service()),
+    (PODDISRUPTIONBUDGETS, budget(maxUnavailable=1)),
 )
 
 
@@ -97,6 +109,14 @@ class Watchdog:
                 self.violations.append(f"{count} pods of {name} at once")
             if kind == "StatefulSet" and count > 4:
                 self.violations.append(f"{count} pods of {name} at once")
+            if kind == "ReplicaSet" and count > MOST_REPLICAS + MOST_SURGE:
+                self.violations.append(f"{count} pods of {name} at once")
+        daemons = Counter(
+            (owner["uid"], node_of(found))
+            for found in self._pods.list()
+            if is_active(found) and (owner := objects.controller_of(found) or {}).get("kind") == "DaemonSet"
+        )
+        self.violations += [f"{count} daemons on {node}" for (_, node), count in daemons.items() if count > 1]
 
 
 async def make_missing(world: World) -> None:
@@ -145,7 +165,9 @@ async def churn(world: World, rng: random.Random) -> None:
     pods = [found for found in await world.client_list(PODS) if objects.name(found) not in BYSTANDERS]
     match rng.randrange(14):
         case 0:
-            await client.patch(DEPLOYMENTS, "web", {"spec": {"replicas": rng.randrange(8)}}, namespace="default")
+            await client.patch(
+                DEPLOYMENTS, "web", {"spec": {"replicas": rng.randrange(MOST_REPLICAS + 1)}}, namespace="default"
+            )
         case 1:
             container = {"name": "main", "image": f"example/web:{rng.randrange(4)}"}
             patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
@@ -235,6 +257,20 @@ async def calm_down(world: World) -> None:
         await world.advance(15)
 
 
+async def check_service(world: World, pods: set[str]) -> None:
+    """The Service has each pod once, and the budget counts them."""
+    [subset] = (await world.get(ENDPOINTS, "web"))["subsets"]
+    assert {address["targetRef"]["name"] for address in subset["addresses"]} == pods
+    listed = [
+        endpoint["targetRef"]["name"]
+        for found in await world.list(ENDPOINTSLICES)
+        for endpoint in found.get("endpoints") or ()
+    ]
+    assert sorted(listed) == sorted(pods)
+    status = (await world.get(PODDISRUPTIONBUDGETS, "pdb"))["status"]
+    assert (status["expectedPods"], status["currentHealthy"], status["disruptionsAllowed"]) == (5, 5, 1)
+
+
 async def check(world: World, bystanders: list[tuple[Resource, Object]]) -> None:
     owned: dict[str, list[Object]] = {}
     present = {objects.uid(found) for resource in (REPLICASETS, STATEFULSETS, DAEMONSETS, JOBS, DEPLOYMENTS, CRONJOBS)
@@ -265,6 +301,7 @@ async def check(world: World, bystanders: list[tuple[Resource, Object]]) -> None
     ticks = [found for found in await world.list(JOBS) if objects.name(found).startswith("tick-")]
     assert all(objects.is_true(found, "Complete") for found in ticks)
     assert len(ticks) <= 2
+    await check_service(world, {objects.name(found) for found in owned["ReplicaSet"]})
     for resource, obj in bystanders:
         assert objects.uid(await world.get(resource, objects.name(obj))) == objects.uid(obj)
     assert not await world.exists(CONFIGMAPS, "stray")

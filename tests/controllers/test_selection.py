@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,27 @@ def test_every_controller_has_tests_of_its_own() -> None:
     sources = "".join(path.read_text() for path in (Path(__file__).parent / "kinds").glob("test_*.py"))
     untested = [registration.name for registration in REGISTRY if f'"{registration.name}"' not in sources]
     assert untested == []
+
+
+def test_every_plan_has_a_table_of_cases() -> None:
+    """A test calls the plan itself, with nothing running."""
+    sources = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
+    tree = ast.parse("\n".join(line for line in sources.splitlines() if line != "from __future__ import annotations"))
+    imported = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    called = {
+        ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)
+    }  # fmt: skip
+    missing = []
+    for registration in REGISTRY:
+        plan = getattr(registration.module, "plan", None)
+        name = f"{registration.module.__name__}"  # type: ignore[attr-defined]
+        places = (name, getattr(plan, "__module__", name))
+        is_called = any(f"{place}.plan" in imported or f"{place.rpartition('.')[2]}.plan" in called for place in places)
+        if plan is not None and not is_called:
+            missing.append(registration.name)
+    assert missing == []

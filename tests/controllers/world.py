@@ -109,7 +109,8 @@ class World:
         for runner in self.manager.runners:
             runner.requeue_everything()
         await self.settle()
-        assert self.log.take() == []
+        written = self.log.take()
+        assert written == []
 
     async def create(self, resource: Resource, obj: Object) -> Object:
         created = await self.client.create(resource, obj)

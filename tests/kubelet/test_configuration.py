@@ -148,6 +148,11 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     assert all(name in str(raised.value) for name in ("maxPods", "noSuch", "cgroupDriver"))
 
 
+def test_a_gate_keeps_the_quota_of_exclusive_cpus() -> None:
+    assert configured().cpu_manager.lifts_quota
+    assert not configured(featureGates={"DisableCPUQuotaWithExclusiveCPUs": False}).cpu_manager.lifts_quota
+
+
 def test_alpha_options_of_the_cpu_manager_need_their_gate() -> None:
     given = static_cpus("align-by-socket", "distribute-cpus-across-cores")
     found = configured(**given, featureGates={"CPUManagerPolicyAlphaOptions": True})

@@ -96,6 +96,13 @@ async def test_cpus_of_its_own_have_no_quota(start: Any) -> None:
         assert limits == ["2", "500m"]
 
 
+async def test_the_quota_may_be_kept(start: Any) -> None:
+    async with start(cpu_manager=CPUManagerConfig(policy="static", lifts_quota=False)) as node:
+        await node.create(pod(asking()))
+        await node.until(is_ready)
+        assert (await node.resources()).cpu_quota == 200_000
+
+
 async def test_an_init_containers_cpus_are_used_again_a_sidecars_are_not(start: Any) -> None:
     behaviour = {"annotations": {ANNOTATION: json.dumps({"first": {"runSeconds": 1}})}}
     init = [asking("sidecar", cpu="1", restartPolicy="Always"), asking("first", cpu="2")]

@@ -387,10 +387,24 @@ def test_a_changed_image_replaces_the_container_even_where_it_never_restarts() -
     drive = Drive(obj, record(ran(A)))
     changed = container("a", "other:1")
     drive.send(PodUpdated(pod=pod(changed, restartPolicy="Never")))
+    drive.wait(1.0)
     assert drive.events() == [("Killing", "Container a definition changed, will be restarted")]
     drive.finish(drive.work()[0], record(ran(A, "EXITED", exit_code=137)))
     assert drive.started() == "a"
     assert drive.machine.status["phase"] == "Running"
+
+
+def test_edits_in_a_row_replace_a_container_once() -> None:
+    drive = Drive(pod(A), record(ran(A)))
+    for image in ("other:1", "other:2"):
+        drive.send(PodUpdated(pod=pod(container("a", image))))
+        assert drive.machine.wake_at_s == drive.now_s + 1.0
+        drive.wait(0.9)
+        assert (drive.work(), drive.events()) == ([], [])
+    drive.wait(0.1)
+    [kill] = drive.work()
+    drive.finish(kill, record(ran(A, "EXITED", exit_code=137)))
+    assert drive.started() == "a"
 
 
 def test_readiness_decides_ready_and_startup_decides_started() -> None:

@@ -9,10 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steersman.meta.objects import Object
-from steersman.meta.resources import PODDISRUPTIONBUDGETS
+from steersman.meta.resources import (
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODDISRUPTIONBUDGETS,
+    STORAGECLASSES,
+)
 from steersman.scheduler.core import Decision
 from steersman.scheduler.framework import Nomination, NoNomination
 from steersman.scheduler.pod_info import parse_pod
+from steersman.scheduler.volumes import BIND_COMPLETED
 from tests.scheduler.builders import cluster_of, core_of, node, pod
 
 
@@ -197,3 +203,42 @@ def test_victims_are_minimal(per_node: list[list[tuple[int, int]]], wanted_cpu: 
     assert total - sum(cpus[name] for name in chosen) + wanted_cpu <= capacity
     for spared in combinations(chosen, 1):
         assert total - sum(cpus[name] for name in chosen if name not in spared) + wanted_cpu > capacity
+
+
+def test_a_claim_for_one_pod_that_a_promised_pod_uses_keeps_others_off_that_node() -> None:
+    cluster = cluster_of(node("a"))
+    cluster.put(STORAGECLASSES, {"metadata": {"name": "c"}, "provisioner": "p", "volumeBindingMode": "Immediate"})
+    claim = {"metadata": {"name": "mine", "namespace": "default", "annotations": {BIND_COMPLETED: "yes"}},
+             "spec": {"accessModes": ["ReadWriteOncePod"], "volumeName": "v", "storageClassName": "c"},
+             "status": {"phase": "Bound"}}  # fmt: skip
+    cluster.put(PERSISTENTVOLUMECLAIMS, claim)
+    cluster.put(PERSISTENTVOLUMES, {"metadata": {"name": "v"}, "spec": {"storageClassName": "c"}})
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "mine"}}]
+    wanted = parse_pod(pod("second", volumes=volumes))
+    assert core_of(cluster).decide(wanted).node_name == "a"
+    cluster.nominations.nominate(parse_pod(pod("first", priority=10, volumes=volumes)), "a")
+    assert core_of(cluster).decide(wanted).node_name == ""
+
+
+promises = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(0, 2)), max_size=6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(promises, st.integers(1, 4), st.integers(1, 2))
+def test_promises_that_are_counted_in_columns_are_counted_as_pods_are(
+    wanted: list[tuple[int, int, int]], cpu: int, priority: int
+) -> None:
+    """A host port of a promised pod, which nobody else wants, has all of them counted as pods."""
+
+    def outcome(**more: object) -> tuple[list[str], str]:
+        cluster = cluster_of(*(node(f"n{number}", cpu="4", pods="3") for number in range(4)))
+        for number, (place, amount, their_priority) in enumerate(wanted):
+            promised = pod(f"p{number}", cpu=str(amount), priority=their_priority)
+            promised["spec"]["containers"][0] |= more
+            cluster.nominations.nominate(parse_pod(promised), f"n{place}")
+        found = core_of(cluster).search(parse_pod(pod("x", cpu=str(cpu), priority=priority)))
+        assert not any(cluster.nodes.pod_count)
+        assert not cluster.nodes.requested.any()
+        return found.names(), found.diagnose().message
+
+    assert outcome() == outcome(ports=[{"containerPort": 80, "hostPort": 8080}])

@@ -7,7 +7,7 @@ import pytest
 from steersman.meta.objects import Object
 from steersman.scheduler.cluster import Cluster
 from steersman.scheduler.component import default_configuration
-from steersman.scheduler.events import EVERYTHING_CHANGED, ClusterEvent, node_events, pod_events
+from steersman.scheduler.events import EVERYTHING_CHANGED, Action, ClusterEvent, EventResource, node_events, pod_events
 from steersman.scheduler.pod_info import PodInfo, parse_pod
 from steersman.scheduler.queue import SchedulingQueue
 from tests.scheduler.builders import node, pod
@@ -41,6 +41,28 @@ def test_higher_priority_first_then_first_come_first_served() -> None:
 
 
 TAINT = {"key": "k", "effect": "NoSchedule"}
+ZONE = "topology.kubernetes.io/zone"
+SPREAD = pod(labels={"app": "x"}, topologySpreadConstraints=[
+    {"maxSkew": 1, "topologyKey": ZONE, "whenUnsatisfiable": "DoNotSchedule",
+     "labelSelector": {"matchLabels": {"app": "x"}}}])  # fmt: skip
+CLAIMING = pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "mine"}}])
+
+
+def claim(name: str) -> Object:
+    return {"metadata": {"name": name, "namespace": "default"}}
+
+
+def csi_node(count: int) -> Object:
+    return {"metadata": {"name": "n"}, "spec": {"drivers": [{"name": "d", "allocatable": {"count": count}}]}}
+
+
+def volume(zone: str) -> Object:
+    return {"metadata": {"name": "v", "labels": {ZONE: zone}}}
+
+
+def changed(resource: EventResource, old: Object | None, new: Object | None) -> list[ClusterEvent]:
+    action: Action = "Add" if old is None else "Delete" if new is None else "Update"
+    return [ClusterEvent(resource=resource, action=action, old=old, new=new)]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +87,24 @@ TAINT = {"key": "k", "effect": "NoSchedule"}
         ("NodeName", pod(node_name=""), node_events(None, node("n")), False),
         ("NodePorts", pod(), node_events(None, node("n")), True),
         ("NodeResourcesFit", pod(cpu="1"), node_events(node("n"), node("n")), False),
+        ("PodTopologySpread", SPREAD, pod_events(None, pod("y", labels={"app": "x"}, node_name="n")), True),
+        ("PodTopologySpread", SPREAD, pod_events(None, pod("y", labels={"app": "y"}, node_name="n")), False),
+        ("PodTopologySpread", SPREAD, pod_events(pod("y", labels={"app": "x"}, node_name="n"), None), True),
+        ("PodTopologySpread", SPREAD, node_events(None, node("n", labels={ZONE: "z"})), True),
+        ("PodTopologySpread", SPREAD, node_events(None, node("n")), False),
+        ("VolumeBinding", CLAIMING, changed("PersistentVolumeClaim", None, claim("mine")), True),
+        ("VolumeBinding", CLAIMING, changed("PersistentVolumeClaim", None, claim("other")), False),
+        ("VolumeBinding", CLAIMING, changed("CSIStorageCapacity", {"capacity": "1Gi"}, {"capacity": "2Gi"}), True),
+        ("VolumeBinding", CLAIMING, changed("CSIStorageCapacity", {"capacity": "2Gi"}, {"capacity": "1Gi"}), False),
+        ("VolumeZone", CLAIMING, changed("PersistentVolume", volume("a"), volume("b")), True),
+        ("VolumeZone", CLAIMING, changed("PersistentVolume", volume("a"), volume("a")), False),
+        ("NodeVolumeLimits", CLAIMING, changed("CSINode", csi_node(1), csi_node(2)), True),
+        ("NodeVolumeLimits", CLAIMING, changed("CSINode", csi_node(2), csi_node(1)), False),
+        ("NodeVolumeLimits", CLAIMING, pod_events({**CLAIMING, "spec": {**CLAIMING["spec"], "nodeName": "n"}}, None), True),
+        ("NodeVolumeLimits", CLAIMING, pod_events(pod("y", node_name="n"), None), False),
+        ("VolumeRestrictions", CLAIMING, pod_events(
+            pod("y", node_name="n", volumes=CLAIMING["spec"]["volumes"]), None), True),
+        ("VolumeRestrictions", CLAIMING, pod_events(pod("y", node_name="n"), None), False),
     ],
 )  # fmt: skip
 def test_an_event_wakes_the_pods_it_can_help(

@@ -69,7 +69,7 @@ def test_a_row_carries_what_was_asked_for() -> None:
     }
     metadata_only = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
     assert carried == {"": metadata_only, "Metadata": metadata_only, "None": None, "Object": obj}
-    with pytest.raises(BadRequest, match='unrecognized includeObject value: "Everything"'):
+    with pytest.raises(BadRequest, match='includeObject: Invalid value: "Everything": must be '):
         tables.include_object("Everything")
 
 

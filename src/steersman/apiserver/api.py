@@ -55,7 +55,7 @@ class ServedKinds:
     def __init__(self, registry: Registry) -> None:
         self._served: dict[tuple[str, str, str], Served] = {}
         self.registry = registry
-        self._built_in = {(kind.resource.group, kind.resource.version) for kind in registry.kinds}
+        self._built_in = {kind.resource.group for kind in registry.kinds} - {""}
         self.custom_definitions: Mapping[str, Definition] = {}
         """OpenAPI definitions of kinds that are not built in."""
         self.generation = 0
@@ -81,9 +81,9 @@ class ServedKinds:
     def lookup(self, group: str, version: str, plural: str) -> Served | None:
         return self._served.get((group, version, plural))
 
-    def has_built_in(self, group: str, version: str) -> bool:
-        """Kinds of the group version come with this server."""
-        return (group, version) in self._built_in
+    def has_built_in(self, group: str) -> bool:
+        """Kinds of the group, which is not the nameless one, come with this server."""
+        return group in self._built_in
 
     def of(self, resource: Resource) -> Served:
         """The served kind of a resource that is known to be served. Raises ``KeyError``."""

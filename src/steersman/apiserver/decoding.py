@@ -110,14 +110,14 @@ def patched_object(served: Served, result: Object, old: Object, unknown: list[st
 
 def replaced_object(served: Served, new: Object, old: Object) -> Object:
     """``new`` with the specification and the status of ``old`` where they are written alike: whoever compares the two later
-    sees at once that they are the same. Bytes are compared, as Python takes 1 for true."""
+    sees at once that they are the same. Bytes are compared, too, as Python takes 1 for true."""
     if not served.has_lasting_structure:
         return new
     shared = {
         field: old[field]
         for field in ("spec", "status")
         if isinstance(new.get(field), dict)
-        and isinstance(old.get(field), dict)
+        and new[field] == old.get(field)
         and _encoder.encode(new[field]) == _encoder.encode(old[field])
     }
     return {**new, **shared} if shared else new
@@ -193,7 +193,7 @@ def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValid
     if not isinstance(value, dict):
         why = f"couldn't get version/kind; json parse error: json: cannot unmarshal {_go_type(value)} into Go value of type "
         raise _unrecognized(expected.kind, why + _VERSION_AND_KIND, shown)
-    _check_kind(value, expected, shown)
+    _check_kind(value, expected, shown, must_say=expected.is_custom and call.request.content is None)
     unknown: list[str] | None = None if validation == "Ignore" else []
     try:
         decoded: Object = expected.structure().decode(value, unknown)
@@ -209,8 +209,12 @@ def typed(call: Call, parsed: Parsed, expected: Expected, validation: FieldValid
     return decoded
 
 
-def _check_kind(value: Mapping[str, Any], expected: Expected, body: bytes) -> None:
+def _check_kind(value: Mapping[str, Any], expected: Expected, body: bytes, *, must_say: bool) -> None:
+    """``must_say``: built-in kinds are known by their path, custom ones have to be named."""
     api_version, kind = (_text(value, field, expected, body) for field in ("apiVersion", "kind"))
+    if must_say and not (api_version and kind):
+        field = "apiVersion" if kind else "Kind"
+        raise _unrecognized(expected.kind, f"Object '{field}' is missing in '{body.decode(errors='replace')}'", body)
     if api_version.count("/") > 1:
         raise _unrecognized(expected.kind, f"unexpected GroupVersion string: {api_version}", body)
     version = api_version or expected.api_version

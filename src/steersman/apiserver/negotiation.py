@@ -93,8 +93,6 @@ def representation_or_default(accept: str, has_protobuf: bool = True) -> Represe
 def body_media_type(content_type: str, has_protobuf: bool = True) -> str:
     """The media type of a body, JSON where the client does not say. Raises ``UnsupportedMediaType``."""
     media_type = content_type.partition(";")[0].strip().lower() or JSON
-    if media_type in ("application/x-yaml", "text/yaml"):
-        media_type = YAML
     accepted = SUPPORTED if has_protobuf else WITHOUT_PROTOBUF
     if media_type not in accepted:
         raise unsupported(accepted)

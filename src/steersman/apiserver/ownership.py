@@ -185,7 +185,14 @@ def _ignored(served: Served, subresource: str, objs: Iterable[Object | None]) ->
             return _all_but_ephemeral_containers()
         if subresource == "resize":
             return _all_but_resources(served.fields_type, objs)
+    if served.kind.is_custom and subresource == "status":
+        return _custom_status()
     return _reset(resource.group, resource.plural, subresource, served.kind.has_status)
+
+
+@cache
+def _custom_status() -> FieldSet:
+    return fieldset.of_paths(*_SPEC_AND_METADATA)
 
 
 @cache

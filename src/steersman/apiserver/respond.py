@@ -24,7 +24,7 @@ from steersman.apiserver.negotiation import (
 )
 from steersman.apiserver.served import Entity, Served
 from steersman.apiserver.served import Unstored as Unstored
-from steersman.meta.errors import APIError, BadRequest
+from steersman.meta.errors import APIError, NotAcceptable
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
 from steersman.schema import tables
@@ -62,7 +62,7 @@ def wanted(call: Call, served: Served) -> Representation:
     accept = call.header("accept")
     has_protobuf = PROTOBUF not in accept or bool(served.message)
     is_pretty = pretty is not None and pretty[0] not in ("", "0", "false")
-    return representation(accept, is_pretty, has_protobuf, served.kind.is_stored)
+    return representation(accept, is_pretty, has_protobuf, served.kind.is_stored or bool(served.kind.columns))
 
 
 def headers(call: Call, content_type: str) -> dict[str, str]:
@@ -117,7 +117,8 @@ def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: i
     elif form.shape == "PartialObjectMetadata":
         obj = tables.partial(obj, form.shape_version)
     elif form.shape:
-        raise BadRequest(f"object is not a list and cannot be sent as {form.shape}")
+        package = "unstructured.Unstructured" if served.kind.is_custom else f"core.{served.resource.kind}"
+        raise NotAcceptable(f"you requested {form.shape}, but the requested object is not a list (*{package})")
     return value(call, obj, status=status, form=form)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from steersman.apiserver import respond
 from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.aggregation.apiservice import APIService
-from steersman.apiserver.api import API
+from steersman.apiserver.api import API, ServedKinds
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.routes import ANY
@@ -65,14 +65,13 @@ class Router:
             return await self._path(call)
         served = self._api.kinds.lookup(info.group, info.version, info.resource)
         if served is None:
-            if self._api.kinds.has_built_in(info.group, info.version):
-                raise NotFound.path()
             return await self._path(call)
         if served.warnings:
-            for text in served.warnings:
-                call.warn(text)
+            self._note_deprecated(served, call)
         if info.subresource:
             endpoint = self._subresource(served, call)
+        elif call.request.method == "HEAD":
+            raise _not_allowed()
         elif self._has_right_scope(served, call):
             if (info.verb == "create") if info.name else (info.verb not in _WITHOUT_NAME):
                 raise _not_allowed()
@@ -80,11 +79,20 @@ class Router:
         else:
             endpoint = None
         if endpoint is None:
-            if served.kind.is_custom:
-                return not_found(call)
-            raise NotFound.path()
+            if not served.kind.is_custom:
+                raise NotFound.path()
+            if info.subresource and self._has_right_scope(served, call):
+                raise NotFound.of(served.resource, info.name)
+            return not_found(call)
         call.monitored = ""
         return await endpoint(self._api, served, call)
+
+    def _note_deprecated(self, served: Served, call: Call) -> None:
+        """The version is deprecated: the client, the audit log and the metrics are told."""
+        for text in served.warnings:
+            call.warn(text)
+        call.annotations["k8s.io/deprecated"] = "true"
+        self._metrics.deprecated(call.info)
 
     async def _proxied(self, call: Call, service: APIService) -> Response:
         response = await self._aggregator.servers.proxy(call, service)
@@ -139,10 +147,18 @@ class Router:
         if handler is None:
             handler = next((handler for prefix, handler in self._prefixes.items() if path.startswith(prefix)), None)
         if handler is None:
-            return not_found(call)
+            return unserved(self._api.kinds, call)
         if call.request.method not in ("GET", "HEAD") and not call.info.is_resource:
             raise _not_allowed()
         return await handler(call)
+
+
+def unserved(kinds: ServedKinds, call: Call) -> Response:
+    """Below ``/api`` and the groups that are built in, upstream's router answers itself. Raises ``NotFound``."""
+    _, root, *rest = call.info.path.split("/")
+    if root == "api" or (root == "apis" and rest and kinds.has_built_in(rest[0])):
+        raise NotFound.path()
+    return not_found(call)
 
 
 def not_found(call: Call) -> Response:

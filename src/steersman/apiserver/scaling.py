@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from steersman.apiserver import ownership
+from steersman.apiserver import ownership, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.options import WriteOptions
+from steersman.apiserver.served import Served, Unstored
 from steersman.meta.objects import Object, with_metadata
+from steersman.meta.wire import Response
+from steersman.schema.groups.autoscaling import scale
 from steersman.schema.managedfields import fieldset, managers, operations
 from steersman.schema.managedfields.fieldset import MalformedFields
 from steersman.schema.managedfields.managers import Managers, Owned, identity
@@ -21,9 +24,15 @@ from steersman.schema.managedfields.typed import type_of
 API_VERSION = "autoscaling/v1"
 DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
 SUBRESOURCE = "scale"
+_SERVED = Served(scale.KIND)
 _PATH = "spec.replicas"
 _REPLICAS = fieldset.of_paths(_PATH)
 _REPLICAS_PATH = ("f:spec", "f:replicas")
+
+
+def answer(api: API, call: Call, scale: Object) -> Response:
+    """A Scale, as the client wants it represented."""
+    return respond.entity(call, _SERVED, Unstored(scale), now_s=api.clock.now())
 
 
 def updated(

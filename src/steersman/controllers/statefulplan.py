@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from steersman.controllers import history
+from steersman.controllers import claimretention, history
 from steersman.controllers import pods as podstate
 from steersman.controllers.intorstring import scaled
 from steersman.controllers.podtemplate import pod_from
@@ -248,12 +248,14 @@ class _Planner:
         is_rolling = (self.spec.get("updateStrategy") or {}).get("type", "RollingUpdate") == "RollingUpdate"
         revision = self.current if is_rolling and is_old else self.update
         pod = make_pod(history.with_revision(self.owner, revision), objects.name(revision), ordinal)
-        if self._has_stale_claim(pod, ordinal):
-            return True
         there = [claim for _, claim in self._claims_of(ordinal) if claim is not None]
+        if any(claimretention.goes_with_predecessor(self.owner, pod, claim) for claim in there):
+            return True
         blocked_by = next((objects.name(claim) for claim in there if objects.is_deleting(claim)), "")
         self.out["create"].append(Creation(pod=pod, claims=self._missing_claims(ordinal), blocked_by=blocked_by))
-        self.out["conflicts"] += [objects.name(claim) for claim in there if self._has_other_controller(claim, pod)]
+        self.out["conflicts"] += [
+            objects.name(claim) for claim in there if claimretention.is_foreign(self.owner, pod, claim)
+        ]
         return True
 
     def _partition(self) -> int | None:
@@ -265,12 +267,6 @@ class _Planner:
 
     def _missing_claims(self, ordinal: int) -> list[Object]:
         return [made for made, there in self._claims_of(ordinal) if there is None]
-
-    def _has_stale_claim(self, pod: Object, ordinal: int) -> bool:
-        """A claim goes with the pod of this name that was there before."""
-        return self._policy("whenScaled") == "Delete" and any(
-            _has_stale_owner(there, pod, "v1", "Pod") for _, there in self._claims_of(ordinal) if there is not None
-        )
 
     def _correct(self, ordinal: int, pod: Object) -> None:
         """Labels, volumes and claims as the identity wants them."""
@@ -342,52 +338,18 @@ class _Planner:
     def _unavailable(self, pod: Object) -> bool:
         return objects.is_deleting(pod) or not podstate.is_available(pod, self.min_ready_s, self.now_s)
 
-    def _policy(self, moment: str) -> str:
-        return str((self.spec.get("persistentVolumeClaimRetentionPolicy") or {}).get(moment) or "Retain")
-
     def _retained(self, pod: Object, ordinal: int) -> list[Object]:
         """The pod's claims that are to be changed so that they go with the set or with the pod, as the retention policy says."""
         changed = []
         for _, claim in self._claims_of(ordinal):
-            if claim is None or self._is_of_another_time(claim, pod):
+            if claim is None:
                 continue
-            is_foreign = self._has_other_controller(claim, pod)
-            wanted = self._claim_owners(pod, claim, is_foreign=is_foreign, is_scaled_down=ordinal not in self.replicas)
+            wanted = claimretention.owners(self.owner, pod, claim, is_scaled_down=ordinal not in self.replicas)
             if wanted != objects.owner_references(claim):
                 changed.append(objects.with_metadata(claim, ownerReferences=wanted or None))
-                if is_foreign:
+                if claimretention.is_foreign(self.owner, pod, claim):
                     self.out["conflicts"].append(objects.name(claim))
         return changed
-
-    def _is_of_another_time(self, claim: Object, pod: Object) -> bool:
-        """It goes with a set or pod of this name that was there before: not to be touched."""
-        return _has_stale_owner(claim, self.owner, STATEFULSETS.api_version, STATEFULSETS.kind) or _has_stale_owner(
-            claim, pod, "v1", "Pod"
-        )
-
-    def _has_other_controller(self, claim: Object, pod: Object) -> bool:
-        """The retention policy would need to control the claim, and something else does."""
-        ours = {objects.uid(self.owner), objects.uid(pod)}
-        return "Delete" in (self._policy("whenScaled"), self._policy("whenDeleted")) and any(
-            reference.get("controller") and reference["uid"] not in ours
-            for reference in objects.owner_references(claim)
-        )
-
-    def _claim_owners(self, pod: Object, claim: Object, *, is_foreign: bool, is_scaled_down: bool) -> list[Object]:
-        """The owner references that ``claim`` should have; where another controls it none of ours."""
-        ours = {objects.uid(self.owner), objects.uid(pod)}
-        kept = [reference for reference in objects.owner_references(claim) if reference["uid"] not in ours]
-        if is_foreign:
-            return kept
-        if self._policy("whenScaled") == "Delete" and is_scaled_down:
-            pod_reference = {
-                "apiVersion": "v1", "kind": "Pod", "name": objects.name(pod), "uid": objects.uid(pod),
-                "controller": True, "blockOwnerDeletion": True,
-            }  # fmt: skip
-            return [*kept, pod_reference]
-        if self._policy("whenDeleted") == "Delete":
-            return [*kept, objects.controller_reference(self.owner, STATEFULSETS)]
-        return kept
 
     def _status(self, gone: Set[str]) -> Object:
         old = self.owner.get("status") or {}
@@ -418,14 +380,6 @@ class _Planner:
 
 def revision_of(pod: Mapping[str, Any]) -> str:
     return objects.labels(pod).get(history.REVISION_LABEL, "")
-
-
-def _has_stale_owner(claim: Object, owner: Mapping[str, Any], api_version: str, kind: str) -> bool:
-    """The first owner of that kind and name is another object than ``owner``, which had its name before."""
-    for reference in objects.owner_references(claim):
-        if (reference["apiVersion"], reference["kind"], reference["name"]) == (api_version, kind, objects.name(owner)):
-            return bool(reference["uid"] != objects.uid(owner))
-    return False
 
 
 def _same_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

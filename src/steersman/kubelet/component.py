@@ -23,7 +23,7 @@ from steersman.client.informer import Change
 from steersman.kubelet import admission, apparmor, node_object, orphans, podspec, swap
 from steersman.kubelet.allocations import Allocations
 from steersman.kubelet.configuration import KubeletConfig
-from steersman.kubelet.container_manager import ContainerManager, DeviceNews
+from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.feeds import Feeds
@@ -134,18 +134,7 @@ class Kubelet:
             platform.paths, ids_per_pod=config.user_namespace_ids, subordinate=platform.subordinate_ids
         )
         self._ends = PodEnds(self._workers, clock=clock, announce=self._warn)
-        self.containers = ContainerManager(
-            config,
-            platform.topology,
-            sockets=platform.sockets,
-            spawn=self._group.spawn,
-            news=DeviceNews(changed=self._on_devices, health_changed=self._on_device_health),
-            reserved=node_object.reserved(config, node_object.capacity(config, platform.facts)),
-            active_pods=self._known_active_pods,
-            runtime=runtime,
-            clock=clock,
-            metrics=self.metrics,
-        )
+        self.containers = self._make_containers()
         self._operations = self._make_operations()
         self._agent = self._make_agent()
         self._tools: WorkerTools | None = None
@@ -207,6 +196,19 @@ class Kubelet:
         self._registered = asyncio.Event()
         self._follows_pods = False
         self.lookup = PodLookupTable(node_name=config.node_name, workers=self._workers, inspector=self._inspector)
+
+    def _make_containers(self) -> ContainerManager:
+        config, platform = self._config, self._platform
+        tools = ManagerTools(
+            reserved=node_object.reserved(config, node_object.capacity(config, platform.facts)),
+            active_pods=self._known_active_pods,
+            runtime=self._runtime,
+            spawn=self._group.spawn,
+            clock=self._clock,
+            metrics=self.metrics,
+        )
+        news = DeviceNews(changed=self._on_devices, health_changed=self._on_device_health)
+        return ContainerManager(config, platform.topology, tools, sockets=platform.sockets, news=news)
 
     def _make_operations(self) -> PodOperations:
         return PodOperations(

@@ -167,6 +167,7 @@ def _managers(document: Document) -> dict[str, Any]:
             options=cpu_options(options, policy=document["cpuManagerPolicy"], enabled=gates),
             reserved=parse_cpus(document["reservedSystemCPUs"]),
             reconcile_s=_seconds(document, "cpuManagerReconcilePeriod"),
+            lifts_quota=feature_gates.enabled("DisableCPUQuotaWithExclusiveCPUs", gates),
         ),
         "memory_manager": MemoryManagerConfig(
             policy=document["memoryManagerPolicy"], reserved=reserved_memory(document.get("reservedMemory"))

@@ -50,6 +50,19 @@ class DeviceNews:
     """Devices of pods with these uids are healthy now, or no longer."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerTools:
+    """What the managers of one kubelet share."""
+
+    reserved: Mapping[str, Fraction]
+    """What pods may not have, by resource."""
+    active_pods: ActivePods
+    runtime: RuntimeService
+    spawn: Spawn
+    clock: Clock
+    metrics: KubeletMetrics
+
+
 class ContainerManager:
     """One kubelet's."""
 
@@ -57,20 +70,16 @@ class ContainerManager:
         self,
         config: KubeletConfig,
         topology: MachineTopology | None,
+        tools: ManagerTools,
         *,
         sockets: Path | None,
         news: DeviceNews,
-        spawn: Spawn,
-        reserved: Mapping[str, Fraction],
-        active_pods: ActivePods,
-        runtime: RuntimeService,
-        clock: Clock,
-        metrics: KubeletMetrics,
     ) -> None:
-        """``sockets``: folder of the one where device plugins register; None: there are none. ``reserved``: what pods may
-        not have, by resource. Raises ``PolicyError`` and ``StateError`` where the policies
-        cannot be followed on this machine, or not after what an earlier kubelet did here; and ``OSError``."""
-        self._clock = clock
+        """``topology``: None for a node that is no machine. ``sockets``: folder of the one where device plugins register;
+        None: there are none. Raises ``PolicyError`` and ``StateError`` where the policies cannot be followed on this
+        machine, or not after what an earlier kubelet did here; and ``OSError``."""
+        self._tools = tools
+        self._lifts_quota = config.cpu_manager.lifts_quota
         self.devices: DeviceManager | None = None
         self._registration: RegistrationServer | None = None
         self._watcher: PluginWatcher | None = None
@@ -80,86 +89,55 @@ class ContainerManager:
         if topology is None:
             _check_no_machine(config)
             return
-        root_dir = Path(config.root_dir)
-        cpus = topology.cpus
-        check_alignment(config.cpu_manager, config.topology_manager, sockets=len(cpus.sockets), nodes=len(cpus.nodes))
-        if config.cpu_manager.policy == "static":
-            self.cpus = CPUManager(
-                cpus,
-                config=config.cpu_manager,
-                reserved=reserved.get("cpu", Fraction(0)),
-                root_dir=root_dir,
-                active_pods=active_pods,
-                runtime=runtime,
-                clock=clock,
-                metrics=metrics,
-            )
-        else:
-            StateFile(root_dir / cpu_assignments.FILE).check_policy("none", "CPU")
-        if config.memory_manager.policy == "Static":
-            self.memory = MemoryManager(
-                topology,
-                config=config.memory_manager,
-                reserved={name: int(amount) for name, amount in reserved.items()},
-                root_dir=root_dir,
-                active_pods=active_pods,
-                metrics=metrics,
-            )
-        else:
-            StateFile(root_dir / memory_state.FILE).check_policy("None", "memory")
+        self.cpus = _cpu_manager(config, topology, tools)
+        self.memory = _memory_manager(config, topology, tools)
         if sockets is not None:
-            self._serve_plugins(sockets, topology, news, spawn, active_pods, metrics)
+            self._serve_plugins(sockets, topology, news)
         layout = numa_layout(topology.nodes, config.topology_manager)
         providers: list[Provider] = [
             manager for manager in (self.devices, self.cpus, self.memory) if manager is not None
         ]
         if providers:
             self.allocator = ResourceAllocator(
-                providers, config=config.topology_manager, layout=layout, clock=clock, metrics=metrics
+                providers, config=config.topology_manager, layout=layout, clock=tools.clock, metrics=tools.metrics
             )
 
-    def _serve_plugins(
-        self,
-        sockets: Path,
-        topology: MachineTopology,
-        news: DeviceNews,
-        spawn: Spawn,
-        active_pods: ActivePods,
-        metrics: KubeletMetrics,
-    ) -> None:
+    def _serve_plugins(self, sockets: Path, topology: MachineTopology, news: DeviceNews) -> None:
         from steersman.kubelet.device_plugins import registration  # and with it gRPC, which simulated nodes do without
         from steersman.kubelet.device_plugins.device_manager import DeviceManager
         from steersman.kubelet.device_plugins.device_plugins import DevicePlugins
         from steersman.kubelet.plugin_watcher import watcher
 
+        tools = self._tools
         folder = sockets / registration.FOLDER
         self.devices = DeviceManager(
             folder,
             nodes=[node.id for node in topology.nodes],
-            active_pods=active_pods,
-            clock=self._clock,
-            metrics=metrics,
+            active_pods=tools.active_pods,
+            clock=tools.clock,
+            metrics=tools.metrics,
             changed=news.changed,
             health_changed=news.health_changed,
         )
-        plugins = DevicePlugins(self.devices, spawn=spawn)
-        self._registration = registration.RegistrationServer(folder, plugins, metrics=metrics)
-        self._watcher = watcher.PluginWatcher(sockets / watcher.FOLDER, {"DevicePlugin": plugins}, clock=self._clock)
+        plugins = DevicePlugins(self.devices, spawn=tools.spawn)
+        self._registration = registration.RegistrationServer(folder, plugins, metrics=tools.metrics)
+        self._watcher = watcher.PluginWatcher(sockets / watcher.FOLDER, {"DevicePlugin": plugins}, clock=tools.clock)
 
     def supervise(self, group: TaskGroup) -> None:
         """Start everything in ``group``."""
         if self.cpus is not None:
-            group.supervise(self.cpus.run, name="CPU manager", clock=self._clock)
+            group.supervise(self.cpus.run, name="CPU manager", clock=self._tools.clock)
         if self._registration is not None:
-            group.supervise(self._registration.run, name="device plugins", clock=self._clock)
+            group.supervise(self._registration.run, name="device plugins", clock=self._tools.clock)
         if self._watcher is not None:
-            group.supervise(self._watcher.run, name="plugin watcher", clock=self._clock)
+            group.supervise(self._watcher.run, name="plugin watcher", clock=self._tools.clock)
 
     # -- Owners
 
-    def has_exclusive_cpus(self, pod: Mapping[str, Any], container: PodContainer | None = None) -> bool:
-        uid, name = objects.uid(pod), container.name if container is not None else None
-        return self.cpus is not None and self.cpus.has_own(uid, name)
+    def needs_no_quota(self, pod: Mapping[str, Any], container: PodContainer | None = None) -> bool:
+        if self.cpus is None or not self._lifts_quota:
+            return False
+        return self.cpus.has_own(objects.uid(pod), container.name if container is not None else None)
 
     async def of(self, pod: Mapping[str, Any], container: PodContainer) -> OwnResources:
         uid, name = objects.uid(pod), container.name
@@ -198,6 +176,39 @@ class ContainerManager:
         if self.memory is not None and _requests(desired, "memory") != _requests(granted, "memory"):
             return 'Resize is infeasible for Guaranteed Pods alongside Memory Manager policy "Static"'
         return ""
+
+
+def _cpu_manager(config: KubeletConfig, topology: MachineTopology, tools: ManagerTools) -> CPUManager | None:
+    cpus, root_dir = topology.cpus, Path(config.root_dir)
+    check_alignment(config.cpu_manager, config.topology_manager, sockets=len(cpus.sockets), nodes=len(cpus.nodes))
+    if config.cpu_manager.policy == "none":
+        StateFile(root_dir / cpu_assignments.FILE).check_policy("none", "CPU")
+        return None
+    return CPUManager(
+        cpus,
+        config=config.cpu_manager,
+        reserved=tools.reserved.get("cpu", Fraction(0)),
+        root_dir=root_dir,
+        active_pods=tools.active_pods,
+        runtime=tools.runtime,
+        clock=tools.clock,
+        metrics=tools.metrics,
+    )
+
+
+def _memory_manager(config: KubeletConfig, topology: MachineTopology, tools: ManagerTools) -> MemoryManager | None:
+    root_dir = Path(config.root_dir)
+    if config.memory_manager.policy == "None":
+        StateFile(root_dir / memory_state.FILE).check_policy("None", "memory")
+        return None
+    return MemoryManager(
+        topology,
+        config=config.memory_manager,
+        reserved={name: int(amount) for name, amount in tools.reserved.items()},
+        root_dir=root_dir,
+        active_pods=tools.active_pods,
+        metrics=tools.metrics,
+    )
 
 
 def _check_no_machine(config: KubeletConfig) -> None:

@@ -96,7 +96,7 @@ OTHERS: Final = _names(
 """Those that no kubelet looks at."""
 SETTABLE: Final = _names(
     """
-    CPUManagerPolicyAlphaOptions CPUManagerPolicyBetaOptions GracefulNodeShutdown
+    CPUManagerPolicyAlphaOptions CPUManagerPolicyBetaOptions DisableCPUQuotaWithExclusiveCPUs GracefulNodeShutdown
     GracefulNodeShutdownBasedOnPodPriority KubeletCrashLoopBackOffMax KubeletEnsureSecretPulledImages
     RotateKubeletServerCertificate TopologyManagerPolicyAlphaOptions TopologyManagerPolicyBetaOptions
     """

@@ -38,6 +38,10 @@ def image_size_bucket(size_bytes: int) -> str:
     return next((label for least, label in _SIZES if size_bytes > least), "N/A")
 
 
+POD_RESOURCES_METHODS: Final = {"List": "list", "GetAllocatableResources": "get_allocatable", "Get": "get"}
+"""And how upstream's metrics name them. They only grow, but are no counters here, whose names end in ``_total``."""
+
+
 class KubeletMetrics:
     """One for a process; a fleet's kubelets share it."""
 
@@ -161,6 +165,19 @@ class KubeletMetrics:
         self.pod_resources_requests = counter(
             "pod_resources_endpoint_requests",
             "Cumulative number of requests to the PodResource endpoint. Broken down by server api version.",
+            "server_api_version",
+        )
+        self.pod_resources_by_method = {
+            method: gauge(
+                f"pod_resources_endpoint_requests_{name}",
+                f"Number of requests to the PodResource {method} endpoint. Broken down by server api version.",
+                "server_api_version",
+            )
+            for method, name in POD_RESOURCES_METHODS.items()
+        }
+        self.pod_resources_get_errors = gauge(
+            "pod_resources_endpoint_errors_get",
+            "Number of requests to the PodResource Get endpoint which returned error. Broken down by server api version.",
             "server_api_version",
         )
         self.shutdown_start = gauge(

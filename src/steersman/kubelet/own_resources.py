@@ -51,8 +51,8 @@ class OwnResourcesFailed(Exception):
 class Owners(Protocol):
     """Knows what is whose."""
 
-    def has_exclusive_cpus(self, pod: Mapping[str, Any], container: PodContainer | None = None) -> bool:
-        """It has CPUs of its own, or for None any of the pod's containers has."""
+    def needs_no_quota(self, pod: Mapping[str, Any], container: PodContainer | None = None) -> bool:
+        """It has CPUs of its own, which a quota would only throttle, or for None any of the pod's containers has."""
 
     async def of(self, pod: Mapping[str, Any], container: PodContainer) -> OwnResources:
         """At each start of the container. Raises ``OwnResourcesFailed``."""
@@ -61,7 +61,7 @@ class Owners(Protocol):
 class NoOwners:
     """Nothing is anybody's own."""
 
-    def has_exclusive_cpus(self, pod: Mapping[str, Any], container: PodContainer | None = None) -> bool:
+    def needs_no_quota(self, pod: Mapping[str, Any], container: PodContainer | None = None) -> bool:
         return False
 
     async def of(self, pod: Mapping[str, Any], container: PodContainer) -> OwnResources:
@@ -71,9 +71,8 @@ class NoOwners:
 def policy_for(
     policy: ResourcePolicy, owners: Owners, pod: Mapping[str, Any], container: PodContainer | None = None
 ) -> ResourcePolicy:
-    """For the cgroup of one container or, for None, of the pod: CPUs of their own need no quota, which would only
-    throttle (DisableCPUQuotaWithExclusiveCPUs)."""
-    return replace(policy, cpu_quota=False) if owners.has_exclusive_cpus(pod, container) else policy
+    """For the cgroup of one container or, for None, of the pod."""
+    return replace(policy, cpu_quota=False) if owners.needs_no_quota(pod, container) else policy
 
 
 def _conforms(owners: NoOwners) -> Owners:

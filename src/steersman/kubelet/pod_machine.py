@@ -75,6 +75,9 @@ MOUNT_RETRY_S = (0.5, 122.0)
 """First and longest delay between tries to mount (upstream's operation executor)."""
 STOP_RETRY_S = 2.0
 RESIZE_RETRY_S = (10.0, 60.0)
+CHANGE_SETTLES_S = 1.0
+"""A changed container is replaced this long after the last change, so that edits in a row replace it once. Who edits a pod and
+looks at it again finds it running still, as with upstream's kubelet, which sees the end of a container at its next relist."""
 
 
 class PodMachine:
@@ -109,6 +112,7 @@ class PodMachine:
         self._mounted = False
         self._stopped_sandboxes: set[str] = set()
         self._wake_at_s: float | None = None
+        self._edited_at_s = float("-inf")
         self._restarting: frozenset[str] = frozenset()
         self._pending: PendingResize | None = None
         self._progress = resize_of(self.status)[1]
@@ -192,7 +196,7 @@ class PodMachine:
     def _take(self, event: Event, now_s: float) -> None:
         match event:
             case PodUpdated():
-                self._update(event)
+                self._update(event, now_s)
             case RuntimeReported():
                 self._set_record(event.record)
             case ProbesReported():
@@ -213,8 +217,10 @@ class PodMachine:
             case TimePassed():
                 pass
 
-    def _update(self, event: PodUpdated) -> None:
+    def _update(self, event: PodUpdated, now_s: float) -> None:
         if event.pod["spec"] is not self.pod["spec"]:
+            if event.pod["spec"] != self.pod["spec"]:
+                self._edited_at_s = now_s
             self._totals = totals_of(event.pod)
             self._granted = actuated_of(event.pod)
         self.pod = event.pod
@@ -352,12 +358,20 @@ class PodMachine:
                 self._create_sandbox(out, todo, now_s)
             return
         resize = plan_resize(self.pod, self.record, self._actuated, self._granted)
-        self._kill_some(out, (*todo.kill, *map(_restart_for_resize, resize.restarts)), now_s)
+        kill = [intent for intent in todo.kill if not intent.is_change or self._has_settled(now_s)]
+        self._kill_some(out, (*kill, *map(_restart_for_resize, resize.restarts)), now_s)
         for record in todo.remove[:1]:
             self._ask(out, RemoveContainer(record=record), now_s)
         if not todo.remove:
             self._resize(out, resize, now_s)
             self._start(out, todo.start, now_s)
+
+    def _has_settled(self, now_s: float) -> bool:
+        """The last edit of the pod is some time ago."""
+        due_s = self._edited_at_s + CHANGE_SETTLES_S
+        if now_s < due_s:
+            self._wake(due_s)
+        return now_s >= due_s
 
     def _kill_some(self, out: list[Instruction], intents: Iterable[KillIntent], now_s: float) -> None:
         grace_s = 0.0 if all_restart(self.pod, self.record) else None

@@ -31,6 +31,8 @@ class KillIntent:
     """Whose grace period applies."""
     restart: bool = False
     """It starts again whatever it exits with and whatever its restart policy says."""
+    is_change: bool = False
+    """The pod was edited, and may be again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +263,8 @@ def _plan_sidecar(container: PodContainer, latest: ContainerRecord | None, probe
         if not startup:
             return False
     if _definition_changed(container, latest):
-        draft.kill.append(KillIntent(record=latest, message=f"Init container {name} definition changed"))
+        message = f"Init container {name} definition changed"
+        draft.kill.append(KillIntent(record=latest, message=message, is_change=True))
     elif probes.liveness(latest.id) is False:
         draft.kill.append(
             KillIntent(record=latest, message=f"Init container {name} failed liveness probe", reason="livenessProbe")
@@ -298,7 +301,8 @@ def _reason_to_kill(
     name = container.name
     restarts = podspec.restart_policy(pod, container) != "Never"
     reason: KillReason = ""
-    if _definition_changed(container, latest):
+    is_change = _definition_changed(container, latest)
+    if is_change:
         message, restarts = f"Container {name} definition changed", True
     elif probes.liveness(latest.id) is False:
         message, reason = f"Container {name} failed liveness probe", "livenessProbe"
@@ -307,7 +311,7 @@ def _reason_to_kill(
     else:
         return None
     message = f"{message}, will be restarted" if restarts else message
-    return KillIntent(record=latest, message=message, reason=reason, restart=restarts)
+    return KillIntent(record=latest, message=message, reason=reason, restart=restarts, is_change=is_change)
 
 
 def _definition_changed(container: PodContainer, latest: ContainerRecord) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from steersman.scheduler.framework import (
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.plugin_calls import filtered, pre_filtered
 from steersman.scheduler.pod_info import PodInfo
+from steersman.scheduler.promised import Promised, judge_promised, promised_rows
 
 Positions = NDArray[np.int8]
 
@@ -126,9 +127,9 @@ class PodSearch:
     def why_not(self, row: int) -> tuple[str, ...]:
         rows = np.array([row], dtype=np.intp)
         reasons = _reasons_now(self.framework, self.pod, self.cluster, rows)
-        if reasons or not len(_promised(self.pod, self.cluster, rows)):
+        if reasons or not len(promised_rows(self.pod, self.cluster, rows)):
             return reasons
-        with _Promised(self.pod, self.cluster, rows):
+        with Promised(self.pod, self.cluster, rows):
             return _reasons_now(self.framework, self.pod, self.cluster, rows)
 
     def lacking_resources(self) -> tuple[tuple[str, int, int], ...] | None:
@@ -323,32 +324,43 @@ def _reserve_promised(found: PodSearch) -> None:
         for name in found.cluster.nominations.nodes()
         if (row := table.rows.get(name)) is not None and row < len(found.feasible) and found.feasible[row]
     )
-    rows = _promised(found.pod, found.cluster, np.array(sorted(feasible), dtype=np.intp))
+    rows = promised_rows(found.pod, found.cluster, np.array(sorted(feasible), dtype=np.intp))
     if not len(rows):
         return
-    mask = _with_promised(found.framework, found.pod, found.cluster, rows, np.ones(len(rows), dtype=np.bool_))
-    if mask.all():
-        return
     found.states, found.codes, found.first = dict(found.states), dict(found.codes), found.first.copy()
-    found.all_local = False
-    found.feasible = found.feasible.copy()
-    found.feasible[rows[~mask]] = False
-    _judge_promised(found.framework, found.pod, found.cluster, rows[~mask], lambda group: _blame(found, group))
+    is_rejected = np.zeros(len(found.first), dtype=np.bool_)
+
+    def judge(group: NDArray[np.intp]) -> None:
+        is_rejected[group] = not _note_now(found, group)
+
+    judge_promised(found.framework, found.pod, found.cluster, rows, judge)
+    is_rejected[rows] |= found.first[rows] != FITS
+    rejected = np.flatnonzero(is_rejected)
+    if len(rejected):
+        found.all_local = False
+        found.feasible = found.feasible.copy()
+        found.feasible[rejected] = False
 
 
-def _blame(found: PodSearch, rows: NDArray[np.intp]) -> None:
-    """Say which plugin rejects ``rows`` now that promised pods count there."""
+def _note_now(found: PodSearch, rows: NDArray[np.intp]) -> bool:
+    """Record what every plugin says about ``rows`` as they are now, added to what was said before. False where one rejects
+    the pod as a whole."""
     for position, plugin in enumerate(found.framework.filter):
         state = pre_filtered(plugin, found.pod, found.cluster)
-        if state is SKIP or isinstance(state, Rejection):
+        if state is SKIP:
             continue
-        found.states[position] = state.state if isinstance(state, OnlyNodes) else state
-        codes = filtered(plugin, found.states[position], found.cluster.nodes, rows)
-        whole = found.codes.get(position)
-        whole = np.zeros(len(found.first), dtype=np.int64) if whole is None else whole.copy()
-        whole[rows] = codes
-        found.codes[position] = whole
-        found.first[rows] = np.minimum(found.first[rows], np.where(codes != 0, position, FITS).astype(np.int8))
+        if isinstance(state, Rejection):
+            return False
+        state = state.state if isinstance(state, OnlyNodes) else state
+        codes = filtered(plugin, state, found.cluster.nodes, rows)
+        if np.count_nonzero(codes):
+            found.states[position] = state
+            whole = found.codes.get(position)
+            whole = np.zeros(len(found.first), dtype=np.int64) if whole is None else whole.copy()
+            whole[rows] = codes
+            found.codes[position] = whole
+            found.first[rows] = np.minimum(found.first[rows], np.where(codes != 0, position, FITS).astype(np.int8))
+    return True
 
 
 def _fits_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> Mask:
@@ -385,12 +397,6 @@ def _reasons_now(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDA
     return ()
 
 
-def _promised(pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Those of ``rows`` that other pods of at least the priority of ``pod`` are to get."""
-    names, nominations = cluster.nodes.names, cluster.nominations
-    return rows[np.array([bool(nominations.before(pod, names[row])) for row in rows], dtype=np.bool_)]
-
-
 def _with_promised(framework: Framework, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp], mask: Mask) -> Mask:
     """``mask`` of ``rows``, less those that ``pod`` does not fit on once the pods promised to them are there."""
     if not len(cluster.nominations):
@@ -400,52 +406,8 @@ def _with_promised(framework: Framework, pod: PodInfo, cluster: Cluster, rows: N
     def judge(group: NDArray[np.intp]) -> None:
         fits.update(zip(group.tolist(), _fits_now(framework, pod, cluster, group).tolist(), strict=True))
 
-    _judge_promised(framework, pod, cluster, _promised(pod, cluster, rows[mask]), judge)
+    judge_promised(framework, pod, cluster, promised_rows(pod, cluster, rows[mask]), judge)
     return np.array([*fits.values()], dtype=np.bool_)
-
-
-def _judge_promised(
-    framework: Framework,
-    pod: PodInfo,
-    cluster: Cluster,
-    rows: NDArray[np.intp],
-    judge: Callable[[NDArray[np.intp]], None],
-) -> None:
-    """``judge`` each of ``rows`` while the pods promised to it count there, and none promised to others: all at once where no
-    plugin looks beyond a row."""
-    if not len(rows):
-        return
-    with _Promised(pod, cluster, rows):
-        if len(rows) == 1 or all(
-            plugin.LOCAL or pre_filtered(plugin, pod, cluster) is SKIP for plugin in framework.filter
-        ):
-            judge(rows)
-            return
-    for row in rows:
-        only = np.array([row], dtype=np.intp)
-        with _Promised(pod, cluster, only):
-            judge(only)
-
-
-class _Promised:
-    """While open, pods that were promised ``rows`` and have at least the priority of ``pod`` count there."""
-
-    def __init__(self, pod: PodInfo, cluster: Cluster, rows: NDArray[np.intp]) -> None:
-        self._nodes = cluster.nodes
-        self._pods = [
-            other
-            for row in rows
-            for other in cluster.nominations.before(pod, cluster.nodes.names[row])
-            if cluster.nodes.pod(other.uid) is None
-        ]
-
-    def __enter__(self) -> None:
-        for pod in self._pods:
-            self._nodes.add_pod(pod)
-
-    def __exit__(self, *_: object) -> None:
-        for pod in self._pods:
-            self._nodes.remove_pod(pod.uid)
 
 
 def _conforms(found: PodSearch) -> Search:

@@ -16,9 +16,11 @@ from steersman.meta.quantities import to_int
 from steersman.meta.resources import CSIDRIVERS, CSISTORAGECAPACITIES, STORAGECLASSES
 from steersman.scheduler.affinity import RequiredNodeAffinity, node_selector_terms, selector_or_nothing
 from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.events import ClusterEvent
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.node_selection import matching_nodes
 from steersman.scheduler.node_table import NodeTable
+from steersman.scheduler.pod_info import PodInfo
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
@@ -31,6 +33,12 @@ def class_of(obj: Object) -> str:
     """The storage class of a claim or a volume; empty for none."""
     stated = objects.annotations(obj).get(_CLASS_ANNOTATION)
     return str(stated if stated is not None else (obj.get("spec") or {}).get("storageClassName") or "")
+
+
+def is_own_claim(pod: PodInfo, event: ClusterEvent) -> bool:
+    """A queueing hint: the claim that was made or changed is one of the pod's."""
+    claim = event.new or {}
+    return objects.namespace(claim) == pod.namespace and objects.name(claim) in pod.claims
 
 
 def is_bound(claim: Object) -> bool:

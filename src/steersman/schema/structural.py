@@ -8,7 +8,7 @@ otherwise only the containers on changed paths are new. Words of errors are thos
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from steersman.meta.errors import BadRequest, FieldError
@@ -96,11 +96,11 @@ def _decoder_of(name: str) -> Decoder:
     return _struct_decoder(name, schema) if "properties" in schema else _value_decoder(schema)
 
 
-def _value_decoder(schema: Definition) -> Decoder:
-    """The decoder of a field, an element or a value of a map."""
+def _value_decoder(schema: Definition, compiled: Callable[[Decoder], None] | None = None) -> Decoder:
+    """The decoder of a field, an element or a value of a map; ``compiled`` as of ``_lazy``."""
     name = definitions.reference(schema)
     if name:
-        return _lazy(name) if "properties" in definitions.definition(name) else _decoder_of(name)
+        return _lazy(name, compiled) if "properties" in definitions.definition(name) else _decoder_of(name)
     kind = schema.get("type")
     if kind == "string":
         return scalars.decode_bytes if schema.get("format") == "byte" else scalars.decode_string
@@ -117,14 +117,19 @@ def _value_decoder(schema: Definition) -> Decoder:
     return scalars.decode_anything
 
 
-def _lazy(name: str) -> Decoder:
-    """Compiles the definition when a first value of it is met: definitions refer to themselves, and most are never met."""
+def _lazy(name: str, compiled: Callable[[Decoder], None] | None = None) -> Decoder:
+    """Compiles the definition when a first value of it is met: definitions refer to themselves, and most are never met.
+
+    ``compiled`` is given what came of it, to be called directly from then on.
+    """
     target: Decoder | None = None
 
     def decode_reference(value: Any, unknown: list[str] | None) -> Any:
         nonlocal target
         if target is None:
             target = _decoder_of(name)
+            if compiled is not None:
+                compiled(target)
         return target(value, unknown)
 
     return decode_reference
@@ -136,8 +141,7 @@ def _struct_decoder(name: str, schema: Definition) -> Decoder:
     decoders: dict[str, Decoder] = {}
     plain: dict[str, type] = {}
     for field, field_schema in schema["properties"].items():
-        decoder = _value_decoder(field_schema)
-        decoders[field] = decoder
+        decoder = decoders[field] = _value_decoder(field_schema, partial(decoders.__setitem__, field))
         if decoder is scalars.decode_string:
             plain[field] = str
         elif decoder is scalars.decode_boolean:
@@ -215,8 +219,14 @@ def _zero(schema: Definition) -> Any:
 def _list_decoder(schema: Definition) -> Decoder:
     type_name = go_type(schema)
     items = schema["items"]
-    decode_item = _value_decoder(items)
     zero = _zero(items)
+    decode_item: Decoder = scalars.decode_anything
+
+    def compiled(target: Decoder) -> None:
+        nonlocal decode_item
+        decode_item = target
+
+    decode_item = _value_decoder(items, compiled)
     strings = decode_item is scalars.decode_string
 
     def decode_list(value: Any, unknown: list[str] | None) -> Any:

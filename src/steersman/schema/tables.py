@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, get_args
 
 from steersman.meta import objects
@@ -27,7 +28,10 @@ def include_object(text: str) -> IncludeObject:
         if value == text:
             choice: IncludeObject = value
             return choice
-    raise BadRequest(f'unrecognized includeObject value: "{text}"')
+    raise BadRequest(
+        f"Unable to convert to Table as requested: includeObject: Invalid value: \"{text}\": must be 'Metadata', "
+        "'Object', 'None', or empty"
+    )
 
 
 def columns_of(kind: Kind) -> Sequence[Column]:
@@ -53,6 +57,13 @@ def _default_columns() -> Sequence[Column]:
     )
 
 
+@cache
+def _documented(field: str) -> str:
+    """The description of ``<definition>/<property>``."""
+    name, _, prop = field.partition("/")
+    return str(definitions.definition(name)["properties"][prop].get("description") or "") if field else ""
+
+
 def column_definitions(columns: Sequence[Column]) -> list[Object]:
     """The head of a table as ``TableColumnDefinition``s."""
     return [
@@ -60,7 +71,7 @@ def column_definitions(columns: Sequence[Column]) -> list[Object]:
             "name": column.name,
             "type": column.type,
             "format": column.format,
-            "description": column.description,
+            "description": column.description or _documented(column.documented_by),
             "priority": column.priority,
         }
         for column in columns

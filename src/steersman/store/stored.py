@@ -14,8 +14,9 @@ DECODED_OBJECTS = 4096
 """How many decoded objects a window keeps. A decoded pod takes 9 KB, its JSON 3.7 KB; decoding takes 12 µs."""
 
 
-FORM_BYTES = 8 << 20
-"""How much of other encodings (protobuf) a window keeps: some 5,000 pods. Encoding one takes 50 µs."""
+FORM_BYTES = 64 << 20
+"""How much of other encodings (protobuf) a window keeps: some 20,000 pods. Encoding one takes 50 to 100 µs, and every informer
+that begins asks for all of them; a server that nobody asks for protobuf keeps none."""
 
 
 class DecodedWindow:

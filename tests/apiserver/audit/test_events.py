@@ -23,7 +23,7 @@ from steersman.apiserver.served import Served
 from steersman.client.api import APPLY_PATCH, MERGE_PATCH, Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import Forbidden, NotFound
-from steersman.meta.resources import CONFIGMAPS, PODS
+from steersman.meta.resources import CONFIGMAPS, ENDPOINTS, PODS
 from steersman.meta.wire import Peer, Request, Response
 from steersman.store.drivers.memory import MemoryStore
 from tests.apiserver.builders import config_map, pod
@@ -173,6 +173,14 @@ async def test_a_watch_has_three_events_the_last_when_it_ends(audited: Audited) 
     assert (completed["stage"], completed["responseStatus"]) == ("ResponseComplete", {"metadata": {}, "code": 200})
     assert "responseObject" not in completed
     assert completed["stageTimestamp"] > completed["requestReceivedTimestamp"]
+
+
+async def test_the_use_of_deprecated_versions_is_annotated(audited: Audited) -> None:
+    await audited.client.list(CONFIGMAPS)
+    await audited.client.list(ENDPOINTS)
+    noted = {event["objectRef"]["resource"]: event.get("annotations", {}) for event in audited.events(verb="list")}
+    assert "k8s.io/deprecated" not in noted["configmaps"]
+    assert noted["endpoints"]["k8s.io/deprecated"] == "true"
 
 
 async def test_requests_without_an_identity_are_recorded(tmp_path: Path) -> None:

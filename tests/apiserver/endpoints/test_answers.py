@@ -38,6 +38,8 @@ async def failure(client: Client, method: str, path: str, body: Any = None, medi
     [
         ("GET", "/api/v1/nonsense", 404, NOT_FOUND),
         ("GET", "/apis/apps/v1/nonsense/a", 404, NOT_FOUND),
+        ("GET", "/apis/apps/v9/deployments", 404, NOT_FOUND),
+        ("GET", "/api/v2", 404, NOT_FOUND),
         ("GET", f"{MAPS}/a/status", 404, NOT_FOUND),
         ("GET", f"{MAPS}/a/scale", 404, NOT_FOUND),
         ("GET", "/api/v1/configmaps/a", 404, NOT_FOUND),
@@ -53,7 +55,7 @@ async def test_paths_below_a_served_group_answer_with_a_status(
     assert (status["code"], status["message"], status["details"]) == (code, message, {})
 
 
-@pytest.mark.parametrize("path", ["/api/v2/pods", "/apis/nonsense/v1/things", "/nonsense"])
+@pytest.mark.parametrize("path", ["//api/v1/pods", "/apis//v1", "/apis/nonsense/v1/things", "/nonsense"])
 async def test_other_paths_answer_with_text(client: Client, path: str) -> None:
     answer = await client.request("GET", path)
     assert (answer.status, answer.body) == (404, b"404 page not found\n")
@@ -289,3 +291,51 @@ async def test_a_service_without_endpoints_object_is_not_found_by_its_proxy(clie
     await client.create(SERVICES, service({"port": 80}))
     status = await failure(client, "GET", f"{SERVICES.path('default', 'a')}/proxy/")
     assert (status["code"], status["message"]) == (404, 'services "a" not found')
+
+
+TABLE = {"accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
+
+
+async def test_scales_and_component_statuses_have_tables(client: Client) -> None:
+    await client.create(DEPLOYMENTS, deployment(replicas=3))
+    for path, names, cells in (
+        (f"{DEPLOYMENTS.path('default', 'a')}/scale", ["Name", "Desired", "Available", "Age"], ["a", 3, 0]),
+        ("/api/v1/componentstatuses", ["Name", "Status", "Message", "Error"], ["etcd-0", "Healthy", "ok"]),
+    ):
+        table = (await client.request("GET", path, headers=TABLE)).content
+        assert [column["name"] for column in table["columnDefinitions"]] == names
+        assert table["columnDefinitions"][0]["description"].startswith("Name must be unique within a namespace.")
+        assert table["rows"][0]["cells"][:3] == cells
+
+
+@pytest.mark.parametrize(
+    ("spec", "causes"),
+    [
+        ({"user": "u"}, {"spec.resourceAttributes": "exactly one of nonResourceAttributes or resourceAttributes must be specified"}),
+        ({"user": "u", "resourceAttributes": {}, "nonResourceAttributes": {"verb": "get"}},
+         {"spec.nonResourceAttributes": '{"Path":"","Verb":"get"}: cannot be specified in combination with resourceAttributes'}),
+    ],
+)  # fmt: skip
+async def test_refused_access_reviews(client: Client, spec: Object, causes: dict[str, str]) -> None:
+    status = await failure(client, "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
+    assert (status["code"], status["message"][:33]) == (422, '.authorization.k8s.io "" is inval')
+    found = {cause["field"]: cause["message"] for cause in status["details"]["causes"]}
+    assert found.keys() == causes.keys()
+    assert all(found[field].endswith(text) for field, text in causes.items())
+
+
+async def test_representations_that_are_not_to_be_had(client: Client) -> None:
+    await client.create(CONFIGMAPS, config_map())
+    accept = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+    answer = await client.request("GET", f"{MAPS}/a", headers=accept)
+    assert (answer.status, answer.content["message"]) == (
+        406,
+        "you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)",
+    )
+    assert (await failure(client, "HEAD", f"{MAPS}/a"))["code"] == 405
+    assert (await failure(client, "POST", MAPS, {}, "application/x-yaml"))["code"] == 415
+
+
+async def test_an_empty_impersonation_is_none(client: Client) -> None:
+    answer = await client.request("GET", MAPS, headers={"impersonate-user": ""})
+    assert answer.status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -285,3 +286,22 @@ async def test_an_unqualified_finalizer_is_put_up_with(client: Client, define: D
     await define(definition())
     obj = {**widget(), "metadata": {"name": "a", "namespace": "default", "finalizers": ["mine.example.com"]}}
     assert (await client.create(WIDGETS, obj))["metadata"]["finalizers"] == ["mine.example.com"]
+
+
+async def test_bodies_name_their_kind(client: Client, define: Define) -> None:
+    """Paths say it of built-in kinds; of custom ones they do not."""
+    await define(definition())
+    path = WIDGETS.path("default")
+    for body, missing in (({}, "Kind"), ({"kind": "Widget"}, "apiVersion"), ({"apiVersion": "example.com/v1"}, "Kind")):
+        sent = json.dumps({**body, "metadata": {"name": "a"}})
+        answer = await client.request("POST", path, headers={"content-type": "application/json"}, body=sent.encode())
+        assert answer.status == 400
+        assert answer.content["message"].startswith(
+            f"the object provided is unrecognized (must be of type Widget): Object '{missing}' is missing in '{sent}' ("
+        )
+
+
+async def test_subresources_that_a_kind_does_not_have_are_not_found(client: Client, define: Define) -> None:
+    await define(definition())
+    answer = await client.request("GET", f"{WIDGETS.path('default', 'a')}/nonsense")
+    assert (answer.status, answer.content["message"]) == (404, 'widgets.example.com "a" not found')

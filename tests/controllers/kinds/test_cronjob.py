@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from steersman.controllers.kinds.cronjob import plan
 from steersman.meta import objects, times
 from steersman.meta.objects import Object
 from steersman.meta.resources import CRONJOBS, EVENTS, JOBS
@@ -119,3 +122,75 @@ async def test_finished_jobs_go_after_their_time(world_of: StartWorld) -> None:
     assert not objects.is_deleting(await world.get(JOBS, "once"))
     await world.advance(1)
     assert objects.is_deleting(await world.get(JOBS, "once"))
+
+
+def at(text: str) -> float:
+    return times.parse_time(f"2026-01-01T{text}Z")
+
+
+def made_at(text: str, **fields: Any) -> Object:
+    made = cronjob("0 * * * *", **fields.pop("spec", {}))
+    created = {"creationTimestamp": f"2026-01-01T{text}Z", "uid": "c"}
+    return {**made, "metadata": {**made["metadata"], **created}, **fields}
+
+
+def running(name: str = "tick-1", uid: str = "j", **status: Any) -> Object:
+    annotations = {"batch.kubernetes.io/cronjob-scheduled-timestamp": "x"}
+    return {
+        "metadata": {"name": name, "namespace": "default", "uid": uid, "annotations": annotations},
+        "spec": {},
+        "status": status,
+    }
+
+
+ACTIVE = {"active": [{"uid": "j", "name": "tick-1"}], "lastScheduleTime": "2026-01-01T09:00:00Z"}
+LAST = {"lastScheduleTime": "2026-01-01T09:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("found", "jobs", "now", "serves", "deletes", "wait_s"),
+    [
+        (made_at("09:30:00"), [], "09:59:59", "", 0, 1.1),
+        (made_at("09:30:00"), [], "10:00:00", "10:00:00", 0, 3600.1),
+        (made_at("09:30:00"), [], "10:00:10", "10:00:00", 0, 3590.1),
+        (made_at("08:30:00", status=LAST), [], "09:00:01", "", 0, 3599.1),
+        (made_at("08:30:00", status=LAST), [], "12:10:00", "12:00:00", 0, 3000.1),
+        (made_at("09:30:00", spec={"suspend": True}), [], "10:00:01", "", 0, None),
+        (made_at("09:30:00", metadata={**cronjob()["metadata"], "deletionTimestamp": "x"}), [], "10:00:01", "", 0, None),
+        (made_at("09:30:00", spec={"startingDeadlineSeconds": 60}), [], "10:00:59", "10:00:00", 0, 3541.1),
+        (made_at("09:30:00", spec={"startingDeadlineSeconds": 60}), [], "10:01:01", "", 0, 3539.1),
+        (made_at("08:30:00", spec={"concurrencyPolicy": "Allow"}, status=ACTIVE), [running()], "10:00:01", "10:00:00", 0, 3599.1),
+        (made_at("08:30:00", spec={"concurrencyPolicy": "Forbid"}, status=ACTIVE), [running()], "10:00:01", "", 0, 3599.1),
+        (made_at("08:30:00", spec={"concurrencyPolicy": "Replace"}, status=ACTIVE), [running()], "10:00:01", "10:00:00", 1, 3599.1),
+        (made_at("08:30:00", spec={"concurrencyPolicy": "Forbid"}, status=ACTIVE), [], "10:00:01", "10:00:00", 0, 3599.1),
+        (made_at("09:30:00", spec={"timeZone": "Europe/Berlin"}), [], "10:00:01", "10:00:00", 0, 3599.1),
+    ],
+)  # fmt: skip
+def test_when_a_job_is_made(
+    found: Object, jobs: list[Object], now: str, serves: str, deletes: int, wait_s: float | None
+) -> None:
+    todo = plan(found, jobs, at(now))
+    assert (todo.create is not None, todo.serves) == (bool(serves), f"2026-01-01T{serves}Z" if serves else "")
+    assert len(todo.delete) == deletes
+    assert todo.requeue_after_s == (None if wait_s is None else pytest.approx(wait_s))
+    assert todo.status.get("lastScheduleTime") == (found.get("status") or {}).get("lastScheduleTime")
+
+
+def test_while_jobs_cannot_be_made_the_rest_of_the_status_is_kept_up() -> None:
+    done = {"type": "Complete", "status": "True"}
+    ended = running(conditions=[done], completionTime="2026-01-01T09:10:00Z")
+    todo = plan(made_at("08:30:00", status=ACTIVE), [ended], at("10:00:01"))
+    assert todo.create is not None
+    assert todo.status == {**LAST, "lastSuccessfulTime": "2026-01-01T09:10:00Z"}
+
+
+async def test_a_refused_job_does_not_count_as_made(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    world.log.refuse("POST", "/jobs")
+    await world.create(CRONJOBS, cronjob())
+    await world.advance(301)
+    assert not await world.list(JOBS)
+    assert "lastScheduleTime" not in ((await world.get(CRONJOBS, "tick")).get("status") or {})
+    world.log.accept()
+    await world.advance(10)
+    assert len(await world.list(JOBS)) == 1

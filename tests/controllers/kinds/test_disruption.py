@@ -8,10 +8,12 @@ import pytest
 
 from steersman.controllers.kinds.disruption import Expected, plan
 from steersman.meta import objects, times
+from steersman.meta.errors import TooManyRequests
 from steersman.meta.objects import Object
 from steersman.meta.resources import EVENTS, PODDISRUPTIONBUDGETS, PODS, REPLICASETS
 from tests.controllers.builders import pod, workload
 from tests.controllers.conftest import StartWorld
+from tests.controllers.world import World
 
 NAME = "disruption-controller"
 
@@ -114,3 +116,74 @@ async def test_a_pod_that_two_budgets_select_is_told_of(world_of: StartWorld) ->
     text = 'Pod "default"/"web-1" matches multiple PodDisruptionBudgets.  Chose "pdb" arbitrarily.'
     assert told["MultiplePodDisruptionBudgets"] == text
     assert told["NoPods"] == "No matching pods found"
+
+
+async def evict(world: World, name: str) -> bool:
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "default"}}
+    try:
+        await world.client.create(PODS, eviction, namespace="default", name=name, subresource="eviction")
+    except TooManyRequests:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("policy", "needed", "healthy", "victim", "allowed"),
+    [
+        (None, 2, ("web-0", "web-1", "web-2"), "web-0", True),
+        (None, 2, ("web-0", "web-1"), "web-0", False),
+        (None, 2, ("web-0", "web-1"), "web-2", True),
+        (None, 2, ("web-0",), "web-2", False),
+        (None, 0, (), "web-2", False),
+        ("IfHealthyBudget", 2, ("web-0", "web-1"), "web-2", True),
+        ("IfHealthyBudget", 2, ("web-0",), "web-2", False),
+        ("AlwaysAllow", 2, ("web-0", "web-1"), "web-0", False),
+        ("AlwaysAllow", 2, ("web-0",), "web-2", True),
+        ("AlwaysAllow", 2, (), "web-2", True),
+    ],
+)
+async def test_who_may_be_evicted(
+    world_of: StartWorld, policy: str | None, needed: int, healthy: tuple[str, ...], victim: str, allowed: bool
+) -> None:
+    """What does no work may go without taking from the budget: where the rest is healthy, or the policy always allows it."""
+    world = await world_of(NAME)
+    await world.add_nodes("n1")
+    for number in range(3):
+        name = f"web-{number}"
+        await world.run_pod(await world.create(PODS, pod(name)), node="n1", ready=name in healthy)
+    made = budget(minAvailable=needed, **({} if policy is None else {"unhealthyPodEvictionPolicy": policy}))
+    await world.create(PODDISRUPTIONBUDGETS, made)
+    assert await evict(world, victim) is allowed
+    await world.settle()
+    await world.advance(1)
+
+
+async def test_two_evictions_at_once_take_two_from_the_budget(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    await world.add_nodes("n1")
+    for number in range(3):
+        await world.run_pod(await world.create(PODS, pod(f"web-{number}")), node="n1")
+    await world.create(PODDISRUPTIONBUDGETS, budget(minAvailable=1))
+    await world.settle()
+    assert [await evict(world, f"web-{number}") for number in range(3)] == [True, True, False]
+    await world.settle()
+    await world.reap_pods()
+    status = (await world.get(PODDISRUPTIONBUDGETS, "pdb"))["status"]
+    assert (status["currentHealthy"], status["disruptionsAllowed"]) == (1, 0)
+    assert "disruptedPods" not in status
+
+
+async def test_a_budget_that_failed_is_counted_again_when_its_controller_appears(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    stranger = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "x", "controller": True}
+    await world.create(PODS, pod(metadata={"ownerReferences": [stranger]}))
+    await world.create(PODDISRUPTIONBUDGETS, budget(maxUnavailable=1))
+    status = (await world.get(PODDISRUPTIONBUDGETS, "pdb"))["status"]
+    assert (status["conditions"][0]["reason"], status["conditions"][0]["message"]) == (
+        "SyncFailed", 'found no controllers for pod "web-1"',
+    )  # fmt: skip
+    owner = await world.create(REPLICASETS, workload(REPLICASETS, replicas=1))
+    reference = objects.controller_reference(owner, REPLICASETS)
+    await world.patch(PODS, "web-1", {"metadata": {"ownerReferences": [reference]}})
+    status = (await world.get(PODDISRUPTIONBUDGETS, "pdb"))["status"]
+    assert (status["expectedPods"], status["conditions"][0]["reason"]) == (1, "InsufficientPods")

@@ -11,7 +11,8 @@ from steersman.controllers.kinds.garbagecollector import Plan, Verdict, plan
 from steersman.controllers.ownergraph import DELETE, Node, OwnerGraph
 from steersman.meta import objects
 from steersman.meta.objects import Object
-from steersman.meta.resources import CONFIGMAPS, NODES, SECRETS
+from steersman.meta.resources import CONFIGMAPS, CUSTOMRESOURCEDEFINITIONS, NODES, SECRETS, Resource
+from tests.apiserver.extensions import builders as extensions
 from tests.controllers.conftest import StartWorld
 from tests.controllers.world import World
 
@@ -178,3 +179,109 @@ def test_a_new_object_under_an_old_name_is_another_one() -> None:
     graph.observe(CONFIGMAPS, Change("added", None, child))
     assert graph.observe(CONFIGMAPS, Change("updated", old, new)) == [DELETE + "u3"]
     assert graph.get("u1") is None and graph.get("u2") is not None
+
+
+def placed(kind: str, name: str, uid: str, *, namespace: str = "default", owners: tuple[Object, ...] = ()) -> Object:
+    metadata: Object = {"name": name, "uid": uid, "ownerReferences": list(owners)}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata | ({"namespace": namespace} if namespace else {})}
+
+
+def said_to_be(name: str, uid: str = "u1", kind: str = "Secret", api_version: str = "v1") -> Object:
+    return {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid}
+
+
+SEEN = placed("Secret", "right", "u1")
+
+
+@pytest.mark.parametrize(
+    ("resource", "child", "is_checked"),
+    [
+        (CONFIGMAPS, placed("ConfigMap", "c", "u2", owners=(said_to_be("right"),)), False),
+        (CONFIGMAPS, placed("ConfigMap", "c", "u2", owners=(said_to_be("wrong"),)), True),
+        (CONFIGMAPS, placed("ConfigMap", "c", "u2", owners=(said_to_be("right", kind="ConfigMap"),)), True),
+        (CONFIGMAPS, placed("ConfigMap", "c", "u2", owners=(said_to_be("right", api_version="example.com/v1"),)), True),
+        (CONFIGMAPS, placed("ConfigMap", "c", "u2", namespace="other", owners=(said_to_be("right"),)), True),
+        (NODES, placed("Node", "n", "u2", namespace="", owners=(said_to_be("right"),)), True),
+    ],
+)
+def test_who_names_its_owner_wrongly_is_checked_whichever_is_seen_first(
+    resource: Resource, child: Object, is_checked: bool
+) -> None:
+    child_first, owner_first = OwnerGraph(), OwnerGraph()
+    child_first.observe(resource, Change("added", None, child))
+    keys = child_first.observe(SECRETS, Change("added", None, SEEN))
+    assert (DELETE + "u2" in keys) is is_checked
+    owner_first.observe(SECRETS, Change("added", None, SEEN))
+    assert (DELETE + "u2" in owner_first.observe(resource, Change("added", None, child))) is is_checked
+
+
+def test_an_owner_that_is_not_where_one_child_says_is_looked_for_where_another_says() -> None:
+    """Else the second child would be forgotten: nobody would look at it when the owner goes."""
+    graph = OwnerGraph()
+    bad = placed("ConfigMap", "bad", "u2", owners=(said_to_be("wrong"),))
+    good = placed("ConfigMap", "good", "u3", owners=(said_to_be("right"),))
+    graph.observe(CONFIGMAPS, Change("added", None, bad))
+    assert graph.observe(CONFIGMAPS, Change("added", None, good)) == [DELETE + "u3"]
+    owner = graph.get("u1")
+    assert owner is not None and owner.coordinates.name == "wrong"
+    assert graph.miss("u1") == [DELETE + "u2"]
+    assert (owner.coordinates.name, owner.checks) == ("right", 1)
+    graph.observe(CONFIGMAPS, Change("deleted", bad, None))
+    graph.observe(SECRETS, Change("added", None, SEEN))
+    assert graph.observe(SECRETS, Change("deleted", SEEN, None)) == [DELETE + "u3"]
+
+
+def test_an_owner_that_is_nowhere_takes_its_children() -> None:
+    graph = OwnerGraph()
+    for uid in ("u2", "u3"):
+        graph.observe(CONFIGMAPS, Change("added", None, placed("ConfigMap", uid, uid, owners=(said_to_be("right"),))))
+    assert graph.miss("u1") == [DELETE + "u2", DELETE + "u3"]
+    assert graph.get("u1") is None
+
+
+async def test_children_that_disagree_about_their_owner_are_told_apart(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    owner = await world.create(
+        SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "right", "namespace": "default"}}
+    )
+    uid = objects.uid(owner)
+    for name in ("wrong", "right"):
+        await world.client.create(CONFIGMAPS, config_map(f"of-{name}", said_to_be(name, uid)))
+    await world.advance(1)
+    assert await names(world) == ["of-right"]
+    await world.client.delete(SECRETS, "right", namespace="default")
+    await world.settle()
+    assert await names(world) == []
+
+
+async def test_children_of_a_brand_new_kind_follow_their_owners(world_of: StartWorld) -> None:
+    """One child refers to a kind that is not there yet; it is looked at again when it is."""
+    world = await world_of(NAME)
+    await world.create(CONFIGMAPS, config_map("early", said_to_be("never", "u0", "Widget", "example.com/v1")))
+    assert await names(world) == ["early"]
+    await world.create(CUSTOMRESOURCEDEFINITIONS, extensions.definition())
+    await world.advance(30)
+    widgets = Resource(group="example.com", version="v1", plural="widgets", kind="Widget", namespaced=True)
+    owner = await world.create(widgets, extensions.widget())
+    await world.create(CONFIGMAPS, config_map("child", said_to_be("a", objects.uid(owner), "Widget", "example.com/v1")))
+    child = extensions.widget("b")
+    child["metadata"]["ownerReferences"] = [said_to_be("a", objects.uid(owner), "Widget", "example.com/v1")]
+    await world.create(widgets, child)
+    assert await names(world) == ["child"]
+    await world.client.delete(widgets, "a", namespace="default", propagation="Background")
+    await world.settle()
+    assert await names(world) == []
+    assert not await world.list(widgets)
+
+
+async def test_a_kind_that_cannot_be_listed_does_not_stop_the_others(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    world.log.refuse("GET", "/widgets")
+    await world.create(CUSTOMRESOURCEDEFINITIONS, extensions.definition())
+    owner = await world.create(CONFIGMAPS, config_map("owner"))
+    await world.create(CONFIGMAPS, config_map("child", owned_by(owner)))
+    await world.client.delete(CONFIGMAPS, "owner", namespace="default", propagation="Background")
+    await world.advance(31)
+    assert await names(world) == []
+    world.log.accept()
+    await world.advance(120)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from steersman.controllers.jobplan import Creation
 from steersman.controllers.jobpolicy import COMPLETION_INDEX, TRACKING_FINALIZER
+from steersman.controllers.kinds.job import pod_of
 from steersman.controllers.pods import phase
-from steersman.meta import objects
+from steersman.meta import objects, times
 from steersman.meta.objects import Object
 from steersman.meta.resources import EVENTS, JOBS, PODS
 from tests.controllers.builders import template
@@ -196,3 +198,58 @@ async def test_pods_of_a_job_that_is_gone_lose_the_finalizer(world_of: StartWorl
     await world.settle()
     [pod] = await world.list(PODS)
     assert objects.finalizers(pod) == []
+
+
+async def test_a_pod_that_no_job_controls_any_more_loses_the_finalizer(world_of: StartWorld) -> None:
+    """As when the Job went and left it as an orphan: else nothing could ever delete it."""
+    world = await world_of(NAME)
+    await world.create(JOBS, job())
+    [pod] = await world.list(PODS)
+    bare = {"ownerReferences": None, "labels": dict.fromkeys(objects.labels(pod))}
+    await world.patch(PODS, objects.name(pod), {"metadata": bare})
+    found = await world.get(PODS, objects.name(pod))
+    assert objects.finalizers(found) == []
+    await world.client.delete(PODS, objects.name(pod), namespace="default", grace_period_s=0)
+    await world.advance(2)
+
+
+async def test_a_finished_job_holds_no_pod(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    created = await world.create(JOBS, job(suspend=True))
+    now = times.format_time(world.clock.now())
+    entries = [
+        {"type": kind, "status": "True", "reason": "Test", "lastTransitionTime": now}
+        for kind in ("FailureTarget", "Failed")
+    ]  # fmt: skip
+    made = pod_of(await world.get(JOBS, "sum"), Creation())
+    await world.client.create(PODS, made)
+    await world.set_status(JOBS, created, conditions=entries, startTime=now)
+    await world.settle()
+    [left] = await world.list(PODS)
+    assert objects.finalizers(left) == []
+
+
+async def test_what_ended_is_counted_while_nothing_more_can_be_started(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    await world.create(JOBS, job(completions=4, parallelism=2))
+    world.log.refuse("POST", "/pods")
+    await world.finish_pods("Succeeded", (await live(world))[:1])
+    await world.advance(1)
+    found = await status(world)
+    assert (found["succeeded"], found["active"]) == (1, 1)
+    world.log.accept()
+    await world.advance(30)
+    assert (await status(world))["active"] == 2
+
+
+async def test_a_failed_job_is_no_failure_while_a_pod_cannot_be_stopped(world_of: StartWorld) -> None:
+    world = await world_of(NAME)
+    await world.create(JOBS, job(completions=2, parallelism=2, backoffLimit=0))
+    world.log.refuse("DELETE", "/pods")
+    await world.finish_pods("Failed", (await live(world))[:1], exit_code=1)
+    await world.advance(1)
+    assert await conditions(world) == []
+    assert (await status(world))["failed"] == 1
+    world.log.accept()
+    await world.advance(30)
+    assert ("Failed", "BackoffLimitExceeded") in await conditions(world)

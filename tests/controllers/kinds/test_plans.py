@@ -390,10 +390,17 @@ def test_when_a_volume_is_held(metadata: Object, phase: str, finalizers: list[st
 
 def test_a_class_of_attributes_is_held_while_it_is_used() -> None:
     held = {"finalizers": [volumeattributesclassprotection.FINALIZER]}
-    plan = volumeattributesclassprotection.plan
-    assert objects.finalizers(plan(named(), is_used=False).update or {}) == held["finalizers"]
-    assert plan(named(metadata=held | DELETED), is_used=True).update is None
-    assert objects.finalizers(plan(named(metadata=held | DELETED), is_used=False).update or {}) == []
+    assert (
+        objects.finalizers(volumeattributesclassprotection.plan(named(), is_used=False).update or {})
+        == held["finalizers"]
+    )
+    assert volumeattributesclassprotection.plan(named(metadata=held | DELETED), is_used=True).update is None
+    assert (
+        objects.finalizers(
+            volumeattributesclassprotection.plan(named(metadata=held | DELETED), is_used=False).update or {}
+        )
+        == []
+    )
 
 
 CIDR_HELD: dict[str, Any] = {"finalizers": [servicecidr.FINALIZER]}
@@ -567,6 +574,20 @@ def test_which_pods_are_endpoints(pods: list[Object], expected: list[tuple[list[
     ]
     assert found == expected
     assert endpoints.plan(SERVICE, pods, todo.create, None) == endpoints.Plan()
+
+
+def test_endpoints_of_pods_that_are_the_same_objects_are_not_made_anew() -> None:
+    memory: endpoints.Memory = {}
+    first, second = backend("a", "10.0.0.1"), backend("b", "10.0.0.2")
+    before = endpoints.plan(SERVICE, [first, second], None, None, memory).create or {}
+    [subset] = before["subsets"]
+    changed = backend("b", "10.0.0.2", ready=False)
+    after = endpoints.plan(SERVICE, [first, changed], before, None, memory).update or {}
+    [now] = after["subsets"]
+    assert now["addresses"][0] is subset["addresses"][0]
+    assert [entry["ip"] for entry in now["notReadyAddresses"]] == ["10.0.0.2"]
+    endpoints.plan(SERVICE, [first], after, None, memory)
+    assert list(memory) == ["a"]
 
 
 NODES = {"n1": named("n1", metadata={"labels": {"topology.kubernetes.io/zone": "a"}})}

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from steersman.aio.clock import SystemClock
+from steersman.controllers.kinds.validatingadmissionpolicystatus import plan
+from steersman.controllers.typechecking import PolicyTypes
 from steersman.meta.objects import Object, is_true
 from steersman.meta.resources import CUSTOMRESOURCEDEFINITIONS, VALIDATINGADMISSIONPOLICIES
 from steersman.testing.waiting import eventually
@@ -140,3 +142,18 @@ async def test_custom_resources_are_checked_by_their_schema(world_of: StartWorld
     confused, unknown = await _checked(world, policy)
     assert "(int, string)" in confused["warning"]
     assert "undefined field 'retries'" in unknown["warning"]
+
+
+@pytest.mark.parametrize(
+    ("generation", "observed", "expected"),
+    [
+        (1, 0, {"observedGeneration": 1, "typeChecking": {}}),
+        (2, 1, {"observedGeneration": 2, "typeChecking": {}}),
+        (2, 2, None),
+        (2, 3, None),
+    ],
+)
+def test_a_generation_is_checked_once(generation: int, observed: int, expected: Object | None) -> None:
+    policy = _policy("1 == 1")
+    policy["metadata"]["generation"] = generation
+    assert plan({**policy, "status": {"observedGeneration": observed}}, PolicyTypes()).status == expected

@@ -350,3 +350,8 @@ async def test_a_plugin_that_answers_wrongly_harms_itself_only(node: LoneNode, r
         await plugin.show(*widgets(3))
         await plugin.register()
         await offers(node, 3, 3)
+
+
+async def test_a_resource_whose_devices_were_never_told_is_there_with_none(node: LoneNode, root: Path) -> None:
+    async with sample_plugin(root, []):
+        await offers(node, 0, 0)

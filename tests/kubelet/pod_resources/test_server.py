@@ -171,5 +171,14 @@ async def test_too_many_requests_are_refused_and_all_are_counted(node: LoneNode,
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert caught.value.details() == "rejected by rate limit"
         await ask("List", pb.ListPodResourcesRequest())
-    read = node.kubelet.metrics.registry.get_sample_value
-    assert read("kubelet_pod_resources_endpoint_requests_total", {"server_api_version": "v1"}) == BURST + 1
+        await ask("GetAllocatableResources", pb.AllocatableResourcesRequest())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ask("Get", pb.GetPodResourcesRequest(pod_name="nobody"))
+
+    def count(name: str) -> float | None:
+        read = node.kubelet.metrics.registry.get_sample_value
+        return read(f"kubelet_pod_resources_endpoint_{name}", {"server_api_version": "v1"})
+
+    names = ("total", "list", "get_allocatable", "get")
+    assert [count(f"requests_{name}") for name in names] == [BURST + 3, BURST + 1, 1, 1]
+    assert count("errors_get") == 1

@@ -261,3 +261,28 @@ def test_warnings(changes: Mapping[str, Any], expected: list[str]) -> None:
     warnings = kind_of("Pod").warnings
     assert warnings is not None
     assert warnings(prepared("Pod", sample("Pod", changes))) == expected
+
+
+def test_what_is_remembered_of_a_specification_says_nothing_about_others() -> None:
+    for _ in range(2):
+        assert create_errors("Pod", sample("Pod")) == []
+        for changes, expected in ROWS:
+            assert create_errors("Pod", sample("Pod", changes)) == expected
+
+
+def test_warnings_are_given_again() -> None:
+    for _ in range(2):
+        for changes, expected in WARNINGS:
+            test_warnings(changes, expected)
+            assert create_errors("Pod", sample("Pod", changes)) == []
+
+
+def test_claims_of_ephemeral_volumes_are_checked_for_each_pod() -> None:
+    """They are named after the pod: the same specification can be wrong in the next one."""
+    claim = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    volumes = [
+        {"name": "data", "ephemeral": {"volumeClaimTemplate": claim}},
+        {"name": "other", "persistentVolumeClaim": {"claimName": "b-data"}},
+    ]
+    assert create_errors("Pod", sample("Pod", {"spec.volumes": volumes, "metadata.name": "a"})) == []
+    assert len(create_errors("Pod", sample("Pod", {"spec.volumes": volumes, "metadata.name": "b"}))) == 1

@@ -12,7 +12,7 @@ from steersman.apiserver.aggregation import groupversions
 from steersman.apiserver.aggregation.aggregator import Aggregator
 from steersman.apiserver.api import ServedKinds
 from steersman.apiserver.call import Call
-from steersman.apiserver.router import PathHandler, not_found
+from steersman.apiserver.router import PathHandler, unserved
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
 from steersman.schema import discovery
@@ -68,13 +68,13 @@ class Discovery:
         group = "" if root == "api" else parts.pop(0)
         found = None
         if root == "apis" and not group:
-            return not_found(call)
+            return unserved(self._kinds, call)
         if not parts and group:
             listed = self._listed().get(group)
             found = {"kind": "APIGroup", "apiVersion": "v1", **listed} if listed else None
         elif len(parts) == 1:
             found = discovery.api_resource_list(registry, group, parts[0])
-        return not_found(call) if found is None else respond.value(call, found)
+        return unserved(self._kinds, call) if found is None else respond.value(call, found)
 
     def _fresh(self) -> None:
         """Forget what was made of something else than what is served now."""

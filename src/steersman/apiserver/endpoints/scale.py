@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from steersman.apiserver import objectmeta, respond, scaling
+from steersman.apiserver import objectmeta, scaling
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode, private_copy
@@ -16,8 +16,7 @@ from steersman.apiserver.endpoints.api import Endpoint, expected_definition
 from steersman.apiserver.endpoints.apply import APPLY_PATCH, configuration
 from steersman.apiserver.endpoints.patch import check_media_type, check_strictly, mechanism
 from steersman.apiserver.options import WriteOptions, write_options
-from steersman.apiserver.respond import Unstored
-from steersman.apiserver.served import Entity, Served
+from steersman.apiserver.served import Served
 from steersman.apiserver.updating import MAIN, Strategy, check_uid, update_object
 from steersman.meta.errors import BadRequest, Invalid, NotFound, invalid
 from steersman.meta.objects import Object
@@ -90,7 +89,7 @@ async def get_scale(api: API, served: Served, call: Call) -> Response:
     stored = await api.objects.get(served.key(call.info.namespace, call.info.name))
     if stored is None:
         raise NotFound.of(served.resource, call.info.name)
-    return respond.value(call, scale_of(served.obj(await served.loaded(stored))))
+    return scaling.answer(api, call, scale_of(served.obj(await served.loaded(stored))))
 
 
 async def update_scale(api: API, served: Served, call: Call) -> Response:
@@ -152,8 +151,7 @@ async def _update(
     outcome = await update_object(
         api, served, call, scaled, options, strategy=_STRATEGY, default=False, has_managed_fields=True
     )
-    entity: Entity = Unstored(scale_of(served.obj(outcome.entity)))
-    return respond.value(call, entity.obj)
+    return scaling.answer(api, call, scale_of(served.obj(outcome.entity)))
 
 
 VERBS: Mapping[str, Endpoint] = {"get": get_scale, "update": update_scale, "patch": patch_scale}

@@ -32,7 +32,7 @@ def updating(strategy: Strategy) -> Endpoint:
             nonlocal attempts
             attempts += 1
             check_uid(served, metadata.get("uid"), old["metadata"])
-            own = sent if attempts == 1 and served.kind.allows_unconditional_update else private_object(sent)
+            own = sent if attempts == 1 else private_object(sent)
             return replaced_object(served, own, old)
 
         async def create() -> Entity:

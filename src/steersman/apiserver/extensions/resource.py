@@ -30,6 +30,8 @@ from steersman.schema.kind import Kind
 from steersman.schema.registry import version_priority
 from steersman.schema.subresources import SCALE, STATUS
 
+LISTED_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""Of custom resources, in upstream's order."""
 TERMINATING_VERBS = ("delete", "deletecollection", "get", "list", "watch")
 _BLOCKING = frozenset(
     {
@@ -80,7 +82,7 @@ class CustomVersion:
             list_kind=names["listKind"],
             short_names=tuple(names.get("shortNames") or ()),
             categories=tuple(names.get("categories") or ()),
-            listed_verbs=TERMINATING_VERBS if is_true(crd, "Terminating") else (),
+            listed_verbs=TERMINATING_VERBS if is_true(crd, "Terminating") else LISTED_VERBS,
             subresources=(*((STATUS,) if self.has_status else ()), *((SCALE,) if self.scale is not None else ())),
             storage_prefix=f"{group}/{plural}",
             storage_version=storage_version(spec),

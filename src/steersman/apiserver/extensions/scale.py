@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from steersman.apiserver import objectmeta, respond, scaling
+from steersman.apiserver import objectmeta, scaling
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode, private_copy
@@ -91,7 +91,7 @@ async def get_scale(api: API, served: Served, call: Call) -> Response:
     scale = scale_of(obj, paths)
     if integer_at(obj, paths.spec_replicas) is None:
         raise InternalError(f'Internal error occurred: the spec replicas field "{paths.spec_replicas}" does not exist')
-    return respond.value(call, scale)
+    return scaling.answer(api, call, scale)
 
 
 async def update_scale(api: API, served: Served, call: Call) -> Response:
@@ -164,7 +164,7 @@ async def _update(
     outcome = await update_object(
         api, served, call, scaled, options, strategy=_STRATEGY, default=False, has_managed_fields=True
     )
-    return respond.value(call, scale_of(served.obj(outcome.entity), _paths(served)))
+    return scaling.answer(api, call, scale_of(served.obj(outcome.entity), _paths(served)))
 
 
 VERBS: Mapping[str, Endpoint] = {"get": get_scale, "update": update_scale, "patch": patch_scale}

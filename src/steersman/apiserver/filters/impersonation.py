@@ -36,6 +36,8 @@ class ImpersonationFilter:
         if not any(name.startswith("impersonate-") for name in headers):
             return await following(call)
         user = _wanted(call)
+        if user is None:
+            return await following(call)
         for attributes in _questions(call.user, user):
             decision = await self._authorizer.authorize(attributes)
             if not decision.allowed:
@@ -45,7 +47,8 @@ class ImpersonationFilter:
         return await following(call)
 
 
-def _wanted(call: Call) -> User:
+def _wanted(call: Call) -> User | None:
+    """Whom the request is made for; None where its headers are empty. Raises ``BadRequest``."""
     headers = call.request.headers
     name = headers.get(_USER, "")
     groups = tuple(group for group in call.request.header_values(_GROUP) if group)
@@ -54,6 +57,8 @@ def _wanted(call: Call) -> User:
         for header in headers
         if header.startswith(_EXTRA)
     }
+    if not name and not groups and not extra and not headers.get(_UID):
+        return None
     if not name:
         raise BadRequest(f"requested {_as_go(headers.get(_UID, ''), groups, extra)} without impersonating a user name")
     return User(name=name, uid=headers.get(_UID, ""), groups=groups, extra=extra)

@@ -53,6 +53,7 @@ class RequestMetrics(Collector):
         self._terminations: dict[Labels, int] = {}
         self._aborts: dict[Labels, int] = {}
         self._own: dict[Labels, int] = {}
+        self._deprecated: dict[Labels, int] = {}
         registry.register(self)
 
     # -- what happens
@@ -78,6 +79,10 @@ class RequestMetrics(Collector):
         info, verb = call.info, verb_of(call)
         key = (verb, info.group, info.version, info.resource, info.subresource, scope_of(info))
         self._aborts[key] = self._aborts.get(key, 0) + 1
+
+    def deprecated(self, info: RequestInfo) -> None:
+        """A deprecated version was asked for. Of those that are served none has a release yet that will be without it."""
+        self._deprecated[info.group, info.version, info.resource, info.subresource, ""] = 1
 
     def terminated(self, call: Call, code: int, component: str = SERVER) -> None:
         """The request was given up to protect the server, or because another one does not answer."""
@@ -192,6 +197,13 @@ class RequestMetrics(Collector):
             "subresource and scope",
             _SUBJECT[:-1],
             dict(self._aborts),
+        )
+        yield gauges(
+            "apiserver_requested_deprecated_apis",
+            "Gauge of deprecated APIs that have been requested, broken out by API group, version, resource, subresource, "
+            "and removed_release.",
+            ("group", "version", "resource", "subresource", "removed_release"),
+            dict(self._deprecated),
         )
         yield counters(
             "apiserver_selfrequest",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.authz.api import Attributes, Authorizer
 from steersman.apiserver.authz.rbac import RBACAuthorizer, non_resource_rules, resource_rules
-from steersman.meta.errors import BadRequest, FieldError, Invalid, invalid, required
+from steersman.meta.errors import BadRequest, FieldError, Invalid, invalid
 from steersman.meta.objects import Object
 
 GROUP = "authorization.k8s.io"
@@ -23,21 +23,15 @@ async def review_access(review: Object, authorizer: Authorizer, *, namespace: st
     errors = _attribute_errors(spec)
     if not spec.get("user") and not spec.get("groups"):
         errors.append(invalid("spec.user", "", "at least one of user or group must be specified"))
-    kind = str(review.get("kind"))
     if namespace:
         wanted = (spec.get("resourceAttributes") or {}).get("namespace") or ""
         if not spec.get("resourceAttributes"):
-            errors.append(
-                invalid(
-                    "spec.nonResourceAttributes",
-                    spec.get("nonResourceAttributes"),
-                    "disallowed on this kind of request",
-                )
-            )
+            path = _shown(spec.get("nonResourceAttributes"))
+            errors.append(invalid("spec.nonResourceAttributes", path, "disallowed on this kind of request"))
         elif wanted != namespace:
-            raise BadRequest(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
+            errors.append(invalid("spec.resourceAttributes.namespace", wanted, "must match metadata.namespace"))
     if errors:
-        raise Invalid.of(kind, GROUP, "", errors)
+        raise Invalid.of("", GROUP, "", errors)
     user = User(
         name=spec.get("user") or "",
         uid=spec.get("uid") or "",
@@ -52,7 +46,7 @@ async def review_own_access(review: Object, user: User, authorizer: Authorizer) 
     spec = review.get("spec") or {}
     errors = _attribute_errors(spec)
     if errors:
-        raise Invalid.of("SelfSubjectAccessReview", GROUP, "", errors)
+        raise Invalid.of("", GROUP, "", errors)
     return {**review, "status": await _status(spec, user, authorizer)}
 
 
@@ -111,18 +105,16 @@ def _attributes(spec: Object, user: User) -> Attributes:
 
 
 def _attribute_errors(spec: Object) -> list[FieldError]:
-    has_resource, has_path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if has_resource and has_path:
-        return [
-            invalid(
-                "spec.nonResourceAttributes", has_path, "cannot be specified in combination with resourceAttributes"
-            )
-        ]
-    if not has_resource and not has_path:
-        return [
-            required(
-                "spec.resourceAttributes",
-                "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-            )
-        ]
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if resource is not None and path is not None:
+        detail = "cannot be specified in combination with resourceAttributes"
+        return [invalid("spec.nonResourceAttributes", _shown(path), detail)]
+    if resource is None and path is None:
+        detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        return [invalid("spec.resourceAttributes", None, detail)]
     return []
+
+
+def _shown(path: Object | None) -> Object | None:
+    """As upstream's own type of it is printed."""
+    return None if path is None else {"Path": path.get("path") or "", "Verb": path.get("verb") or ""}

@@ -46,11 +46,31 @@ class Plan:
     update: Object | None = None
 
 
-def plan(service: Object, pods: Iterable[Object], existing: Object | None, trigger_time: str | None) -> Plan:
-    """``pods`` are those that ``service`` selects, ``existing`` the Endpoints of its name."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a pod, as it was then, is to a Service: the numbers of its ports and its address; neither where it is no endpoint."""
+
+    pod: Object
+    numbers: tuple[int | None, ...] = ()
+    address: Object | None = None
+
+
+Memory = dict[str, Made]
+"""By the uids of pods: of thousands that a Service has only a few are other objects than the last time."""
+
+
+def plan(
+    service: Object,
+    pods: Iterable[Object],
+    existing: Object | None,
+    trigger_time: str | None,
+    memory: Memory | None = None,
+) -> Plan:
+    """``pods`` are those that ``service`` selects, ``existing`` the Endpoints of its name. ``memory`` is that of the last plan for
+    the same version of ``service``; it is brought up to date."""
     if existing is not None and objects.is_deleting(existing):
         return Plan()
-    subsets = repacked(_subsets(service, pods))
+    subsets = repacked(_subsets(service, pods, {} if memory is None else memory))
     labels = {**objects.labels(service)}
     labels.pop(serviceendpoints.HEADLESS_LABEL, None)
     if serviceendpoints.is_headless(service):
@@ -79,33 +99,49 @@ def plan(service: Object, pods: Iterable[Object], existing: Object | None, trigg
     return Plan(create={"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets})
 
 
-def _subsets(service: Object, pods: Iterable[Object]) -> list[Object]:
+def _subsets(service: Object, pods: Iterable[Object], memory: Memory) -> list[Object]:
     """One subset for each number that the Service's ports have in some pods; ``repacked`` puts them in order."""
     spec = service["spec"]
     tolerant = bool(spec.get("publishNotReadyAddresses"))
-    wanted = serviceendpoints.families_of(service)[0]
     ports = spec.get("ports") or []
     found: dict[tuple[int | None, ...], Object] = {}
+    fresh: Memory = {}
     for pod in pods:
-        if not serviceendpoints.may_be_endpoint(pod, terminating_too=tolerant):
+        uid = pod["metadata"].get("uid") or objects.name(pod)
+        made = memory.get(uid)
+        if made is None or made.pod is not pod:
+            made = _made(service, ports, pod, tolerant=tolerant)
+        fresh[uid] = made
+        if made.address is None:
             continue
-        addresses = [ip for ip in serviceendpoints.addresses_of(pod) if serviceendpoints.family(ip) == wanted]
-        numbers = tuple(serviceendpoints.port_of(pod, port) for port in ports)
-        if not addresses or (all(number is None for number in numbers) and (ports or spec.get("clusterIP") != "None")):
-            continue
-        address: Object = {"ip": addresses[0], "targetRef": serviceendpoints.target_of(pod)}
-        if podstate.node_name(pod):
-            address["nodeName"] = podstate.node_name(pod)
-        if hostname := serviceendpoints.hostname_of(pod, service):
-            address["hostname"] = hostname
-        subset = found.get(numbers)
+        subset = found.get(made.numbers)
         if subset is None:
-            offered = [
-                _endpoint_port(port, number) for port, number in zip(ports, numbers, strict=True) if number is not None
-            ]
-            subset = found[numbers] = {"addresses": [], "notReadyAddresses": [], "ports": offered}
-        subset["addresses" if tolerant or podstate.is_ready(pod) else "notReadyAddresses"].append(address)
+            numbered = zip(ports, made.numbers, strict=True)
+            offered = [_endpoint_port(port, number) for port, number in numbered if number is not None]
+            subset = found[made.numbers] = {"addresses": [], "notReadyAddresses": [], "ports": offered}
+        subset["addresses" if tolerant or podstate.is_ready(pod) else "notReadyAddresses"].append(made.address)
+    memory.clear()
+    memory.update(fresh)
     return [*found.values()]
+
+
+def _made(service: Object, ports: Sequence[Object], pod: Object, *, tolerant: bool) -> Made:
+    if not serviceendpoints.may_be_endpoint(pod, terminating_too=tolerant):
+        return Made(pod)
+    wanted = serviceendpoints.families_of(service)[0]
+    addresses = [ip for ip in serviceendpoints.addresses_of(pod) if serviceendpoints.family(ip) == wanted]
+    numbers = tuple(serviceendpoints.port_of(pod, port) for port in ports)
+    has_ports = any(number is not None for number in numbers) or (
+        not ports and service["spec"].get("clusterIP") == "None"
+    )
+    if not addresses or not has_ports:
+        return Made(pod)
+    address: Object = {"ip": addresses[0], "targetRef": serviceendpoints.target_of(pod)}
+    if podstate.node_name(pod):
+        address["nodeName"] = podstate.node_name(pod)
+    if hostname := serviceendpoints.hostname_of(pod, service):
+        address["hostname"] = hostname
+    return Made(pod, numbers, address)
 
 
 def _endpoint_port(port: Mapping[str, Any], number: int) -> Object:
@@ -186,6 +222,8 @@ class EndpointsController:
         self._pods = context.informer(POD_WATCH)
         self._endpoints = context.informer(ENDPOINTS_WATCH)
         self._triggers = serviceendpoints.TriggerTimes()
+        self._memories: dict[str, tuple[str, Memory]] = {}
+        """Per Service: the version of it that the addresses were made for."""
 
     def concerned(self, resource: Resource, change: Change) -> Iterable[str]:
         if resource is PODS:
@@ -213,13 +251,19 @@ class EndpointsController:
         if service is None:
             self._context.expectations.forget(key)
             self._triggers.forget(key)
+            self._memories.pop(key, None)
             if existing is not None:
                 await self._delete(existing)
             return DONE
         if service["spec"].get("type") == "ExternalName" or not service["spec"].get("selector"):
             return DONE
         pods = serviceendpoints.pods_of(service, self._pods)
-        await self._execute(key, service, plan(service, pods, existing, self._triggers.of(service, pods)))
+        version, memory = self._memories.get(key, ("", {}))
+        if version != objects.resource_version(service):
+            memory = {}
+        self._memories[key] = (objects.resource_version(service), memory)
+        todo = plan(service, pods, existing, self._triggers.of(service, pods), memory)
+        await self._execute(key, service, todo)
         return DONE
 
     async def _execute(self, key: str, service: Object, todo: Plan) -> None:

@@ -15,7 +15,7 @@ from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
 from steersman.controllers import jobplan, jobpolicy
 from steersman.controllers.adoption import Ownership, candidates, claims
-from steersman.controllers.dependents import owners_of, selector_of
+from steersman.controllers.dependents import adopters_of, owners_of, selector_of
 from steersman.controllers.jobplan import Creation, Event, Plan
 from steersman.controllers.jobpolicy import TRACKING_FINALIZER, Backoff
 from steersman.controllers.podcontrol import PodControl
@@ -93,9 +93,12 @@ class JobController:
                 self._context.queue.add_after(key, wait_s)
             else:
                 keys.append(key)
-        if not keys and change.new is not None and self._is_orphan(change.new):
+        if change.new is not None and self._is_orphan(change.new) and not self._may_be_adopted(change.new):
             keys.append(ORPHAN + change.key)
         return keys
+
+    def _may_be_adopted(self, pod: Object) -> bool:
+        return objects.controller_of(pod) is None and bool(adopters_of(pod, self._jobs))
 
     def _is_orphan(self, pod: Object) -> bool:
         """No Job counts ``pod``, which waits for one to do so."""

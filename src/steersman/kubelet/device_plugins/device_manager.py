@@ -84,6 +84,7 @@ class DeviceManager:
         entry = self._resources.setdefault(plugin.resource, _Resource())
         entry.plugin, entry.gone_at_s, entry.is_removed = plugin, None, False
         entry.devices = replace(entry.devices, is_served=False)
+        self._changed()
 
     def listed(self, plugin: Plugin, devices: Iterable[Device]) -> None:
         entry = self._resources.get(plugin.resource)

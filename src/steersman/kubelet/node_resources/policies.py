@@ -46,6 +46,8 @@ class CPUManagerConfig:
     reserved: CPUs = frozenset()
     """``reservedSystemCPUs``: exactly these, whatever number is reserved otherwise."""
     reconcile_s: float = 10.0
+    lifts_quota: bool = True
+    """From containers that have CPUs of their own, which it would only throttle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,24 +72,25 @@ class PodResourcesServer:
                 await server.stop(None)
 
     async def _list(self, request: pb.ListPodResourcesRequest, context: Any) -> pb.ListPodResourcesResponse:
-        await self._admit(context, "v1")
+        await self._admit(context, "v1", "List")
         return pb.ListPodResourcesResponse(pod_resources=self._pods(lister.pod_resources))
 
     async def _list_devices(self, request: pb.ListPodResourcesRequest, context: Any) -> pb.ListPodResourcesResponse:
-        await self._admit(context, "v1alpha1")
+        await self._admit(context, "v1alpha1", "")
         return pb.ListPodResourcesResponse(pod_resources=self._pods(lister.pod_devices))
 
     async def _get_allocatable(
         self, request: pb.AllocatableResourcesRequest, context: Any
     ) -> pb.AllocatableResourcesResponse:
-        await self._admit(context, "v1")
+        await self._admit(context, "v1", "GetAllocatableResources")
         return lister.allocatable(self._manager)
 
     async def _get(self, request: pb.GetPodResourcesRequest, context: Any) -> pb.GetPodResourcesResponse:
-        await self._admit(context, "v1")
+        await self._admit(context, "v1", "Get")
         for pod in self._active_pods():
             if (objects.name(pod), objects.namespace(pod)) == (request.pod_name, request.pod_namespace):
                 return pb.GetPodResourcesResponse(pod_resources=lister.pod_resources(pod, self._manager))
+        self._metrics.pod_resources_get_errors.labels("v1").inc()
         message = f"pod {request.pod_name} in namespace {request.pod_namespace} not found"
         await context.abort(grpc.StatusCode.UNKNOWN, message)
         raise AssertionError("unreachable")
@@ -99,8 +100,8 @@ class PodResourcesServer:
             self._manager.devices.take_back_stale()
         return [tell(pod, self._manager) for pod in self._active_pods()]
 
-    async def _admit(self, context: Any, version: str) -> None:
-        """``QPS`` a second, ``BURST`` at once."""
+    async def _admit(self, context: Any, version: str, method: str) -> None:
+        """``QPS`` a second, ``BURST`` at once. Those of the first version are not counted by ``method``."""
         now_s = self._clock.monotonic()
         self._tokens = min(self._tokens + (now_s - self._filled_at_s) * QPS, BURST)
         self._filled_at_s = now_s
@@ -108,6 +109,8 @@ class PodResourcesServer:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "rejected by rate limit")
         self._tokens -= 1
         self._metrics.pod_resources_requests.labels(version).inc()
+        if method:
+            self._metrics.pod_resources_by_method[method].labels(version).inc()
 
 
 def _unary(method: Any, request: Any) -> Any:

@@ -212,15 +212,20 @@ def _nomination(candidate: Candidate) -> Nomination:
 def _promised(pod: PodInfo, search: Search, rows: Rows, names: Sequence[str]) -> NDArray[np.int64]:
     """What nominated pods of at least this priority will take of each node: pods, then each resource."""
     taken = np.zeros((len(names) + 1, len(rows)), dtype=np.int64)
-    relevant = search.cluster.nominations.relevant_to(pod)
-    if not relevant:
+    table, nominations = search.cluster.nodes, search.cluster.nominations
+    if not len(nominations):
         return taken
-    column_of = {int(row): column for column, row in enumerate(rows)}
-    table = search.cluster.nodes
-    for other, node_name in relevant:
-        column = column_of.get(table.rows.get(node_name, -1))
-        if column is not None and table.pod(other.uid) is None:
-            taken[:, column] += np.array([1, *(other.requests.amounts.get(name, 0) for name in names)])
+    column_of = np.full(table.capacity, -1, dtype=np.intp)
+    column_of[rows] = np.arange(len(rows))
+    for node_name in nominations.nodes():
+        row = table.rows.get(node_name)
+        if row is None or column_of[row] < 0:
+            continue
+        for other in nominations.before(pod, node_name):
+            if table.pod(other.uid) is None:
+                taken[0, column_of[row]] += 1
+                for place, name in enumerate(names, start=1):
+                    taken[place, column_of[row]] += other.requests.amounts.get(name, 0)
     return taken
 
 

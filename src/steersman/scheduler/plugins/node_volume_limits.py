@@ -24,7 +24,7 @@ from steersman.scheduler.label_column import Rows
 from steersman.scheduler.node_table import NodeTable
 from steersman.scheduler.plugin_args import Args, reject_unknown
 from steersman.scheduler.pod_info import PodInfo
-from steersman.scheduler.volumes import class_of
+from steersman.scheduler.volumes import class_of, is_own_claim
 
 _REJECTION = Rejection(reasons=("node(s) exceed max volume count",))
 Volume = tuple[str, str]
@@ -85,7 +85,7 @@ class NodeVolumeLimits:
             EventInterest(resource="CSINode", actions=frozenset({"Add"})),
             EventInterest(resource="CSINode", actions=frozenset({"Update"}), hint=_limit_grew),
             EventInterest(resource="Pod", actions=frozenset({"Delete"}), hint=_had_claims),
-            EventInterest(resource="PersistentVolumeClaim", actions=frozenset({"Add"}), hint=_is_own_claim),
+            EventInterest(resource="PersistentVolumeClaim", actions=frozenset({"Add"}), hint=is_own_claim),
             EventInterest(resource="VolumeAttachment", actions=frozenset({"Delete"}), hint=_has_claims),
         )
 
@@ -138,11 +138,6 @@ def _had_claims(pod: PodInfo, event: ClusterEvent) -> bool:
     return bool(spec.get("nodeName")) and any(
         volume.get("persistentVolumeClaim") or volume.get("ephemeral") for volume in spec.get("volumes") or ()
     )
-
-
-def _is_own_claim(pod: PodInfo, event: ClusterEvent) -> bool:
-    claim = event.new or {}
-    return objects.namespace(claim) == pod.namespace and objects.name(claim) in pod.claims
 
 
 def _has_claims(pod: PodInfo, event: ClusterEvent) -> bool:

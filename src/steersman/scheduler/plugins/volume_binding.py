@@ -40,6 +40,7 @@ from steersman.scheduler.volumes import (
     SELECTED_NODE,
     capacity_bytes,
     is_bound,
+    is_own_claim,
     is_promised_to,
     provisionable_on,
     reachable_from,
@@ -297,7 +298,7 @@ class VolumeBinding:
         changes: frozenset[Action] = frozenset({"Add", "Update"})
         return (
             EventInterest(resource="StorageClass", actions=changes, hint=_topologies_changed),
-            EventInterest(resource="PersistentVolumeClaim", actions=changes, hint=_is_own_claim),
+            EventInterest(resource="PersistentVolumeClaim", actions=changes, hint=is_own_claim),
             EventInterest(resource="PersistentVolume", actions=changes),
             EventInterest(resource="Node", actions=frozenset({"Add", "UpdateNodeLabel"})),
             EventInterest(resource="CSINode", actions=frozenset({"Add"})),
@@ -361,11 +362,6 @@ def _has_volume(key: str, now: Cluster) -> bool:
 
 def _is_older(cached: Object, written: Object) -> bool:
     return int(objects.resource_version(cached) or 0) < int(objects.resource_version(written) or 0)
-
-
-def _is_own_claim(pod: PodInfo, event: ClusterEvent) -> bool:
-    claim = event.new or {}
-    return objects.namespace(claim) == pod.namespace and objects.name(claim) in pod.claims
 
 
 def _topologies_changed(pod: PodInfo, event: ClusterEvent) -> bool:

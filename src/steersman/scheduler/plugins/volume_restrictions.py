@@ -17,6 +17,7 @@ from steersman.scheduler.label_column import Rows
 from steersman.scheduler.node_table import NodeTable
 from steersman.scheduler.plugin_args import Args, reject_unknown
 from steersman.scheduler.pod_info import PodInfo, parse_pod
+from steersman.scheduler.volumes import is_own_claim
 
 _DISK, _ONE_POD = 1, 2
 _REJECTIONS = {
@@ -86,7 +87,7 @@ class VolumeRestrictions:
         return (
             EventInterest(resource="Pod", actions=frozenset({"Delete"}), hint=_shared_volumes),
             EventInterest(resource="Node", actions=frozenset({"Add"})),
-            EventInterest(resource="PersistentVolumeClaim", actions=frozenset({"Add"}), hint=_is_own_claim),
+            EventInterest(resource="PersistentVolumeClaim", actions=frozenset({"Add"}), hint=is_own_claim),
         )
 
 
@@ -113,11 +114,6 @@ def _conflict(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     if both("rbd") and same("rbd", "pool", "rbd") and same("rbd", "image") and not read_only("rbd"):
         return bool(set(mine["rbd"].get("monitors") or ()) & set(theirs["rbd"].get("monitors") or ()))
     return False
-
-
-def _is_own_claim(pod: PodInfo, event: ClusterEvent) -> bool:
-    claim = event.new or {}
-    return objects.namespace(claim) == pod.namespace and objects.name(claim) in pod.claims
 
 
 def _shared_volumes(pod: PodInfo, event: ClusterEvent) -> bool:

@@ -17,7 +17,7 @@ from steersman.scheduler.label_column import ABSENT, Rows
 from steersman.scheduler.node_table import NodeTable
 from steersman.scheduler.plugin_args import Args, reject_unknown
 from steersman.scheduler.pod_info import PodInfo
-from steersman.scheduler.volumes import class_of
+from steersman.scheduler.volumes import class_of, is_own_claim
 
 ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 _CURRENT_NAME = {
@@ -75,7 +75,7 @@ class VolumeZone:
         return (
             EventInterest(resource="StorageClass", actions=frozenset({"Add"}), hint=_waits_for_consumer),
             EventInterest(resource="Node", actions=frozenset({"Add", "UpdateNodeLabel"})),
-            EventInterest(resource="PersistentVolumeClaim", actions=frozenset({"Add", "Update"}), hint=_is_own_claim),
+            EventInterest(resource="PersistentVolumeClaim", actions=frozenset({"Add", "Update"}), hint=is_own_claim),
             EventInterest(resource="PersistentVolume", actions=frozenset({"Add", "Update"}), hint=_topology_changed),
         )
 
@@ -117,11 +117,6 @@ def _topology_of(volume: Object) -> list[tuple[str, frozenset[str]]]:
 
 def _waits_for_consumer(pod: PodInfo, event: ClusterEvent) -> bool:
     return (event.new or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
-
-
-def _is_own_claim(pod: PodInfo, event: ClusterEvent) -> bool:
-    claim = event.new or {}
-    return objects.namespace(claim) == pod.namespace and objects.name(claim) in pod.claims
 
 
 def _topology_changed(pod: PodInfo, event: ClusterEvent) -> bool:

@@ -253,6 +253,11 @@ def key_step(key: Mapping[str, Any]) -> str:
 
 def single_key_step(name: str, value: Any) -> str:
     """As ``key_step``, for the common case of one key field, named by an identifier."""
+    return _text_key_step(name, value) if value.__class__ is str else f'k:{{"{name}":{_encoded(value)}}}'
+
+
+@lru_cache(maxsize=16384)
+def _text_key_step(name: str, value: str) -> str:
     return f'k:{{"{name}":{_encoded(value)}}}'
 
 

@@ -139,7 +139,7 @@ def _to_v2(obj: Object) -> Object:
             {
                 "observedGeneration": status.get("observedGeneration"),
                 "lastScaleTime": status.get("lastScaleTime"),
-                "currentReplicas": status.get("currentReplicas") or 0,
+                "currentReplicas": status.get("currentReplicas") or None,
                 "desiredReplicas": status.get("desiredReplicas") or 0,
                 "currentMetrics": current or None,
                 "conditions": _read(notes, CONDITIONS),

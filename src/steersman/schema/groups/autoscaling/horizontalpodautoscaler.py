@@ -32,11 +32,16 @@ _SCALE_DOWN: Object = {
 }
 
 
+_EMPTY_V1: Object = {"currentReplicas": 0, "desiredReplicas": 0}
+_EMPTY_V2: Object = {"currentMetrics": None, "desiredReplicas": 0}
+"""What upstream writes of a status that nobody has filled."""
+
+
 def default_v1(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     if spec.get("minReplicas") is None:
         spec["minReplicas"] = 1
-    _default_status(obj)
+    _default_status(obj, _EMPTY_V1)
 
 
 def default_v2(obj: Object) -> None:
@@ -49,19 +54,15 @@ def default_v2(obj: Object) -> None:
     if behavior is not None:
         behavior["scaleUp"] = _rules(behavior.get("scaleUp"), _SCALE_UP)
         behavior["scaleDown"] = _rules(behavior.get("scaleDown"), _SCALE_DOWN)
-    _default_status(obj)
+    _default_status(obj, _EMPTY_V2)
 
 
 def _rules(written: Object | None, defaults: Object) -> Object:
     return {**defaults, **{name: value for name, value in (written or {}).items() if value is not None}}
 
 
-def _default_status(obj: Object) -> None:
-    status = obj.get("status")
-    if status is None:
-        status = obj["status"] = {}
-    status.setdefault("currentReplicas", 0)
-    status.setdefault("desiredReplicas", 0)
+def _default_status(obj: Object, always_there: Object) -> None:
+    obj["status"] = {**always_there, **(obj.get("status") or {})}
 
 
 def _reference(obj: Object, now: float) -> str:
@@ -80,7 +81,7 @@ def _min_pods(obj: Object, now: float) -> str:
 
 
 def prepare_create(obj: Object) -> None:
-    obj["status"] = {"currentReplicas": 0, "desiredReplicas": 0}
+    obj["status"] = dict(_EMPTY_V1 if obj["apiVersion"] == "autoscaling/v1" else _EMPTY_V2)
 
 
 def validate(obj: Object) -> list[FieldError]:

@@ -8,7 +8,7 @@ from steersman.meta.names import path_segment_errors, subdomain_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import IPADDRESSES
 from steersman.schema.cells import NONE
-from steersman.schema.columns import AGE, NAME, computed, value_at
+from steersman.schema.columns import NAME, computed, value_at
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_immutable, check_name, check_required_name
 
@@ -53,7 +53,6 @@ KIND = Kind(
     columns=(
         NAME,
         computed("ParentRef", _parent, documented_by="io.k8s.api.networking.v1.IPAddressSpec/parentRef"),
-        AGE,
     ),
     name_errors=canonical_ip_errors,
     validate=validate,
