@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 from pathlib import Path
 
 import click
+
+FORGOTTEN_AFTER_S = 60.0
+"""After a containerd was started again: by then its pods have been stopped or taken over."""
 
 
 @click.command(hidden=True)
@@ -24,7 +28,7 @@ def command(data_dir: Path) -> None:
 async def _run(layout: object) -> None:
     from steersman.aio.clock import SystemClock
     from steersman.cluster import configuration, nodes
-    from steersman.cluster.configuration import Layout
+    from steersman.cluster.configuration import ClusterConfig, Layout
     from steersman.cluster.containerd import ContainerdError
     from steersman.cluster.programs import programs
     from steersman.cluster.supervisor import ProgramSpec, Supervisor
@@ -36,17 +40,29 @@ async def _run(layout: object) -> None:
         config = configuration.load(layout)
         return programs(config, layout) if config is not None else []
 
+    async def remove_forgotten(config: ClusterConfig, name: str) -> None:
+        for node in config.nodes:
+            if node.name == name:
+                with contextlib.suppress(ContainerdError):  # it ended again: then there is a next time
+                    await nodes.containerd_of(config, layout, node, clock=clock).remove_forgotten()
+
     async def keep_containerd() -> None:
         """containerd is nobody's child, so it is looked after by looking."""
+        restarted_s: dict[str, float] = {}
         while True:
             await clock.sleep(2.0)
             config = configuration.load(layout)
             if config is None:
                 continue
+            for name, at_s in list(restarted_s.items()):
+                if clock.monotonic() - at_s > FORGOTTEN_AFTER_S:
+                    del restarted_s[name]
+                    await remove_forgotten(config, name)
             for node in config.nodes:
                 instance = nodes.containerd_of(config, layout, node, clock=clock)
                 if layout.containerd_socket(node.name).exists() and not instance.pid():
                     logging.error("containerd of %s ended; starting it again", node.name)
+                    restarted_s[node.name] = clock.monotonic()
                     try:
                         await instance.start()
                     except ContainerdError as error:

@@ -179,6 +179,16 @@ class Containerd:
         await self._remains().remove_unknown()
         return True
 
+    async def remove_forgotten(self) -> list[str]:
+        """End what the running daemon no longer knows of; the answer names it. Worth doing a while after it was killed.
+        Raises ``ContainerdError`` where it does not answer."""
+        return await self._remains().remove_forgotten(self._books)
+
+    async def _books(self) -> list[str]:
+        from steersman.cluster.images import list_containers  # it knows this module
+
+        return await list_containers(self.config)
+
     async def stop(self) -> None:
         """End the daemon. Containers and their shims go on, and a later ``start`` finds them."""
         pid = self.pid()

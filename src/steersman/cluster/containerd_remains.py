@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import signal
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Final
 
 from steersman.aio.clock import Clock
-from steersman.cluster import processes
+from steersman.cluster import mounts, processes
 
 NAMESPACE: Final = "k8s.io"
 """containerd's namespace for what CRI makes."""
@@ -44,6 +46,27 @@ class Remains:
             if name and name not in known:
                 log.warning("the shim of container %s was left behind by a containerd that ended; killed", name)
                 await self._kill(pid)
+
+    async def remove_forgotten(self, books: Callable[[], Awaitable[Collection[str]]]) -> list[str]:
+        """End what the running daemon has removed from its ``books`` (ids of containers) though it still was there:
+        containerd 1.6 that is killed while it stops a sandbox takes the sandbox for ended afterwards. The answer names
+        what was ended. Everything is in the books before it begins and until it has ended, so they are read last."""
+        shims = {pid: name for pid in self._shims() if (name := _id_of(pid))}
+        containers = self._containers()
+        if not shims and not containers:
+            return []
+        known = set(await books())
+        forgotten = sorted({*containers, *shims.values()} - known)
+        for name in forgotten:
+            log.warning("container %s was forgotten by a containerd that was killed; removed", name)
+            if name in containers:
+                await self._delete(name)
+        for pid, name in shims.items():
+            if name not in known:
+                await self._kill(pid)
+        for name in forgotten:
+            await asyncio.to_thread(_remove_bundle, self._tasks / name)
+        return forgotten
 
     async def remove_all(self) -> list[str]:
         """End everything, the daemon being gone: shims, their containers' processes, their sockets. The answer says what
@@ -78,6 +101,11 @@ class Remains:
         await processes.end(pid, self._clock, signals=(signal.SIGKILL,))
         for socket in sockets:
             socket.unlink(missing_ok=True)
+
+
+def _remove_bundle(folder: Path) -> None:
+    mounts.unmount_below(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _id_of(pid: int) -> str:

@@ -187,6 +187,11 @@ async def _wait_until_managed(instance: ContainerdConfig, names: Sequence[str], 
             await clock.sleep(POLL_S)
 
 
+async def list_containers(instance: ContainerdConfig) -> list[str]:
+    """Ids of all that containerd has in its books for CRI. Raises ``ContainerdError``."""
+    return (await _ctr(instance, "containers", "ls", "-q")).split()
+
+
 async def _ctr(instance: ContainerdConfig, *words: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *_command(instance, *words),
