@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,9 +67,9 @@ async def answer(
     audiences: tuple[str, ...] = ("vault",),
     granted: tuple[str, ...] = (),
     user: User = KUBELET,
-    **reference: Any,
+    reference: Mapping[str, Any] | None = None,
 ) -> str:
-    bound = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", **reference}
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", **(reference or {})}
     spec = {"audiences": list(audiences), "boundObjectRef": bound}
     request = asked(SERVICEACCOUNTS, named("till", "shop", spec=spec), subresource="token")
     request.user = user
@@ -175,8 +176,8 @@ async def test_one_audience_at_a_time() -> None:
         ),
     ],
 )
-async def test_tokens_are_bound_to_pods_that_exist(reference: dict[str, str], why: str) -> None:
-    assert await answer((PODS, pod(PROJECTED)), **reference) == PREFIX + why
+async def test_tokens_are_bound_to_pods_that_exist(reference: Mapping[str, Any], why: str) -> None:
+    assert await answer((PODS, pod(PROJECTED)), reference=reference) == PREFIX + why
 
 
 async def test_tokens_are_of_pods_on_the_node() -> None:
