@@ -177,6 +177,30 @@ def test_explanations(kubectl: Kubectl) -> None:
         assert "DESCRIPTION:" in kubectl("explain", kind), kind
 
 
+def test_explanations_list_the_values_of_a_field(kubectl: Kubectl) -> None:
+    if kubectl.minor < 27:
+        pytest.skip("explains from OpenAPI v2, which shows no values")
+    shown = kubectl("explain", "pod.spec.restartPolicy")
+    assert "FIELD: restartPolicy <string>\nENUM:\n    Always\n    Never\n    OnFailure\n" in shown
+    assert 'Possible enum values:\n     - `"Always"`\n     - `"Never"`\n     - `"OnFailure"`' in shown
+    assert "enum: ClusterFirst, ClusterFirstWithHostNet, Default, None" in kubectl(
+        "explain", "deployment.spec.template.spec"
+    )
+    assert "enum: SIGABRT, SIGALRM, SIGBUS, SIGCHLD, ...." in kubectl("explain", "pod.spec.containers.lifecycle")
+    pod_of = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a"},
+        "spec": {"containers": [{"name": "a", "image": "a"}]},
+    }
+    kubectl("apply", "--validate=strict", "-f", "-", stdin=pod_of)
+    sometimes = {**pod_of, "metadata": {"name": "b"}, "spec": {**pod_of["spec"], "restartPolicy": "Sometimes"}}
+    said = kubectl.fails("apply", "--validate=strict", "-f", "-", stdin=sometimes)
+    assert (
+        'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"' in said
+    )
+
+
 def test_version_and_cluster(kubectl: Kubectl) -> None:
     server = json.loads(kubectl("version", "-o", "json"))["serverVersion"]
     assert (server["major"], server["minor"], server["gitVersion"]) == ("1", "36", "v1.36.0")

@@ -136,16 +136,17 @@ def references(name: str) -> set[str]:
         if current in found:
             continue
         found.add(current)
-        pending.extend(_mentioned(definition(current)))
+        pending.extend(mentioned(definition(current)))
     return found
 
 
-def _mentioned(schema: Definition) -> list[str]:
-    mentioned = [reference(schema)] if "$ref" in schema else []
+def mentioned(schema: Definition) -> list[str]:
+    """Names of the definitions that ``schema`` itself refers to."""
+    found = [reference(schema)] if "$ref" in schema else []
     for key in ("items", "additionalProperties"):
         child = schema.get(key)
         if isinstance(child, dict):
-            mentioned.extend(_mentioned(child))
+            found.extend(mentioned(child))
     for child in schema.get("properties", {}).values():
-        mentioned.extend(_mentioned(child))
-    return mentioned
+        found.extend(mentioned(child))
+    return found

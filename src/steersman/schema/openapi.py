@@ -67,7 +67,7 @@ class OpenAPI:
     def _v2_document(self) -> dict[str, Any]:
         operations = [operation for make in self._sources.values() for operation in make()]
         custom = {name: v2_form(definition) for name, definition in self._custom.items()}
-        own = openapi_v2.document(operations, {**openapi_v2.all_definitions(), **custom})
+        own = openapi_v2.document(operations, openapi_v2.reached(operations, custom))
         return reduce(openapi_merging.merged, map(dict, self._others), own)
 
     @cached_property

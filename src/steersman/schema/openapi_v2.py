@@ -7,6 +7,7 @@ from typing import Any
 
 from steersman.schema import definitions
 from steersman.schema.definitions import DEFINITION_PREFIX, Definition
+from steersman.schema.openapi_enums import published
 from steersman.schema.openapi_parameters import QUERY, path_description
 from steersman.schema.openapi_paths import PATCH, PATCH_MEDIA_TYPES, Operation, Produces
 
@@ -28,7 +29,7 @@ def media_types(produces: Produces) -> list[str]:
 
 
 def document(operations: Iterable[Operation], schemas: Mapping[str, Definition]) -> dict[str, Any]:
-    """``/openapi/v2`` of ``operations``; ``schemas`` are all definitions, by name."""
+    """``/openapi/v2`` of ``operations``; ``schemas`` are the definitions that these reach, by name."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         path = paths.setdefault(operation.path, {})
@@ -105,6 +106,13 @@ def _path_parameter(name: str, operation: Operation) -> dict[str, Any]:
     }
 
 
-def all_definitions() -> dict[str, Definition]:
-    """Every definition of v1.36, for a document that serves them all."""
-    return {name: definitions.definition(name) for name in definitions.names()}
+def reached(operations: Iterable[Operation], custom: Mapping[str, Definition]) -> dict[str, Definition]:
+    """The definitions that ``operations`` use and those that these use: a kind that is not served is not documented."""
+    found: dict[str, Definition] = {}
+    pending = [name for operation in operations for name in (operation.answers, operation.body) if name]
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found[name] = custom[name] if name in custom else published(name)
+            pending.extend(definitions.mentioned(found[name]))
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 from steersman.schema import definitions
 from steersman.schema.defaults import NONE, default_of
 from steersman.schema.definitions import Definition
+from steersman.schema.openapi_enums import published
 from steersman.schema.openapi_parameters import QUERY, path_description
 from steersman.schema.openapi_paths import PATCH, PATCH_MEDIA_TYPES, Operation
 from steersman.schema.openapi_v2 import SECURITY, SUCCESS, media_types
@@ -89,7 +90,7 @@ def _mentioned(value: Any) -> Iterable[str]:
 
 def schema(name: str) -> Definition:
     """A built-in definition in the form of v3: with defaults, and references wrapped where something stands beside them."""
-    source = definitions.definition(name)
+    source = published(name)
     if name in _UNIONS:
         return {"description": source["description"], **_UNIONS[name]}
     built = converted(source)

@@ -20,9 +20,9 @@ from steersman.schema.rules import (
 FAILURE_POLICIES = ("Fail", "Ignore")
 MATCH_POLICIES = ("Equivalent", "Exact")
 REINVOCATION_POLICIES = ("IfNeeded", "Never")
-_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _MUTATED_OPERATIONS = ("*", "CONNECT", "CREATE", "UPDATE")
-_SCOPES = ("*", "Cluster", "Namespaced")
+SCOPES = ("*", "Cluster", "Namespaced")
 _CONDITIONS = 64
 
 
@@ -32,8 +32,8 @@ def check_rule(errors: Errors, rule: Mapping[str, Any], path: str) -> None:
         errors.append(required(f"{path}.operations"))
     _check_alone(errors, operations, f"{path}.operations", "operations")
     for index, operation in enumerate(operations):
-        if operation not in _OPERATIONS:
-            errors.append(not_supported(f"{path}.operations[{index}]", operation, _OPERATIONS))
+        if operation not in OPERATIONS:
+            errors.append(not_supported(f"{path}.operations[{index}]", operation, OPERATIONS))
     for field, noun in (("apiGroups", "API groups"), ("apiVersions", "API versions")):
         values = rule.get(field) or []
         if not values:
@@ -43,7 +43,7 @@ def check_rule(errors: Errors, rule: Mapping[str, Any], path: str) -> None:
         if not version:
             errors.append(required(f"{path}.apiVersions[{index}]"))
     _check_resources(errors, rule.get("resources") or [], f"{path}.resources")
-    check_optional_choice(errors, rule.get("scope"), f"{path}.scope", _SCOPES)
+    check_optional_choice(errors, rule.get("scope"), f"{path}.scope", SCOPES)
 
 
 def _check_alone(errors: Errors, values: Sequence[str], path: str, noun: str) -> None:

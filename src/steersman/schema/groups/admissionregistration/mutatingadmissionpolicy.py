@@ -22,7 +22,7 @@ def default(obj: Object) -> None:
     default_constraints(spec.get("matchConstraints"))
 
 
-_PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -40,10 +40,10 @@ def validate(obj: Object) -> list[FieldError]:
 
 def _check_mutation(errors: list[FieldError], mutation: Object, expressions: PolicyExpressions, path: str) -> None:
     kind = mutation.get("patchType")
-    check_choice(errors, kind, f"{path}.patchType", tuple(_PATCHES))
-    if kind not in _PATCHES:
+    check_choice(errors, kind, f"{path}.patchType", tuple(PATCHES))
+    if kind not in PATCHES:
         return
-    for other, field in _PATCHES.items():
+    for other, field in PATCHES.items():
         patch = mutation.get(field)
         if other != kind and patch is not None:
             detail = f"must not be specified when patchType is {kind}"

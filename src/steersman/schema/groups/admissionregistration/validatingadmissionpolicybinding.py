@@ -18,7 +18,7 @@ def default(obj: Object) -> None:
     default_constraints(spec.get("matchResources"))
 
 
-_ACTIONS = ("Audit", "Deny", "Warn")
+ACTIONS = ("Audit", "Deny", "Warn")
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -27,7 +27,7 @@ def validate(obj: Object) -> list[FieldError]:
     check_binding(errors, spec)
     actions = spec.get("validationActions") or []
     for index, action in enumerate(actions):
-        check_optional_choice(errors, action, f"{path}[{index}]", _ACTIONS)
+        check_optional_choice(errors, action, f"{path}[{index}]", ACTIONS)
     check_distinct(errors, actions, path)
     if "Deny" in actions and "Warn" in actions:
         detail = (

@@ -16,7 +16,7 @@ from steersman.schema.rules import check_label_selector, check_optional_choice
 from steersman.schema.webhookclients import check_client, check_review_versions
 
 _HTTPS_PORT = 443
-_SIDE_EFFECTS = ("None", "NoneOnDryRun")
+SIDE_EFFECTS = ("None", "NoneOnDryRun")
 
 
 def default_match(matching: Object) -> None:
@@ -85,8 +85,8 @@ def _check_webhook(errors: list[FieldError], webhook: Object, path: str) -> None
     check_optional_choice(errors, webhook.get("matchPolicy"), f"{path}.matchPolicy", MATCH_POLICIES)
     effects, seconds = webhook.get("sideEffects"), webhook.get("timeoutSeconds")
     if effects is None:
-        errors.append(required(f"{path}.sideEffects", f"must specify one of {', '.join(_SIDE_EFFECTS)}"))
-    check_optional_choice(errors, effects, f"{path}.sideEffects", _SIDE_EFFECTS)
+        errors.append(required(f"{path}.sideEffects", f"must specify one of {', '.join(SIDE_EFFECTS)}"))
+    check_optional_choice(errors, effects, f"{path}.sideEffects", SIDE_EFFECTS)
     if seconds is not None and not 1 <= seconds <= 30:
         detail = "the timeout value must be between 1 and 30 seconds"
         errors.append(invalid(f"{path}.timeoutSeconds", seconds, detail))

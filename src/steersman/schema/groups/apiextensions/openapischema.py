@@ -18,7 +18,7 @@ _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _REFUSED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 _OBJECT_FIELDS = frozenset({"metadata", "kind", "apiVersion"})
 _LIST, _KEYS, _MAP = "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"
-_REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
+REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
 _STRING_FORMATS = frozenset(
     [
         "bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3", "uuid4", "uuid5", "isbn",
@@ -180,8 +180,8 @@ def _check_rule(errors: Errors, rule: Mapping[str, Any], schema: Schema, path: s
         errors.append(required(f"{path}.message", "message must be specified if rule contains line breaks"))
     if expression and not expression.strip():
         errors.append(required(f"{path}.messageExpression", "messageExpression must be non-empty if specified"))
-    if rule.get("reason") is not None and rule["reason"] not in _REASONS:
-        errors.append(not_supported(f"{path}.reason", rule["reason"], _REASONS))
+    if rule.get("reason") is not None and rule["reason"] not in REASONS:
+        errors.append(not_supported(f"{path}.reason", rule["reason"], REASONS))
     if place and not place.strip():
         errors.append(invalid(f"{path}.fieldPath", place, "must be non-empty if specified"))
     if _has_breaks(place):

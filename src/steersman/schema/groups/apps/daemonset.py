@@ -52,6 +52,7 @@ def default(obj: Object) -> None:
 
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+UPDATE_STRATEGIES = ("RollingUpdate", "OnDelete")
 _COUNTS = (
     "currentNumberScheduled",
     "numberMisscheduled",
@@ -101,7 +102,7 @@ def _check_strategy(errors: list[FieldError], strategy: Mapping[str, Any]) -> No
     if kind == "OnDelete":
         return
     if kind != "RollingUpdate":
-        errors.append(not_supported("spec.updateStrategy", dict(strategy), ("RollingUpdate", "OnDelete")))
+        errors.append(not_supported("spec.updateStrategy", dict(strategy), UPDATE_STRATEGIES))
         return
     if rolling is None:
         errors.append(required(path))

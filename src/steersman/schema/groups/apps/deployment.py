@@ -26,6 +26,8 @@ from steersman.schema.rules import check_counts, check_immutable
 from steersman.schema.statuswrites import keep_labels
 from steersman.schema.subresources import SCALE, STATUS
 
+STRATEGIES = ("Recreate", "RollingUpdate")
+
 
 def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
@@ -98,7 +100,7 @@ def _check_strategy(errors: list[FieldError], strategy: Mapping[str, Any]) -> No
                 errors.append(invalid(f"{path}.maxUnavailable", unavailable, detail))
             check_at_most_100_percent(errors, unavailable, f"{path}.maxUnavailable")
         case _:
-            errors.append(not_supported("spec.strategy", dict(strategy), ("Recreate", "RollingUpdate")))
+            errors.append(not_supported("spec.strategy", dict(strategy), STRATEGIES))
 
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:

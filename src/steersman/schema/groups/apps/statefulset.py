@@ -66,6 +66,7 @@ def _ready(obj: Object, now: float) -> str:
     return f"{value_at(obj, 'status', 'readyReplicas') or 0}/{value_at(obj, 'spec', 'replicas') or 0}"
 
 
+MANAGEMENT_POLICIES = ("OrderedReady", "Parallel")
 _MUTABLE = (
     "replicas",
     "ordinals",
@@ -102,7 +103,7 @@ def validate(obj: Object) -> list[FieldError]:
     policy = spec.get("podManagementPolicy")
     if not policy:
         errors.append(required("spec.podManagementPolicy"))
-    elif policy not in ("OrderedReady", "Parallel"):
+    elif policy not in MANAGEMENT_POLICIES:
         errors.append(invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"))
     _check_strategy(errors, spec.get("updateStrategy") or {})
     for when, action in (spec.get("persistentVolumeClaimRetentionPolicy") or {}).items():

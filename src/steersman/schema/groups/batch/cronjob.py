@@ -44,6 +44,7 @@ def _last_schedule(obj: Object, now: float) -> str:
     return age(last, now) if last else NONE
 
 
+CONCURRENCY_POLICIES = ("Allow", "Forbid", "Replace")
 _NAME_LENGTH = 52
 """Jobs of a CronJob append eleven characters."""
 
@@ -62,7 +63,7 @@ def validate(obj: Object) -> list[FieldError]:
     check_counts(
         errors, spec, "spec", "startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"
     )
-    check_choice(errors, spec.get("concurrencyPolicy"), "spec.concurrencyPolicy", ("Allow", "Forbid", "Replace"))
+    check_choice(errors, spec.get("concurrencyPolicy"), "spec.concurrencyPolicy", CONCURRENCY_POLICIES)
     _check_template(errors, (spec.get("jobTemplate") or {}).get("spec") or {}, "spec.jobTemplate.spec")
     return errors
 

@@ -9,7 +9,8 @@ from steersman.meta.errors import OMITTED, FieldError, duplicate, invalid, not_s
 from steersman.meta.names import label_key_errors
 from steersman.schema.rules import NOT_NEGATIVE, Errors, check_name, too_many
 
-_ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
+ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
+OPERATORS = ("In", "NotIn")
 _STATUSES = ("False", "True", "Unknown")
 _MAX_RULES, _MAX_PATTERNS, _MAX_CODES, _MAX_INDEXES_LENGTH = 20, 20, 255, 64 * 1024
 
@@ -27,9 +28,9 @@ def check_failure_policy(errors: Errors, spec: Mapping[str, Any], path: str) -> 
     for index, rule in enumerate(rules):
         at, action = f"{path}[{index}]", rule.get("action")
         if not action:
-            errors.append(required(f"{at}.action", f"valid values: {_listed(_ACTIONS)}"))
-        elif action not in _ACTIONS:
-            errors.append(not_supported(f"{at}.action", action, _ACTIONS))
+            errors.append(required(f"{at}.action", f"valid values: {_listed(ACTIONS)}"))
+        elif action not in ACTIONS:
+            errors.append(not_supported(f"{at}.action", action, ACTIONS))
         elif action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
             errors.append(invalid(f"{at}.action", action, "requires the backoffLimitPerIndex to be set"))
         codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions") or ()
@@ -54,9 +55,9 @@ def _listed(values: Sequence[str]) -> str:
 def _check_exit_codes(errors: Errors, codes: Mapping[str, Any], path: str, containers: set[Any]) -> None:
     operator, values = codes.get("operator"), codes.get("values") or []
     if not operator:
-        errors.append(required(f"{path}.operator", f"valid values: {_listed(('In', 'NotIn'))}"))
-    elif operator not in ("In", "NotIn"):
-        errors.append(not_supported(f"{path}.operator", operator, ("In", "NotIn")))
+        errors.append(required(f"{path}.operator", f"valid values: {_listed(OPERATORS)}"))
+    elif operator not in OPERATORS:
+        errors.append(not_supported(f"{path}.operator", operator, OPERATORS))
     name = codes.get("containerName")
     if name is not None and name not in containers:
         detail = "must be one of the container or initContainer names in the pod template"

@@ -18,6 +18,8 @@ _LARGEST_INT32 = 2**31 - 1
 _MANY, _MANY_WITH_BACKOFF = 100_000, 10_000
 _MANAGER_LENGTH = 63
 _URL_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", re.ASCII)
+COMPLETION_MODES = ("NonIndexed", "Indexed")
+REPLACEMENT_POLICIES = ("Failed", "TerminatingOrFailed")
 _COUNTS = (
     "parallelism",
     "completions",
@@ -63,7 +65,7 @@ def check_job_spec(errors: Errors, spec: Mapping[str, Any], path: str) -> None:
         errors.append(required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
     if spec.get("managedBy") is not None:
         _check_manager(errors, spec["managedBy"], f"{path}.managedBy")
-    check_optional_choice(errors, spec.get("completionMode"), f"{path}.completionMode", ("NonIndexed", "Indexed"))
+    check_optional_choice(errors, spec.get("completionMode"), f"{path}.completionMode", COMPLETION_MODES)
     if spec.get("completionMode") == "Indexed":
         _check_indexed(errors, spec, path)
     else:
@@ -78,7 +80,7 @@ def check_job_spec(errors: Errors, spec: Mapping[str, Any], path: str) -> None:
         check_success_policy(errors, spec, f"{path}.successPolicy")
     replacement = spec.get("podReplacementPolicy")
     if replacement is not None:
-        allowed = ("Failed",) if spec.get("podFailurePolicy") is not None else ("Failed", "TerminatingOrFailed")
+        allowed = ("Failed",) if spec.get("podFailurePolicy") is not None else REPLACEMENT_POLICIES
         check_optional_choice(errors, replacement, f"{path}.podReplacementPolicy", allowed)
     check_pod_template(errors, spec.get("template"), f"{path}.template")
     if spec.get("template") is not None:

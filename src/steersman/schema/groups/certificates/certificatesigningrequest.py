@@ -48,7 +48,7 @@ def _condition(obj: Object, now: float) -> str:
 
 LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
 _SHORTEST_S = 600
-_USAGES = (
+USAGES = (
     "any",
     "cert sign",
     "client auth",
@@ -94,8 +94,8 @@ def validate(obj: Object) -> list[FieldError]:
     if not usages:
         errors.append(required("spec.usages"))
     for index, usage in enumerate(usages):
-        if usage not in _USAGES:
-            errors.append(not_supported(f"spec.usages[{index}]", usage, _USAGES))
+        if usage not in USAGES:
+            errors.append(not_supported(f"spec.usages[{index}]", usage, USAGES))
     check_distinct(errors, usages, "spec.usages")
     if signer == LEGACY_SIGNER:
         errors.append(invalid("spec.signerName", signer, "the legacy signerName is not allowed via this API version"))

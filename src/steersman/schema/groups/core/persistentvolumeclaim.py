@@ -46,7 +46,7 @@ def _access_modes(obj: Object, now: float) -> str:
     return short_access_modes(value_at(obj, "status", "accessModes")) if value_at(obj, "spec", "volumeName") else ""
 
 
-_RESIZE_STATUSES = (
+RESIZE_STATUSES = (
     "ControllerResizeInProgress",
     "ControllerResizeInfeasible",
     "NodeResizeInProgress",
@@ -130,8 +130,8 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
             errors.append(invalid(f"status.capacity[{name}]", amount, "must be a valid resource quantity"))
     for name, state in (status.get("allocatedResourceStatuses") or {}).items():
         _check_resource(errors, name, "status.allocatedResourceStatuses")
-        if state not in _RESIZE_STATUSES:
-            errors.append(not_supported("status.allocatedResourceStatuses", name, _RESIZE_STATUSES))
+        if state not in RESIZE_STATUSES:
+            errors.append(not_supported("status.allocatedResourceStatuses", name, RESIZE_STATUSES))
     for name, amount in (status.get("allocatedResources") or {}).items():
         _check_resource(errors, name, "status.allocatedResources")
         check_amount(errors, "storage", amount, f"status.allocatedResources[{name}]")

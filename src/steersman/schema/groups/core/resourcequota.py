@@ -35,7 +35,7 @@ def _used(obj: Object, *, limits: bool) -> str:
     return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in names)
 
 
-_SCOPES = (
+SCOPES = (
     "Terminating",
     "NotTerminating",
     "BestEffort",
@@ -78,7 +78,7 @@ def _check_amounts(errors: list[FieldError], amounts: Mapping[str, Any] | None, 
 
 
 def _check_scope(errors: list[FieldError], scope: str, shown: Any, spec: Object, path: str, name_path: str) -> None:
-    if scope not in _SCOPES:
+    if scope not in SCOPES:
         errors.append(invalid(name_path, shown if name_path == path else scope, "unsupported scope"))
     errors.extend(
         invalid(path, shown, "unsupported scope applied to resource")
@@ -95,7 +95,7 @@ def _applies(scope: str, name: str) -> bool:
         return name == "pods"
     if scope == "VolumeAttributesClass":
         return name in ("persistentvolumeclaims", "requests.storage")
-    if scope in _SCOPES:
+    if scope in SCOPES:
         return name in _OF_PODS
     return True
 

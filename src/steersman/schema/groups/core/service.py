@@ -102,7 +102,9 @@ def _port(port: Mapping[str, Any]) -> str:
     return f"{port.get('port')}{node_port}/{port.get('protocol') or 'TCP'}"
 
 
-_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+AFFINITIES = ("ClientIP", "None")
+TRAFFIC_POLICIES = ("Cluster", "Local")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _LONGEST_AFFINITY_S = 86400
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
@@ -178,7 +180,7 @@ def validate(obj: Object) -> list[FieldError]:
     check_ports(errors, spec)
     if spec.get("selector"):
         check_labels(errors, spec["selector"], "spec.selector")
-    check_choice(errors, spec.get("sessionAffinity"), "spec.sessionAffinity", ("ClientIP", "None"))
+    check_choice(errors, spec.get("sessionAffinity"), "spec.sessionAffinity", AFFINITIES)
     _check_affinity(errors, spec)
     check_addresses(errors, spec)
     for index, address in enumerate(spec.get("externalIPs") or ()):
@@ -191,7 +193,7 @@ def validate(obj: Object) -> list[FieldError]:
 
 def _check_type(errors: list[FieldError], spec: Mapping[str, Any]) -> None:
     kind = spec.get("type")
-    check_choice(errors, kind, "spec.type", _TYPES)
+    check_choice(errors, kind, "spec.type", TYPES)
     if kind in ("LoadBalancer", "NodePort") and is_headless(spec):
         errors.append(invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services"))
     if kind != "ExternalName":
@@ -255,7 +257,7 @@ def _check_load_balancer(errors: list[FieldError], obj: Object, spec: Mapping[st
 def _check_traffic(errors: list[FieldError], spec: Mapping[str, Any]) -> None:
     external, path = spec.get("externalTrafficPolicy"), "spec.externalTrafficPolicy"
     if is_externally_accessible(spec):
-        check_choice(errors, external, path, ("Cluster", "Local"))
+        check_choice(errors, external, path, TRAFFIC_POLICIES)
     elif external:
         errors.append(invalid(path, external, "may only be set for externally-accessible services"))
     port, path = spec.get("healthCheckNodePort"), "spec.healthCheckNodePort"
@@ -270,7 +272,7 @@ def _check_traffic(errors: list[FieldError], spec: Mapping[str, Any]) -> None:
     internal = spec.get("internalTrafficPolicy")
     if internal is None and _needs_address(spec):
         errors.append(required("spec.internalTrafficPolicy"))
-    check_optional_choice(errors, internal, "spec.internalTrafficPolicy", ("Cluster", "Local"))
+    check_optional_choice(errors, internal, "spec.internalTrafficPolicy", TRAFFIC_POLICIES)
     check_optional_choice(errors, spec.get("trafficDistribution"), "spec.trafficDistribution", _DISTRIBUTIONS)
 
 

@@ -23,6 +23,8 @@ from steersman.schema.rules import Errors, check_between, check_choice, check_na
 Source = Mapping[str, Any]
 Check = Callable[[Errors, Source, str], None]
 
+CACHING_MODES = ("None", "ReadOnly", "ReadWrite")
+AZURE_DISK_KINDS = ("Dedicated", "Managed", "Shared")
 HOST_PATH_TYPES = (
     "",
     "BlockDevice",
@@ -189,12 +191,12 @@ def _check_flex(errors: Errors, source: Source, path: str) -> None:
 
 def _check_azure_disk(errors: Errors, source: Source, path: str) -> None:
     mode, kind, uri = source.get("cachingMode"), source.get("kind"), source.get("diskURI") or ""
-    if mode is not None and mode not in ("None", "ReadOnly", "ReadWrite"):
-        errors.append(not_supported(f"{path}.cachingMode", mode, ("None", "ReadOnly", "ReadWrite")))
+    if mode is not None and mode not in CACHING_MODES:
+        errors.append(not_supported(f"{path}.cachingMode", mode, CACHING_MODES))
     if kind is None:
         return
-    if kind not in ("Dedicated", "Managed", "Shared"):
-        errors.append(not_supported(f"{path}.kind", kind, ("Dedicated", "Managed", "Shared")))
+    if kind not in AZURE_DISK_KINDS:
+        errors.append(not_supported(f"{path}.kind", kind, AZURE_DISK_KINDS))
     if kind == "Managed" and not uri.startswith("/subscriptions/"):
         managed = ("/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}",)
         errors.append(not_supported(f"{path}.diskURI", uri, managed))

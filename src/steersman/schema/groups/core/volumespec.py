@@ -39,7 +39,7 @@ SOURCES = (
     "storageos",
     "csi",
 )
-_RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
+RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
 _CSI_SECRETS = (
     "controllerPublishSecretRef",
     "controllerExpandSecretRef",
@@ -62,8 +62,8 @@ def check_volume_spec(errors: Errors, spec: Mapping[str, Any], path: str, *, inl
     if policy and inline and policy != "Retain":
         detail = "may only be Retain in the context of inline volumes"
         errors.append(forbidden(f"{path}.persistentVolumeReclaimPolicy", detail))
-    elif policy and policy not in _RECLAIM_POLICIES:
-        errors.append(not_supported(f"{path}.persistentVolumeReclaimPolicy", policy, _RECLAIM_POLICIES))
+    elif policy and policy not in RECLAIM_POLICIES:
+        errors.append(not_supported(f"{path}.persistentVolumeReclaimPolicy", policy, RECLAIM_POLICIES))
     _check_affinity(errors, spec.get("nodeAffinity"), f"{path}.nodeAffinity")
     _check_sources(errors, spec, path)
     if posixpath.normpath((spec.get("hostPath") or {}).get("path") or ".") == "/" and policy == "Recycle":

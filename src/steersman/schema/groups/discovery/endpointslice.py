@@ -40,7 +40,7 @@ def _endpoints(obj: Object, now: float) -> str:
     return first_of_three(addresses, len(addresses)) or UNSET
 
 
-_ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 _ENDPOINTS = 1000
 _ADDRESSES = 100
 _PORTS = 20000
@@ -71,7 +71,7 @@ def _drop_topology(obj: Object) -> None:
 def validate(obj: Object) -> list[FieldError]:
     errors: list[FieldError] = []
     family, ports, endpoints = obj.get("addressType"), obj.get("ports") or (), obj.get("endpoints") or ()
-    check_choice(errors, family, "addressType", _ADDRESS_TYPES)
+    check_choice(errors, family, "addressType", ADDRESS_TYPES)
     if len(ports) > _PORTS:
         errors.append(too_many("ports", len(ports), _PORTS))
     else:
@@ -107,7 +107,7 @@ def _check_endpoint(errors: list[FieldError], endpoint: Object, path: str, famil
     for index, address in enumerate(addresses):
         if family == "FQDN":
             errors.extend(domain_name_errors(address, f"{path}.addresses[{index}]"))
-        elif family in _ADDRESS_TYPES:
+        elif family in ADDRESS_TYPES:
             _check_address(errors, address, f"{path}.addresses", index, family)
     if endpoint.get("nodeName") is not None:
         check_name(errors, endpoint["nodeName"], f"{path}.nodeName", subdomain_errors)

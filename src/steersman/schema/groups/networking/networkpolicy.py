@@ -28,7 +28,7 @@ def default(obj: Object) -> None:
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
 
 
-_TYPES = ("Ingress", "Egress")
+TYPES = ("Ingress", "Egress")
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -43,11 +43,11 @@ def validate(obj: Object) -> list[FieldError]:
             for number, peer in enumerate(rule.get(side) or ()):
                 _check_peer(errors, peer, f"{path}.{side}[{number}]")
     types = spec.get("policyTypes") or []
-    if len(types) > len(_TYPES):
+    if len(types) > len(TYPES):
         errors.append(invalid("spec.policyTypes", types, "may not specify more than two policyTypes"))
         return errors
     for index, kind in enumerate(types):
-        check_optional_choice(errors, kind, f"spec.policyTypes[{index}]", _TYPES)
+        check_optional_choice(errors, kind, f"spec.policyTypes[{index}]", TYPES)
     return errors
 
 

@@ -13,7 +13,7 @@ from steersman.schema.kind import Kind
 from steersman.schema.rules import check_counts, check_label_selector, check_optional_choice
 from steersman.schema.subresources import STATUS
 
-_EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
+EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
 _COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
 
 
@@ -47,7 +47,7 @@ def validate(obj: Object) -> list[FieldError]:
         check_at_most_100_percent(errors, spec[name], f"spec.{name}")
     check_label_selector(errors, spec.get("selector"), "spec.selector")
     policy = spec.get("unhealthyPodEvictionPolicy")
-    check_optional_choice(errors, policy, "spec.unhealthyPodEvictionPolicy", _EVICTION_POLICIES)
+    check_optional_choice(errors, policy, "spec.unhealthyPodEvictionPolicy", EVICTION_POLICIES)
     return errors
 
 

@@ -18,6 +18,8 @@ ENTRIES = 32
 _ALTERNATIVES = 8
 _EXPRESSION_BYTES = 10 * 1024
 EFFECTS = ("NoExecute", "NoSchedule", "None")
+ALLOCATION_MODES = ("All", "ExactCount")
+OPERATORS = ("Equal", "Exists")
 _REFERENCE = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
 
 
@@ -87,7 +89,7 @@ def _check_exact(errors: Errors, request: Mapping[str, Any], path: str) -> None:
         if count:
             errors.append(invalid(f"{path}.count", count, "must not be specified when allocationMode is 'All'"))
     elif mode != "ExactCount":
-        errors.append(not_supported(f"{path}.allocationMode", mode, ("All", "ExactCount")))
+        errors.append(not_supported(f"{path}.allocationMode", mode, ALLOCATION_MODES))
     elif count <= 0:
         errors.append(invalid(f"{path}.count", count, NOT_ZERO))
     for index, toleration in enumerate(request.get("tolerations") or ()):
@@ -118,7 +120,7 @@ def _check_toleration(errors: Errors, toleration: Mapping[str, Any], path: str) 
     elif not operator:
         errors.append(required(f"{path}.operator"))
     else:
-        errors.append(not_supported(f"{path}.operator", operator, ("Equal", "Exists")))
+        errors.append(not_supported(f"{path}.operator", operator, OPERATORS))
     check_optional_choice(errors, toleration.get("effect") or None, f"{path}.effect", EFFECTS)
 
 

@@ -30,6 +30,7 @@ from steersman.schema.rules import Errors, check_immutable, check_name, check_pr
 _CONSUMERS = 256
 _CONDITIONS = 8
 _ADDRESSES = 16
+SOURCES = ("FromClaim", "FromClass")
 
 
 def status_errors(new: Object, old: Object) -> list[FieldError]:
@@ -162,8 +163,8 @@ def _check_allocation(errors: Errors, allocation: Mapping[str, Any], known: set[
             at, source = f"{path}.devices.config[{index}]", entry.get("source")
             if not source:
                 errors.append(required(f"{at}.source"))
-            elif source not in ("FromClaim", "FromClass"):
-                errors.append(not_supported(f"{at}.source", source, ("FromClaim", "FromClass")))
+            elif source not in SOURCES:
+                errors.append(not_supported(f"{at}.source", source, SOURCES))
             check_request_references(errors, entry.get("requests") or (), known, f"{at}.requests")
             check_configuration(errors, entry, at)
     if allocation.get("nodeSelector") is not None:

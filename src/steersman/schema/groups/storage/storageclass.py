@@ -29,7 +29,7 @@ def _name(obj: Object, now: float) -> str:
 
 
 _RECLAIM_POLICIES = ("Delete", "Retain")
-_BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
+BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -37,7 +37,7 @@ def validate(obj: Object) -> list[FieldError]:
     check_provisioner(errors, obj.get("provisioner") or "", "provisioner")
     check_parameters(errors, obj.get("parameters") or {}, "parameters")
     check_optional_choice(errors, obj.get("reclaimPolicy"), "reclaimPolicy", _RECLAIM_POLICIES)
-    check_choice(errors, obj.get("volumeBindingMode"), "volumeBindingMode", _BINDING_MODES)
+    check_choice(errors, obj.get("volumeBindingMode"), "volumeBindingMode", BINDING_MODES)
     seen: list[Mapping[str, set[str]]] = []
     for index, term in enumerate(obj.get("allowedTopologies") or ()):
         path = f"allowedTopologies[{index}]"

@@ -17,7 +17,7 @@ from steersman.schema.rules import Errors, check_choice, check_name, check_port,
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
-_MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
+MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _RESTART_ACTIONS = ("Restart", "RestartAllContainers")
 _MAX_RESTART_RULES = 20
@@ -147,7 +147,7 @@ def _check_common(errors: Errors, container: Mapping[str, Any], path: str, pod: 
     if not container.get("image"):
         errors.append(required(f"{path}.image"))
     check_choice(
-        errors, container.get("terminationMessagePolicy"), f"{path}.terminationMessagePolicy", _MESSAGE_POLICIES
+        errors, container.get("terminationMessagePolicy"), f"{path}.terminationMessagePolicy", MESSAGE_POLICIES
     )
     if container.get("ports"):
         _check_ports(errors, container["ports"], f"{path}.ports")

@@ -12,7 +12,8 @@ from steersman.schema.rules import Errors, check_counts, check_name, check_port,
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _PROBE_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _HOOK_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
-_SIGNALS = frozenset(
+SCHEMES = ("HTTP", "HTTPS")
+SIGNALS = frozenset(
     {
         "SIGABRT", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCLD", "SIGCONT", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGIO",
         "SIGIOT", "SIGKILL", "SIGPIPE", "SIGPOLL", "SIGPROF", "SIGPWR", "SIGQUIT", "SIGSEGV", "SIGSTKFLT", "SIGSTOP", "SIGSYS",
@@ -69,7 +70,7 @@ def check_lifecycle(
     if os_name is None:
         errors.append(forbidden(f"{path}.stopSignal", "may not be set for containers with empty `spec.os.name`"))
     else:
-        allowed = _WINDOWS_SIGNALS if os_name == "windows" else _SIGNALS
+        allowed = _WINDOWS_SIGNALS if os_name == "windows" else SIGNALS
         if signal not in allowed:
             errors.append(not_supported(f"{path}.stopSignal", signal, sorted(allowed)))
 
@@ -100,8 +101,8 @@ def _check_action(errors: Errors, kind: str, action: Mapping[str, Any], path: st
             if not action.get("path"):
                 errors.append(required(f"{path}.path"))
             check_port_or_name(errors, action.get("port"), f"{path}.port")
-            if action.get("scheme") not in ("HTTP", "HTTPS"):
-                errors.append(not_supported(f"{path}.scheme", action.get("scheme") or "", ("HTTP", "HTTPS")))
+            if action.get("scheme") not in SCHEMES:
+                errors.append(not_supported(f"{path}.scheme", action.get("scheme") or "", SCHEMES))
             for header in action.get("httpHeaders") or ():
                 check_name(errors, header.get("name") or "", f"{path}.httpHeaders", http_header_errors)
         case "tcpSocket":

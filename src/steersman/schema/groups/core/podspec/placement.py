@@ -16,6 +16,9 @@ from steersman.schema.rules import (
 )
 
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+TOLERATION_OPERATORS = ("Equal", "Exists", "Lt", "Gt")
+UNSATISFIABLE_ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
+INCLUSION_POLICIES = ("Honor", "Ignore")
 _REQUIRED, _PREFERRED = (
     "requiredDuringSchedulingIgnoredDuringExecution",
     "preferredDuringSchedulingIgnoredDuringExecution",
@@ -169,7 +172,7 @@ def _check_toleration(errors: Errors, toleration: Mapping[str, Any], path: str) 
         if value:
             errors.append(invalid(f"{path}.operator", value, "value must be empty when `operator` is 'Exists'"))
     elif operator in ("Lt", "Gt"):
-        errors.append(not_supported(f"{path}.operator", operator, ("Equal", "Exists", "Lt", "Gt")))
+        errors.append(not_supported(f"{path}.operator", operator, TOLERATION_OPERATORS))
     else:
         errors.append(not_supported(f"{path}.operator", operator, ("Equal", "Exists")))
     if effect and effect not in TAINT_EFFECTS:
@@ -184,8 +187,8 @@ def check_spreading(errors: Errors, constraints: Sequence[Mapping[str, Any]], pa
         check_positive(errors, constraint.get("maxSkew"), f"{at}.maxSkew")
         if not key:
             errors.append(required(f"{at}.topologyKey", "can not be empty"))
-        if action not in ("DoNotSchedule", "ScheduleAnyway"):
-            errors.append(not_supported(f"{at}.whenUnsatisfiable", action, ("DoNotSchedule", "ScheduleAnyway")))
+        if action not in UNSATISFIABLE_ACTIONS:
+            errors.append(not_supported(f"{at}.whenUnsatisfiable", action, UNSATISFIABLE_ACTIONS))
         if any((other.get("topologyKey"), other.get("whenUnsatisfiable")) == (key, action)
                for other in constraints[index + 1 :]):  # fmt: skip
             errors.append(duplicate(f"{at}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {action}}}"))
@@ -196,7 +199,7 @@ def check_spreading(errors: Errors, constraints: Sequence[Mapping[str, Any]], pa
                 detail = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
                 errors.append(invalid(f"{at}.minDomains", least, detail))
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
-            check_optional_choice(errors, constraint.get(name), f"{at}.{name}", ("Honor", "Ignore"))
+            check_optional_choice(errors, constraint.get(name), f"{at}.{name}", INCLUSION_POLICIES)
         selector = constraint.get("labelSelector")
         _check_label_keys(errors, {"matchLabelKeys": constraint.get("matchLabelKeys")}, selector, at)
         check_label_selector(errors, selector, f"{at}.labelSelector")

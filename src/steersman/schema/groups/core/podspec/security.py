@@ -11,7 +11,10 @@ from steersman.meta.names import subdomain_errors, user_or_group_errors
 from steersman.schema.groups.core.paths import check_descending
 from steersman.schema.rules import Errors, check_name, check_optional_choice
 
-_PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
+PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
+PROC_MOUNTS = ("Default", "Unmasked")
+GROUP_CHANGE_POLICIES = ("Always", "OnRootMismatch")
+GROUPS_POLICIES = ("Merge", "Strict")
 _SYSCTL = re.compile(r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?", re.ASCII)
 _SYSCTL_LENGTH = 253
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -62,7 +65,7 @@ def check_security_context(errors: Errors, context: Mapping[str, Any] | None, pa
     _check_ids(errors, context, path, "runAsUser", "runAsGroup")
     mount = context.get("procMount")
     if mount is not None:
-        check_optional_choice(errors, mount, f"{path}.procMount", ("Default", "Unmasked"))
+        check_optional_choice(errors, mount, f"{path}.procMount", PROC_MOUNTS)
         if host_users and mount == "Unmasked":
             errors.append(invalid(f"{path}.procMount", mount, "`hostUsers` must be false to use `Unmasked`"))
     _check_profiles(errors, context, path)
@@ -89,8 +92,8 @@ def check_pod_security_context(errors: Errors, spec: Mapping[str, Any], path: st
         )
     _check_sysctls(errors, context.get("sysctls") or (), f"{path}.sysctls", spec)
     for name, allowed in (
-        ("fsGroupChangePolicy", ("Always", "OnRootMismatch")),
-        ("supplementalGroupsPolicy", ("Merge", "Strict")),
+        ("fsGroupChangePolicy", GROUP_CHANGE_POLICIES),
+        ("supplementalGroupsPolicy", GROUPS_POLICIES),
         ("seLinuxChangePolicy", ("MountOption", "Recursive")),
     ):
         check_optional_choice(errors, context.get(name), f"{path}.{name}", allowed)
@@ -138,8 +141,8 @@ def _check_seccomp(errors: Errors, profile: Mapping[str, Any], path: str) -> Non
     kind, local = profile.get("type"), profile.get("localhostProfile")
     if not kind:
         errors.append(required(f"{path}.type", "type is required when seccompProfile is set"))
-    elif kind not in _PROFILES:
-        errors.append(not_supported(f"{path}.type", kind, _PROFILES))
+    elif kind not in PROFILES:
+        errors.append(not_supported(f"{path}.type", kind, PROFILES))
     if kind != "Localhost":
         if local is not None:
             detail = "can only be set when seccomp type is Localhost"
@@ -161,8 +164,8 @@ def _check_apparmor(errors: Errors, profile: Mapping[str, Any], path: str) -> No
             errors.append(too_long(at, 4095))
     elif not kind:
         errors.append(required(f"{path}.type", "type is required when appArmorProfile is set"))
-    elif kind not in _PROFILES:
-        errors.append(not_supported(f"{path}.type", kind, _PROFILES))
+    elif kind not in PROFILES:
+        errors.append(not_supported(f"{path}.type", kind, PROFILES))
     elif local is not None:
         errors.append(invalid(at, local, "can only be set when AppArmor type is Localhost"))
 

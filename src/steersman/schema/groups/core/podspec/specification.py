@@ -42,7 +42,7 @@ from steersman.schema.rules import (
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
-_DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _SEARCH = re.compile(r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*", re.ASCII)
 _LONGEST_DEADLINE_S = 2**31 - 1
 
@@ -82,7 +82,7 @@ def check_pod_spec(errors: Errors, spec: Mapping[str, Any], path: str, metadata:
     if spec.get("hostNetwork"):
         _check_host_network(errors, spec, f"{path}.containers", is_pod=bool(metadata))
     check_choice(errors, spec.get("restartPolicy"), f"{path}.restartPolicy", RESTART_POLICIES)
-    check_choice(errors, spec.get("dnsPolicy"), f"{path}.dnsPolicy", _DNS_POLICIES)
+    check_choice(errors, spec.get("dnsPolicy"), f"{path}.dnsPolicy", DNS_POLICIES)
     if spec.get("nodeSelector"):
         check_labels(errors, spec["nodeSelector"], f"{path}.nodeSelector")
     check_pod_security_context(errors, spec, f"{path}.securityContext")

@@ -22,7 +22,7 @@ from steersman.schema.rules import Errors, check_label_selector, check_name
 Volumes = Mapping[str, Mapping[str, Any]]
 """Good volumes by name."""
 
-_PROPAGATION = ("Bidirectional", "HostToContainer", "None")
+PROPAGATION = ("Bidirectional", "HostToContainer", "None")
 _RECURSIVE = ("Disabled", "Enabled", "IfPossible")
 _KEY_TYPES = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
 _PATH_NAMES = {"gcePersistentDisk": "persistentDisk"}
@@ -269,8 +269,8 @@ def _check_mount_options(
         check_descending(errors, expression, f"{path}.subPathExpr")
     propagation = mount.get("mountPropagation")
     if propagation is not None:
-        if propagation not in _PROPAGATION:
-            errors.append(not_supported(f"{path}.mountPropagation", propagation, _PROPAGATION))
+        if propagation not in PROPAGATION:
+            errors.append(not_supported(f"{path}.mountPropagation", propagation, PROPAGATION))
         if propagation == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
             detail = "Bidirectional mount propagation is available only to privileged containers"
             errors.append(forbidden(f"{path}.mountPropagation", detail))
