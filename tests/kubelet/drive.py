@@ -61,7 +61,7 @@ class Drive:
         """What the machine had written, coming back, would have changed nothing: the kubelet does not even show it."""
         written = {**self.machine.pod, "status": self.machine.status}
         if is_echo(self.machine.pod, written):
-            event = PodUpdated(pod=written, pending=self.machine._pending)
+            event = PodUpdated(pod=written, pending=self.machine._resize.pending)
             said = copy.deepcopy(self.machine).handle(event, self.now_s)
             assert said == [], said
 
@@ -91,5 +91,5 @@ class Drive:
         return self.machine.status[field][index]
 
     def finish_start(self, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
-        work = next(item for item in self.machine._in_flight.values() if isinstance(item, StartContainer))
+        work = next(item for item in self.machine._work.in_flight.values() if isinstance(item, StartContainer))
         return self.finish(work, reported, failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from steersman.kubelet.container_starts import go_duration
 from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.instructions import (
     Cancel,
@@ -19,7 +20,7 @@ from steersman.kubelet.instructions import (
     Terminate,
     Work,
 )
-from steersman.kubelet.pod_machine import PodMachine, go_duration
+from steersman.kubelet.pod_machine import PodMachine
 from steersman.kubelet.probe_results import ProbeResults
 from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.status import NodeFacts, Verdict
