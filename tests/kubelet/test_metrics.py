@@ -7,8 +7,9 @@ import json
 from prometheus_client import CollectorRegistry, generate_latest
 
 from steersman.kubelet.handlers import Outcome, Target
-from steersman.kubelet.metrics import KubeletMetrics, PodCounts, PodState
+from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_usage import DiskUsage
+from steersman.kubelet.pod_counts import PodCounts, PodState
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.probe_metrics import ProbeMetrics
 from steersman.kubelet.runtimes.behaviour import ANNOTATION

@@ -19,11 +19,11 @@ from steersman.kubelet.container_builder import NodeSettings
 from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.housekeeping import Housekeeping
-from steersman.kubelet.metrics import PodCounts
 from steersman.kubelet.node import NodeAgent, NodeSigns
 from steersman.kubelet.node_admission import NodeAdmission
 from steersman.kubelet.node_upkeep import NodeUpkeep
 from steersman.kubelet.platform import Platform
+from steersman.kubelet.pod_counts import PodCounts
 from steersman.kubelet.pod_ends import PodEnds
 from steersman.kubelet.pod_lookup import PodLookupTable
 from steersman.kubelet.pod_metrics import PodMetrics, pod_states

@@ -1,20 +1,14 @@
 """The kubelet's own metrics, with upstream's names: what ``GET /metrics`` shows besides those of the server.
 
-Counters and histograms are moved where things happen; what is a state of the moment is computed at each scrape.
+Counters and histograms are moved where things happen; ``pod_counts`` has what is a state of the moment.
 """
 
 from __future__ import annotations
 
-from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-
-from steersman.kubelet.volume_stats import VolumeUsage
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 RUNTIME_BUCKETS: Final = tuple(0.005 * 2.5**power for power in range(14))
 START_BUCKETS: Final = (
@@ -42,212 +36,39 @@ POD_RESOURCES_METHODS: Final = {"List": "list", "GetAllocatableResources": "get_
 """And how upstream's metrics name them. They only grow, but are no counters here, whose names end in ``_total``."""
 
 
+class _Families:
+    """Makes metric families of the kubelet's, by upstream's names without their prefix."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"kubelet_{name}", text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"kubelet_{name}", text, labels, registry=self.registry)
+
+    def histogram(self, name: str, text: str, *labels: str, buckets: Iterable[float] | None = None) -> Histogram:
+        bounds = tuple(buckets) if buckets is not None else Histogram.DEFAULT_BUCKETS
+        return Histogram(f"kubelet_{name}", text, labels, registry=self.registry, buckets=bounds)
+
+
 class KubeletMetrics:
     """One for a process; a fleet's kubelets share it."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"kubelet_{name}", text, labels, registry=self.registry)
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"kubelet_{name}", text, labels, registry=self.registry)
-
-        def histogram(name: str, text: str, *labels: str, buckets: Iterable[float] | None = None) -> Histogram:
-            bounds = tuple(buckets) if buckets is not None else Histogram.DEFAULT_BUCKETS
-            return Histogram(f"kubelet_{name}", text, labels, registry=self.registry, buckets=bounds)
-
-        self.node_name = gauge("node_name", "The node's name. The count is always 1.", "node")
-        self.pod_start = histogram(
-            "pod_start_duration_seconds",
-            "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
-            buckets=START_BUCKETS,
-        )
-        self.pod_start_total = histogram(
-            "pod_start_total_duration_seconds",
-            "Duration in seconds to start a pod since creation, including time to pull images and run init containers,"
-            " measured from pod creation timestamp to when all its containers are reported as started and observed via"
-            " watch",
-            buckets=START_BUCKETS,
-        )
-        self.pod_worker = histogram(
-            "pod_worker_duration_seconds",
-            "Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
-            "operation_type",
-        )
-        self.relist = histogram("pleg_relist_duration_seconds", "Duration in seconds for relisting pods in PLEG.")
-        self.relist_interval = histogram(
-            "pleg_relist_interval_seconds", "Interval in seconds between relisting in PLEG."
-        )
-        self.pleg_last_seen = gauge("pleg_last_seen_seconds", "Timestamp in seconds when PLEG was last seen active.")
-        self.runtime_operations = counter(
-            "runtime_operations", "Cumulative number of runtime operations by operation type.", "operation_type"
-        )
-        self.runtime_durations = histogram(
-            "runtime_operations_duration_seconds",
-            "Duration in seconds of runtime operations. Broken down by operation type.",
-            "operation_type",
-            buckets=RUNTIME_BUCKETS,
-        )
-        self.runtime_errors = counter(
-            "runtime_operations_errors", "Cumulative number of runtime operation errors by operation type.",
-            "operation_type",
-        )  # fmt: skip
-        self._runtime: dict[str, tuple[Counter, Histogram]] = {}
-        self.evictions = counter(
-            "evictions", "Cumulative number of pod evictions by eviction signal", "eviction_signal"
-        )
-        self.preemptions = counter(
-            "preemptions", "Cumulative number of pod preemptions by preemption resource", "preemption_signal"
-        )
-        self.admission_rejections = counter(
-            "admission_rejections", "Cumulative number pod admission rejections by the Kubelet.", "reason"
-        )
-        self.started_pods = counter("started_pods", "Cumulative number of pods started")
-        self.started_pods_errors = counter("started_pods_errors", "Cumulative number of errors when starting pods")
-        self.started_containers = counter(
-            "started_containers", "Cumulative number of containers started", "container_type"
-        )
-        self.started_containers_errors = counter(
-            "started_containers_errors", "Cumulative number of errors when starting containers", "container_type",
-            "code",
-        )  # fmt: skip
-        self.orphaned_pods = counter(
-            "orphaned_runtime_pods",
-            "Number of pods that have been detected in the container runtime without being already known to the pod"
-            " worker. This typically indicates the kubelet was restarted while a pod was force deleted in the API or in"
-            " the local configuration, which is unusual.",
-        )
-        self.images_collected = counter(
-            "image_garbage_collected",
-            "Total number of images garbage collected by the kubelet, whether through disk usage or image age.",
-            "reason",
-        )
-        self.image_pulls = histogram(
-            "image_pull_duration_seconds", "Duration in seconds to pull an image.", "image_size_in_bytes",
-            buckets=PULL_BUCKETS,
-        )  # fmt: skip
-        self.image_requests = counter(
-            "image_manager_ensure_image_requests", "Number of ensure-image requests processed by the kubelet.",
-            "pull_policy", "present_locally", "pull_required",
-        )  # fmt: skip
-        self.image_checks = counter(
-            "imagemanager_image_mustpull_checks",
-            "Counter for how many times kubelet checked whether credentials need to be re-verified to access an image",
-            "result",
-        )
-        self.pull_intents = gauge("imagemanager_ondisk_pullintents", "Number of ImagePullIntents stored on disk.")
-        self.pulled_records = gauge("imagemanager_ondisk_pulledrecords", "Number of ImagePulledRecords stored on disk.")
-        self.credential_errors = counter(
-            "credential_provider_plugin_errors", "Number of errors from credential provider plugin", "plugin_name"
-        )
-        self.credential_durations = histogram(
-            "credential_provider_plugin_duration",
-            "Duration of execution in seconds for credential provider plugin",
-            "plugin_name",
-        )
-        self.credential_config = gauge(
-            "credential_provider_config_info",
-            "Information about the last applied credential provider configuration with hash as label",
-            "hash",
-        )
-        self.device_registrations = counter(
-            "device_plugin_registration",
-            "Cumulative number of device plugin registrations. Broken down by resource name.",
-            "resource_name",
-        )
-        self.device_allocations = histogram(
-            "device_plugin_alloc_duration_seconds",
-            "Duration in seconds to serve a device plugin Allocation request. Broken down by resource name.",
-            "resource_name",
-        )
-        self.pod_resources_requests = counter(
-            "pod_resources_endpoint_requests",
-            "Cumulative number of requests to the PodResource endpoint. Broken down by server api version.",
-            "server_api_version",
-        )
-        self.pod_resources_by_method = {
-            method: gauge(
-                f"pod_resources_endpoint_requests_{name}",
-                f"Number of requests to the PodResource {method} endpoint. Broken down by server api version.",
-                "server_api_version",
-            )
-            for method, name in POD_RESOURCES_METHODS.items()
-        }
-        self.pod_resources_get_errors = gauge(
-            "pod_resources_endpoint_errors_get",
-            "Number of requests to the PodResource Get endpoint which returned error. Broken down by server api version.",
-            "server_api_version",
-        )
-        self.shutdown_start = gauge(
-            "graceful_shutdown_start_time_seconds", "Last graceful shutdown start time since unix epoch in seconds"
-        )
-        self.shutdown_end = gauge(
-            "graceful_shutdown_end_time_seconds", "Last graceful shutdown end time since unix epoch in seconds"
-        )
-        self.cpu_pinnings = counter(
-            "cpu_manager_pinning_requests", "The number of cpu core allocations which required pinning."
-        )
-        self.cpu_pinning_errors = counter(
-            "cpu_manager_pinning_errors", "The number of cpu core allocations which required pinning failed."
-        )
-        self.cpu_shared_pool = gauge(
-            "cpu_manager_shared_pool_size_millicores",
-            "The size of the shared CPU pool for non-guaranteed QoS pods, in millicores.",
-        )
-        self.cpu_exclusive = gauge(
-            "cpu_manager_exclusive_cpu_allocation_count",
-            "The total number of CPUs exclusively allocated to containers running on this node",
-        )
-        self.memory_pinnings = counter(
-            "memory_manager_pinning_requests", "The number of memory pages allocations which required pinning."
-        )
-        self.memory_pinning_errors = counter(
-            "memory_manager_pinning_errors",
-            "The number of memory pages allocations which required pinning that failed.",
-        )
-        self.topology_admissions = counter(
-            "topology_manager_admission_requests",
-            "The number of admission requests where resources have to be aligned.",
-        )
-        self.topology_errors = counter(
-            "topology_manager_admission_errors",
-            "The number of admission request failures where resources could not be aligned.",
-        )
-        self.topology_durations = histogram(
-            "topology_manager_admission_duration_ms", "Duration in milliseconds to serve a pod admission request.",
-            buckets=ADMISSION_BUCKETS,
-        )  # fmt: skip
-        self.client_renew_errors = counter(
-            "certificate_manager_client_expiration_renew_errors", "Counter of certificate renewal errors."
-        )
-        self.server_renew_errors = counter("server_expiration_renew_errors", "Counter of certificate renewal errors.")
-        self.server_rotations = histogram(
-            "certificate_manager_server_rotation_seconds",
-            "Histogram of the number of seconds the previous certificate lived before being rotated.",
-            buckets=(60, 3600, 14400, 86400, 604800, 2592000, 7776000, 15552000, 31104000, 124416000),
-        )
-        self.client_ttl = gauge(
-            "certificate_manager_client_ttl_seconds",
-            "Gauge of the TTL (time-to-live) of the Kubelet's client certificate. The value is in seconds until"
-            " certificate expiry (negative if already expired). If client certificate is invalid or unused, the value"
-            " will be +INF.",
-        )
-        self.server_ttl = gauge(
-            "certificate_manager_server_ttl_seconds",
-            "Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is in seconds until"
-            " certificate expiry (negative if already expired). If serving certificate is invalid or unused, the value"
-            " will be +INF.",
-        )
-        self.cgroup_version = gauge("cgroup_version", "cgroup version on the hosts.")
-        self.build = Gauge(
-            "kubernetes_build_info",
-            "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build"
-            " date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
-            ("major", "minor", "git_version", "platform"),
-            registry=self.registry,
-        )
+        make = _Families(self.registry)
+        self._add_node(make)
+        self._add_pods(make)
+        self._add_admission(make)
+        self._add_runtime(make)
+        self._add_images(make)
+        self._add_credential_providers(make)
+        self._add_devices(make)
+        self._add_pod_resources(make)
+        self._add_pinning(make)
+        self._add_certificates(make)
 
     def observe_runtime(self, operation: str, seconds: float, failed: bool) -> None:
         """One call of the container runtime has ended."""
@@ -276,112 +97,218 @@ class KubeletMetrics:
         """An image came, in ``seconds`` with the wait for others."""
         self.image_pulls.labels(image_size_bucket(size_bytes)).observe(seconds)
 
+    def _add_node(self, make: _Families) -> None:
+        self.node_name = make.gauge("node_name", "The node's name. The count is always 1.", "node")
+        self.shutdown_start = make.gauge(
+            "graceful_shutdown_start_time_seconds", "Last graceful shutdown start time since unix epoch in seconds"
+        )
+        self.shutdown_end = make.gauge(
+            "graceful_shutdown_end_time_seconds", "Last graceful shutdown end time since unix epoch in seconds"
+        )
+        self.cgroup_version = make.gauge("cgroup_version", "cgroup version on the hosts.")
+        self.build = Gauge(
+            "kubernetes_build_info",
+            "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build"
+            " date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
+            ("major", "minor", "git_version", "platform"),
+            registry=self.registry,
+        )
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodState:
-    """What counting pods needs of one of them."""
-
-    lifecycle: str
-    """``sync``, ``terminating`` or ``terminated``."""
-    static: bool
-    is_active: bool
-    sandbox_runs: bool
-    containers: tuple[str, ...] = ()
-    """Their states at the runtime."""
-    ephemeral_containers: int = 0
-    namespace: str = ""
-    volumes: tuple[VolumeUsage, ...] = ()
-
-
-_STATES: Final[Mapping[str, str]] = {
-    "RUNNING": "running", "EXITED": "exited", "CREATED": "created", "UNKNOWN": "unknown"
-}  # fmt: skip
-_VOLUME_FAMILIES: Final = (
-    ("capacity_bytes", "Capacity in bytes of the volume", "capacity_bytes"),
-    ("available_bytes", "Number of available bytes in the volume", "available_bytes"),
-    ("used_bytes", "Number of used bytes in the volume", "used_bytes"),
-    ("inodes", "Maximum number of inodes in the volume", "inodes"),
-    ("inodes_free", "Number of free inodes in the volume", "inodes_free"),
-    ("inodes_used", "Number of used inodes in the volume", "inodes_used"),
-)
-
-
-class PodCounts(Collector):
-    """How many pods and containers there are, and how full the volumes behind claims are, at each scrape."""
-
-    def __init__(self, pods: Callable[[], Iterable[PodState]]) -> None:
-        self._pods = pods
-
-    def collect(self) -> Iterator[Metric]:
-        states = list(self._pods())
-        yield _single(
-            "kubelet_running_pods", "Number of pods that have a running pod sandbox",
-            sum(state.sandbox_runs for state in states),
+    def _add_pods(self, make: _Families) -> None:
+        self.pod_start = make.histogram(
+            "pod_start_duration_seconds",
+            "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
+            buckets=START_BUCKETS,
+        )
+        self.pod_start_total = make.histogram(
+            "pod_start_total_duration_seconds",
+            "Duration in seconds to start a pod since creation, including time to pull images and run init containers,"
+            " measured from pod creation timestamp to when all its containers are reported as started and observed via"
+            " watch",
+            buckets=START_BUCKETS,
+        )
+        self.pod_worker = make.histogram(
+            "pod_worker_duration_seconds",
+            "Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
+            "operation_type",
+        )
+        self.started_pods = make.counter("started_pods", "Cumulative number of pods started")
+        self.started_pods_errors = make.counter("started_pods_errors", "Cumulative number of errors when starting pods")
+        self.started_containers = make.counter(
+            "started_containers", "Cumulative number of containers started", "container_type"
+        )
+        self.started_containers_errors = make.counter(
+            "started_containers_errors", "Cumulative number of errors when starting containers", "container_type",
+            "code",
         )  # fmt: skip
-        containers = Tally(_STATES[kind] for state in states for kind in state.containers)
-        yield _labelled(
-            "kubelet_running_containers", "Number of containers currently running", ("container_state",),
-            {(kind,): number for kind, number in containers.items()},
+        self.orphaned_pods = make.counter(
+            "orphaned_runtime_pods",
+            "Number of pods that have been detected in the container runtime without being already known to the pod"
+            " worker. This typically indicates the kubelet was restarted while a pod was force deleted in the API or in"
+            " the local configuration, which is unusual.",
+        )
+
+    def _add_admission(self, make: _Families) -> None:
+        self.evictions = make.counter(
+            "evictions", "Cumulative number of pod evictions by eviction signal", "eviction_signal"
+        )
+        self.preemptions = make.counter(
+            "preemptions", "Cumulative number of pod preemptions by preemption resource", "preemption_signal"
+        )
+        self.admission_rejections = make.counter(
+            "admission_rejections", "Cumulative number pod admission rejections by the Kubelet.", "reason"
+        )
+
+    def _add_runtime(self, make: _Families) -> None:
+        self.relist = make.histogram("pleg_relist_duration_seconds", "Duration in seconds for relisting pods in PLEG.")
+        self.relist_interval = make.histogram(
+            "pleg_relist_interval_seconds", "Interval in seconds between relisting in PLEG."
+        )
+        self.pleg_last_seen = make.gauge(
+            "pleg_last_seen_seconds", "Timestamp in seconds when PLEG was last seen active."
+        )
+        self.runtime_operations = make.counter(
+            "runtime_operations", "Cumulative number of runtime operations by operation type.", "operation_type"
+        )
+        self.runtime_durations = make.histogram(
+            "runtime_operations_duration_seconds",
+            "Duration in seconds of runtime operations. Broken down by operation type.",
+            "operation_type",
+            buckets=RUNTIME_BUCKETS,
+        )
+        self.runtime_errors = make.counter(
+            "runtime_operations_errors", "Cumulative number of runtime operation errors by operation type.",
+            "operation_type",
         )  # fmt: skip
-        yield _by_source(
-            "kubelet_desired_pods",
-            "The number of pods the kubelet is being instructed to run. static is true if the pod is not from the"
-            " apiserver.",
-            states,
-        )
-        yield _by_source(
-            "kubelet_active_pods",
-            "The number of pods the kubelet considers active and which are being considered when admitting new pods."
-            " static is true if the pod is not from the apiserver.",
-            [state for state in states if state.is_active],
-        )
-        yield _single(
-            "kubelet_mirror_pods",
-            "The number of mirror pods the kubelet will try to create (one per admitted static pod)",
-            sum(state.static for state in states),
-        )
-        working = Tally((state.lifecycle, "desired", _static(state)) for state in states)
-        yield _labelled(
-            "kubelet_working_pods",
-            "Number of pods the kubelet is actually running, broken down by lifecycle phase, whether the pod is desired,"
-            " orphaned, or runtime only (also orphaned), and whether the pod is static.",
-            ("lifecycle", "config", "static"),
-            working,
-        )
-        yield _single(
-            "kubelet_managed_ephemeral_containers",
-            "Current number of ephemeral containers in pods managed by this kubelet.",
-            sum(state.ephemeral_containers for state in states),
-        )
-        yield from _volumes(states)
+        self._runtime: dict[str, tuple[Counter, Histogram]] = {}
 
+    def _add_images(self, make: _Families) -> None:
+        self.images_collected = make.counter(
+            "image_garbage_collected",
+            "Total number of images garbage collected by the kubelet, whether through disk usage or image age.",
+            "reason",
+        )
+        self.image_pulls = make.histogram(
+            "image_pull_duration_seconds", "Duration in seconds to pull an image.", "image_size_in_bytes",
+            buckets=PULL_BUCKETS,
+        )  # fmt: skip
+        self.image_requests = make.counter(
+            "image_manager_ensure_image_requests", "Number of ensure-image requests processed by the kubelet.",
+            "pull_policy", "present_locally", "pull_required",
+        )  # fmt: skip
+        self.image_checks = make.counter(
+            "imagemanager_image_mustpull_checks",
+            "Counter for how many times kubelet checked whether credentials need to be re-verified to access an image",
+            "result",
+        )
+        self.pull_intents = make.gauge("imagemanager_ondisk_pullintents", "Number of ImagePullIntents stored on disk.")
+        self.pulled_records = make.gauge(
+            "imagemanager_ondisk_pulledrecords", "Number of ImagePulledRecords stored on disk."
+        )
 
-def _volumes(states: Iterable[PodState]) -> Iterator[Metric]:
-    claims = {
-        (state.namespace, volume.claim): volume.disk for state in states for volume in state.volumes if volume.claim
-    }
-    for name, text, field in _VOLUME_FAMILIES:
-        yield _labelled(
-            f"kubelet_volume_stats_{name}", text, ("namespace", "persistentvolumeclaim"),
-            {key: getattr(disk, field) for key, disk in claims.items()},
+    def _add_credential_providers(self, make: _Families) -> None:
+        self.credential_errors = make.counter(
+            "credential_provider_plugin_errors", "Number of errors from credential provider plugin", "plugin_name"
+        )
+        self.credential_durations = make.histogram(
+            "credential_provider_plugin_duration",
+            "Duration of execution in seconds for credential provider plugin",
+            "plugin_name",
+        )
+        self.credential_config = make.gauge(
+            "credential_provider_config_info",
+            "Information about the last applied credential provider configuration with hash as label",
+            "hash",
+        )
+
+    def _add_devices(self, make: _Families) -> None:
+        self.device_registrations = make.counter(
+            "device_plugin_registration",
+            "Cumulative number of device plugin registrations. Broken down by resource name.",
+            "resource_name",
+        )
+        self.device_allocations = make.histogram(
+            "device_plugin_alloc_duration_seconds",
+            "Duration in seconds to serve a device plugin Allocation request. Broken down by resource name.",
+            "resource_name",
+        )
+
+    def _add_pod_resources(self, make: _Families) -> None:
+        self.pod_resources_requests = make.counter(
+            "pod_resources_endpoint_requests",
+            "Cumulative number of requests to the PodResource endpoint. Broken down by server api version.",
+            "server_api_version",
+        )
+        self.pod_resources_by_method = {
+            method: make.gauge(
+                f"pod_resources_endpoint_requests_{name}",
+                f"Number of requests to the PodResource {method} endpoint. Broken down by server api version.",
+                "server_api_version",
+            )
+            for method, name in POD_RESOURCES_METHODS.items()
+        }
+        self.pod_resources_get_errors = make.gauge(
+            "pod_resources_endpoint_errors_get",
+            "Number of requests to the PodResource Get endpoint which returned error. Broken down by server api version.",
+            "server_api_version",
+        )
+
+    def _add_pinning(self, make: _Families) -> None:
+        self.cpu_pinnings = make.counter(
+            "cpu_manager_pinning_requests", "The number of cpu core allocations which required pinning."
+        )
+        self.cpu_pinning_errors = make.counter(
+            "cpu_manager_pinning_errors", "The number of cpu core allocations which required pinning failed."
+        )
+        self.cpu_shared_pool = make.gauge(
+            "cpu_manager_shared_pool_size_millicores",
+            "The size of the shared CPU pool for non-guaranteed QoS pods, in millicores.",
+        )
+        self.cpu_exclusive = make.gauge(
+            "cpu_manager_exclusive_cpu_allocation_count",
+            "The total number of CPUs exclusively allocated to containers running on this node",
+        )
+        self.memory_pinnings = make.counter(
+            "memory_manager_pinning_requests", "The number of memory pages allocations which required pinning."
+        )
+        self.memory_pinning_errors = make.counter(
+            "memory_manager_pinning_errors",
+            "The number of memory pages allocations which required pinning that failed.",
+        )
+        self.topology_admissions = make.counter(
+            "topology_manager_admission_requests",
+            "The number of admission requests where resources have to be aligned.",
+        )
+        self.topology_errors = make.counter(
+            "topology_manager_admission_errors",
+            "The number of admission request failures where resources could not be aligned.",
+        )
+        self.topology_durations = make.histogram(
+            "topology_manager_admission_duration_ms", "Duration in milliseconds to serve a pod admission request.",
+            buckets=ADMISSION_BUCKETS,
         )  # fmt: skip
 
-
-def _by_source(name: str, text: str, states: Iterable[PodState]) -> Metric:
-    tally = Tally(_static(state) for state in states)
-    return _labelled(name, text, ("static",), {(flag,): tally.get(flag, 0) for flag in ("", "true")})
-
-
-def _static(state: PodState) -> str:
-    return "true" if state.static else ""
-
-
-def _single(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
-
-
-def _labelled(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[Any, ...], float]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for key, value in sorted(values.items()):
-        family.add_metric(key, value)
-    return family
+    def _add_certificates(self, make: _Families) -> None:
+        self.client_renew_errors = make.counter(
+            "certificate_manager_client_expiration_renew_errors", "Counter of certificate renewal errors."
+        )
+        self.server_renew_errors = make.counter(
+            "server_expiration_renew_errors", "Counter of certificate renewal errors."
+        )
+        self.server_rotations = make.histogram(
+            "certificate_manager_server_rotation_seconds",
+            "Histogram of the number of seconds the previous certificate lived before being rotated.",
+            buckets=(60, 3600, 14400, 86400, 604800, 2592000, 7776000, 15552000, 31104000, 124416000),
+        )
+        self.client_ttl = make.gauge(
+            "certificate_manager_client_ttl_seconds",
+            "Gauge of the TTL (time-to-live) of the Kubelet's client certificate. The value is in seconds until"
+            " certificate expiry (negative if already expired). If client certificate is invalid or unused, the value"
+            " will be +INF.",
+        )
+        self.server_ttl = make.gauge(
+            "certificate_manager_server_ttl_seconds",
+            "Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is in seconds until"
+            " certificate expiry (negative if already expired). If serving certificate is invalid or unused, the value"
+            " will be +INF.",
+        )

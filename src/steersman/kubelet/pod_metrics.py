@@ -9,7 +9,8 @@ from steersman.aio.clock import Clock
 from steersman.kubelet import podspec
 from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.instructions import CreateSandbox, StartContainer, Work
-from steersman.kubelet.metrics import KubeletMetrics, PodState
+from steersman.kubelet.metrics import KubeletMetrics
+from steersman.kubelet.pod_counts import PodState
 from steersman.kubelet.pod_worker import PodWorker
 from steersman.kubelet.status import TERMINAL
 from steersman.kubelet.volume_stats import VolumeUsage
