@@ -5,19 +5,17 @@ Source: the Deployment page of the Kubernetes documentation; reasons and message
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from steersman.controllers import rollout
-from steersman.controllers.conditions import find, without
 from steersman.controllers.dependents import selector_of
 from steersman.controllers.pods import is_finished
 from steersman.controllers.podtemplate import POD_TEMPLATE_HASH, equal_without_hash
-from steersman.meta import objects, times
+from steersman.controllers.rolloutstatus import RolloutStatus
+from steersman.meta import objects
 from steersman.meta.objects import Object
-
-COUNTS = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,7 @@ def plan(deployment: Object, replicasets: Sequence[Object], pods: Mapping[str, S
         status = {**(deployment.get("status") or {}), "observedGeneration": objects.generation(deployment)}
         changed = status != (deployment.get("status") or {})
         return Plan(events=[refusal], status={**deployment, "status": status} if changed else None)
-    return _Planner(deployment, replicasets, pods, now_s).plan()
+    return _Planner(deployment, replicasets, pods, now_s, RolloutStatus(deployment, now_s)).plan()
 
 
 @dataclass(slots=True)
@@ -73,7 +71,7 @@ class _Planner:
     replicasets: Sequence[Object]
     pods: Mapping[str, Sequence[Object]]
     now_s: float
-    status: Object = field(default_factory=dict)
+    status: RolloutStatus
     annotations: dict[str, str] = field(default_factory=dict)
     new: Object | None = None
     old: list[Object] = field(default_factory=list)
@@ -83,27 +81,26 @@ class _Planner:
     events: list[Event] = field(default_factory=list)
 
     def plan(self) -> Plan:
-        self.status = {**(self.deployment.get("status") or {})}
         self.annotations = {**objects.annotations(self.deployment)}
         self.new = rollout.new_replicaset(self.deployment, self.replicasets)
         self.old = [rs for rs in rollout.by_creation(self.replicasets) if rs is not self.new]
         if objects.is_deleting(self.deployment):
             self._update_new()
-            self._count()
+            self.status.count(self.new, self.old)
             return self._done()
         self._note_pause()
         if self.deployment["spec"].get("paused"):
             self._update_new()
             self._scale()
             self._clean_up()
-            self._count()
+            self.status.count(self.new, self.old)
             return self._done()
         if rollout.ROLLBACK_TO in self.annotations and self.annotations[rollout.ROLLBACK_TO].isdecimal():
             return self._undo(int(self.annotations[rollout.ROLLBACK_TO]))
         if self._is_resized():
             self._update_new()
             self._scale()
-            self._count()
+            self.status.count(self.new, self.old)
             return self._done()
         if rollout.is_rolling(self.deployment):
             self._roll()
@@ -113,17 +110,15 @@ class _Planner:
 
     def _done(self) -> Plan:
         changed = objects.with_metadata(self.deployment, annotations=self.annotations or None)
-        changed = {**changed, "status": self.status}
-        is_same = self.annotations == objects.annotations(self.deployment) and same_status(
-            self.deployment.get("status") or {}, self.status
-        )
+        changed = {**changed, "status": self.status.value}
+        is_same = self.annotations == objects.annotations(self.deployment) and not self.status.is_changed
         return Plan(
             create=self.create,
             resize=[*self.resized.values()],
             delete=self.delete,
             status=None if is_same else changed,
             events=self.events,
-            requeue_after_s=self._progress_check_s(),
+            requeue_after_s=self.status.progress_check_s(),
         )
 
     def _all(self) -> list[Object]:
@@ -134,7 +129,7 @@ class _Planner:
 
     def _note_pause(self) -> None:
         """A pause stops the progress deadline; resuming starts it anew."""
-        current = self._condition("Progressing")
+        current = self.status.condition("Progressing")
         if rollout.deadline_s(self.deployment) is None or (
             current is not None and current.get("reason") == "ProgressDeadlineExceeded"
         ):
@@ -142,9 +137,9 @@ class _Planner:
         is_paused = bool(self.deployment["spec"].get("paused"))
         is_noted = current is not None and current.get("reason") == "DeploymentPaused"
         if is_paused and not is_noted:
-            self._set_condition("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused")
+            self.status.set_condition("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused")
         elif not is_paused and is_noted:
-            self._set_condition("Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed")
+            self.status.set_condition("Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed")
 
     def _update_new(self, *, create: bool = False) -> None:
         """Bring the new ReplicaSet's annotations and minReadySeconds up to date, or make it."""
@@ -157,9 +152,11 @@ class _Planner:
                 changed = {**changed, "spec": {**changed["spec"], "minReadySeconds": min_ready_s}}
             self._replace(self.new, changed)
             self.annotations[rollout.REVISION] = objects.annotations(changed).get(rollout.REVISION, "")
-            if has_deadline and self._condition("Progressing") is None:
+            if has_deadline and self.status.condition("Progressing") is None:
                 name = objects.name(self.new)
-                self._set_condition("Progressing", "True", "FoundNewReplicaSet", f'Found new replica set "{name}"')
+                self.status.set_condition(
+                    "Progressing", "True", "FoundNewReplicaSet", f'Found new replica set "{name}"'
+                )
         elif create:
             self.create = self.new = rollout.make_replicaset(self.deployment, self.old, revision)
             name, size = objects.name(self.new), rollout.replicas_of(self.new)
@@ -167,7 +164,9 @@ class _Planner:
                 self._event("ScalingReplicaSet", f"Scaled up replica set {name} from 0 to {size}")
             self.annotations[rollout.REVISION] = str(revision)
             if has_deadline:
-                self._set_condition("Progressing", "True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
+                self.status.set_condition(
+                    "Progressing", "True", "NewReplicaSetCreated", f'Created new replica set "{name}"'
+                )
 
     def _is_resized(self) -> bool:
         wanted = rollout.replicas_of(self.deployment)
@@ -206,7 +205,7 @@ class _Planner:
                 self._resize(self.new, target)
         if not is_scaled and not self._shrink_old() and self._is_complete():
             self._clean_up()
-        self._report_progress()
+        self.status.report_progress(self.new, self.old)
 
     def _shrink_old(self) -> bool:
         """Take unhealthy old replicas away first, then healthy ones as far as availability allows."""
@@ -244,7 +243,7 @@ class _Planner:
                 self._resize(self.new, rollout.replicas_of(self.deployment))
             if self._is_complete():
                 self._clean_up()
-        self._report_progress()
+        self.status.report_progress(self.new, self.old)
 
     def _old_pods_may_run(self) -> bool:
         if any(rollout.status_count(rs, "replicas") for rs in self.old):
@@ -308,132 +307,8 @@ class _Planner:
         events = [*(earlier.events if earlier is not None else ()), *([event] if event is not None else ())]
         self.resized[objects.uid(rs)] = Resize(replicaset=changed, events=events)
 
-    def _count(self) -> None:
-        """The counts of ``status`` and its Available condition."""
-        every, wanted = self._all(), rollout.replicas_of(self.deployment)
-        available = sum(rollout.status_count(rs, "availableReplicas") for rs in every)
-        asked = sum(map(rollout.replicas_of, every))
-        counts = (
-            sum(rollout.status_count(rs, "replicas") for rs in every),
-            rollout.status_count(self.new, "replicas") if self.new is not None else 0,
-            sum(rollout.status_count(rs, "readyReplicas") for rs in every),
-            available,
-            max(asked - available, 0),
-        )
-        status: Object = {"observedGeneration": objects.generation(self.deployment)}
-        status |= {name: count for name, count in zip(COUNTS, counts, strict=True) if count}
-        terminating = _terminating(every)
-        if terminating is not None:
-            status["terminatingReplicas"] = terminating
-        for kept in ("collisionCount", "conditions"):
-            if self.status.get(kept) is not None:
-                status[kept] = self.status[kept]
-        self.status = status
-        if available >= wanted - rollout.max_unavailable(self.deployment):
-            text = "Deployment has minimum availability."
-            self._set_condition("Available", "True", "MinimumReplicasAvailable", text)
-        else:
-            text = "Deployment does not have minimum availability."
-            self._set_condition("Available", "False", "MinimumReplicasUnavailable", text)
-
-    def _report_progress(self) -> None:
-        """``_count`` and the Progressing and ReplicaFailure conditions."""
-        before = {**self.status, "conditions": [*(self.status.get("conditions") or [])]}
-        self._count()
-        deadline_s = rollout.deadline_s(self.deployment)
-        current = find(before["conditions"], "Progressing")
-        if deadline_s is None:
-            self._drop_condition("Progressing")
-        elif not self._was_complete(current):
-            self._note_progress(before, current, deadline_s)
-        failures = [
-            failure
-            for rs in ([self.new] if self.new is not None else []) + self.old
-            if (failure := objects.condition(rs, "ReplicaFailure")) is not None
-        ]
-        if failures:
-            first = failures[0]
-            since = first.get("lastTransitionTime")
-            self._set_condition(
-                "ReplicaFailure", first["status"], first.get("reason", ""), first.get("message", ""), since=since
-            )
-        else:
-            self._drop_condition("ReplicaFailure")
-
-    def _note_progress(self, before: Object, current: Object | None, deadline_s: int) -> None:
-        subject = f'ReplicaSet "{objects.name(self.new)}"' if self.new is not None else ""
-        subject = subject or f'Deployment "{objects.name(self.deployment)}"'
-        if rollout.is_complete(self.deployment, self.status):
-            text = f"{subject} has successfully progressed."
-            self._set_condition("Progressing", "True", "NewReplicaSetAvailable", text)
-        elif _progressed(before, self.status):
-            since = current["lastTransitionTime"] if current is not None and current["status"] == "True" else None
-            self._drop_condition("Progressing")
-            text = f"{subject} is progressing."
-            self._set_condition("Progressing", "True", "ReplicaSetUpdated", text, transition=since)
-        elif _timed_out(self._condition("Progressing"), deadline_s, self.now_s):
-            text = f"{subject} has timed out progressing."
-            self._set_condition("Progressing", "False", "ProgressDeadlineExceeded", text)
-
-    def _was_complete(self, current: Object | None) -> bool:
-        """Finished before, and nothing but the new ReplicaSet's pods is there: a replica that dies is no rollout."""
-        return (
-            (self.status.get("replicas") or 0) == (self.status.get("updatedReplicas") or 0)
-            and current is not None
-            and current.get("reason") == "NewReplicaSetAvailable"
-        )
-
     def _is_complete(self) -> bool:
         return rollout.is_complete(self.deployment, self.deployment.get("status") or {})
-
-    def _progress_check_s(self) -> float | None:
-        """When to look whether the deadline has passed; no event tells of it."""
-        deadline_s, current = rollout.deadline_s(self.deployment), self._condition("Progressing")
-        if deadline_s is None or current is None or current.get("reason") == "ProgressDeadlineExceeded":
-            return None
-        if rollout.is_complete(self.deployment, self.status) or self.deployment["spec"].get("paused"):
-            return None
-        if current.get("reason") == "NewReplicaSetAvailable":
-            return None
-        updated = current.get("lastUpdateTime") or current.get("lastTransitionTime")
-        left_s = times.parse_time(updated) + deadline_s - self.now_s if updated else 0.0
-        return max(left_s, 0.0) + 1.0
-
-    def _condition(self, kind: str) -> Object | None:
-        return find(self.status.get("conditions") or [], kind)
-
-    def _drop_condition(self, kind: str) -> None:
-        left = without(self.status.get("conditions") or [], kind)
-        self.status = {**self.status, "conditions": left}
-        if not left:
-            del self.status["conditions"]
-
-    def _set_condition(
-        self,
-        kind: str,
-        status: str,
-        reason: str,
-        message: str,
-        *,
-        transition: str | None = None,
-        since: str | None = None,
-    ) -> None:
-        """Nothing changes where status and reason are already so. ``since`` sets both times, ``transition`` that one."""
-        old = self._condition(kind)
-        if old is not None and old["status"] == status and old.get("reason") == reason:
-            return
-        now = since or times.format_time(self.now_s)
-        if transition is None and old is not None and old["status"] == status:
-            transition = old.get("lastTransitionTime")
-        entry = {
-            "type": kind,
-            "status": status,
-            "lastUpdateTime": now,
-            "lastTransitionTime": transition or now,
-            "reason": reason,
-            "message": message,
-        }
-        self.status = {**self.status, "conditions": [*without(self.status.get("conditions") or [], kind), entry]}
 
     def _event(self, reason: str, message: str) -> None:
         self.events.append(Event(type="Normal", reason=reason, message=message))
@@ -441,55 +316,3 @@ class _Planner:
 
 def warning(reason: str, message: str) -> Event:
     return Event(type="Warning", reason=reason, message=message)
-
-
-def _terminating(replicasets: Iterable[Object]) -> int | None:
-    """None while a ReplicaSet that has been observed does not say how many of its pods are terminating."""
-    total = 0
-    for rs in replicasets:
-        status = rs.get("status") or {}
-        if "terminatingReplicas" in status:
-            total += status["terminatingReplicas"]
-        elif status.get("observedGeneration"):
-            return None
-    return total
-
-
-def _progressed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    def count(status: Mapping[str, Any], name: str) -> int:
-        return int(status.get(name) or 0)
-
-    old_before = count(before, "replicas") - count(before, "updatedReplicas")
-    old_after = count(after, "replicas") - count(after, "updatedReplicas")
-    return old_after < old_before or any(
-        count(after, name) > count(before, name) for name in ("updatedReplicas", "readyReplicas", "availableReplicas")
-    )
-
-
-def _timed_out(condition: Object | None, deadline_s: int, now_s: float) -> bool:
-    if condition is None or condition.get("reason") == "NewReplicaSetAvailable":
-        return False
-    if condition.get("reason") == "ProgressDeadlineExceeded":
-        return True
-    updated: str | None = condition.get("lastUpdateTime")
-    return updated is not None and times.parse_time(updated) + deadline_s < now_s
-
-
-def same_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    plain = {*old, *new} - {"conditions", "terminatingReplicas", "collisionCount"}
-    return (
-        all((old.get(name) or 0) == (new.get(name) or 0) for name in plain)
-        and all(old.get(name) == new.get(name) for name in ("terminatingReplicas", "collisionCount"))
-        and (old.get("conditions") or []) == (new.get("conditions") or [])
-    )
-
-
-def with_failed_creation(deployment: Object, message: str, now_s: float) -> Object | None:
-    """``deployment`` whose Progressing condition says that its ReplicaSet could not be created; None where it says so."""
-    if rollout.deadline_s(deployment) is None:
-        return None
-    planner = _Planner(deployment, (), {}, now_s, {**(deployment.get("status") or {})})
-    planner._set_condition("Progressing", "False", "ReplicaSetCreateError", message)
-    if same_status(deployment.get("status") or {}, planner.status):
-        return None
-    return {**deployment, "status": planner.status}

@@ -18,7 +18,8 @@ from steersman.controllers.dependents import owners_of, selector_of
 from steersman.controllers.podcontrol import namespace_is_terminating
 from steersman.controllers.pods import by_controller
 from steersman.controllers.podtemplate import equal_without_hash
-from steersman.controllers.rolloutplan import Event, Plan, warning, with_failed_creation
+from steersman.controllers.rolloutplan import Event, Plan, warning
+from steersman.controllers.rolloutstatus import with_failed_creation
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
 from steersman.meta import objects
 from steersman.meta.errors import AlreadyExists, APIError, Conflict, NotFound
