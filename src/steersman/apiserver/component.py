@@ -147,47 +147,9 @@ class APIServer:
         )
         """Acts as the server itself."""
         admission_metrics = AdmissionMetrics(self.metrics.registry)
-        chosen = plugins(
-            Surroundings(
-                config=config,
-                reader=self.reader,
-                clock=clock,
-                rng=rng,
-                versions=ServedVersions(self.kinds),
-                webhooks=self._webhooks,
-                admission_metrics=admission_metrics,
-                registry=self.metrics.registry,
-                policy_metrics=PolicyMetrics(self.metrics.registry),
-                client=self.client,
-            )
-        )
-        self.api = API(
-            objects=self.objects,
-            kinds=self.kinds,
-            admission=AdmissionChain(chosen.admission, clock=clock, metrics=admission_metrics),
-            authorizer=chosen.authorizer,
-            clock=clock,
-            rng=rng,
-            config=config,
-            watches=self._watches,
-            locations=Locations(self.reader, config.kubelets, rng=rng),
-            backends=self._backends,
-            watch_metrics=WatchMetrics(self.metrics.registry),
-            storage_metrics=self._storage_metrics,
-            hooks=self._hooks(),
-        )
-        self._aggregator = Aggregator(
-            objects=self.objects,
-            kinds=self.kinds,
-            reader=self.reader,
-            client=self.client,
-            backends=self._backends,
-            config=config,
-            metrics=AvailabilityMetrics(self.metrics.registry),
-            clock=clock,
-            rng=rng,
-            has_been_ready=lambda: self._bootstrapped,
-        )
+        chosen = plugins(self._surroundings(rng, admission_metrics))
+        self.api = self._make_api(chosen, rng, admission_metrics)
+        self._aggregator = self._make_aggregator(rng)
         self._audit = self._recording()
         self._flow_control = self._priorities() if chosen.flow_controller is None else None
         self._core = Core(
@@ -199,21 +161,73 @@ class APIServer:
         )
         if self._flow_control is not None:
             self._flow_control.expose(self.metrics.registry)
-        conversions = Conversions(
-            self._webhooks, clock=clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
-        )
-        rules = RuleMetrics(self.metrics.registry, clock=clock)
-        self._customs = CustomKinds(self.api, self.client, conversions, rules=rules, clock=clock, tasks=self._tasks)
+        self._customs = self._make_customs(rng)
         self._authentication = ClusterAuthentication(
             self.client, self.objects, extension_authentication(config), clock=clock
         )
-        self._kubernetes = KubernetesService(
+        self._kubernetes = self._make_kubernetes()
+
+    def _surroundings(self, rng: random.Random, admission_metrics: AdmissionMetrics) -> Surroundings:
+        """What plugins are made from."""
+        return Surroundings(
+            config=self._config,
+            reader=self.reader,
+            clock=self._clock,
+            rng=rng,
+            versions=ServedVersions(self.kinds),
+            webhooks=self._webhooks,
+            admission_metrics=admission_metrics,
+            registry=self.metrics.registry,
+            policy_metrics=PolicyMetrics(self.metrics.registry),
+            client=self.client,
+        )
+
+    def _make_api(self, chosen: Plugins, rng: random.Random, admission_metrics: AdmissionMetrics) -> API:
+        return API(
+            objects=self.objects,
+            kinds=self.kinds,
+            admission=AdmissionChain(chosen.admission, clock=self._clock, metrics=admission_metrics),
+            authorizer=chosen.authorizer,
+            clock=self._clock,
+            rng=rng,
+            config=self._config,
+            watches=self._watches,
+            locations=Locations(self.reader, self._config.kubelets, rng=rng),
+            backends=self._backends,
+            watch_metrics=WatchMetrics(self.metrics.registry),
+            storage_metrics=self._storage_metrics,
+            hooks=self._hooks(),
+        )
+
+    def _make_aggregator(self, rng: random.Random) -> Aggregator:
+        return Aggregator(
+            objects=self.objects,
+            kinds=self.kinds,
+            reader=self.reader,
+            client=self.client,
+            backends=self._backends,
+            config=self._config,
+            metrics=AvailabilityMetrics(self.metrics.registry),
+            clock=self._clock,
+            rng=rng,
+            has_been_ready=lambda: self._bootstrapped,
+        )
+
+    def _make_customs(self, rng: random.Random) -> CustomKinds:
+        conversions = Conversions(
+            self._webhooks, clock=self._clock, rng=rng, metrics=ConversionMetrics(self.metrics.registry)
+        )
+        rules = RuleMetrics(self.metrics.registry, clock=self._clock)
+        return CustomKinds(self.api, self.client, conversions, rules=rules, clock=self._clock, tasks=self._tasks)
+
+    def _make_kubernetes(self) -> KubernetesService:
+        return KubernetesService(
             self.client,
-            store,
-            clock=clock,
-            address=config.advertise_address,
-            port=config.secure_port,
-            cluster_ip=first_address(config.services.cidrs),
+            self._store,
+            clock=self._clock,
+            address=self._config.advertise_address,
+            port=self._config.secure_port,
+            cluster_ip=first_address(self._config.services.cidrs),
         )
 
     # -- life
