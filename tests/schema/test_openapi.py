@@ -120,6 +120,45 @@ def test_patches_can_be_asked_to_validate_and_to_run_dry(core: Any) -> None:
     assert "application/apply-patch+yaml" in patch["requestBody"]["content"]
 
 
+@pytest.mark.parametrize("document", ["v2", "core"])
+def test_parameters_of_all_methods_are_listed_beside_them(document: str, request: pytest.FixtureRequest) -> None:
+    found = request.getfixturevalue(document)
+    pods = found["paths"]["/api/v1/pods"]
+    assert names(pods["parameters"]) == [
+        "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "pretty", "resourceVersion",
+        "resourceVersionMatch", "sendInitialEvents", "shardSelector", "timeoutSeconds", "watch",
+    ]  # fmt: skip
+    assert "parameters" not in pods["get"]
+    namespaced = found["paths"]["/api/v1/namespaces/{namespace}/pods"]
+    assert names(namespaced["parameters"]) == ["namespace", "pretty"]
+    assert names(namespaced["post"]["parameters"])[-3:] == ["dryRun", "fieldManager", "fieldValidation"]
+    assert "ignoreStoreReadErrorWithClusterBreakingPotential" in names(namespaced["delete"]["parameters"])
+    proxied = found["paths"]["/api/v1/nodes/{name}/proxy/{path}"]
+    assert names(proxied["parameters"]) == ["name", "path", "path"]
+
+
+def names(parameters: list[dict[str, str]]) -> list[str]:
+    return [entry.get("name") or entry["$ref"].rpartition("/")[2] for entry in parameters]
+
+
+def test_documents_name_the_minor_version(openapi: OpenAPI, v2: Any, core: Any) -> None:
+    assert v2["info"] == core["info"] == {"title": "Kubernetes", "version": "1.36"}
+
+
+def test_operations_outside_of_resources_name_their_media_types(openapi: OpenAPI, v2: Any) -> None:
+    keys = v2["paths"]["/openid/v1/jwks/"]["get"]
+    assert keys["produces"] == ["application/jwk-set+json"]
+    assert "consumes" not in keys
+    version = v2["paths"]["/version/"]["get"]
+    assert version["consumes"] == version["produces"] == ["application/json"]
+    discovery = v2["paths"]["/apis/apps/v1/"]["get"]
+    assert discovery["consumes"] == discovery["produces"]
+    document = openapi.v3("openid/v1/jwks")
+    assert document is not None
+    content = msgspec.json.decode(document.body)["paths"]["/openid/v1/jwks/"]["get"]["responses"]["200"]["content"]
+    assert list(content) == ["application/jwk-set+json"]
+
+
 def test_hashes_depend_on_what_is_served(openapi: OpenAPI) -> None:
     index = msgspec.json.decode(openapi.v3_index.body)["paths"]
     url = index["apis/apps/v1"]["serverRelativeURL"]

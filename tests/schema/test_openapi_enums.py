@@ -62,7 +62,9 @@ def test_both_documents_list_the_values_of_a_field(entry: Any, v2: Any, v3: Any)
     for document in (v2, v3):
         schema = document[definition]["properties"][field]
         assert values(schema) == sorted(enumeration.values)
-        assert schema.get("default", "") in {"", *enumeration.values}, "a required field's default is empty, as upstream has it"
+        assert schema.get("default", "") in {"", *enumeration.values}, (
+            "a required field's default is empty, as upstream has it"
+        )
         assert ("Possible enum values:" in schema["description"]) == (schema["type"] == "string")
     assert set(enumeration.meanings) <= set(enumeration.values)
 

@@ -185,6 +185,9 @@ def _delete_options_of_query(call: Call) -> Object:
     grace_period_s = _integer(call, "gracePeriodSeconds")
     if grace_period_s is not None:
         body["gracePeriodSeconds"] = grace_period_s
+    unsafe = _optional_bool(call, "ignoreStoreReadErrorWithClusterBreakingPotential")
+    if unsafe is not None:
+        body["ignoreStoreReadErrorWithClusterBreakingPotential"] = unsafe
     orphan = _optional_bool(call, "orphanDependents")
     if orphan is not None:
         body["orphanDependents"] = orphan

@@ -54,6 +54,11 @@ class OpenAPI:
         self._custom = dict(custom or {})
         self._v3: dict[str, Encoded] = {}
 
+    @property
+    def _version(self) -> str:
+        """``1.36`` of ``v1.36.0+abc``; what upstream writes where no release is known."""
+        return ".".join(self._release.removeprefix("v").split(".")[:2]) or "unversioned"
+
     @cached_property
     def v2(self) -> Encoded:
         """``/openapi/v2`` as JSON."""
@@ -67,7 +72,7 @@ class OpenAPI:
     def _v2_document(self) -> dict[str, Any]:
         operations = [operation for make in self._sources.values() for operation in make()]
         custom = {name: v2_form(definition) for name, definition in self._custom.items()}
-        own = openapi_v2.document(operations, openapi_v2.reached(operations, custom))
+        own = openapi_v2.document(operations, openapi_v2.reached(operations, custom), version=self._version)
         return reduce(openapi_merging.merged, map(dict, self._others), own)
 
     @cached_property
@@ -85,7 +90,9 @@ class OpenAPI:
         found = self._v3.get(path)
         if found is None:
             group, _, version = path.removeprefix("apis/").rpartition("/")
-            document = openapi_v3.document(make(), self._v3_schema, group=group, version=version)
+            document = openapi_v3.document(
+                make(), self._v3_schema, group=group, version=version, server_version=self._version
+            )
             found = self._v3[path] = encoded(msgspec.json.encode(document))
         return found
 

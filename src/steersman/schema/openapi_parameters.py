@@ -5,8 +5,10 @@ Source: ListOptions, PatchOptions, DeleteOptions, PodLogOptions and their kin in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from steersman.schema.openapi_paths import Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ QUERY: Mapping[str, Parameter] = {
     "follow": Parameter("boolean", "Keep the log stream open and send what is written from now on."),
     "force": Parameter("boolean", "Take over fields that other managers own. Only for apply requests."),
     "gracePeriodSeconds": Parameter("integer", "Seconds until the object is deleted; not negative, 0 is at once. Defaults to the object's own grace period."),
+    "ignoreStoreReadErrorWithClusterBreakingPotential": Parameter("boolean", "Delete an object that cannot be read, without regard to finalizers and preconditions. Alpha, and not supported: 'true' is refused."),
     "insecureSkipTLSVerifyBackend": Parameter("boolean", "Do not verify the serving certificate of the node that the log comes from."),
     "labelSelector": Parameter("string", "Only objects with these labels, in the form of label selectors."),
     "limit": Parameter("integer", "The most objects that one answer may have; where more exist, 'metadata.continue' says how to go on. Not for watches."),
@@ -40,6 +43,7 @@ QUERY: Mapping[str, Parameter] = {
     "resourceVersion": Parameter("string", "Which version of the data a request may be served from; unset is the most recent one."),
     "resourceVersionMatch": Parameter("string", "How 'resourceVersion' applies to a list: 'Exact' or 'NotOlderThan'."),
     "sendInitialEvents": Parameter("boolean", "Begin a watch with events that give the present state, followed by a bookmark with the annotation k8s.io/initial-events-end. Needs resourceVersionMatch=NotOlderThan."),
+    "shardSelector": Parameter("string", "Only objects of some ranges of hashes. Alpha, and off: has no effect."),
     "sinceSeconds": Parameter("integer", "Only log lines of the last so many seconds."),
     "stderr": Parameter("boolean", "Attach the standard error stream."),
     "stdin": Parameter("boolean", "Attach the standard input stream."),
@@ -58,3 +62,26 @@ def path_description(name: str, noun: str) -> str:
     if name == "namespace":
         return "object name and auth scope, such as for teams and projects"
     return f"name of the {noun}" if name == "name" else "path to the resource"
+
+
+def by_path(operations: Iterable[Operation]) -> dict[str, list[Operation]]:
+    """Operations by their path; paths in order."""
+    found: dict[str, list[Operation]] = {}
+    for operation in operations:
+        found.setdefault(operation.path, []).append(operation)
+    return dict(sorted(found.items()))
+
+
+def shared_query(operations: Sequence[Operation]) -> list[str]:
+    """The query parameters that all methods of one path have: documents list them once, beside the methods, as upstream's do."""
+    first = operations[0]
+    shared = set(first.query).intersection(*(operation.query for operation in operations[1:]))
+    if first.group_version_kind is not None and first.produces != "any":
+        shared.add("pretty")
+    return sorted(shared)
+
+
+def position(parameter: Mapping[str, str]) -> tuple[str, str]:
+    """What lists of parameters are sorted by: the name, then where it stands."""
+    reference = parameter.get("$ref", "")
+    return parameter.get("name") or reference.rpartition("/")[2], parameter.get("in", "query")

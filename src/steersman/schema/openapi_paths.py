@@ -24,16 +24,17 @@ PATCH_MEDIA_TYPES = (
     "application/apply-patch+yaml",
 )
 
-Produces = Literal["object", "list", "text", "any"]
-"""Which media types answer: those of objects, those and streams of a watch, those and plain text, or any."""
+Produces = Literal["object", "list", "text", "any", "json", "keys"]
+"""Which media types answer: those of objects, those and streams of a watch, those and plain text, any, JSON, or a JSON key set."""
 
 _LIST = (
     "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
-    "resourceVersionMatch", "sendInitialEvents", "timeoutSeconds", "watch",
+    "resourceVersionMatch", "sendInitialEvents", "shardSelector", "timeoutSeconds", "watch",
 )  # fmt: skip
 _WRITE = ("dryRun", "fieldManager", "fieldValidation")
 _DELETE = (
-    "dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy",
+    "dryRun", "gracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential", "orphanDependents",
+    "propagationPolicy",
 )  # fmt: skip
 _DELETE_COLLECTION = (*_DELETE, *(name for name in _LIST if name not in ("allowWatchBookmarks", "watch")))
 _CONNECT_METHODS: Mapping[str, Sequence[str]] = {
@@ -116,6 +117,7 @@ def server_operations() -> Mapping[str, list[Operation]]:
                 tag="version",
                 group_version_kind=None,
                 answers="io.k8s.apimachinery.pkg.version.Info",
+                produces="json",
             )
         ],
         ".well-known/openid-configuration": [
@@ -124,6 +126,7 @@ def server_operations() -> Mapping[str, list[Operation]]:
                 "getServiceAccountIssuerOpenIDConfiguration",
                 "get service account issuer OpenID configuration, also known as the 'OIDC discovery doc'",
                 "WellKnown",
+                "json",
             )
         ],
         "openid/v1/jwks": [
@@ -132,6 +135,7 @@ def server_operations() -> Mapping[str, list[Operation]]:
                 "getServiceAccountIssuerOpenIDKeyset",
                 "get service account issuer OpenID JSON Web Key Set (contains public token verification keys)",
                 "openid",
+                "keys",
             )
         ],
     }
@@ -151,9 +155,16 @@ def _documents(path: str, name: str, answers: str, tag: str) -> Operation:
     )
 
 
-def _text(path: str, name: str, description: str, tag: str) -> Operation:
+def _text(path: str, name: str, description: str, tag: str, produces: Produces) -> Operation:
     return Operation(
-        path=path, method="get", id=name, description=description, action="", tag=tag, group_version_kind=None
+        path=path,
+        method="get",
+        id=name,
+        description=description,
+        action="",
+        tag=tag,
+        group_version_kind=None,
+        produces=produces,
     )
 
 
@@ -220,7 +231,7 @@ def _collection_operations(names: _Names) -> Iterator[Operation]:
                 group_version_kind=names.own,
                 query=_LIST,
                 answers=names.listed,
-                produces="list" if "watch" in kind.verbs else "object",
+                produces="list",
             )
     if "create" in kind.verbs:
         yield Operation(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from steersman.schema import definitions
 from steersman.schema.definitions import DEFINITION_PREFIX, Definition
 from steersman.schema.openapi_enums import published
-from steersman.schema.openapi_parameters import QUERY, path_description
+from steersman.schema.openapi_parameters import QUERY, by_path, path_description, position, shared_query
 from steersman.schema.openapi_paths import PATCH, PATCH_MEDIA_TYPES, Operation, Produces
 
 OBJECTS = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
@@ -23,27 +23,29 @@ def media_types(produces: Produces) -> list[str]:
     """The media types of a successful answer."""
     if produces == "any":
         return ["*/*"]
+    if produces == "json":
+        return ["application/json"]
+    if produces == "keys":
+        return ["application/jwk-set+json"]
     if produces == "text":
         return ["text/plain", *OBJECTS]
     return [*OBJECTS, *STREAMS] if produces == "list" else [*OBJECTS]
 
 
-def document(operations: Iterable[Operation], schemas: Mapping[str, Definition]) -> dict[str, Any]:
-    """``/openapi/v2`` of ``operations``; ``schemas`` are the definitions that these reach, by name."""
+def document(operations: Iterable[Operation], schemas: Mapping[str, Definition], *, version: str) -> dict[str, Any]:
+    """``/openapi/v2`` of ``operations``, of a server of ``version``; ``schemas`` are the definitions that these reach, by name."""
     paths: dict[str, dict[str, Any]] = {}
-    for operation in operations:
-        path = paths.setdefault(operation.path, {})
-        path[operation.method] = _operation(operation)
-        if "parameters" not in path:
-            shared = [_path_parameter(name, operation) for name in operation.path_parameters]
-            if operation.group_version_kind is not None and operation.produces != "any":
-                shared.append({"$ref": "#/parameters/pretty"})
-            if shared:
-                path["parameters"] = shared
+    for path, of_path in by_path(operations).items():
+        shared = shared_query(of_path)
+        item = paths[path] = {operation.method: _operation(operation, shared) for operation in of_path}
+        parameters = [_path_parameter(name, of_path[0]) for name in of_path[0].path_parameters]
+        parameters.extend(_reference(name) for name in shared)
+        if parameters:
+            item["parameters"] = sorted(parameters, key=position)
     return {
         "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": "unversioned"},
-        "paths": dict(sorted(paths.items())),
+        "info": {"title": "Kubernetes", "version": version},
+        "paths": paths,
         "definitions": dict(sorted(schemas.items())),
         "parameters": {name: _query_parameter(name) for name in QUERY if name not in INLINE},
         "securityDefinitions": SECURITY,
@@ -51,11 +53,11 @@ def document(operations: Iterable[Operation], schemas: Mapping[str, Definition])
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _operation(operation: Operation, shared: Sequence[str]) -> dict[str, Any]:
     schema = {"$ref": DEFINITION_PREFIX + operation.answers} if operation.answers else {"type": "string"}
     rendered: dict[str, Any] = {
         "description": operation.description,
-        "consumes": list(PATCH_MEDIA_TYPES) if operation.body == PATCH else ["*/*"],
+        **_consumes(operation),
         "produces": media_types(operation.produces),
         "schemes": ["https"],
         "tags": [operation.tag],
@@ -65,22 +67,31 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "401": {"description": "Unauthorized"},
         },
     }
-    parameters = [
-        _query_parameter(name) if name in INLINE else {"$ref": f"#/parameters/{name}"} for name in operation.query
-    ]
+    parameters = [_reference(name) for name in operation.query if name not in shared]
     if operation.body:
         body: dict[str, Any] = {"name": "body", "in": "body", "schema": {"$ref": DEFINITION_PREFIX + operation.body}}
         if operation.method != "delete":
             body["required"] = True
-        parameters.insert(0, body)
+        parameters.append(body)
     if parameters:
-        rendered["parameters"] = parameters
+        rendered["parameters"] = sorted(parameters, key=position)
     if operation.action:
         rendered["x-kubernetes-action"] = operation.action
     if operation.group_version_kind is not None:
         group, version, kind = operation.group_version_kind
         rendered["x-kubernetes-group-version-kind"] = {"group": group, "version": version, "kind": kind}
     return rendered
+
+
+def _consumes(operation: Operation) -> dict[str, list[str]]:
+    """Discovery is said to consume what it produces; the documents of OpenID Connect say nothing of it."""
+    if operation.group_version_kind is not None:
+        return {"consumes": list(PATCH_MEDIA_TYPES) if operation.body == PATCH else ["*/*"]}
+    return {"consumes": media_types(operation.produces)} if operation.answers else {}
+
+
+def _reference(name: str) -> dict[str, Any]:
+    return _query_parameter(name) if name in INLINE else {"$ref": f"#/parameters/{name}"}
 
 
 def _query_parameter(name: str) -> dict[str, Any]:

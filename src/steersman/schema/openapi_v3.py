@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from steersman.schema import definitions
 from steersman.schema.defaults import NONE, default_of
 from steersman.schema.definitions import Definition
 from steersman.schema.openapi_enums import published
-from steersman.schema.openapi_parameters import QUERY, path_description
+from steersman.schema.openapi_parameters import QUERY, by_path, path_description, position, shared_query
 from steersman.schema.openapi_paths import PATCH, PATCH_MEDIA_TYPES, Operation
 from steersman.schema.openapi_v2 import SECURITY, SUCCESS, media_types
 
@@ -24,28 +24,31 @@ Schemas = Callable[[str], Definition]
 
 
 def document(
-    operations: Iterable[Operation], schemas: Schemas | None = None, *, group: str = "", version: str = ""
+    operations: Iterable[Operation],
+    schemas: Schemas | None = None,
+    *,
+    group: str = "",
+    version: str = "",
+    server_version: str,
 ) -> dict[str, Any]:
-    """One document of ``operations``, all of one group and version.
+    """One document of ``operations``, all of one group and version, of a server of ``server_version``.
 
     ``schemas`` gives definitions by name where some are not built in (custom resources).
     """
     paths: dict[str, dict[str, Any]] = {}
     wanted: set[str] = set()
-    for operation in operations:
-        path = paths.setdefault(operation.path, {})
-        path[operation.method] = _operation(operation)
-        wanted.update(name for name in (operation.answers, operation.body) if name)
-        if "parameters" not in path:
-            shared = [_path_parameter(name, operation) for name in operation.path_parameters]
-            if operation.group_version_kind is not None and operation.produces != "any":
-                shared.append(_query_parameter("pretty"))
-            if shared:
-                path["parameters"] = shared
+    for path, of_path in by_path(operations).items():
+        shared = shared_query(of_path)
+        item = paths[path] = {operation.method: _operation(operation, shared) for operation in of_path}
+        wanted.update(name for operation in of_path for name in (operation.answers, operation.body) if name)
+        parameters = [_path_parameter(name, of_path[0]) for name in of_path[0].path_parameters]
+        parameters.extend(_query_parameter(name) for name in shared)
+        if parameters:
+            item["parameters"] = sorted(parameters, key=position)
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "unversioned"},
-        "paths": dict(sorted(paths.items())),
+        "info": {"title": "Kubernetes", "version": server_version},
+        "paths": paths,
         "components": {
             "schemas": {
                 name: _of_group(found, group, version) for name, found in _closure(wanted, schemas or schema).items()
@@ -119,7 +122,7 @@ def converted(source: Definition) -> Definition:
     return target
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _operation(operation: Operation, shared: Sequence[str]) -> dict[str, Any]:
     answer = {"schema": {"$ref": REFERENCE + operation.answers} if operation.answers else {"type": "string"}}
     content = dict.fromkeys(media_types(operation.produces), answer)
     rendered: dict[str, Any] = {
@@ -131,8 +134,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "401": {"description": "Unauthorized"},
         },
     }
-    if operation.query:
-        rendered["parameters"] = [_query_parameter(name) for name in operation.query]
+    own = sorted(set(operation.query).difference(shared))
+    if own:
+        rendered["parameters"] = [_query_parameter(name) for name in own]
     if operation.body:
         media = PATCH_MEDIA_TYPES if operation.body == PATCH else ("*/*",)
         body: dict[str, Any] = {

@@ -124,6 +124,20 @@ async def test_contradicting_options_are_invalid(client: Client) -> None:
     assert answer.status == 422
 
 
+@pytest.mark.parametrize("how", ["query", "body"])
+async def test_unsafe_deletion_is_refused_by_name(client: Client, how: str) -> None:
+    await client.create(CONFIGMAPS, config_map("kept"))
+    option = "ignoreStoreReadErrorWithClusterBreakingPotential"
+    path = "/api/v1/namespaces/default/configmaps/kept"
+    if how == "query":
+        answer = await client.request("DELETE", path, query={option: "true"})
+    else:
+        answer = await client.request("DELETE", path, body=f'{{"{option}":true}}'.encode())
+    assert answer.status == 400
+    assert f"{option} is not supported".encode() in answer.body
+    assert (await client.request("DELETE", path, query={option: "false"})).status == 200
+
+
 async def test_another_kind_of_body_is_refused(client: Client) -> None:
     with pytest.raises(BadRequest, match="cannot be converted to DeleteOptions"):
         answer = await client.request(
