@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,11 +23,14 @@ class Front:
     """A server that keeps what it was sent."""
 
     def __init__(self) -> None:
+        self.port = 0
         self.seen: list[web.Request] = []
 
     async def handle(self, request: web.Request) -> web.Response:
         self.seen.append(request)
-        return web.Response(status=int(request.query.get("status", "200")), text=await request.text())
+        answer = web.Response(status=int(request.query.get("status", "200")), text=await request.text())
+        answer.set_cookie("session", "kept")
+        return answer
 
 
 @pytest.fixture
@@ -37,9 +41,11 @@ async def front() -> AsyncIterator[tuple[Front, Callable[..., HTTPTransport]]]:
     async with TestServer(application) as server:
 
         def transport(clock: FakeClock | None = None, **config: object) -> HTTPTransport:
-            made.append(HTTPTransport(KubeConfig(server=str(server.make_url("")), **config), clock=clock))  # type: ignore[arg-type]
+            settings = {"server": str(server.make_url("")), **config}
+            made.append(HTTPTransport(KubeConfig(**settings), clock=clock))  # type: ignore[arg-type]
             return made[-1]
 
+        front.port = server.port or 0
         yield front, transport
         for each in made:
             await each.close()
@@ -94,7 +100,38 @@ async def test_no_compression_is_asked_for(front: Given) -> None:
     stream = (await transport().open(Request(method="GET", path="/"))).stream
     assert stream is not None
     assert b"".join([chunk async for chunk in stream]) == b""
-    assert ["accept-encoding" in request.headers for request in server.seen] == [False, False]
+    assert [request.headers["accept-encoding"] for request in server.seen] == ["identity", "identity"]
+
+
+async def test_cookies_of_a_server_are_not_sent_back(front: Given) -> None:
+    server, transport = front
+    line = transport(server=f"http://localhost:{server.port}")
+    for _ in range(2):
+        await line.send(Request(method="GET", path="/"))
+    assert ["cookie" in request.headers for request in server.seen] == [False, False]
+
+
+async def test_a_server_that_does_not_answer_is_unreachable() -> None:
+    hung_up = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readuntil(b"\r\n")) == b"GET /api HTTP/1.1\r\n"
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        hung_up.set()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    line = HTTPTransport(KubeConfig(server=f"http://127.0.0.1:{port}"), request_timeout_s=0.05)
+    try:
+        with pytest.raises(Unreachable, match=r"GET http://127.0.0.1:\d+/api: no answer within 0.05 s"):
+            await line.send(Request(method="GET", path="/api"))
+        async with asyncio.timeout(10):
+            await hung_up.wait()
+    finally:
+        await line.close()
+        silent.close()
 
 
 @pytest.mark.parametrize(("server_name", "is_trusted"), [("", True), ("kubernetes", True), ("other.example", False)])

@@ -5,7 +5,7 @@ Answers are not compressed: a server's time is scarcer than the network between 
 
 from __future__ import annotations
 
-import asyncio
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from yarl import URL
 
 from steersman.aio.clock import Clock, SystemClock
 from steersman.client.api import encode
+from steersman.client.deadlines import SWEEP_S, Deadlines, Limited
 from steersman.client.kubeconfig import KubeConfig
 from steersman.client.transport import Transport, Unreachable
 from steersman.meta.wire import Request, Response
@@ -25,28 +26,35 @@ REQUEST_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
 TOKEN_REREAD_S = 60.0
 CONNECTION_LIMIT = 256
+_PATH_PUNCTUATION = "/:@!$&'()*+,;=~-._"
+_is_plain = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_PUNCTUATION)}]*").fullmatch
+"""Nearly every path: nothing in it has to be escaped."""
 
 
 class HTTPTransport:
     """Requests to one API server as one identity. Create it on a running event loop."""
 
-    def __init__(self, config: KubeConfig, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: KubeConfig, *, clock: Clock | None = None, request_timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> None:
         self._config = config
+        self._deadlines = Deadlines(request_timeout_s, sweep_s=min(SWEEP_S, request_timeout_s))
         self._clock = clock or SystemClock()
         self._token = config.token
         self._token_due_s = float("-inf")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=config.ssl_context() or True, limit=CONNECTION_LIMIT),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-            skip_auto_headers=("accept-encoding",),
+            cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=1 << 18,
         )
 
     async def send(self, request: Request) -> Response:
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S), await self._start(request) as answer:
-                body = await answer.read()
-                return Response(status=answer.status, headers=_headers(answer), body=body)
+            with Limited(self._deadlines):
+                async with await self._start(request) as answer:
+                    body = await answer.read()
+                    return Response(status=answer.status, headers=_headers(answer), body=body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(request, error) from error
 
@@ -61,10 +69,12 @@ class HTTPTransport:
         return Response(status=answer.status, headers=_headers(answer), stream=self._chunks(request, answer))
 
     async def close(self) -> None:
+        self._deadlines.close()
         await self._session.close()
 
     async def _start(self, request: Request) -> aiohttp.ClientResponse:
         headers = CIMultiDict(request.headers)
+        headers.setdefault("accept-encoding", "identity")
         token = self._bearer_token()
         if token:
             headers["authorization"] = f"Bearer {token}"
@@ -72,8 +82,8 @@ class HTTPTransport:
             headers["impersonate-user"] = self._config.impersonate
             for group in self._config.impersonate_groups:
                 headers.add("impersonate-group", group)
-        query = urlencode(request.query, doseq=True)
-        path = request.raw_path or quote(request.path, safe="/:@!$&'()*+,;=~-._")
+        query = urlencode(request.query, doseq=True) if request.query else ""
+        path = request.raw_path or _quoted(request.path)
         url = URL(f"{self._config.server}{path}{'?' + query if query else ''}", encoded=True)
         body: Any = request.body or None
         if request.content is not None:
@@ -102,6 +112,10 @@ class HTTPTransport:
 
     def _unreachable(self, request: Request, error: Exception) -> Unreachable:
         return Unreachable(f"{request.method} {self._config.server}{request.path}: {error or type(error).__name__}")
+
+
+def _quoted(path: str) -> str:
+    return path if _is_plain(path) else quote(path, safe=_PATH_PUNCTUATION)
 
 
 def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
-from steersman.meta.wire import Response
 
 ORDER: Sequence[str] = (
     "deadline",
@@ -26,12 +25,5 @@ def chain(filters: Sequence[Filter], last: Next) -> Next:
         raise ValueError(f"filters must be in the order {', '.join(ORDER)}, not {', '.join(names)}")
     following = last
     for entry in reversed(filters):
-        following = _link(entry, following)
+        following = partial(entry, following=following)
     return following
-
-
-def _link(entry: Filter, following: Next) -> Next:
-    async def linked(call: Call) -> Response:
-        return await entry(call, following)
-
-    return linked
