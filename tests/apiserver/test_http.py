@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+import yaml
 
 from steersman.aio.clock import SystemClock
 from steersman.apiserver.component import APIServer
@@ -178,7 +179,8 @@ async def test_a_large_list_is_whole(served: Served) -> None:
         await client.create(CONFIGMAPS, {**config_map(f"m-{number}"), "data": {"fill": "x" * 10_000}})
     status, head, body = await served.get("/api/v1/namespaces/default/configmaps")
     assert status == 200
-    assert len(json.loads(body)["items"]) == 60
+    items = json.loads(body)["items"]
+    assert (len(items), {tuple(item) for item in items}) == (60, {("metadata", "data")})
     assert b"content-length: %d" % len(body) in head.lower()
     import gzip
 
@@ -191,6 +193,32 @@ async def test_a_large_list_is_whole(served: Served) -> None:
         chunks += rest[: int(size, 16)]
         rest = rest[int(size, 16) + 2 :]
     assert len(json.loads(gzip.decompress(chunks))["items"]) == 60
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/json;pretty=1", "application/yaml"])
+async def test_items_of_lists_do_not_repeat_what_they_are(served: Served, accept: str) -> None:
+    _, _, body = await served.get("/api/v1/namespaces", f"accept: {accept}")
+    listed = yaml.safe_load(body)
+    assert (listed["kind"], listed["apiVersion"]) == ("NamespaceList", "v1")
+    assert {frozenset(item) for item in listed["items"]} == {frozenset({"metadata", "spec", "status"})}
+
+
+@pytest.mark.parametrize(
+    ("query", "agent", "is_indented"),
+    [
+        ("", "curl/8", True),
+        ("", "Mozilla/5.0 (X11)", True),
+        ("", "kubectl/v1.36.0", False),
+        ("?pretty=true", "kubectl/v1.36.0", True),
+        ("?pretty=false", "curl/8", False),
+        ("?pretty=yes", "curl/8", False),
+        ("?pretty=", "Wget/1", True),
+    ],
+)
+async def test_json_is_indented_for_people(served: Served, query: str, agent: str, is_indented: bool) -> None:
+    for path in ("/api/v1/namespaces/default", "/api/v1/namespaces", "/api/v1/namespaces/none"):
+        _, _, body = await served.get(f"{path}{query}", f"user-agent: {agent}")
+        assert body.startswith(b'{\n  "kind": ') == is_indented
 
 
 async def test_a_body_that_is_too_large_is_refused(served: Served) -> None:

@@ -80,13 +80,13 @@ def representation(
 
 
 @lru_cache(maxsize=512)
-def representation_or_default(accept: str, has_protobuf: bool = True) -> Representation:
+def representation_or_default(accept: str, pretty: bool = False, has_protobuf: bool = True) -> Representation:
     """As ``representation``, for errors, which are sent to everybody."""
     try:
-        found = representation(accept, has_protobuf=has_protobuf)
+        found = representation(accept, pretty, has_protobuf)
     except NotAcceptable:
-        return Representation()
-    return Representation(found.media_type)
+        return Representation(pretty=pretty)
+    return Representation(found.media_type, pretty=found.pretty)
 
 
 @lru_cache(maxsize=512)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from steersman.apiserver.served import Entity, Served
 from steersman.apiserver.served import Unstored as Unstored
 from steersman.meta.errors import APIError, NotAcceptable
 from steersman.meta.objects import Object
+from steersman.meta.resources import Resource
 from steersman.meta.wire import Response
 from steersman.schema import tables
 
@@ -36,6 +38,8 @@ WARNINGS_LIMIT = 4096
 WARNING_LIMIT = 256
 """Smaller bodies are not worth it; upstream's threshold."""
 _GZIP_LEVEL = 1
+_READERS = ("curl", "Wget", "Mozilla/5.0")
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _encoder = msgspec.json.Encoder()
 
 
@@ -58,11 +62,18 @@ class ListMeta:
 
 def wanted(call: Call, served: Served) -> Representation:
     """What the client accepts. Raises ``NotAcceptable``; called before anything is changed."""
-    pretty = call.request.query.get("pretty")
     accept = call.header("accept")
     has_protobuf = PROTOBUF not in accept or bool(served.message)
-    is_pretty = pretty is not None and pretty[0] not in ("", "0", "false")
-    return representation(accept, is_pretty, has_protobuf, served.kind.is_stored or bool(served.kind.columns))
+    has_table = served.kind.is_stored or bool(served.kind.columns)
+    return representation(accept, _is_pretty(call), has_protobuf, has_table)
+
+
+def _is_pretty(call: Call) -> bool:
+    """JSON is indented for who asks so and, unless they say otherwise, for people: browsers and command-line tools."""
+    asked = call.request.query.get("pretty")
+    if asked is not None and asked[0]:
+        return asked[0] in _TRUE
+    return call.header("user-agent").startswith(_READERS)
 
 
 def headers(call: Call, content_type: str) -> dict[str, str]:
@@ -110,6 +121,9 @@ def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: i
     if form.media_type == PROTOBUF and not form.shape:
         body = protobuf.entity(served, found)
         return _response(call, PROTOBUF, body, status, served.obj(found) if call.is_in_process else None)
+    if form.pretty and form.media_type == JSON and not form.shape:
+        sent = served.entity(found)
+        return _response(call, JSON, _indented(sent.json), status, sent.obj if call.is_in_process else None)
     obj = served.obj(found)
     if form.shape == "Table":
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
@@ -132,16 +146,20 @@ def value(call: Call, obj: Any, *, status: int = 200, form: Representation | Non
     elif form.media_type != JSON:
         body = yamlbody.dump(obj)
     elif form.pretty:
-        body = msgspec.json.format(_encoder.encode(obj), indent=2) + b"\n"
+        body = _indented(_encoder.encode(obj))
     else:
         body = _encoder.encode(obj)
     return _response(call, form.media_type, body, status, obj if call.is_in_process else None)
 
 
+def _indented(json: bytes) -> bytes:
+    return msgspec.json.format(json, indent=2) + b"\n"
+
+
 def _form_of(call: Call, obj: Any) -> Representation:
     """The form of what is not of the kind that the URL names."""
     accept = call.header("accept")
-    return representation_or_default(accept, PROTOBUF not in accept or protobuf.is_known(obj))
+    return representation_or_default(accept, _is_pretty(call), PROTOBUF not in accept or protobuf.is_known(obj))
 
 
 def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListMeta, *, now_s: float) -> Response:
@@ -152,10 +170,15 @@ def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListM
     if call.audit is not None and not form.shape:
         call.audit.responded({**head, "items": [served.obj(item) for item in items]})
     if form.is_plain:
-        return _plain_list(call, head, [served.entity(item) for item in items] if served.converts else items)
+        sent = [served.entity(item) for item in items] if served.converts else items
+        return _plain_list(call, head, sent, b"" if served.kind.is_custom else _kind_bytes(resource))
     if form.media_type == PROTOBUF and not form.shape:
         return _protobuf_list(call, served, head, items)
     objects = [served.obj(item) for item in items]
+    if not form.shape and not served.kind.is_custom and not call.is_in_process:
+        objects = [
+            {name: value for name, value in obj.items() if name not in ("kind", "apiVersion")} for obj in objects
+        ]
     if form.shape == "Table":
         return value(call, table(call, served, objects, metadata.as_object(), now_s=now_s), form=form)
     if form.shape:
@@ -214,21 +237,34 @@ def _response(call: Call, content_type: str, body: bytes, status: int, content: 
     return Response(status=status, headers=found, body=body, content=content)
 
 
-def _plain_list(call: Call, head: Object, items: Sequence[Entity]) -> Response:
+def _plain_list(call: Call, head: Object, items: Sequence[Entity], kind: bytes) -> Response:
+    """``kind``: what items begin with and do not say: the list does."""
     content = {**head, "items": [item.obj for item in items]} if call.is_in_process else None
     start = _encoder.encode(head)[:-1] + b',"items":['
     size_bytes = sum(len(item.json) for item in items)
     if size_bytes < SLICE_BYTES:
-        body = b"%b%b]}" % (start, b",".join([item.json for item in items]))
+        body = b"%b%b]}" % (start, b",".join([_item(item.json, kind) for item in items]))
         return Response(headers=headers(call, JSON), body=body, content=content)
     found = headers(call, JSON)
-    pieces = _pieces(start, items)
+    pieces = _pieces(start, items, kind)
     if size_bytes >= GZIP_FROM_BYTES and _accepts_gzip(call) and content is None:
         found["content-encoding"] = "gzip"
         found["vary"] = "Accept-Encoding"
         return Response(headers=found, stream=_gzipped(pieces))
+    if kind:
+        size_bytes -= (len(kind) - 1) * sum(item.json.startswith(kind) for item in items)
     found["content-length"] = str(len(start) + size_bytes + len(items) - 1 + 2)
     return Response(headers=found, stream=_as_stream(pieces), content=content)
+
+
+@cache
+def _kind_bytes(resource: Resource) -> bytes:
+    """What the stored form of an object begins with."""
+    return _encoder.encode({"kind": resource.kind, "apiVersion": resource.api_version})[:-1] + b","
+
+
+def _item(json: bytes, kind: bytes) -> bytes:
+    return b"{" + json[len(kind) :] if kind and json.startswith(kind) else json
 
 
 def _protobuf_list(call: Call, served: Served, head: Object, items: Sequence[Entity]) -> Response:
@@ -244,13 +280,13 @@ def _protobuf_list(call: Call, served: Served, head: Object, items: Sequence[Ent
     return Response(headers=found, stream=pieces, content=content)
 
 
-def _pieces(start: bytes, items: Sequence[Entity]) -> Iterable[bytes]:
+def _pieces(start: bytes, items: Sequence[Entity], kind: bytes) -> Iterable[bytes]:
     """The list's bytes in pieces of about ``SLICE_BYTES``."""
     group: list[bytes] = []
     size_bytes = len(start)
     lead = start
     for item in items:
-        group.append(item.json)
+        group.append(_item(item.json, kind))
         size_bytes += len(group[-1])
         if size_bytes >= SLICE_BYTES:
             yield lead + b",".join(group)

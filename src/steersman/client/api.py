@@ -104,7 +104,7 @@ class Client:
         body = await self._object("GET", resource.path(namespace), query=query, accept=accept)
         metadata = body.get("metadata") or {}
         return ObjectList(
-            items=body.get("items") or (),
+            items=_with_kinds(body),
             resource_version=str(metadata.get("resourceVersion") or ""),
             continue_token=str(metadata.get("continue") or ""),
             remaining=metadata.get("remainingItemCount"),
@@ -268,6 +268,15 @@ class Client:
         response = await self._transport.send(request)
         _raise_for_status(response)
         return cast("Object", decoded(response))
+
+
+def _with_kinds(body: Object) -> Sequence[Object]:
+    """The items of a list. Those of built-in kinds that come over a wire leave to the list to say what they are."""
+    items: Sequence[Object] = body.get("items") or ()
+    if not items or "kind" in items[0]:
+        return items
+    kind, api_version = str(body.get("kind") or "").removesuffix("List"), body.get("apiVersion")
+    return [{"kind": kind, "apiVersion": api_version, **item} for item in items]
 
 
 def decoded(response: Response) -> Any:

@@ -34,6 +34,19 @@ async def test_pages_are_of_one_state(client: Client) -> None:
     assert second.resource_version == first.resource_version
 
 
+async def test_a_limit_has_no_effect_on_what_any_version_answers(client: Client) -> None:
+    await _create(client, "a", "b", "c")
+    for match in ("", "NotOlderThan"):
+        found = await client.list(
+            CONFIGMAPS, namespace="default", limit=2, resource_version="0", resource_version_match=match
+        )
+        assert (_names(found.items), found.continue_token) == (["a", "b", "c"], "")
+    newer = await client.list(
+        CONFIGMAPS, namespace="default", limit=2, resource_version="1", resource_version_match="NotOlderThan"
+    )
+    assert _names(newer.items) == ["a", "b"]
+
+
 async def test_a_compacted_continuation_offers_an_inconsistent_one(client: Client, server: APIServer) -> None:
     await _create(client, "a", "b", "c")
     first = await client.list(CONFIGMAPS, namespace="default", limit=1)

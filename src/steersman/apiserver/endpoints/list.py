@@ -6,7 +6,7 @@ Source: "Retrieving large results sets in chunks" and "Resource versions" of the
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from steersman.apiserver import respond
 from steersman.apiserver.api import API
@@ -90,6 +90,8 @@ async def read_page(api: API, served: Served, namespace: str, options: ListOptio
             revision = wanted
         else:
             await require_version(api, wanted)
+    elif options.resource_version == "0" and options.limit:
+        options = replace(options, limit=0)  # upstream answers from its watch cache, which gives all it has
     name = options.fields.required_value("metadata.name")
     try:
         if name is not None and revision is None and not is_continued and (namespace or not served.resource.namespaced):
