@@ -66,6 +66,18 @@ async def test_what_is_not_in_the_books_is_ended(tmp_path: Path) -> None:
         await instance.close()
 
 
+async def test_bundles_that_were_being_removed_are_removed(tmp_path: Path) -> None:
+    async def books() -> list[str]:
+        return ["app"]
+
+    instance = Instance(tmp_path)
+    for remove in (instance.remains.remove_unknown, lambda: instance.remains.remove_forgotten(books)):
+        (instance.tasks / ".gone" / "rootfs").mkdir(parents=True)
+        (instance.tasks / "app" / "rootfs").mkdir(parents=True, exist_ok=True)
+        await remove()
+        assert [path.name for path in instance.tasks.iterdir()] == ["app"]
+
+
 async def test_books_are_not_asked_for_where_nothing_runs(tmp_path: Path) -> None:
     async def books() -> list[str]:
         raise AssertionError("nobody should ask")

@@ -45,6 +45,8 @@ class Call:
     """Whose permissions count: after impersonation, the impersonated."""
     impersonator: User | None = None
     """Who really asks, where that is someone else."""
+    impersonation_constraint: str = ""
+    """The verb of constrained impersonation that allowed it."""
     audit_id: str = ""
     identity_headers: IdentityHeaders = STANDARD_IDENTITY_HEADERS
     """What of the request's headers is passed on to nobody."""

@@ -49,9 +49,11 @@ from steersman.apiserver.flowcontrol.component import HOOKS as FLOW_CONTROL_HOOK
 from steersman.apiserver.flowcontrol.component import FlowControl
 from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
+from steersman.apiserver.impersonation.modes import Impersonation
 from steersman.apiserver.metrics.exposition import MetricsPath
 from steersman.apiserver.metrics.health import HealthMetrics
 from steersman.apiserver.metrics.identity import IdentityMetrics
+from steersman.apiserver.metrics.impersonation import ImpersonationMetrics
 from steersman.apiserver.metrics.requests import RequestMetrics
 from steersman.apiserver.metrics.storage import StorageMetrics
 from steersman.apiserver.metrics.watches import WatchMetrics
@@ -117,6 +119,7 @@ class APIServer:
         self._server: HTTPServer | None = None
         self.metrics = RequestMetrics(registry or CollectorRegistry(), clock=clock)
         self._identity_metrics = IdentityMetrics(self.metrics.registry)
+        self._impersonation_metrics = ImpersonationMetrics(self.metrics.registry)
         self._health_metrics = HealthMetrics(CollectorRegistry())
         self._handshake_errors = Counter(
             "apiserver_tls_handshake_errors",
@@ -337,7 +340,9 @@ class APIServer:
                 audit=self._audit,
             ),
             *([self._audit] if self._audit is not None else []),
-            ImpersonationFilter(chosen.authorizer),
+            ImpersonationFilter(
+                Impersonation(chosen.authorizer, clock=self._clock, metrics=self._impersonation_metrics)
+            ),
             FlowControlFilter(self._flow_controller(chosen)),
             AuthorizationFilter(chosen.authorizer, clock=self._clock, metrics=self._identity_metrics),
         ]

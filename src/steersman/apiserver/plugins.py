@@ -177,7 +177,7 @@ ADMISSION: Rows = ordered(
         NamespaceLifecycle.NAME: (lambda of: NamespaceLifecycle(of.reader), True),
         LimitRanger.NAME: (lambda of: LimitRanger(of.reader), True),
         ServiceAccount.NAME: (lambda of: ServiceAccount(of.reader, rng=of.rng), True),
-        NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader), False),
+        NodeRestriction.NAME: (lambda of: NodeRestriction(of.reader, of.authorizer), False),
         TaintNodesByCondition.NAME: (lambda of: TaintNodesByCondition(), True),
         Priority.NAME: (lambda of: Priority(of.reader), True),
         DefaultTolerationSeconds.NAME: (_default_toleration_seconds, True),

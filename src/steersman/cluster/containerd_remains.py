@@ -35,6 +35,7 @@ class Remains:
     async def remove_unknown(self) -> None:
         """End what is not in the books of the daemon, which has just loaded them. What it begins meanwhile is in the books
         before there is anything to end."""
+        await asyncio.to_thread(self._remove_dying_bundles)
         shims = {pid: _id_of(pid) for pid in self._shims()}
         containers = self._containers()
         known = {path.name for path in self._tasks.iterdir()} if self._tasks.exists() else set()
@@ -51,6 +52,7 @@ class Remains:
         """End what the running daemon has removed from its ``books`` (ids of containers) though it still was there:
         containerd 1.6 that is killed while it stops a sandbox takes the sandbox for ended afterwards. The answer names
         what was ended. Everything is in the books before it begins and until it has ended, so they are read last."""
+        await asyncio.to_thread(self._remove_dying_bundles)
         shims = {pid: name for pid in self._shims() if (name := _id_of(pid))}
         containers = self._containers()
         if not shims and not containers:
@@ -81,6 +83,11 @@ class Remains:
             await self._kill(pid)
         _remove_sockets(self._tasks)
         return problems
+
+    def _remove_dying_bundles(self) -> None:
+        """containerd gives a bundle a hidden name before it removes it, and passes hidden ones over when it starts."""
+        for folder in self._tasks.glob(".*") if self._tasks.exists() else ():
+            _remove_bundle(folder)
 
     def _shims(self) -> list[int]:
         return list(processes.processes_with("-address", str(self._socket)))

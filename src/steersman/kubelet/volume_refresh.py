@@ -38,6 +38,13 @@ class VolumeRefresh:
         for uid in self._workers:
             self.soon(uid)
 
+    def reference_changed(self, uid: str) -> None:
+        """An object that the pod names is another now; the worker is told too, for what waits for that object."""
+        worker = self._workers.get(uid)
+        if worker is not None and worker.machine.state == "syncing":
+            worker.reference_changed()
+            self.soon(uid)
+
     def soon(self, uid: str) -> None:
         """Refresh the pod's volumes shortly, if they are mounted and follow anything."""
         worker = self._workers.get(uid)

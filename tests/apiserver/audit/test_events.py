@@ -122,6 +122,7 @@ async def test_who_acts_as_somebody_else_is_recorded_too(audited: Audited) -> No
     (completed,) = audited.events(verb="list", stage="ResponseComplete")
     assert completed["user"]["username"] == "system:admin"
     assert completed["impersonatedUser"] == {"username": "eve", "groups": ["system:authenticated"]}
+    assert completed["authenticationMetadata"] == {"impersonationConstraint": "impersonate:user-info"}
     assert completed["sourceIPs"] == ["192.0.2.1"]
     assert completed["userAgent"] == "x" * 1024 + "...TRUNCATED"
     assert completed["requestURI"] == "/api/v1/namespaces/default/pods?limit=5"

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from steersman.apiserver.admission.api import AdmissionRequest, Reader, ValidatingPlugin
+from steersman.apiserver.admission.nodetokens import NodeTokens
+from steersman.apiserver.authz.api import Authorizer
 from steersman.apiserver.authz.node import node_of, pod_references
 from steersman.meta import objects
-from steersman.meta.errors import BadRequest, Forbidden
+from steersman.meta.errors import Forbidden
 from steersman.meta.objects import Object
 from steersman.meta.resources import CSINODES, LEASES, NODES, PODS, SERVICEACCOUNTS
 
@@ -30,8 +32,9 @@ class NodeRestriction:
     OPERATIONS = ("CREATE", "UPDATE", "DELETE")
     RESOURCES = (PODS, NODES, SERVICEACCOUNTS, LEASES, CSINODES)
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, authorizer: Authorizer) -> None:
         self._reader = reader
+        self._tokens = NodeTokens(reader, authorizer)
 
     async def validate(self, request: AdmissionRequest) -> None:
         node = node_of(request.user.name, request.user.groups)
@@ -43,7 +46,8 @@ class NodeRestriction:
             case resource if resource == NODES:
                 self._check_node(request, node)
             case resource if resource == SERVICEACCOUNTS:
-                self._check_token(request, node)
+                if request.subresource == "token" and request.operation == "CREATE":
+                    await self._tokens.check(request, node)
             case resource if resource == LEASES:
                 if request.namespace == "kube-node-lease" and _name(request) != node:
                     raise _no(request, "can only access node lease with the same name as the requesting node")
@@ -112,22 +116,6 @@ class NodeRestriction:
         if objects.owner_references(old) != objects.owner_references(request.obj):
             raise _no(request, f'node "{node}" is not allowed to modify ownerReferences')
 
-    def _check_token(self, request: AdmissionRequest, node: str) -> None:
-        if request.subresource != "token" or request.obj is None:
-            return
-        reference = (request.obj.get("spec") or {}).get("boundObjectRef") or {}
-        if reference.get("kind") != "Pod" or reference.get("apiVersion") != "v1":
-            raise _no(request, "node requested token not bound to a pod")
-        if not reference.get("uid"):
-            raise _no(request, "node requested token with a pod binding without a uid")
-        pod = self._reader.get(PODS, request.namespace, reference.get("name") or "")
-        if pod is None or objects.uid(pod) != reference["uid"]:
-            raise BadRequest(
-                f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record"
-            )
-        if _node_name(pod) != node:
-            raise _no(request, "node requested token bound to a pod scheduled on a different node")
-
 
 def _name(request: AdmissionRequest) -> str:
     return request.name or (objects.name(request.obj) if request.obj else "")
@@ -157,5 +145,5 @@ def _no(request: AdmissionRequest, why: str) -> Forbidden:
     return Forbidden.of(request.kind.resource, _name(request), why)
 
 
-def _conforms(reader: Reader) -> ValidatingPlugin:
-    return NodeRestriction(reader)
+def _conforms(reader: Reader, authorizer: Authorizer) -> ValidatingPlugin:
+    return NodeRestriction(reader, authorizer)

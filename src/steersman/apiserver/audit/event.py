@@ -105,6 +105,8 @@ class AuditRecord:
         }
         if call is not None and call.impersonator is not None:
             fields["impersonatedUser"] = user_info(call.user)
+            if call.impersonation_constraint:
+                fields["authenticationMetadata"] = {"impersonationConstraint": call.impersonation_constraint}
         fields["sourceIPs"] = source_addresses(self.request)
         agent = self.request.headers.get("user-agent", "")
         if agent:

@@ -5,14 +5,14 @@ Source: "User impersonation" in the Kubernetes documentation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
-from steersman.apiserver.authn.api import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
-from steersman.apiserver.authz.api import Attributes, Authorizer
+from steersman.apiserver.authn.api import User
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
-from steersman.apiserver.filters.authorization import forbidden
+from steersman.apiserver.filters.authorization import attributes_of
+from steersman.apiserver.impersonation.modes import Impersonation
 from steersman.meta.errors import BadRequest
 from steersman.meta.quoting import quoted
 from steersman.meta.wire import Response
@@ -21,29 +21,25 @@ _USER = "impersonate-user"
 _GROUP = "impersonate-group"
 _UID = "impersonate-uid"
 _EXTRA = "impersonate-extra-"
-_AUTHENTICATION_GROUP = "authentication.k8s.io"
-_SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
 class ImpersonationFilter:
     NAME = "impersonation"
 
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
+    def __init__(self, impersonation: Impersonation) -> None:
+        self._impersonation = impersonation
 
     async def __call__(self, call: Call, following: Next) -> Response:
         headers = call.request.headers
         if not any(name.startswith("impersonate-") for name in headers):
             return await following(call)
-        user = _wanted(call)
-        if user is None:
+        wanted = _wanted(call)
+        if wanted is None:
             return await following(call)
-        for attributes in _questions(call.user, user):
-            decision = await self._authorizer.authorize(attributes)
-            if not decision.allowed:
-                raise forbidden(attributes, decision.reason)
+        found = await self._impersonation.impersonate(wanted, attributes_of(call))
         call.impersonator = call.user
-        call.user = _with_implied_groups(user)
+        call.user = found.user
+        call.impersonation_constraint = found.constraint
         return await following(call)
 
 
@@ -51,7 +47,7 @@ def _wanted(call: Call) -> User | None:
     """Whom the request is made for; None where its headers are empty. Raises ``BadRequest``."""
     headers = call.request.headers
     name = headers.get(_USER, "")
-    groups = tuple(group for group in call.request.header_values(_GROUP) if group)
+    groups = tuple(call.request.header_values(_GROUP))
     extra = {
         unquote(header[len(_EXTRA) :]): call.request.header_values(header)
         for header in headers
@@ -73,45 +69,5 @@ def _as_go(uid: str, groups: Sequence[str], extra: Mapping[str, Sequence[str]]) 
     return f'&user.DefaultInfo{{Name:"", UID:{quoted(uid)}, Groups:{shown_groups}, Extra:{shown_extra}}}'
 
 
-def _questions(user: User, wanted: User) -> Iterator[Attributes]:
-    """What ``user`` must be allowed in order to act as ``wanted``."""
-    if wanted.name.startswith(_SERVICE_ACCOUNT) and wanted.name.count(":") == 3:
-        _, _, namespace, name = wanted.name.split(":")
-        yield Attributes(
-            user=user, verb="impersonate", version="v1", resource="serviceaccounts", namespace=namespace, name=name
-        )
-    else:
-        yield Attributes(user=user, verb="impersonate", version="v1", resource="users", name=wanted.name)
-    if wanted.uid:
-        yield Attributes(
-            user=user, verb="impersonate", group=_AUTHENTICATION_GROUP, version="v1", resource="uids", name=wanted.uid
-        )
-    for group in wanted.groups:
-        yield Attributes(user=user, verb="impersonate", version="v1", resource="groups", name=group)
-    for key, values in wanted.extra.items():
-        for value in values:
-            yield Attributes(
-                user=user,
-                verb="impersonate",
-                group=_AUTHENTICATION_GROUP,
-                version="v1",
-                resource="userextras",
-                subresource=key,
-                name=value,
-            )
-
-
-def _with_implied_groups(user: User) -> User:
-    groups = list(user.groups)
-    if user.name.startswith(_SERVICE_ACCOUNT) and not groups and user.name.count(":") == 3:
-        groups = ["system:serviceaccounts", f"system:serviceaccounts:{user.name.split(':')[2]}"]
-    if user.name == ANONYMOUS:
-        if UNAUTHENTICATED_GROUP not in groups:
-            groups.append(UNAUTHENTICATED_GROUP)
-    elif AUTHENTICATED_GROUP not in groups and UNAUTHENTICATED_GROUP not in groups:
-        groups.append(AUTHENTICATED_GROUP)
-    return User(name=user.name, uid=user.uid, groups=tuple(groups), extra=user.extra)
-
-
-def _conforms(authorizer: Authorizer) -> Filter:
-    return ImpersonationFilter(authorizer)
+def _conforms(impersonation: Impersonation) -> Filter:
+    return ImpersonationFilter(impersonation)

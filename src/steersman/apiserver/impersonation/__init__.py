@@ -1,0 +1,1 @@
+"""Acting as somebody else: who may, as whom, and for what."""
