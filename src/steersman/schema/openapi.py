@@ -16,6 +16,7 @@ import msgspec
 from steersman.schema import openapi_merging, openapi_paths, openapi_protobuf, openapi_v2, openapi_v3
 from steersman.schema.customresources.publishing import v2_form
 from steersman.schema.definitions import Definition
+from steersman.schema.openapi_operation import Operation
 from steersman.schema.registry import Registry
 
 
@@ -91,7 +92,12 @@ class OpenAPI:
         if found is None:
             group, _, version = path.removeprefix("apis/").rpartition("/")
             document = openapi_v3.document(
-                make(), self._v3_schema, group=group, version=version, server_version=self._version
+                make(),
+                self._v3_schema,
+                group=group,
+                version=version,
+                server_version=self._version,
+                is_custom=path.startswith("apis/") and openapi_paths.is_custom(self._registry, group, version),
             )
             found = self._v3[path] = encoded(msgspec.json.encode(document))
         return found
@@ -126,14 +132,16 @@ class OpenAPI:
         return openapi_v3.schema(name) if own is None else openapi_v3.converted(own)
 
     @cached_property
-    def _sources(self) -> Mapping[str, Callable[[], list[openapi_paths.Operation]]]:
+    def _sources(self) -> Mapping[str, Callable[[], list[Operation]]]:
         """What makes the operations of each v3 document, by its path."""
-        sources: dict[str, Callable[[], list[openapi_paths.Operation]]] = {
+        sources: dict[str, Callable[[], list[Operation]]] = {
             path: lambda operations=operations: operations  # type: ignore[misc]
             for path, operations in openapi_paths.server_operations().items()
         }
+        built_in = {kind.resource.group for kind in self._registry.kinds if not kind.is_custom}
         for group in self._registry.groups:
-            sources[f"apis/{group}" if group else "api"] = lambda group=group: openapi_paths.group_operations(group)  # type: ignore[misc]
+            if group in built_in:
+                sources[f"apis/{group}" if group else "api"] = lambda group=group: openapi_paths.group_operations(group)  # type: ignore[misc]
             for version in self._registry.versions(group):
                 sources[openapi_paths.group_version_path(group, version)] = (
                     lambda group=group, version=version: openapi_paths.operations(self._registry, group, version)  # type: ignore[misc]

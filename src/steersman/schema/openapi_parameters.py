@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from steersman.schema.openapi_paths import Operation
+from steersman.schema.openapi_operation import Operation
 
 
 @dataclass(frozen=True, slots=True)

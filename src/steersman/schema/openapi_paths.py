@@ -6,26 +6,21 @@ Paths, operation ids, actions and tags are upstream's, so that generated clients
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from steersman.schema import definitions
+from steersman.schema.customresources.operations import as_custom
 from steersman.schema.kind import Kind, Subresource
-from steersman.schema.registry import Registry
-
-META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-STATUS = f"{META}.Status"
-DELETE_OPTIONS = f"{META}.DeleteOptions"
-PATCH = f"{META}.Patch"
-PATCH_MEDIA_TYPES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
+from steersman.schema.openapi_operation import (
+    DELETE_OPTIONS,
+    META,
+    OBJECTS,
+    PATCH,
+    PATCH_MEDIA_TYPES,
+    STATUS,
+    Operation,
+    Produces,
 )
-
-Produces = Literal["object", "list", "text", "any", "json", "keys"]
-"""Which media types answer: those of objects, those and streams of a watch, those and plain text, any, JSON, or a JSON key set."""
+from steersman.schema.registry import Registry
 
 _LIST = (
     "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
@@ -52,34 +47,6 @@ _CONNECT: Mapping[str, Sequence[str]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one path."""
-
-    path: str
-    method: str
-    """In lower case, as OpenAPI has it."""
-    id: str
-    description: str
-    action: str
-    """x-kubernetes-action; empty outside of resources."""
-    tag: str
-    group_version_kind: tuple[str, str, str] | None
-    query: Sequence[str] = ()
-    """Names of query parameters, described in ``openapi_parameters``."""
-    body: str = ""
-    """Definition of the request body; empty: none."""
-    answers: str = ""
-    """Definition of a successful response; empty: a string."""
-    codes: Sequence[int] = (200,)
-    """Status codes of success."""
-    produces: Produces = "object"
-
-    @property
-    def path_parameters(self) -> list[str]:
-        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
-
-
 def group_version_path(group: str, version: str) -> str:
     """``api/v1`` or ``apis/apps/v1``: the key of a group and version in ``/openapi/v3``."""
     return f"apis/{group}/{version}" if group else f"api/{version}"
@@ -88,12 +55,19 @@ def group_version_path(group: str, version: str) -> str:
 def operations(registry: Registry, group: str, version: str) -> list[Operation]:
     """All operations below one group and version."""
     path = f"/{group_version_path(group, version)}/"
-    found = [
-        _documents(path, f"get{_camel(group)}{_upper(version)}APIResources", "APIResourceList", _tag(group, version))
-    ]
+    name = f"get{_camel(group)}{_upper(version)}APIResources"
+    found = []
+    if not is_custom(registry, group, version):
+        found.append(_documents(path, name, "APIResourceList", _tag(group, version)))
     for kind in registry.kinds_of(group, version):
-        found.extend(_kind_operations(kind))
+        found.extend(as_custom(_kind_operations(kind)) if kind.is_custom else _kind_operations(kind))
     return found
+
+
+def is_custom(registry: Registry, group: str, version: str) -> bool:
+    """All kinds are custom: then the documents leave out the group's and the version's own discovery."""
+    kinds = registry.kinds_of(group, version)
+    return bool(kinds) and all(kind.is_custom for kind in kinds)
 
 
 def group_operations(group: str) -> list[Operation]:
@@ -118,6 +92,7 @@ def server_operations() -> Mapping[str, list[Operation]]:
                 group_version_kind=None,
                 answers="io.k8s.apimachinery.pkg.version.Info",
                 produces="json",
+                consumes=("application/json",),
             )
         ],
         ".well-known/openid-configuration": [
@@ -152,6 +127,7 @@ def _documents(path: str, name: str, answers: str, tag: str) -> Operation:
         tag=tag,
         group_version_kind=None,
         answers=f"{META}.{answers}",
+        consumes=OBJECTS,
     )
 
 
@@ -165,6 +141,7 @@ def _text(path: str, name: str, description: str, tag: str, produces: Produces) 
         tag=tag,
         group_version_kind=None,
         produces=produces,
+        consumes=(),
     )
 
 
@@ -307,6 +284,7 @@ def _item_operation(
         answers="" if subresource == "log" else answers,
         codes=codes,
         produces="text" if subresource == "log" else "object",
+        consumes=PATCH_MEDIA_TYPES if verb == "patch" else ("*/*",),
     )
 
 

@@ -8,11 +8,9 @@ from typing import Any
 from steersman.schema import definitions
 from steersman.schema.definitions import DEFINITION_PREFIX, Definition
 from steersman.schema.openapi_enums import published
+from steersman.schema.openapi_operation import CUSTOM_OBJECTS, OBJECTS, STREAMS, Operation, Produces
 from steersman.schema.openapi_parameters import QUERY, by_path, path_description, position, shared_query
-from steersman.schema.openapi_paths import PATCH, PATCH_MEDIA_TYPES, Operation, Produces
 
-OBJECTS = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
-STREAMS = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
 INLINE = frozenset({"dryRun", "fieldValidation"})
 """Parameters written out at each operation: kubectl up to 1.27 looks for them there to learn what the server can do."""
 SUCCESS: Mapping[int, str] = {200: "OK", 201: "Created", 202: "Accepted"}
@@ -25,6 +23,8 @@ def media_types(produces: Produces) -> list[str]:
         return ["*/*"]
     if produces == "json":
         return ["application/json"]
+    if produces == "custom":
+        return [*CUSTOM_OBJECTS]
     if produces == "keys":
         return ["application/jwk-set+json"]
     if produces == "text":
@@ -57,7 +57,7 @@ def _operation(operation: Operation, shared: Sequence[str]) -> dict[str, Any]:
     schema = {"$ref": DEFINITION_PREFIX + operation.answers} if operation.answers else {"type": "string"}
     rendered: dict[str, Any] = {
         "description": operation.description,
-        **_consumes(operation),
+        **({"consumes": list(operation.consumes)} if operation.consumes else {}),
         "produces": media_types(operation.produces),
         "schemes": ["https"],
         "tags": [operation.tag],
@@ -81,13 +81,6 @@ def _operation(operation: Operation, shared: Sequence[str]) -> dict[str, Any]:
         group, version, kind = operation.group_version_kind
         rendered["x-kubernetes-group-version-kind"] = {"group": group, "version": version, "kind": kind}
     return rendered
-
-
-def _consumes(operation: Operation) -> dict[str, list[str]]:
-    """Discovery is said to consume what it produces; the documents of OpenID Connect say nothing of it."""
-    if operation.group_version_kind is not None:
-        return {"consumes": list(PATCH_MEDIA_TYPES) if operation.body == PATCH else ["*/*"]}
-    return {"consumes": media_types(operation.produces)} if operation.answers else {}
 
 
 def _reference(name: str) -> dict[str, Any]:

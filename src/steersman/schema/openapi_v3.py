@@ -9,11 +9,12 @@ from steersman.schema import definitions
 from steersman.schema.defaults import NONE, default_of
 from steersman.schema.definitions import Definition
 from steersman.schema.openapi_enums import published
+from steersman.schema.openapi_operation import Operation
 from steersman.schema.openapi_parameters import QUERY, by_path, path_description, position, shared_query
-from steersman.schema.openapi_paths import PATCH, PATCH_MEDIA_TYPES, Operation
 from steersman.schema.openapi_v2 import SECURITY, SUCCESS, media_types
 
 REFERENCE = "#/components/schemas/"
+_CUSTOM_INFO = {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}
 _UNIONS: dict[str, dict[str, Any]] = {
     definitions.QUANTITY: {"oneOf": [{"type": "string"}, {"type": "number"}]},
     definitions.INT_OR_STRING: {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
@@ -30,10 +31,12 @@ def document(
     group: str = "",
     version: str = "",
     server_version: str,
+    is_custom: bool = False,
 ) -> dict[str, Any]:
     """One document of ``operations``, all of one group and version, of a server of ``server_version``.
 
-    ``schemas`` gives definitions by name where some are not built in (custom resources).
+    ``schemas`` gives definitions by name where some are not built in (custom resources). ``is_custom``: all kinds are custom;
+    upstream's builder of these documents has a title of its own, names no security schemes, and leaves no kinds out.
     """
     paths: dict[str, dict[str, Any]] = {}
     wanted: set[str] = set()
@@ -45,14 +48,15 @@ def document(
         parameters.extend(_query_parameter(name) for name in shared)
         if parameters:
             item["parameters"] = sorted(parameters, key=position)
+    reached = _closure(wanted, schemas or schema)
+    if is_custom:
+        return {"openapi": "3.0.0", "info": _CUSTOM_INFO, "paths": paths, "components": {"schemas": reached}}
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": server_version},
         "paths": paths,
         "components": {
-            "schemas": {
-                name: _of_group(found, group, version) for name, found in _closure(wanted, schemas or schema).items()
-            },
+            "schemas": {name: _of_group(found, group, version) for name, found in reached.items()},
             "securitySchemes": SECURITY,
         },
     }
@@ -138,9 +142,10 @@ def _operation(operation: Operation, shared: Sequence[str]) -> dict[str, Any]:
     if own:
         rendered["parameters"] = [_query_parameter(name) for name in own]
     if operation.body:
-        media = PATCH_MEDIA_TYPES if operation.body == PATCH else ("*/*",)
         body: dict[str, Any] = {
-            "content": {media_type: {"schema": {"$ref": REFERENCE + operation.body}} for media_type in media}
+            "content": {
+                media_type: {"schema": {"$ref": REFERENCE + operation.body}} for media_type in operation.consumes
+            }
         }
         if operation.method != "delete":
             body["required"] = True

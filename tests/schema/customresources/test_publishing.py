@@ -64,6 +64,36 @@ def test_v2_leaves_out_what_its_readers_cannot_take() -> None:
     assert found["properties"]["c"] == {"x-kubernetes-preserve-unknown-fields": True}
 
 
+def test_integers_or_strings_say_so_in_standard_words() -> None:
+    either = [{"type": "integer"}, {"type": "string"}]
+    marked: dict[str, Any] = {"x-kubernetes-int-or-string": True}
+    schema = {
+        "type": "object",
+        "properties": {
+            "plain": marked,
+            "said": {**marked, "anyOf": either},
+            "in-all": {**marked, "allOf": [{"anyOf": either}, {"not": {}}]},
+            "bounded": {**marked, "anyOf": [{"maximum": 9}], "allOf": [{"not": {}}]},
+        },
+    }
+    found = definition(schema)["properties"]
+    assert found["plain"]["anyOf"] == found["said"]["anyOf"] == either
+    assert found["in-all"] == {**marked, "allOf": [{"anyOf": either}, {"not": {}}]}
+    assert found["bounded"]["allOf"] == [{"anyOf": either}, {"not": {}}]
+    assert v2_form(definition(schema))["properties"]["plain"] == marked
+
+
+def test_v2_has_no_defaults_and_asks_nothing_of_embedded_objects_that_keep_unknown_fields() -> None:
+    template = {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True}
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "default": 1}, "t": template}}
+    held = definition(schema)
+    assert held["properties"]["n"]["default"] == 1
+    assert held["properties"]["t"]["required"] == ["kind", "apiVersion"]
+    found = v2_form(held)["properties"]
+    assert found["n"] == {"type": "integer"}
+    assert "required" not in found["t"]
+
+
 def test_v2_says_nothing_of_an_object_that_keeps_unknown_fields() -> None:
     found = v2_form(definition({"type": "object", "x-kubernetes-preserve-unknown-fields": True}))
     assert sorted(found) == ["type", "x-kubernetes-group-version-kind"]

@@ -25,6 +25,7 @@ Default = Callable[[Any], Any]
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 EMBEDDED = "x-kubernetes-embedded-resource"
+INT_OR_STRING = "x-kubernetes-int-or-string"
 _CONTAINERS = frozenset({dict, list})
 _OBJECT_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
 _EMPTY: Schema = {}

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from steersman.schema import definitions
-from steersman.schema.customresources.coercion import EMBEDDED, PRESERVE
+from steersman.schema.customresources.coercion import EMBEDDED, INT_OR_STRING, PRESERVE
 from steersman.schema.definitions import DEFINITION_PREFIX, LIST_META, OBJECT_META, Definition
 
 Schema = Mapping[str, Any]
@@ -26,6 +26,7 @@ _LIST_METADATA = (
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds"
 )
 _SELECTABLE = "x-kubernetes-selectable-fields"
+_INTEGER_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 _JUNCTIONS = ("allOf", "oneOf", "anyOf", "not")
 
 
@@ -92,8 +93,10 @@ def _type_meta() -> Mapping[str, Definition]:
 
 
 def _with_embedded(schema: Schema) -> Definition:
-    """A copy in which embedded objects have what all objects have."""
+    """A copy in which embedded objects have what all objects have, and integers or strings say so in standard words."""
     target: Definition = dict(schema)
+    if schema.get(INT_OR_STRING):
+        target.update(_integer_or_string(schema))
     if "properties" in schema:
         target["properties"] = {name: _with_embedded(part) for name, part in schema["properties"].items()}
     for key in ("items", "additionalProperties"):
@@ -107,6 +110,15 @@ def _with_embedded(schema: Schema) -> Definition:
     return target
 
 
+def _integer_or_string(schema: Schema) -> Definition:
+    junctions = schema.get("allOf") or []
+    if schema.get("anyOf") == _INTEGER_OR_STRING or (junctions and junctions[0].get("anyOf") == _INTEGER_OR_STRING):
+        return {}
+    if "anyOf" in schema:
+        return {"allOf": [{"anyOf": _INTEGER_OR_STRING}, *junctions]}
+    return {"anyOf": _INTEGER_OR_STRING}
+
+
 def v2_form(definition: Definition) -> Definition:
     """A definition for the v2 document: a root that keeps unknown fields says nothing of any, or kubectl would refuse them."""
     if definition.get(PRESERVE):
@@ -116,10 +128,13 @@ def v2_form(definition: Definition) -> Definition:
 
 
 def _v2(schema: Schema) -> Definition:
-    target: Definition = {key: value for key, value in schema.items() if key not in _JUNCTIONS}
+    target: Definition = {key: value for key, value in schema.items() if key not in (*_JUNCTIONS, "default")}
     properties: Mapping[str, Schema] = schema.get("properties") or {}
     if "required" in target:
-        target["required"] = [name for name in target["required"] if not properties.get(name, {}).get("nullable")]
+        added = ("kind", "apiVersion") if schema.get(EMBEDDED) and schema.get(PRESERVE) else ()
+        target["required"] = [
+            name for name in target["required"] if name not in added and not properties.get(name, {}).get("nullable")
+        ]
         if not target["required"]:
             del target["required"]
     nullable, preserves = target.pop("nullable", False), schema.get(PRESERVE)
