@@ -131,6 +131,13 @@ def check_label_selector(errors: Errors, selector: Mapping[str, Any] | None, pat
 
 def check_requirement(errors: Errors, entry: Mapping[str, Any], path: str) -> None:
     """One expression of a label selector."""
+    if not check_values(errors, entry, path):
+        errors.append(invalid(f"{path}.operator", entry.get("operator") or "", "not a valid selector operator"))
+    check_requirement_names(errors, entry, path)
+
+
+def check_values(errors: Errors, entry: Mapping[str, Any], path: str) -> bool:
+    """Values are there where the operator of an expression takes some. False: it is none that is known."""
     values = entry.get("values") or ()
     operator = entry.get("operator")
     if operator in ("In", "NotIn"):
@@ -141,9 +148,14 @@ def check_requirement(errors: Errors, entry: Mapping[str, Any], path: str) -> No
             detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
             errors.append(forbidden(f"{path}.values", detail))
     else:
-        errors.append(invalid(f"{path}.operator", operator or "", "not a valid selector operator"))
+        return False
+    return True
+
+
+def check_requirement_names(errors: Errors, entry: Mapping[str, Any], path: str) -> None:
+    """The key and the values of an expression are such as labels have."""
     check_name(errors, entry.get("key") or "", f"{path}.key", names.label_key_errors)
-    for index, value in enumerate(values):
+    for index, value in enumerate(entry.get("values") or ()):
         check_name(errors, value, f"{path}.values[{index}]", names.label_value_errors)
 
 

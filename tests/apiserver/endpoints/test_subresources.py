@@ -200,6 +200,25 @@ async def test_access_reviews_are_answered_and_not_stored(client: Client) -> Non
     assert answer.status == 405
 
 
+async def test_selectors_of_access_reviews_are_checked(client: Client) -> None:
+    requirements = [{"key": "", "operator": "In"}, {"key": "a", "operator": "Exists", "values": ["x"]}]
+    newer = {"key": "a", "operator": "Newer"}
+    attributes = {"verb": "list", "resource": "pods", "fieldSelector": {"requirements": [*requirements, newer]}}
+    spec = {
+        "user": "joe",
+        "resourceAttributes": {**attributes, "labelSelector": {"rawSelector": "a", "requirements": [newer]}},
+    }
+    body = json.dumps({"spec": spec}).encode()
+    status = (await client.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body=body)).content
+    path = "spec.resourceAttributes.fieldSelector.requirements"
+    assert [cause["field"] for cause in status["details"]["causes"]] == [
+        f"{path}[0].key",
+        f"{path}[0].values",
+        f"{path}[1].values",
+        "spec.resourceAttributes.labelSelector.rawSelector",
+    ]
+
+
 async def test_a_review_is_no_table(client: Client) -> None:
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {}}
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

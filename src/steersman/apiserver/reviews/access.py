@@ -10,6 +10,7 @@ from steersman.apiserver.authz.api import Attributes, Authorizer
 from steersman.apiserver.authz.rbac import RBACAuthorizer, non_resource_rules, resource_rules
 from steersman.meta.errors import BadRequest, FieldError, Invalid, invalid
 from steersman.meta.objects import Object
+from steersman.schema.groups.authorization.attributes import check_selectors
 
 GROUP = "authorization.k8s.io"
 
@@ -112,7 +113,9 @@ def _attribute_errors(spec: Object) -> list[FieldError]:
     if resource is None and path is None:
         detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         return [invalid("spec.resourceAttributes", None, detail)]
-    return []
+    errors: list[FieldError] = []
+    check_selectors(errors, resource or {})
+    return errors
 
 
 def _shown(path: Object | None) -> Object | None:

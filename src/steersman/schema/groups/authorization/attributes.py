@@ -7,7 +7,7 @@ from typing import Any
 
 from steersman.meta.errors import FieldError, invalid, required
 from steersman.meta.objects import Object
-from steersman.schema.rules import Errors
+from steersman.schema.rules import Errors, check_requirement_names, check_values
 
 _OWN = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
 
@@ -22,11 +22,29 @@ def attribute_errors(obj: Object) -> list[FieldError]:
         errors.append(invalid("spec.nonResourceAttributes", url, detail))
     if resource is None and url is None:
         errors.append(invalid("spec.resourceAttributes", None, _OWN))
-    for name in ("fieldSelector", "labelSelector"):
-        selector = (resource or {}).get(name)
-        if selector is not None:
-            _check_selector(errors, selector, f"spec.resourceAttributes.{name}")
+    check_selectors(errors, resource or {})
     return errors
+
+
+def check_selectors(errors: Errors, resource: Mapping[str, Any]) -> None:
+    """The selectors of ``spec.resourceAttributes``; operators that only newer clients know are let through."""
+    for entry, path in _requirements(errors, resource, "fieldSelector"):
+        if not entry.get("key"):
+            errors.append(required(f"{path}.key", "must be specified"))
+        check_values(errors, entry, path)
+    for entry, path in _requirements(errors, resource, "labelSelector"):
+        check_values(errors, entry, path)
+        check_requirement_names(errors, entry, path)
+
+
+def _requirements(errors: Errors, resource: Mapping[str, Any], name: str) -> list[tuple[Mapping[str, Any], str]]:
+    """Each requirement of a selector, and where it is; the selector itself is checked."""
+    selector, path = resource.get(name), f"spec.resourceAttributes.{name}"
+    if selector is None:
+        return []
+    _check_selector(errors, selector, path)
+    requirements = selector.get("requirements") or ()
+    return [(entry, f"{path}.requirements[{index}]") for index, entry in enumerate(requirements)]
 
 
 def _check_selector(errors: Errors, selector: Mapping[str, Any], path: str) -> None:
