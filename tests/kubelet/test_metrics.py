@@ -13,7 +13,7 @@ from steersman.kubelet.pod_counts import PodCounts, PodState
 from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.probe_metrics import ProbeMetrics
 from steersman.kubelet.runtimes.behaviour import ANNOTATION
-from steersman.kubelet.runtimes.cri import operation_name
+from steersman.kubelet.runtimes.cri_calls import operation_name
 from steersman.kubelet.volume_stats import VolumeUsage
 from tests.kubelet.conftest import Node, is_ready, phase_is
 from tests.kubelet.pods import container, pod

@@ -8,11 +8,10 @@ a second of its return.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Final, TypeVar
+from contextlib import aclosing
+from typing import Final
 
 # grpc installs fork handlers that block every fork of this process while calls are in flight unless told not to,
 # and reads the setting when it is imported.
@@ -20,7 +19,6 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
 
 from steersman.aio.clock import Clock, SystemClock
 from steersman.kubelet.runtimes import cri_reports as reports
@@ -29,15 +27,12 @@ from steersman.kubelet.runtimes.api import (
     ALL_STATS,
     EVERY_CONTAINER,
     EVERY_SANDBOX,
-    AlreadyExists,
     AttachRequest,
     CgroupDriver,
     ExecRequest,
     ExecTimeout,
     FailedPrecondition,
     ImagePullError,
-    InvalidArgument,
-    NotFound,
     PortConnection,
     Runtime,
     RuntimeServiceError,
@@ -55,6 +50,7 @@ from steersman.kubelet.runtimes.containers import (
     ContainerStatus,
     ExecResult,
 )
+from steersman.kubelet.runtimes.cri_calls import POLL_S, CRICalls
 from steersman.kubelet.runtimes.cri_rows import Rows
 from steersman.kubelet.runtimes.cri_streaming import open_session
 from steersman.kubelet.runtimes.criv1 import cri_pb2 as pb
@@ -69,37 +65,10 @@ from steersman.kubelet.runtimes.sandboxes import (
 )
 from steersman.kubelet.runtimes.stats import ContainerStats, PodSandboxStats, StatsFilter
 
-M = TypeVar("M", bound=Message)
-
-MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
-NOT_INITIALIZED: Final = "not initialized yet"
 NOT_IMPLEMENTED: Final = "not implemented"
-INITIALIZATION_S: Final = 10.0
-"""How long a runtime that says ``NOT_INITIALIZED`` is asked again, every ``POLL_S``."""
-POLL_S: Final = 0.1
 SANDBOX_TIMEOUT_FACTOR: Final = 2
 """Making and removing a sandbox may take this many request timeouts: network plugins are slow. As upstream."""
 
-_RUNTIME: Final = "/runtime.v1.RuntimeService/"
-_IMAGES: Final = "/runtime.v1.ImageService/"
-_CHANNEL_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.default_authority", "localhost"),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.enable_http_proxy", 0),
-)
-_ERRORS: Final[Mapping[grpc.StatusCode, type[RuntimeServiceError]]] = {
-    grpc.StatusCode.NOT_FOUND: NotFound,
-    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
-    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
-    grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
-    grpc.StatusCode.UNAVAILABLE: Unavailable,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
-}
 _PULL_REASONS: Final = ("RegistryUnavailable", "SignatureValidationFailed")
 
 
@@ -119,15 +88,15 @@ class CRIRuntime:
         ``observe`` is told of every call: its name as upstream's metrics have it, how long it took, whether it failed."""
         self.endpoint = endpoint
         self._clock = clock or SystemClock()
-        self._timeout_s = request_timeout_s
-        self._observe = observe
-        self._channel = grpc.aio.insecure_channel(_target(endpoint), options=_CHANNEL_OPTIONS)
-        self._image_channel = self._channel
+        self._calls = CRICalls(
+            endpoint,
+            image_endpoint=image_endpoint,
+            clock=self._clock,
+            request_timeout_s=request_timeout_s,
+            observe=observe,
+        )
         self._sandbox_rows: Rows[pb.PodSandbox, PodSandbox] = Rows(reports.sandbox)
         self._container_rows: Rows[pb.Container, Container] = Rows(reports.container)
-        self._methods: dict[str, Any] = {}
-        if image_endpoint and image_endpoint != endpoint:
-            self._image_channel = grpc.aio.insecure_channel(_target(image_endpoint), options=_CHANNEL_OPTIONS)
 
     async def wait_ready(self, timeout_s: float) -> Version:
         """Until the runtime answers. Raises ``Unavailable`` after ``timeout_s``."""
@@ -141,14 +110,12 @@ class CRIRuntime:
             await self._clock.sleep(POLL_S)
 
     async def close(self) -> None:
-        await self._channel.close()
-        if self._image_channel is not self._channel:
-            await self._image_channel.close()
+        await self._calls.close()
 
     # ---- the runtime -------------------------------------------------------------------------------------------
 
     async def version(self) -> Version:
-        answer = await self._call("Version", pb.VersionRequest(version="v1"), pb.VersionResponse)
+        answer = await self._calls.call("Version", pb.VersionRequest(version="v1"), pb.VersionResponse)
         return Version(
             runtime_name=answer.runtime_name,
             runtime_version=answer.runtime_version,
@@ -156,11 +123,13 @@ class CRIRuntime:
         )
 
     async def status(self, *, verbose: bool = False) -> RuntimeStatus:
-        return reports.runtime_status(await self._call("Status", pb.StatusRequest(verbose=verbose), pb.StatusResponse))
+        return reports.runtime_status(
+            await self._calls.call("Status", pb.StatusRequest(verbose=verbose), pb.StatusResponse)
+        )
 
     async def runtime_config(self) -> CgroupDriver | None:
         try:
-            answer = await self._call("RuntimeConfig", pb.RuntimeConfigRequest(), pb.RuntimeConfigResponse)
+            answer = await self._calls.call("RuntimeConfig", pb.RuntimeConfigRequest(), pb.RuntimeConfigResponse)
         except Unimplemented:
             return None
         if not answer.HasField("linux"):
@@ -169,31 +138,31 @@ class CRIRuntime:
 
     async def update_runtime_config(self, *, pod_cidr: str) -> None:
         config = pb.RuntimeConfig(network_config=pb.NetworkConfig(pod_cidr=pod_cidr))
-        await self._call("UpdateRuntimeConfig", pb.UpdateRuntimeConfigRequest(runtime_config=config), pb.Empty)
+        await self._calls.call("UpdateRuntimeConfig", pb.UpdateRuntimeConfigRequest(runtime_config=config), pb.Empty)
 
     # ---- sandboxes ---------------------------------------------------------------------------------------------
 
     async def run_pod_sandbox(self, config: PodSandboxConfig, *, runtime_handler: str = "") -> str:
         request = pb.RunPodSandboxRequest(config=requests.sandbox_config(config), runtime_handler=runtime_handler)
-        timeout_s = self._timeout_s * SANDBOX_TIMEOUT_FACTOR
-        return (await self._call("RunPodSandbox", request, pb.SandboxID, timeout_s=timeout_s)).id
+        timeout_s = self._calls.timeout_s * SANDBOX_TIMEOUT_FACTOR
+        return (await self._calls.call("RunPodSandbox", request, pb.SandboxID, timeout_s=timeout_s)).id
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
-        timeout_s = self._timeout_s * SANDBOX_TIMEOUT_FACTOR
-        await self._forgiving("StopPodSandbox", pb.SandboxID(id=sandbox_id), timeout_s)
+        timeout_s = self._calls.timeout_s * SANDBOX_TIMEOUT_FACTOR
+        await self._calls.forgiving("StopPodSandbox", pb.SandboxID(id=sandbox_id), timeout_s)
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
-        timeout_s = self._timeout_s * SANDBOX_TIMEOUT_FACTOR
-        await self._forgiving("RemovePodSandbox", pb.SandboxID(id=sandbox_id), timeout_s)
+        timeout_s = self._calls.timeout_s * SANDBOX_TIMEOUT_FACTOR
+        await self._calls.forgiving("RemovePodSandbox", pb.SandboxID(id=sandbox_id), timeout_s)
 
     async def pod_sandbox_status(self, sandbox_id: str, *, verbose: bool = False) -> PodSandboxStatus:
         request = pb.SandboxStatusRequest(pod_sandbox_id=sandbox_id, verbose=verbose)
-        answer = await self._call("PodSandboxStatus", request, pb.SandboxStatusResponse)
+        answer = await self._calls.call("PodSandboxStatus", request, pb.SandboxStatusResponse)
         return reports.sandbox_status(answer.status, answer.info)
 
     async def list_pod_sandboxes(self, filter: PodSandboxFilter = EVERY_SANDBOX) -> Sequence[PodSandbox]:
         request = pb.ListSandboxesRequest(filter=requests.sandbox_filter(filter))
-        answer = await self._call("ListPodSandbox", request, pb.ListSandboxesResponse)
+        answer = await self._calls.call("ListPodSandbox", request, pb.ListSandboxesResponse)
         return self._sandbox_rows.of(answer.items, is_everything=filter == EVERY_SANDBOX)
 
     async def update_pod_sandbox_resources(
@@ -205,7 +174,7 @@ class CRIRuntime:
             resources=requests.resources(resources) if resources else None,
         )
         try:
-            await self._call("UpdatePodSandboxResources", request, pb.Empty)
+            await self._calls.call("UpdatePodSandboxResources", request, pb.Empty)
         except RuntimeServiceError as error:
             if NOT_IMPLEMENTED in str(error):  # containerd 2.2 says so without the code
                 raise Unimplemented(str(error)) from error
@@ -219,26 +188,26 @@ class CRIRuntime:
             config=requests.container_config(config),
             sandbox_config=requests.sandbox_config(sandbox_config),
         )
-        return (await self._call("CreateContainer", request, pb.ContainerID)).id
+        return (await self._calls.call("CreateContainer", request, pb.ContainerID)).id
 
     async def start_container(self, container_id: str) -> None:
-        await self._call("StartContainer", pb.ContainerID(id=container_id), pb.Empty)
+        await self._calls.call("StartContainer", pb.ContainerID(id=container_id), pb.Empty)
 
     async def stop_container(self, container_id: str, *, timeout_s: float) -> None:
         request = pb.StopContainerRequest(container_id=container_id, timeout=max(0, round(timeout_s)))
-        await self._forgiving("StopContainer", request, timeout_s + self._timeout_s)
+        await self._calls.forgiving("StopContainer", request, timeout_s + self._calls.timeout_s)
 
     async def remove_container(self, container_id: str) -> None:
-        await self._forgiving("RemoveContainer", pb.ContainerID(id=container_id), self._timeout_s)
+        await self._calls.forgiving("RemoveContainer", pb.ContainerID(id=container_id), self._calls.timeout_s)
 
     async def container_status(self, container_id: str, *, verbose: bool = False) -> ContainerStatus:
         request = pb.ContainerStatusRequest(container_id=container_id, verbose=verbose)
-        answer = await self._call("ContainerStatus", request, pb.ContainerStatusResponse)
+        answer = await self._calls.call("ContainerStatus", request, pb.ContainerStatusResponse)
         return reports.container_status(answer.status, answer.info)
 
     async def list_containers(self, filter: ContainerFilter = EVERY_CONTAINER) -> Sequence[Container]:
         request = pb.ListContainersRequest(filter=requests.container_filter(filter))
-        answer = await self._call("ListContainers", request, pb.ListContainersResponse)
+        answer = await self._calls.call("ListContainers", request, pb.ListContainersResponse)
         return self._container_rows.of(answer.containers, is_everything=filter == EVERY_CONTAINER)
 
     async def update_container_resources(
@@ -247,17 +216,17 @@ class CRIRuntime:
         request = pb.UpdateContainerResourcesRequest(
             container_id=container_id, linux=requests.resources(resources), annotations=annotations or {}
         )
-        await self._call("UpdateContainerResources", request, pb.Empty)
+        await self._calls.call("UpdateContainerResources", request, pb.Empty)
 
     async def reopen_container_log(self, container_id: str) -> None:
-        await self._call("ReopenContainerLog", pb.ContainerID(id=container_id), pb.Empty)
+        await self._calls.call("ReopenContainerLog", pb.ContainerID(id=container_id), pb.Empty)
 
     async def checkpoint_container(self, container_id: str, *, location: str, timeout_s: float) -> None:
         request = pb.CheckpointContainerRequest(
             container_id=container_id, location=location, timeout=max(0, round(timeout_s))
         )
         try:
-            await self._call("CheckpointContainer", request, pb.Empty, timeout_s=timeout_s)
+            await self._calls.call("CheckpointContainer", request, pb.Empty, timeout_s=timeout_s)
         except RuntimeServiceError as error:
             raise type(error)(_as_go_says(error)) from error
 
@@ -265,9 +234,9 @@ class CRIRuntime:
 
     async def exec_sync(self, container_id: str, command: Sequence[str], *, timeout_s: float = 0) -> ExecResult:
         request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=_whole_seconds(timeout_s))
-        limit_s = timeout_s + self._timeout_s if timeout_s else None
+        limit_s = timeout_s + self._calls.timeout_s if timeout_s else None
         try:
-            answer = await self._call("ExecSync", request, pb.ExecSyncResponse, timeout_s=limit_s)
+            answer = await self._calls.call("ExecSync", request, pb.ExecSyncResponse, timeout_s=limit_s)
         except RuntimeServiceError as error:
             if timeout_s and _says_timeout(error):
                 raise ExecTimeout(f"command {list(command)!r} timed out") from error
@@ -283,7 +252,7 @@ class CRIRuntime:
             stdout=request.stdout,
             stderr=request.stderr and not request.tty,
         )
-        answer = await self._call("Exec", message, pb.StreamingURL)
+        answer = await self._calls.call("Exec", message, pb.StreamingURL)
         return await open_session(answer.url, request, clock=self._clock)
 
     async def attach(self, request: AttachRequest) -> Session:
@@ -294,7 +263,7 @@ class CRIRuntime:
             stdout=request.stdout,
             stderr=request.stderr and not request.tty,
         )
-        answer = await self._call("Attach", message, pb.StreamingURL)
+        answer = await self._calls.call("Attach", message, pb.StreamingURL)
         return await open_session(answer.url, request, clock=self._clock)
 
     async def port_forward(self, sandbox_id: str, port: int) -> PortConnection:
@@ -306,48 +275,38 @@ class CRIRuntime:
     # ---- stats and events --------------------------------------------------------------------------------------
 
     async def container_stats(self, container_id: str) -> ContainerStats:
-        answer = await self._call("ContainerStats", pb.ContainerID(id=container_id), pb.ContainerStatsResponse)
+        answer = await self._calls.call("ContainerStats", pb.ContainerID(id=container_id), pb.ContainerStatsResponse)
         return reports.container_stats(answer.stats)
 
     async def list_container_stats(self, filter: StatsFilter = ALL_STATS) -> Sequence[ContainerStats]:
         request = pb.ListContainerStatsRequest(filter=requests.container_stats_filter(filter))
-        answer = await self._call("ListContainerStats", request, pb.ListContainerStatsResponse)
+        answer = await self._calls.call("ListContainerStats", request, pb.ListContainerStatsResponse)
         return [reports.container_stats(stats) for stats in answer.stats]
 
     async def pod_sandbox_stats(self, sandbox_id: str) -> PodSandboxStats:
-        answer = await self._call("PodSandboxStats", pb.SandboxID(id=sandbox_id), pb.SandboxStatsResponse)
+        answer = await self._calls.call("PodSandboxStats", pb.SandboxID(id=sandbox_id), pb.SandboxStatsResponse)
         return reports.sandbox_stats(answer.stats)
 
     async def list_pod_sandbox_stats(self, filter: StatsFilter = ALL_STATS) -> Sequence[PodSandboxStats]:
         request = pb.ListSandboxStatsRequest(filter=requests.sandbox_stats_filter(filter))
-        answer = await self._call("ListPodSandboxStats", request, pb.ListSandboxStatsResponse)
+        answer = await self._calls.call("ListPodSandboxStats", request, pb.ListSandboxStatsResponse)
         return [reports.sandbox_stats(stats) for stats in answer.stats]
 
     async def container_events(self) -> AsyncIterator[ContainerEvent]:
-        method = self._channel.unary_stream(
-            _RUNTIME + "GetContainerEvents",
-            request_serializer=pb.Empty.SerializeToString,
-            response_deserializer=pb.ContainerEvent.FromString,
-        )
-        call = method(pb.Empty())
-        try:
-            async for event in call:
+        async with aclosing(self._calls.stream("GetContainerEvents", pb.Empty(), pb.ContainerEvent)) as events:
+            async for event in events:
                 yield reports.container_event(event)
-        except grpc.aio.AioRpcError as error:
-            raise _translated(error) from error
-        finally:
-            call.cancel()
 
     # ---- images ------------------------------------------------------------------------------------------------
 
     async def list_images(self, image: str = "") -> Sequence[Image]:
         request = pb.ListImagesRequest(filter=pb.ImageFilter(image=pb.ImageSpec(image=image)) if image else None)
-        answer = await self._call("ListImages", request, pb.ListImagesResponse)
+        answer = await self._calls.call("ListImages", request, pb.ListImagesResponse)
         return [reports.image(row) for row in answer.images]
 
     async def image_status(self, image: ImageSpec) -> Image | None:
         request = pb.ImageStatusRequest(image=requests.image_spec(image))
-        answer = await self._call("ImageStatus", request, pb.ImageStatusResponse)
+        answer = await self._calls.call("ImageStatus", request, pb.ImageStatusResponse)
         return reports.image(answer.image) if answer.HasField("image") else None
 
     async def pull_image(
@@ -359,7 +318,7 @@ class CRIRuntime:
             sandbox_config=requests.sandbox_config(sandbox_config) if sandbox_config else None,
         )
         try:
-            ref = (await self._call("PullImage", request, pb.PullImageResponse, timeout_s=None)).image_ref
+            ref = (await self._calls.call("PullImage", request, pb.PullImageResponse, timeout_s=None)).image_ref
         except RuntimeServiceError as error:
             text = _as_go_says(error)
             reason = next((reason for reason in _PULL_REASONS if text.startswith(reason)), "ErrImagePull")
@@ -369,78 +328,12 @@ class CRIRuntime:
         return ref
 
     async def remove_image(self, image: ImageSpec) -> None:
-        await self._forgiving("RemoveImage", pb.RemoveImageRequest(image=requests.image_spec(image)), self._timeout_s)
+        await self._calls.forgiving(
+            "RemoveImage", pb.RemoveImageRequest(image=requests.image_spec(image)), self._calls.timeout_s
+        )
 
     async def image_fs_info(self) -> ImageFsInfo:
-        return reports.image_fs_info(await self._call("ImageFsInfo", pb.Empty(), pb.ImageFsInfoResponse))
-
-    # ---- calls -------------------------------------------------------------------------------------------------
-
-    async def _forgiving(self, method: str, request: Message, timeout_s: float) -> None:
-        """A call for which "it is not there" is success."""
-        try:
-            await self._call(method, request, pb.Empty, timeout_s=timeout_s)
-        except NotFound:
-            return
-
-    async def _call(self, method: str, request: Message, answer: type[M], *, timeout_s: float | None = -1) -> M:
-        """One call, counted. ``timeout_s``: None for no limit, -1 the default."""
-        began_s = self._clock.monotonic()
-        failed = True
-        try:
-            result = await self._call_patiently(method, request, answer, timeout_s)
-            failed = False
-            return result
-        finally:
-            self._observe(operation_name(method), self._clock.monotonic() - began_s, failed)
-
-    async def _call_patiently(self, method: str, request: Message, answer: type[M], timeout_s: float | None) -> M:
-        """Repeated while the runtime is still starting."""
-        call = self._methods.get(method)
-        if call is None:
-            images = method in _IMAGE_METHODS
-            call = self._methods[method] = (self._image_channel if images else self._channel).unary_unary(
-                (_IMAGES if images else _RUNTIME) + method,
-                request_serializer=type(request).SerializeToString,
-                response_deserializer=answer.FromString,
-            )
-        limit_s = self._timeout_s if timeout_s == -1 else timeout_s
-        deadline_s = self._clock.monotonic() + INITIALIZATION_S
-        while True:
-            try:
-                result: M = await call(request, timeout=limit_s)
-                return result
-            except grpc.aio.AioRpcError as error:
-                if NOT_INITIALIZED not in (error.details() or "") or self._clock.monotonic() >= deadline_s:
-                    raise _translated(error) from error
-            except asyncio.InvalidStateError as error:
-                raise Unavailable("connection to the runtime is closed") from error
-            await self._clock.sleep(POLL_S)
-
-
-_IMAGE_METHODS: Final = frozenset(method.name for method in pb.DESCRIPTOR.services_by_name["ImageService"].methods)
-
-
-@lru_cache(maxsize=64)
-def operation_name(method: str) -> str:
-    """``RunPodSandbox`` -> ``run_podsandbox``, as upstream counts it."""
-    if method == "UpdateContainerResources":
-        return "update_container"
-    words = method.replace("PodSandbox", "Podsandbox")
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words).lstrip("_")
-
-
-def _target(endpoint: str) -> str:
-    if endpoint.startswith("unix://"):
-        return endpoint
-    if endpoint.startswith("/"):
-        return f"unix://{endpoint}"
-    raise ValueError(f'container runtime endpoint {endpoint!r} is not supported: use "unix:///path/to.sock"')
-
-
-def _translated(error: grpc.aio.AioRpcError) -> RuntimeServiceError:
-    details = error.details() or error.code().name
-    return _ERRORS.get(error.code(), RuntimeServiceError)(details)
+        return reports.image_fs_info(await self._calls.call("ImageFsInfo", pb.Empty(), pb.ImageFsInfoResponse))
 
 
 def _as_go_says(error: RuntimeServiceError) -> str:
