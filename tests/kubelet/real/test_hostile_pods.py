@@ -43,15 +43,18 @@ async def with_neighbour(node: RealNode, attack: Callable[[], Any]) -> None:
 
 
 async def test_a_pod_that_floods_its_log(node: RealNode) -> None:
-    """A quarter of a gigabyte as fast as it can; what stays on disk is bounded by the limits and by what fits between two checks."""
+    """A quarter of a gigabyte as fast as it can, then less. Files grow by what fits between two checks; they are rotated out."""
     node.config = replace(node.config, log_max_bytes=MIB, log_max_files=3, log_check_s=0.5)
     written_mib = 256
+    lines = f"yes {'x' * 1000} | head -c"
+    flood = f"{lines} {written_mib * MIB}"
+    less = f"for i in 1 2 3 4 5 6; do sleep 1; {lines} {2 * MIB}; done"
 
     async def attack() -> None:
         pod = await node.create(
             "flood",
             shell(
-                f"yes {'x' * 1000} | head -c {written_mib * MIB}; touch /tmp/done; sleep 1000",
+                f"{flood}; {less}; touch /tmp/done; sleep 1000",
                 readinessProbe={"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1,
                                 "timeoutSeconds": 10, "failureThreshold": 1000},
             ),
