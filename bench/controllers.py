@@ -5,6 +5,8 @@ each pod, lets it run and removes it, as fast as it can. The least number of wri
 one create for each pod on the way up and one delete on the way down; ``writes a pod`` says how near that is, Events apart.
 ``growth`` is the CPU time for 5,000 over ten times that for 500: 1 is linear. Before the small size is measured, it is run once
 to warm up; the garbage collector is set as ``steersman`` sets it in its programs.
+
+``cluster`` is the same with nothing left out: scheduler, simulated kubelets and every controller in one process, on its one core.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import DEPLOYMENTS, NODES, PODS, SERVICEACCOUNTS, SERVICES
 from steersman.meta.wire import Request, Response
 from steersman.store.drivers.memory import MemoryStore
+from steersman.testing import Cluster
 
 NODES_COUNT = 1000
 WARM_UP = 500
@@ -202,10 +205,28 @@ async def _measure() -> dict[str, float]:
     return results
 
 
+async def _measure_cluster() -> dict[str, float]:
+    results: dict[str, float] = {}
+    async with Cluster(nodes=NODES_COUNT) as cluster:
+        await cluster.client.create(DEPLOYMENTS, deployment())
+        for way, replicas in (("up", max(SIZES)), ("down", 0)):
+            began_s = time.perf_counter()
+            scale = {"spec": {"replicas": replicas}}
+            await cluster.client.patch(DEPLOYMENTS, "bench", scale, namespace="default")
+
+            async def is_done(wanted: int = replicas) -> bool:
+                status = (await cluster.client.get(DEPLOYMENTS, "bench", namespace="default")).get("status", {})
+                return {status.get("replicas", 0), status.get("readyReplicas", 0)} == {wanted}
+
+            await cluster.eventually(is_done)
+            results[f"cluster/{way}-{max(SIZES)}/seconds"] = time.perf_counter() - began_s
+    return results
+
+
 def run() -> dict[str, float]:
     logging.getLogger("steersman").setLevel(logging.WARNING)
     gc.set_threshold(50_000, 20, 50)
-    return asyncio.run(_measure())
+    return asyncio.run(_measure()) | asyncio.run(_measure_cluster())
 
 
 if __name__ == "__main__":
