@@ -1,35 +1,15 @@
-"""The committed CRI stubs are what their .proto generates, and the messages keep what the values say."""
+"""CRI's messages keep what the values say."""
 
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from types import ModuleType
-
-import pytest
 
 from steersman.kubelet.runtimes import cri_reports, cri_requests
 from steersman.kubelet.runtimes.containers import ContainerConfig, ContainerMetadata, Mount
 from steersman.kubelet.runtimes.criv1 import cri_pb2 as pb
-from steersman.kubelet.runtimes.criv1.__main__ import STUBS, generate
 from steersman.kubelet.runtimes.images import ImageSpec
 from steersman.kubelet.runtimes.sandboxes import LinuxResources
-
-
-def test_the_stubs_are_generated_from_the_proto(tmp_path: Path) -> None:
-    protoc = pytest.importorskip("grpc_tools.protoc")
-    assert protoc
-    generate(tmp_path)
-    committed = Path(pb.__file__).parent
-    for name in STUBS:
-        fresh = next(tmp_path.rglob(name)).read_text()
-        assert _without_version(fresh) == _without_version((committed / name).read_text()), f"{name}: regenerate"
-
-
-def _without_version(stub: str) -> str:
-    """The generator writes its own version in two places; the stubs do not depend on it otherwise."""
-    head, separator, rest = stub.partition("# @@protoc_insertion_point(imports)")
-    return rest if separator else head
 
 
 def test_resources_survive_the_way_there_and_back() -> None:
