@@ -17,7 +17,7 @@ OPTIONS: Final = (("grpc.primary_user_agent", "kube-probe/1.36"), ("grpc.use_loc
 
 async def check(host: str, port: int, service: str, *, timeout_s: float, clock: Clock) -> str:
     """Empty where the service is healthy, else what is wrong in upstream's words."""
-    import grpc.aio
+    from steersman.aio.rpc import grpc
 
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     began_s = clock.monotonic()
@@ -38,7 +38,7 @@ async def check(host: str, port: int, service: str, *, timeout_s: float, clock: 
 
 
 def _refusal(error: AioRpcError, timeout_s: float) -> str:
-    import grpc
+    from steersman.aio.rpc import grpc
 
     match error.code():
         case grpc.StatusCode.UNIMPLEMENTED:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, Protocol
 
-# As for CRI: read when grpc is imported.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
+from steersman.aio.rpc import grpc
 from steersman.kubelet.device_plugins.devices import Device
 from steersman.kubelet.device_plugins.v1beta1 import deviceplugin_pb2 as pb
 

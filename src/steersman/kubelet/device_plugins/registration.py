@@ -9,9 +9,7 @@ import logging
 from pathlib import Path
 from typing import Any, Final
 
-import grpc
-import grpc.aio
-
+from steersman.aio.rpc import grpc
 from steersman.kubelet.device_plugins.device_plugins import VERSION, DevicePlugins
 from steersman.kubelet.device_plugins.devices import is_extended_resource
 from steersman.kubelet.device_plugins.v1beta1 import deviceplugin_pb2 as pb

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-# As for CRI: read when grpc is imported.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
 from steersman.aio.backoff import ItemBackoff
 from steersman.aio.clock import Clock
+from steersman.aio.rpc import grpc
 from steersman.kubelet.plugin_watcher.handlers import PluginHandler, PluginRefused
 from steersman.kubelet.plugin_watcher.v1 import pluginregistration_pb2 as pb
 

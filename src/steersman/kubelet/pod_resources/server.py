@@ -5,18 +5,12 @@ Source: the documentation's "Device Plugins", Monitoring device plugin resources
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-# As for CRI: read when grpc is imported.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-import grpc
-import grpc.aio
-
 from steersman.aio.clock import Clock
+from steersman.aio.rpc import grpc
 from steersman.kubelet.container_manager import ContainerManager
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.pod_resources import lister

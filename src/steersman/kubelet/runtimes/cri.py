@@ -8,19 +8,12 @@ a second of its return.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
-# grpc installs fork handlers that block every fork of this process while calls are in flight unless told not to,
-# and reads the setting when it is imported.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-import grpc
-import grpc.aio
-
 from steersman.aio.clock import Clock, SystemClock
+from steersman.aio.rpc import grpc
 from steersman.kubelet.runtimes import cri_reports as reports
 from steersman.kubelet.runtimes import cri_requests as requests
 from steersman.kubelet.runtimes.api import (

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-# grpc installs fork handlers that block every fork of this process while calls are in flight unless told not to,
-# and reads the setting when it is imported.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
 from steersman.aio.clock import Clock
+from steersman.aio.rpc import grpc
 from steersman.kubelet.runtimes.api import (
     AlreadyExists,
     FailedPrecondition,

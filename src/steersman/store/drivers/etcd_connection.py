@@ -12,14 +12,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-# grpc installs fork handlers that block every fork of this process while calls are in flight unless told not to,
-# and reads the setting when it is imported.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
+from steersman.aio.rpc import grpc
 from steersman.store.api import LeaseNotFound, StoreUnavailable
 from steersman.store.drivers.etcdv3 import etcd_pb2 as pb
 
