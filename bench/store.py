@@ -7,6 +7,7 @@ joined in 50 ms.
 from __future__ import annotations
 
 import asyncio
+import statistics
 import tempfile
 import time
 import tracemalloc
@@ -72,6 +73,31 @@ async def puts() -> dict[str, float]:
 
         results["store/put_1_writer/per_s"] = await rate(1, 2000, put)
         results["store/put_64_writers/per_s"] = await rate(64, 20_032, put)
+    return results
+
+
+async def puts_beside_busy_loop(writes: int = 200) -> dict[str, float]:
+    """One writer; the loop has always something else to do, ``step_s`` at a time, as a server under load has."""
+    results = {}
+
+    async def busy(step_s: float) -> None:
+        while True:
+            end_s = time.perf_counter() + step_s
+            while time.perf_counter() < end_s:
+                pass
+            await asyncio.sleep(0)
+
+    async with sqlite() as store:
+        for step_s in (0.00005, 0.0002, 0.001):
+            other = asyncio.create_task(busy(step_s))
+            waited_s = []
+            for number in range(writes):
+                began_s = time.perf_counter()
+                await store.transact([], [Put(key=f"/bench/{number}", value=b"x" * POD_BYTES)])
+                waited_s.append(time.perf_counter() - began_s)
+            other.cancel()
+            p99_s = statistics.quantiles(waited_s, n=100)[-1]
+            results[f"store/put_beside_busy_loop_{step_s * 1e6:.0f}us/p99_ms"] = p99_s * 1000
     return results
 
 
@@ -161,7 +187,7 @@ async def _milliseconds(work: Callable[[], Awaitable[object]]) -> float:
 
 
 async def _run() -> dict[str, float]:
-    return {**await puts(), **await creates(), **await fan_out(), **await lists()}
+    return {**await puts(), **await puts_beside_busy_loop(), **await creates(), **await fan_out(), **await lists()}
 
 
 def run() -> dict[str, float]:

@@ -27,7 +27,7 @@ from tests.apiserver.histories.truth import Truth
 from tests.apiserver.histories.world import World
 
 WRITERS = 3
-DEADLINE_S = 30
+DEADLINE_S = 120
 
 Disturbance = Callable[[], Awaitable[None]]
 

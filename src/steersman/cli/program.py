@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from steersman.aio import threads
 from steersman.aio.clock import Clock, SystemClock
 from steersman.aio.tasks import TaskGroup
 
@@ -123,6 +124,7 @@ def run_component(
 def run_programs(programs: Sequence[Program], *, verbosity: int = 0) -> None:
     """Run ``programs`` on one event loop until a signal; exits with 1 when one of them fails."""
     configure_logging(verbosity)
+    threads.insist()
     try:
         import uvloop
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -212,3 +213,22 @@ async def test_a_backup_is_a_whole_store_and_writes_go_on_meanwhile(store: SQLit
     assert await copy.range("/") == await store.range("/", revision=revision)
     await copy.close()
     assert [name for name in os.listdir(tmp_path) if "partial" in name] == []
+
+
+async def test_a_write_gets_its_turn_beside_a_loop_that_never_waits(store: SQLiteStore) -> None:
+    """Its thread needs the interpreter's lock some twenty times; the loop lets it go, and takes it again, all the time."""
+
+    async def busy() -> None:
+        while True:
+            end_s = time.perf_counter() + 0.0002
+            while time.perf_counter() < end_s:
+                pass
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(busy())
+    try:
+        async with asyncio.timeout(10):
+            for number in range(20):
+                await put(store, f"/a/{number}")
+    finally:
+        other.cancel()

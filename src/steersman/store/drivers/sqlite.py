@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from steersman.aio import threads
 from steersman.aio.clock import Clock
 from steersman.store.api import (
     Compare,
@@ -61,6 +62,7 @@ class SQLiteStore:
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        threads.insist()
         self._lock = _lock(self._path)
         self._writer = Writer(self._path, deliver=self._deliver_soon, swept=self._swept_soon)
         try:
@@ -70,17 +72,17 @@ class SQLiteStore:
         except sqlite3.Error as error:
             os.close(self._lock)
             raise StoreUnavailable(f"{self._path} cannot be opened: {error}") from error
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader", initializer=threads.exact_timers)
         self._hub.revision = self._writer.revision
         for lease, ttl_s in leases.items():
             self._timer.grant(lease, ttl_s)
 
     async def close(self) -> None:
-        threads, self._threads = self._threads, None
-        if threads is None:
+        readers, self._threads = self._threads, None
+        if readers is None:
             return
         await self._timer.close()
-        await asyncio.to_thread(threads.shutdown)
+        await asyncio.to_thread(readers.shutdown)
         for _ in range(READERS):
             self._readers.get().close()
         await asyncio.to_thread(self._writer.join)
@@ -161,8 +163,7 @@ class SQLiteStore:
         return self._threads
 
     async def _read(self, query: Callable[..., T], *args: Any) -> T:
-        threads = self._open()
-        return await self._loop.run_in_executor(threads, self._query, query, args)
+        return await self._loop.run_in_executor(self._open(), self._query, query, args)
 
     def _query(self, query: Callable[..., T], args: Sequence[Any]) -> T:
         connection = self._readers.get()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steersman.aio import threads
 from steersman.store.api import (
     CompactedError,
     Compare,
@@ -148,6 +149,7 @@ class Writer:
         return leases
 
     def _run(self) -> None:
+        threads.exact_timers()
         while True:
             batch = self._take()
             stop = bool(batch) and batch[-1] is _STOP
