@@ -15,12 +15,13 @@ import ssl
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+
+class Access(Struct, frozen=True, kw_only=True):
     """How to reach an API server."""
 
     port: int
@@ -36,8 +37,7 @@ class Access:
         return Connection(context.wrap_socket(plain, server_hostname="127.0.0.1"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """Objects ``start`` to ``stop`` of ``template``, named ``prefix-<number>``, posted to ``path``."""
 
     access: Access

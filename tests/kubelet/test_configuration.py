@@ -260,7 +260,7 @@ def test_every_flag_stands_for_a_field() -> None:
 
 def test_the_defaults_of_the_component_are_those_of_the_file() -> None:
     from_file, own = configured(), KubeletConfig(node_name="n")
-    differing = {name for name in KubeletConfig.__slots__ if getattr(from_file, name) != getattr(own, name)}
+    differing = {name for name in KubeletConfig.__struct_fields__ if getattr(from_file, name) != getattr(own, name)}
     assert differing == {"cluster_domain"}
 
 

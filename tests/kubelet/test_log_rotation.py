@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.aio.clock import FakeClock
 from steersman.aio.timers import Timers

@@ -188,7 +188,7 @@ def test_bodies_are_kept_and_compressed_once(openapi: OpenAPI) -> None:
 
 
 def test_definitions_of_custom_kinds_are_served_like_built_in_ones() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from steersman.meta.resources import Resource
 

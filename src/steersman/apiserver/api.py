@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.chain import AdmissionChain
@@ -93,8 +94,7 @@ class ServedKinds:
         return tuple(self._served.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class API:
+class API(Struct, frozen=True, kw_only=True):
     """The parts of one API server."""
 
     objects: ObjectStore

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import posixpath
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta.errors import BadRequest
 
@@ -16,8 +16,7 @@ INCONSISTENT = -1
 _VERSION = "meta.k8s.io/v1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continuation:
+class Continuation(Struct, frozen=True, kw_only=True):
     start: str
     """The first key that may follow."""
     revision: int

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.apiserver import protobuf, yamlbody
 from steersman.apiserver.call import Call
@@ -32,8 +32,7 @@ _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class Expected(Struct, frozen=True, kw_only=True):
     """The kind a body must have. ``is_registered`` tells whether another kind is known at all."""
 
     group: str
@@ -50,8 +49,7 @@ class Expected:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """A body as JSON values, with what strict validation needs of its text."""
 
     value: Any

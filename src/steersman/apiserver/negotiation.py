@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 from steersman.meta.errors import NotAcceptable, UnsupportedMediaType
 
@@ -24,8 +25,7 @@ _SHAPE_VERSIONS = frozenset({"v1", "v1beta1"})
 _META_GROUP = "meta.k8s.io"
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(Struct, frozen=True):
     """How objects are sent: a media type, and optionally as another kind of ``meta.k8s.io``."""
 
     media_type: str = JSON
@@ -39,8 +39,7 @@ class Representation:
         return not self.shape and self.media_type == JSON and not self.pretty
 
 
-@dataclass(frozen=True, slots=True)
-class _Clause:
+class _Clause(Struct, frozen=True):
     media_type: str
     parameters: tuple[tuple[str, str], ...]
     quality: float

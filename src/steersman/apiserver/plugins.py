@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import Clock
@@ -77,8 +78,7 @@ from steersman.meta.resources import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugins:
+class Plugins(Struct, frozen=True, kw_only=True):
     """What is plugged into a server."""
 
     authenticators: Sequence[Authenticator] = ()
@@ -90,8 +90,7 @@ class Plugins:
     flow_controller: FlowController | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What plugins are made from."""
 
     config: APIServerConfig

@@ -7,8 +7,9 @@ see, so they do not depend on which kinds are served.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from steersman.meta.selectors import SelectorError, parse_field_selector
 from steersman.meta.wire import Request
@@ -27,8 +28,7 @@ _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestInfo:
+class RequestInfo(Struct, frozen=True, kw_only=True):
     """A request for a resource, or (``is_resource`` false) for any other path."""
 
     path: str

@@ -7,12 +7,12 @@ so that neither memory nor other requests feel them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import msgspec
 from isal import isal_zlib
+from msgspec import Struct
 
 from steersman.apiserver import protobuf, yamlbody
 from steersman.apiserver.call import Call
@@ -43,8 +43,7 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListMeta:
+class ListMeta(Struct, frozen=True, kw_only=True):
     """``metadata`` of a list."""
 
     resource_version: str

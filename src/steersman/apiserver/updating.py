@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.apiserver import creation, objectmeta, ownership
 from steersman.apiserver.admitting import admission_request
@@ -38,8 +39,7 @@ def _replaced(served: Served, view: Object, obj: Object) -> Object:
     return view
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strategy:
+class Strategy(Struct, frozen=True, kw_only=True):
     """What one endpoint may change of an object.
 
     ``prepare(served, new, old)`` puts back what the endpoint does not own; ``errors(served, new, old)`` are its rules.
@@ -56,8 +56,7 @@ class Strategy:
     """(served, view, object) -> the object after admission has changed the view of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     entity: Entity
     change: Literal["created", "updated", "deleted"]
 

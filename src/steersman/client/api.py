@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.client.ratelimit import RateLimited
@@ -30,8 +30,7 @@ Query = dict[str, list[str]]
 _ENCODER = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectList:
+class ObjectList(Struct, frozen=True, kw_only=True):
     """One page of a list. The items may be shared with a cache: do not change them."""
 
     items: Sequence[Object]
@@ -40,8 +39,7 @@ class ObjectList:
     remaining: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchEvent:
+class WatchEvent(Struct, frozen=True, kw_only=True):
     """``type`` is ADDED, MODIFIED, DELETED or BOOKMARK. The object is shared: do not change it."""
 
     type: str

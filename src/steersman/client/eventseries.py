@@ -11,8 +11,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -35,8 +36,7 @@ log = logging.getLogger(__name__)
 Key = tuple[Any, ...]
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     """An event that was recorded, and how often since."""
 
     event: Object

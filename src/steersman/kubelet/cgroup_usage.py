@@ -6,9 +6,10 @@ Working set is usage without inactive file pages, as cAdvisor has it; pressure s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from steersman.kubelet.cgroup_hierarchies import Hierarchy
 
@@ -21,8 +22,7 @@ Pressure = Mapping[str, Averages]
 """``some`` and ``full``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CgroupStats:
+class CgroupStats(Struct, frozen=True, kw_only=True):
     """None: the kernel does not say."""
 
     cpu_ns: int | None = None

@@ -11,9 +11,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup

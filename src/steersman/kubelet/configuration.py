@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from steersman.kubelet.container_gc import ContainerGCPolicy
 from steersman.kubelet.eviction.thresholds import DEFAULT_HARD, EvictionConfig, parse_thresholds
@@ -23,8 +24,7 @@ class ConfigurationError(ValueError):
     """The configuration cannot be used; the message names the option."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KubeletConfig:
+class KubeletConfig(Struct, frozen=True, kw_only=True):
     """Everything a kubelet is told."""
 
     node_name: str

@@ -7,8 +7,9 @@ reference page "Kubelet Configuration (v1beta1)".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from steersman.meta.durations import parse_duration
 
@@ -35,8 +36,7 @@ _NAMES: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """One field. ``only``: the values that are supported, where that is not every valid one."""
 
     kind: Kind

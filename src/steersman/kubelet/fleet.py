@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -26,8 +27,7 @@ FIRST_ADDRESS = 0x0A80_0001
 """10.128.0.1: nodes' own addresses, which nothing listens on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetConfig:
+class FleetConfig(Struct, frozen=True, kw_only=True):
     """What the nodes of a fleet have in common."""
 
     name_prefix: str = "simulated-"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.kubelet import records
@@ -20,8 +22,7 @@ Fingerprint = frozenset[tuple[str, str]]
 """Ids and states of a pod's sandboxes and containers: differs when something happened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodBrief:
+class PodBrief(Struct, frozen=True, kw_only=True):
     """One pod in a listing of everything."""
 
     uid: str

@@ -14,9 +14,10 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.runtimes.api import RuntimeService, RuntimeServiceError
@@ -28,8 +29,7 @@ PACKED: Final = ".gz"
 UNFINISHED: Final = ".tmp"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLimits:
+class LogLimits(Struct, frozen=True, kw_only=True):
     """``containerLogMaxSize``, ``containerLogMaxFiles`` and ``containerLogMonitorInterval``."""
 
     max_bytes: int = 10 * 1024 * 1024

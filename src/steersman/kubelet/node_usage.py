@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from steersman.kubelet.cgroup_usage import CgroupStats, node_pressure
 from steersman.kubelet.runtimes.stats import InterfaceUsage
@@ -14,8 +15,7 @@ CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _VIRTUAL: Final = ("veth", "cni", "docker", "lo", "virbr", "br-", "cali")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeMemory:
+class NodeMemory(Struct, frozen=True, kw_only=True):
     capacity_bytes: int
     available_bytes: int
     usage_bytes: int
@@ -25,8 +25,7 @@ class NodeMemory:
     swap_free_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskUsage:
+class DiskUsage(Struct, frozen=True, kw_only=True):
     capacity_bytes: int
     available_bytes: int
     used_bytes: int

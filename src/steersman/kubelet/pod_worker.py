@@ -10,8 +10,9 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.aio.timers import Timers
@@ -79,8 +80,7 @@ class Listener(Protocol):
         """Nothing of the pod runs any more and its volumes are gone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerTools:
+class WorkerTools(Struct, frozen=True, kw_only=True):
     """What the workers of one kubelet share."""
 
     operations: PodOperations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.kubelet.runtimes.containers import ContainerState, ContainerStatus
 from steersman.kubelet.runtimes.sandboxes import PodSandboxStatus
@@ -20,8 +21,7 @@ POD_GRACE = "io.kubernetes.pod.terminationGracePeriod"
 POD_DELETION_GRACE = "io.kubernetes.pod.deletionGracePeriod"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRecord:
+class ContainerRecord(Struct, frozen=True, kw_only=True):
     """One container as the runtime has it, running or dead."""
 
     sandbox_id: str
@@ -61,8 +61,7 @@ class ContainerRecord:
         return self.status.finished_at_ns / 1e9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodRecord:
+class PodRecord(Struct, frozen=True, kw_only=True):
     """All sandboxes and containers of one pod, newest first."""
 
     uid: str

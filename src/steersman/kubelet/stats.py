@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.cgroup_usage import CgroupStats, CgroupUsage
@@ -30,8 +31,7 @@ NODE_KEY = "node"
 NOTHING = TreeUsage()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerUsage:
+class ContainerUsage(Struct, frozen=True, kw_only=True):
     """A running container with what the runtime says of it."""
 
     container: Container
@@ -40,8 +40,7 @@ class ContainerUsage:
     logs: TreeUsage | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodUsage:
+class PodUsage(Struct, frozen=True, kw_only=True):
     """A pod whose sandbox runs."""
 
     sandbox: PodSandbox
@@ -79,8 +78,7 @@ class PodUsage:
         return self.stats.process_count if self.stats is not None else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeFilesystem:
+class RuntimeFilesystem(Struct, frozen=True, kw_only=True):
     """One that the runtime keeps images or containers on."""
 
     mountpoint: Path
@@ -89,14 +87,12 @@ class RuntimeFilesystem:
     """By the runtime's own things on it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeFilesystems:
+class RuntimeFilesystems(Struct, frozen=True, kw_only=True):
     image: RuntimeFilesystem | None = None
     container: RuntimeFilesystem | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatsPlaces:
+class StatsPlaces(Struct, frozen=True, kw_only=True):
     """Where the kubelet's own things are. What is empty is not told of."""
 
     root_dir: Path

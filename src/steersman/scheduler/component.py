@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import Clock
@@ -70,8 +70,7 @@ def load_configuration(
     return read_configuration({**document, "leaderElection": stated}, plugins)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulerConfig:
+class SchedulerConfig(Struct, frozen=True, kw_only=True):
     """How one scheduler runs."""
 
     configuration: SchedulerConfiguration = field(default_factory=default_configuration)

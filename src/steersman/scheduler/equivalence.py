@@ -11,10 +11,10 @@ Bound: entries of one table together hold at most ``CELL_LIMIT`` cells; the leas
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from steersman.scheduler.cluster import Cluster
@@ -39,8 +39,7 @@ NO_NODE = -1
 """In ``first``: the row is a hole."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Entry:
+class Entry(Struct, kw_only=True, eq=False):
     """What local plugins say about pods of one signature, for all rows."""
 
     epoch: int
@@ -62,16 +61,14 @@ class Entry:
     """Positions in ``Framework.score`` of normalized plugins whose raw scores differ."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalRejection:
+class LocalRejection(Struct, frozen=True, kw_only=True):
     """A local plugin rejected the pod before any node was looked at."""
 
     plugin: str
     rejection: Rejection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalStates:
+class LocalStates(Struct, frozen=True, kw_only=True):
     """The result of the local plugins' ``pre_filter``."""
 
     states: dict[int, Any]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ssl
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import msgspec
+from msgspec import Struct
 
 from steersman.meta.objects import Object
 from steersman.scheduler.extender_configuration import TLS, Extender
@@ -29,8 +29,7 @@ class ExtenderFailed(Exception):
     """An extender could not be reached or answered with an error."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filtered:
+class Filtered(Struct, frozen=True, kw_only=True):
     """What an extender left over."""
 
     names: frozenset[str]

@@ -11,10 +11,10 @@ behind starts afresh.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from steersman.meta import objects
@@ -33,8 +33,7 @@ CPU, MEMORY, EPHEMERAL_STORAGE = 0, 1, 2
 """Rows of ``NodeTable.allocatable`` and ``.requested`` that every cluster has; other resources follow."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Image:
+class Image(Struct, kw_only=True):
     """A container image and the nodes that have it."""
 
     size_bytes: int

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from steersman.scheduler.cluster import Cluster
@@ -37,8 +38,7 @@ from steersman.scheduler.promised import Promised, judge_promised, promised_rows
 Positions = NDArray[np.int8]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class PodSearch:
+class PodSearch(Struct, kw_only=True, eq=False):
     """One search. ``feasible`` is over all rows of the table (holes are false)."""
 
     pod: PodInfo

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -71,8 +73,7 @@ _EVENT_RESOURCES: Mapping[Resource, EventResource] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShellConfig:
+class ShellConfig(Struct, frozen=True, kw_only=True):
     """What the shell needs of the configuration. Times in seconds."""
 
     parallelism: int = 16

@@ -7,8 +7,9 @@ say (defaults that depend on other fields, semantic validation, rules of status 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
@@ -17,8 +18,7 @@ from steersman.meta.resources import Resource
 STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(Struct, frozen=True, kw_only=True):
     """One column of ``kubectl get``: upstream's TableColumnDefinition and how its cell is computed."""
 
     name: str
@@ -34,8 +34,7 @@ class Column:
     """(object, now as epoch seconds) -> the cell's JSON value."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subresource:
+class Subresource(Struct, frozen=True, kw_only=True):
     """A path below an object, e.g. ``status``, ``scale``, ``eviction``, ``exec``."""
 
     name: str
@@ -68,8 +67,7 @@ def _no_preparation(new: Object, old: Object) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Kind(Struct, frozen=True, kw_only=True):
     """A built-in kind in one served version.
 
     The hooks get objects that they may change in place *on the paths they own*: the caller has copied the top level, metadata,

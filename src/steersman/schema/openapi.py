@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.schema import openapi_merging, openapi_paths, openapi_protobuf, openapi_v2, openapi_v3
 from steersman.schema.customresources.publishing import v2_form
@@ -20,8 +20,7 @@ from steersman.schema.openapi_operation import Operation
 from steersman.schema.registry import Registry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
+class Encoded(Struct, frozen=True, kw_only=True):
     """A document as it goes out."""
 
     body: bytes

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from steersman.store.stored import Stored
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectEvent:
+class ObjectEvent(Struct, frozen=True, kw_only=True):
     """One change of one object, shared by every watcher."""
 
     type: EventType

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig

@@ -107,7 +107,7 @@ class _OnlyJoe:
 
 @pytest.fixture
 async def guarded() -> AsyncIterator[APIServer]:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from steersman.apiserver.plugins import assemble
 

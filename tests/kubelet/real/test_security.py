@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.kubelet import apparmor

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.aio.backoff import ItemBackoff
 from steersman.aio.clock import Clock
@@ -32,8 +32,7 @@ READER = User(name="system:aggregator")
 _JSON = {"accept": "application/json"}
 
 
-@dataclass(frozen=True)
-class RemoteDocuments:
+class RemoteDocuments(Struct, frozen=True, dict=True):
     """What one APIService's server publishes."""
 
     service: APIService

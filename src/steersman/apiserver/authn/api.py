@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from steersman.meta.wire import Request
 
@@ -14,8 +15,7 @@ AUTHENTICATED_GROUP = "system:authenticated"
 MASTERS_GROUP = "system:masters"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(Struct, frozen=True, kw_only=True):
     """Who is asking, as an authenticator established it."""
 
     name: str

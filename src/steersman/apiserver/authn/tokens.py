@@ -12,7 +12,6 @@ import hashlib
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 
@@ -35,8 +35,7 @@ LEEWAY_S = 60
 Key = ECKey | RSAKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class Claims(Struct, frozen=True, kw_only=True):
     """What a token says, after its signature and times were found good."""
 
     namespace: str
@@ -57,8 +56,7 @@ class InvalidToken(Exception):
     """The token is one of ours (by its issuer) and must not be accepted; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerificationKey:
+class VerificationKey(Struct, frozen=True):
     """A key with the identifier and algorithm that tokens name it by."""
 
     key: Key

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from steersman.apiserver.authn.api import User
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attributes:
+class Attributes(Struct, frozen=True, kw_only=True):
     """A request as authorization sees it."""
 
     user: User
@@ -25,8 +25,7 @@ class Attributes:
     is_resource: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """Allowed, denied (nobody else is asked), or neither: no opinion."""
 
     allowed: bool

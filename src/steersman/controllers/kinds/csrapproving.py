@@ -10,7 +10,8 @@ authorization decides who may have one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers import certificates
@@ -30,8 +31,7 @@ _MESSAGES = {
 log = reconcile_log(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Subresources of CertificateSigningRequests, one of which the requestor must be allowed to create."""
 
     permissions: Sequence[str] = ()

@@ -9,7 +9,8 @@ invariants: what was decided, issued or failed stays for an hour at least, what 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers import certificates
@@ -28,8 +29,7 @@ DECIDED_S = 3600.0
 PENDING_S = 24 * 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """When the request goes, epoch seconds."""
 
     delete_at_s: float

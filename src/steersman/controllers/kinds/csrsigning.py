@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers import certificates
@@ -25,8 +26,7 @@ REQUEST_WATCH = Watch(resource=CERTIFICATESIGNINGREQUESTS)
 WATCHES = (REQUEST_WATCH,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Sign, or say why never; neither where the request is not for us or not yet."""
 
     sign: certificates.ParsedRequest | None = None

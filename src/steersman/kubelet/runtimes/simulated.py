@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from steersman.aio.broadcast import Broadcaster
 from steersman.aio.clock import Clock
@@ -63,14 +65,12 @@ IMAGE_BYTES = 700_000
 KILLED, TERMINATED = 137, 143
 
 
-@dataclass(slots=True)
-class _Sandbox:
+class _Sandbox(Struct):
     status: PodSandboxStatus
     config: PodSandboxConfig
 
 
-@dataclass(slots=True)
-class _Container:
+class _Container(Struct):
     sandbox_id: str
     status: ContainerStatus
     config: ContainerConfig
@@ -295,7 +295,7 @@ class SimulatedRuntime:
         """What ``resources`` does not name stays."""
         item = self._container(container_id)
         before = item.status.resources or LinuxResources()
-        named = {entry.name: value for entry in fields(resources) if (value := getattr(resources, entry.name))}
+        named = {name: value for name, value in asdict(resources).items() if value}
         item.status = replace(item.status, resources=replace(before, **named))
 
     async def reopen_container_log(self, container_id: str) -> None:

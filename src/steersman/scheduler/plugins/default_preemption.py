@@ -10,10 +10,11 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from steersman.meta import objects
@@ -31,8 +32,7 @@ NO_VICTIMS = "No preemption victims found for incoming pod"
 Rows = NDArray[np.intp]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class DefaultPreemption:
+class DefaultPreemption(Struct, kw_only=True, eq=False):
     NAME: ClassVar[str] = "DefaultPreemption"
 
     min_candidate_percentage: int = 10

@@ -8,11 +8,11 @@ the pod away from nodes is deallocated.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
+from msgspec import Struct, field
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -81,8 +81,7 @@ _REASONS = {
 _BINDING_POLL_S = 5.0
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class DynamicResources:
+class DynamicResources(Struct, kw_only=True, eq=False):
     NAME: ClassVar[str] = "DynamicResources"
     LOCAL: ClassVar[bool] = False
     READS_PODS: ClassVar[bool] = False

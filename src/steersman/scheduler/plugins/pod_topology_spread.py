@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from steersman.meta import objects
@@ -58,8 +58,7 @@ _REJECTIONS = {
 _MEMO_LIMIT = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
+class Limit(Struct, frozen=True, kw_only=True):
     """A hard constraint at work: which domains are full."""
 
     column: LabelColumn
@@ -67,8 +66,7 @@ class Limit:
     """By domain id; the last element stands for nodes without the label and is never asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preference:
+class Preference(Struct, frozen=True, kw_only=True):
     """A soft constraint at work."""
 
     column: LabelColumn
@@ -80,8 +78,7 @@ class Preference:
     """Otherwise: matching pods by domain id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preferences:
+class Preferences(Struct, frozen=True, kw_only=True):
     """The state of scoring."""
 
     constraints: tuple[Preference, ...]
@@ -89,8 +86,7 @@ class Preferences:
     """By row: nodes that lack a topology key and get no score."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class PodTopologySpread:
+class PodTopologySpread(Struct, kw_only=True, eq=False):
     NAME: ClassVar[str] = "PodTopologySpread"
     LOCAL: ClassVar[bool] = False
     READS_PODS: ClassVar[bool] = True

@@ -10,9 +10,10 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.aio import threads
 from steersman.store.api import (
@@ -41,8 +42,7 @@ _REFUSALS = (LeaseNotFound, CompactedError, FutureRevisionError)
 _RECOVERABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What became of one queued write."""
 
     token: Any

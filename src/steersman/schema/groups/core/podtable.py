@@ -6,8 +6,9 @@ Source: upstream's pod printer, whose words users and scripts know (``Init:0/1``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta.objects import Object, is_deleting, is_true
 from steersman.schema.cells import NONE, age
@@ -19,8 +20,7 @@ _SPEC = "io.k8s.api.core.v1.PodSpec"
 NODE_LOST = "NodeLost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSummary:
+class PodSummary(Struct, frozen=True, kw_only=True):
     ready: int
     total: int
     status: str
@@ -29,8 +29,7 @@ class PodSummary:
     """RFC 3339, empty where no container has ended yet."""
 
 
-@dataclass(slots=True)
-class _Restarts:
+class _Restarts(Struct):
     count: int = 0
     last: str = ""
 
