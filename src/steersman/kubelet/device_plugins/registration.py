@@ -33,9 +33,7 @@ class RegistrationServer:
 
     async def run(self) -> None:
         """Until cancelled. Raises ``OSError`` and ``RuntimeError`` where the socket cannot be made."""
-        await serve(
-            self._folder, SOCKET, {"v1beta1.Registration": {"Register": (self._register, pb.RegisterRequest)}}
-        )
+        await serve(self._folder, SOCKET, {"v1beta1.Registration": {"Register": (self._register, pb.RegisterRequest)}})
 
     async def _register(self, request: pb.RegisterRequest, context: Any) -> pb.Empty:
         log.info("device plugin registers for %s", request.resource_name)
