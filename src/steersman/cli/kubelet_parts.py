@@ -76,10 +76,9 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         node_name=config.node_name,
         rotate=document["rotateCertificates"],
     )
-    client = identity.client
     try:
         kubelet = Kubelet(
-            client=client,
+            client=identity.client,
             clock=environment.clock,
             config=config,
             runtime=runtime,
@@ -89,6 +88,7 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         )
     except (ConfigurationError, PolicyError, StateError) as error:
         raise click.UsageError(str(error)) from error
+    client = kubelet.clients.api
     managers = [identity.manager] if identity.manager is not None else []
     server = None
     if document["enableServer"]:
@@ -181,7 +181,6 @@ def _server(
             debugging_handlers=document["enableDebuggingHandlers"],
             system_logs=Path("/var/log") if document["enableSystemLogHandler"] else None,
             debug_flags=document["enableDebugFlagsHandler"],
-            profiling=document["enableProfilingHandler"],
         ),
         registry=environment.registry,
         probes=kubelet.probe_metrics.registry,

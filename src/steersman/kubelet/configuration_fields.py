@@ -93,7 +93,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "authorization": _of("object"),
     "enableDebuggingHandlers": _of("bool", True),
     "enableContentionProfiling": _only("bool", False, why=_GO_RUNTIME),
-    "enableProfilingHandler": _of("bool", True),
+    "enableProfilingHandler": _only("bool", False, why=_GO_RUNTIME),
     "enableDebugFlagsHandler": _of("bool", True),
     "enableSystemLogHandler": _of("bool", True),
     "enableSystemLogQuery": _of("bool", False),
@@ -127,7 +127,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "shutdownGracePeriodByPodPriority": _of("objects"),
     "kubeAPIQPS": _of("int", 50),
     "kubeAPIBurst": _of("int", 100),
-    "contentType": _of("str", "application/vnd.kubernetes.protobuf"),
+    "contentType": _only("str", "application/json", why="requests are JSON"),
     "eventRecordQPS": _of("int", 50),
     "eventBurst": _of("int", 100),
     # the kubelet itself

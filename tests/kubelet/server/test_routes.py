@@ -46,6 +46,7 @@ ROUTES = {
     "/logs": ("log",),
     "/logs/{path}": ("log",),
     "/debug/flags/v": ("proxy",),
+    "/debug/pprof/{rest}": ("proxy",),
     "/runningpods/": ("pods", "proxy"),
     "/configz": ("configz", "proxy"),
     "/flagz": ("configz",),
@@ -115,7 +116,7 @@ async def test_debugging_handlers_can_be_switched_off(running: Running, tmp_path
     [
         ({"system_logs": None}, "logs/syslog", "logs endpoint is disabled.\n"),
         ({"debug_flags": False}, "debug/flags/v", "flags endpoint is disabled.\n"),
-        ({"profiling": False}, "debug/pprof/heap", "profiling endpoint is disabled.\n"),
+        ({}, "debug/pprof/heap", "profiling endpoint is disabled.\n"),
     ],
 )
 async def test_single_handlers_can_be_switched_off(

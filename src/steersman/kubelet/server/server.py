@@ -69,7 +69,6 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     system_logs: Path | None = field(default_factory=lambda: Path("/var/log"))
     """What ``/logs/`` shows; None: nothing."""
     debug_flags: bool = True
-    profiling: bool = True
 
 
 class KubeletServer:
@@ -172,8 +171,7 @@ class KubeletServer:
                 router.add_put("/debug/flags/v", set_verbosity)
             else:
                 router.add_route("*", "/debug/flags/v", _disabled("flags endpoint is disabled."))
-            if not config.profiling:
-                router.add_route("*", "/debug/pprof/{rest:.*}", _disabled("profiling endpoint is disabled."))
+            router.add_route("*", "/debug/pprof/{rest:.*}", _disabled("profiling endpoint is disabled."))
             self._documents.add_debugging(router)
         else:
             disabled = _disabled("Debug endpoints are disabled.")

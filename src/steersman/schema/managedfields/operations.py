@@ -21,6 +21,7 @@ from steersman.schema.managedfields.comparison import Comparison, compare
 from steersman.schema.managedfields.conflict import ApplyConflict
 from steersman.schema.managedfields.fieldset import FieldSet, MalformedFields
 from steersman.schema.managedfields.managers import Identity, Managers, Operation, Owned, identity
+from steersman.schema.managedfields.reconciliation import reconciled
 from steersman.schema.managedfields.shape import shape_of
 from steersman.schema.managedfields.typed import Type, UntypedElement
 
@@ -94,6 +95,7 @@ def update(
             fields = _created_fields(bare, structure, ignored)
             owned = Owned(fields=fields, api_version=api_version, time=format_time(now))
             return _with_entries(bare, [managers.new_entry(key, owned)] if fields else [])
+        known = _reconciled(known, api_version, structure, versions)
         after = _updated(_bare(live or {}), bare, known, key, api_version, now, structure, ignored, versions)
         if after == untouched:
             return _with_entries(bare, (live or {}).get("metadata", {}).get("managedFields"))
@@ -120,6 +122,17 @@ def _present_managers(live: Object | None, new: Object, subresource: str) -> tup
     except MalformedFields:
         return {}, None
     return known, known
+
+
+def _reconciled(known: Managers, api_version: str, structure: Type, versions: Versions) -> Managers:
+    """Managers with what they own as the types have it now; without those of versions that are not served any more."""
+    result: Managers = {}
+    for key, owned in known.items():
+        if owned.api_version == api_version:
+            result[key] = owned.with_fields(reconciled(owned.fields, structure))
+        elif (version := versions(owned.api_version)) is not None:
+            result[key] = owned.with_fields(reconciled(owned.fields, version.type))
+    return result
 
 
 def _created_fields(new: Object, structure: Type, ignored: FieldSet) -> FieldSet:
@@ -247,6 +260,7 @@ def apply(
     try:
         known = managers.decode((live or {}).get("metadata", {}).get("managedFields"))
         before = _bare(live or {})
+        known = _reconciled(known, api_version, structure, versions)
         if not known and live is not None:
             untracked = identity(BEFORE_FIRST_APPLY, "Update", api_version, subresource)
             known = _updated({}, before, {}, untracked, api_version, now, structure, ignored, versions)
