@@ -44,10 +44,7 @@ from steersman.apiserver.admission.webhooks.mutating import MutatingAdmissionWeb
 from steersman.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from steersman.apiserver.authn.api import Authenticator
 from steersman.apiserver.authn.legacytokens import LastUsedLabels
-from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig
 from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
-from steersman.apiserver.authn.tokens import TokenIssuer, TokenVerifier, load_keys
-from steersman.apiserver.authn.x509 import X509Authenticator, load_authorities
 from steersman.apiserver.authz.alwaysallow import AlwaysAllowAuthorizer
 from steersman.apiserver.authz.alwaysdeny import AlwaysDenyAuthorizer
 from steersman.apiserver.authz.api import Authorizer
@@ -239,9 +236,11 @@ def _service_accounts(of: Surroundings) -> ServiceAccountAuthenticator | None:
     pems = list(config.service_account_keys)
     if not pems and config.service_account_signing_key:
         pems = [config.service_account_signing_key]
-    keys = [key for pem in pems for key in load_keys(pem)]
-    if not keys:
+    if not pems:
         return None
+    from steersman.apiserver.authn.tokens import TokenVerifier, load_keys
+
+    keys = [key for pem in pems for key in load_keys(pem)]
     audiences = config.api_audiences or (config.service_account_issuer,)
     verifier = TokenVerifier(issuers=(config.service_account_issuer,), keys=keys, audiences=audiences, clock=of.clock)
     uses = LastUsedLabels(of.client, clock=of.clock)
@@ -252,6 +251,9 @@ def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None
     config = of.config
     found: list[Authenticator] = []
     if config.request_header_client_ca:
+        from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig
+        from steersman.apiserver.authn.x509 import load_authorities
+
         headers = config.request_header
         found.append(
             RequestHeaderAuthenticator(
@@ -266,6 +268,8 @@ def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None
             )
         )
     if config.client_ca:
+        from steersman.apiserver.authn.x509 import X509Authenticator, load_authorities
+
         found.append(X509Authenticator(load_authorities(config.client_ca), clock=of.clock))
     if tokens is not None:
         found.append(tokens)
@@ -310,6 +314,8 @@ def _token_endpoint(of: Surroundings) -> Endpoint:
     config = of.config
     requests: TokenRequests | None = None
     if config.service_account_signing_key:
+        from steersman.apiserver.authn.tokens import TokenIssuer
+
         issuer = TokenIssuer(
             issuer=config.service_account_issuer,
             private_key_pem=config.service_account_signing_key,

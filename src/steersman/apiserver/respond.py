@@ -14,7 +14,7 @@ import msgspec
 from isal import isal_zlib
 from msgspec import Struct
 
-from steersman.apiserver import protobuf, yamlbody
+from steersman.apiserver import protobuf
 from steersman.apiserver.call import Call
 from steersman.apiserver.negotiation import (
     JSON,
@@ -143,6 +143,8 @@ def value(call: Call, obj: Any, *, status: int = 200, form: Representation | Non
     if form.media_type == PROTOBUF:
         body = protobuf.value(obj)
     elif form.media_type != JSON:
+        from steersman.apiserver import yamlbody
+
         body = yamlbody.dump(obj)
     elif form.pretty:
         body = _indented(_encoder.encode(obj))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import Reader
-from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
+from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, CREDENTIAL_ID, Authenticator, User
+from steersman.apiserver.authn.claims import Claims, InvalidToken
 from steersman.apiserver.authn.legacytokens import INVALID_SINCE, UseTracker, is_token_of
-from steersman.apiserver.authn.tokens import Claims, InvalidToken, TokenVerifier
-from steersman.apiserver.authn.x509 import CREDENTIAL_ID
 from steersman.meta import objects, times
 from steersman.meta.errors import Unauthorized
 from steersman.meta.resources import NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
 from steersman.meta.wire import Request
+
+if TYPE_CHECKING:
+    from steersman.apiserver.authn.tokens import TokenVerifier
 
 NAME = "ServiceAccount"
 DELETION_GRACE_S = 60

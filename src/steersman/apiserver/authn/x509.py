@@ -16,12 +16,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from steersman.aio.clock import Clock
-from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
+from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, CREDENTIAL_ID, Authenticator, User
 from steersman.meta.errors import Unauthorized
 from steersman.meta.wire import Request
 
 NAME = "X509"
-CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 CACHE_LIMIT = 4096
 
 
