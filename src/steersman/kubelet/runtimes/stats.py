@@ -55,6 +55,11 @@ class InterfaceUsage:
     rx_errors: int | None = None
     tx_bytes: int | None = None
     tx_errors: int | None = None
+    rx_packets: int | None = None
+    rx_dropped: int | None = None
+    tx_packets: int | None = None
+    tx_dropped: int | None = None
+    """Packets are what the kernel says; runtimes do not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
