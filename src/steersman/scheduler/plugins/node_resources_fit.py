@@ -66,6 +66,7 @@ class NodeResourcesFit:
     NAME: ClassVar[str] = "NodeResourcesFit"
     LOCAL: ClassVar[bool] = True
     READS_PODS: ClassVar[bool] = True
+    READS_AMOUNTS: ClassVar[bool] = True
 
     ignored_resources: frozenset[str] = frozenset()
     ignored_groups: frozenset[str] = frozenset()
