@@ -409,7 +409,7 @@ class APIServer:
             HealthEndpoint("livez", (PING, log_check, store, *hooks, registered), self._health_metrics),
             self._readyz,
             discovery,
-            OpenAPIPaths(self.kinds, self._aggregator),
+            OpenAPIPaths(self.kinds, self._aggregator, clock=self._clock),
             MetricsPath(self.metrics.registry, self._health_metrics.registry, refresh=self._refresh_metrics),
             OpenIDPaths(self._config),
         )
