@@ -44,7 +44,7 @@ def test_parts_of_what_is_atomic_now_become_the_whole(name: str) -> None:
 
 def test_atomic_below_elements_of_lists() -> None:
     nested = {**GRANULAR["list"], "items": {**ENTRY, "properties": {"name": {"type": "string"}, "m": ATOMIC["map"]}}}
-    before = {"f:spec": {"f:list": {'k:{"name":"a"}': {".": {}, "f:m": {"f:x": {}}}}}}
+    before: FieldSet = {"f:spec": {"f:list": {'k:{"name":"a"}': {".": {}, "f:m": {"f:x": {}}}}}}
     after = reconciled(before, type_with({"list": nested}))
     assert after == {"f:spec": {"f:list": {'k:{"name":"a"}': {".": {}, "f:m": {}}}}}
 
@@ -55,10 +55,10 @@ def test_wholes_of_what_is_granular_now_stay_wholes() -> None:
 
 
 def test_a_set_that_fits_comes_back_itself() -> None:
-    before = {"f:spec": PARTS}
+    before: FieldSet = {"f:spec": PARTS}
     assert reconciled(before, type_with(GRANULAR)) is before
 
 
 def test_fields_that_the_type_does_not_have_stay() -> None:
-    before = {"f:spec": {"f:gone": {"f:a": {}}}}
+    before: FieldSet = {"f:spec": {"f:gone": {"f:a": {}}}}
     assert reconciled(before, type_with(GRANULAR)) is before
