@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from steersman.apiserver import creation, objectmeta, ownership
+from steersman.apiserver import creation, objectmeta, ownership, resourceversion
 from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API, Reservation
 from steersman.apiserver.authz.api import Attributes
@@ -267,18 +267,18 @@ def _with_version(new: Object, stored: Stored) -> Object:
 
 
 def _check_version(served: Served, metadata: Object, old: Object, strategy: Strategy) -> None:
-    """The optimistic lock."""
+    """The optimistic lock. Raises ``Conflict``, ``Invalid`` and ``MalformedVersion``."""
     name = old["metadata"]["name"]
-    version = metadata.get("resourceVersion") or ""
-    if version in ("", "0"):
+    sent = metadata.get("resourceVersion") or ""
+    if sent == old["metadata"].get("resourceVersion"):
+        return
+    version = resourceversion.parse(sent)
+    if not version:
         if strategy.unconditional and not served.kind.allows_unconditional_update:
             unlocked = [invalid("metadata.resourceVersion", 0, "must be specified for an update")]
             raise Invalid.of(served.resource.plural, served.resource.group, name, unlocked)
         return
-    if version != old["metadata"].get("resourceVersion"):
-        if not (version.isascii() and version.isdigit()):
-            why = f'strconv.ParseUint: parsing "{version}": invalid syntax'
-            raise served.invalid(name, [invalid("metadata.resourceVersion", version, why)])
+    if version != resourceversion.parse(old["metadata"].get("resourceVersion") or ""):
         raise Conflict.modified(served.resource, name)
 
 
