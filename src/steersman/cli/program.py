@@ -24,7 +24,7 @@ from steersman.aio.clock import Clock, SystemClock
 from steersman.aio.tasks import TaskGroup
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     from steersman.client.api import Client
 
@@ -183,7 +183,9 @@ async def _run_until(stopped: asyncio.Event, programs: Sequence[Program], clock:
 
     async with TaskGroup("process") as group:
         for program in programs:
-            environment = Environment(clock=clock, rng=random.Random(), registry=CollectorRegistry(), clients=clients)
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
+            environment = Environment(clock=clock, rng=random.Random(), registry=registry, clients=clients)
             component = await program.build(environment)
             group.spawn(component.run(), name=program.name)
             if program.serving.port:
