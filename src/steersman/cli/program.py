@@ -24,7 +24,7 @@ from steersman.aio.clock import Clock, SystemClock
 from steersman.aio.tasks import TaskGroup
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, ProcessCollector
+    from prometheus_client import CollectorRegistry
 
     from steersman.client.api import Client
 
@@ -179,7 +179,7 @@ async def _main(programs: Sequence[Program]) -> None:
 
 
 async def _run_until(stopped: asyncio.Event, programs: Sequence[Program], clock: Clock, clients: list[Client]) -> None:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     async with TaskGroup("process") as group:
         for program in programs:
