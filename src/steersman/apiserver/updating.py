@@ -249,7 +249,7 @@ async def _attempt(
         if options.dry_run:
             return Outcome(Unstored(_with_version(new, stored)), "updated")
         metadata["resourceVersion"] = str(stored.revision)
-        if (new == old or ownership.only_times_differ(new, old)) and not served.is_outdated(stored):
+        if _is_unchanged(api, new, old) and not served.is_outdated(stored):
             return Outcome(stored, "updated")
         written = await api.objects.update(stored.key, await served.storable(new), expected_revision=stored.revision)
         done = True
@@ -260,6 +260,13 @@ async def _attempt(
                 reservation.commit()
             else:
                 reservation.rollback()
+
+
+def _is_unchanged(api: API, new: Object, old: Object) -> bool:
+    began_s = api.clock.monotonic()
+    way = ownership.compared(new, old)
+    api.comparison_metrics.compared(way, api.clock.monotonic() - began_s)
+    return way == "equal_objects"
 
 
 def _with_version(new: Object, stored: Stored) -> Object:
