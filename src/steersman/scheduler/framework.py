@@ -174,6 +174,8 @@ class FilterPlugin(Protocol):
     READS_PODS: ClassVar[bool]
     """The answer can change when pods come to or leave the node."""
     # A plugin that works node by node says ``BY_NODE = True``: it is asked only about nodes that nothing else rejects.
+    # A local plugin that reads pods, and of them nothing but ``NodeTable.amounts_of``, says ``READS_AMOUNTS = True``: nodes with
+    # equal amounts get one answer (scoring, too).
 
     def filter(self, state: Any, table: NodeTable, rows: Rows) -> Codes:
         """0 for nodes that fit."""

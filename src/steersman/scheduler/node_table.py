@@ -147,6 +147,18 @@ class NodeTable:
             self.requested = np.concatenate([self.requested, empty])
         return index
 
+    def amounts_of(self, row: int) -> bytes:
+        """All that the table knows in numbers about what a node has and what its pods request together."""
+        return b"".join(
+            (
+                self.allocatable[:, row].tobytes(),
+                self.requested[:, row].tobytes(),
+                self.non_zero_requested[:, row].tobytes(),
+                self.allowed_pods[row].tobytes(),
+                self.pod_count[row].tobytes(),
+            )
+        )
+
     # -- pods ----------------------------------------------------------------------------------------------------
 
     def pod(self, uid: str) -> PodInfo | None:

@@ -104,6 +104,10 @@ class PodTallies:
                 group.tallies = [entry for entry in group.tallies if entry[0] != forgotten]
         return tally
 
+    @property
+    def has_carried(self) -> bool:
+        return bool(self._carried)
+
     def carried(self) -> list[CarriedTerm]:
         """Every term that a pod on some node carries."""
         return list(self._carried.values())

@@ -51,6 +51,11 @@ class InterfaceUsage(Struct, frozen=True, kw_only=True):
     rx_errors: int | None = None
     tx_bytes: int | None = None
     tx_errors: int | None = None
+    rx_packets: int | None = None
+    rx_dropped: int | None = None
+    tx_packets: int | None = None
+    tx_dropped: int | None = None
+    """Packets are what the kernel says; runtimes do not."""
 
 
 class NetworkUsage(Struct, frozen=True, kw_only=True):

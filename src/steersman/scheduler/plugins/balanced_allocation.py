@@ -19,6 +19,7 @@ class NodeResourcesBalancedAllocation(Struct, frozen=True, kw_only=True):
     NAME: ClassVar[str] = "NodeResourcesBalancedAllocation"
     LOCAL: ClassVar[bool] = True
     READS_PODS: ClassVar[bool] = True
+    READS_AMOUNTS: ClassVar[bool] = True
 
     resources: tuple[WeightedResource, ...] = DEFAULT_RESOURCES
 

@@ -264,7 +264,11 @@ class DynamicResources(Struct, kw_only=True, eq=False):
         return _undo(reserved, made, pod) if reserved or made is not None else None
 
     def pre_bind(self, pod: PodInfo, node_name: str, cluster: Cluster) -> Errand | None:
-        promise = self._promises.get(pod.uid) or Promise(allocations=())
+        promise = self._promises.get(pod.uid)
+        if promise is None:
+            if not pod.obj["spec"].get("resourceClaims"):
+                return None
+            promise = Promise(allocations=())
         known = (self.finder.ledger.claim(objects.make_key(pod.namespace, name), cluster) for name in _names(pod))
         claims = [claim for claim in known if claim is not None]
         if promise.extended is None and not claims:

@@ -182,6 +182,8 @@ class InterPodAffinity(Struct, kw_only=True, eq=False):
     def _carried_about(self, pod: PodInfo, cluster: Cluster, kinds: tuple[TermKind, ...]) -> list[CarriedTerm]:
         """Terms of pods on nodes that speak of ``pod``. Memoised by what terms can see of it."""
         tallies = cluster.nodes.tallies
+        if not tallies.has_carried:
+            return []
         version = (tallies.carried_version, cluster.lister(NAMESPACES).version)
         if version != self._matching_version or len(self._matching) > _MEMO_LIMIT:
             self._matching.clear()

@@ -64,6 +64,7 @@ class NodeResourcesFit(Struct, frozen=True, kw_only=True):
     NAME: ClassVar[str] = "NodeResourcesFit"
     LOCAL: ClassVar[bool] = True
     READS_PODS: ClassVar[bool] = True
+    READS_AMOUNTS: ClassVar[bool] = True
 
     ignored_resources: frozenset[str] = frozenset()
     ignored_groups: frozenset[str] = frozenset()
