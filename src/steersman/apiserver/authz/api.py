@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from steersman.apiserver.authn.api import User
+from steersman.meta.selectors import EVERY_FIELD, EVERYTHING, FieldSelector, LabelSelector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,11 @@ class Attributes:
     path: str = ""
     """The URL path, for requests that name no resource."""
     is_resource: bool = True
+    field_selector: FieldSelector = EVERY_FIELD
+    """Of requests for many objects: what they are restricted to. What could not be parsed is left out: authorization of more."""
+    field_selector_error: str = ""
+    label_selector: LabelSelector = EVERYTHING
+    label_selector_error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
