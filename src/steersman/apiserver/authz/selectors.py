@@ -7,8 +7,9 @@ question that is asked a broader one. Source: KEP-4601 (authorize with selectors
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta.selectors import (
     EVERY_FIELD,
@@ -33,8 +34,7 @@ _LABEL_OPERATORS: Mapping[str, Operator] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Struct, frozen=True, kw_only=True):
     """The parts of ``Attributes`` that selectors are."""
 
     field_selector: FieldSelector = EVERY_FIELD
