@@ -17,6 +17,7 @@ import pytest
 from steersman.cluster.configuration import Layout
 from steersman.cluster.nodes import missing_programs
 from tests.clients.kubectl import kubectls
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 API_PORT = 26443
@@ -64,7 +65,7 @@ class RealCluster:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=timeout_s * PATIENCE,
             check=False,
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(ROOT / "src")},
         )
@@ -75,7 +76,7 @@ class RealCluster:
 
 def eventually(predicate: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """The first true value of ``predicate()``; its last ``AssertionError`` where there is none in time."""
-    deadline_s = time.monotonic() + timeout_s
+    deadline_s = time.monotonic() + timeout_s * PATIENCE
     while True:
         failure: AssertionError | None = None
         try:
