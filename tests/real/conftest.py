@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from steersman.cluster import cgroups
 from steersman.cluster.configuration import Layout
 from steersman.cluster.nodes import missing_programs
 from tests.clients.kubectl import kubectls
@@ -142,7 +143,7 @@ def traces(own: Sequence[str]) -> set[str]:
     found |= {f"nftables {line}" for line in tables.splitlines() if "steersman" in line}
     routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
     found |= {f"route {line}" for line in routes.splitlines()}
-    for hierarchy in _entries(Path("/sys/fs/cgroup")):
+    for hierarchy in cgroups.hierarchies():
         found |= {f"cgroup {path}" for path in _entries(hierarchy) if path.is_dir() and "steersman" in path.name}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
