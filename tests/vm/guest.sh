@@ -6,5 +6,6 @@ stty -F /dev/ttyS2 raw
 cd /steersman || exit 1
 mkswap -q /dev/vdc && swapon /dev/vdc
 ip link set lo up
+export STEERSMAN_VM=yes
 sh vm-command
 echo $? >&3
