@@ -117,14 +117,14 @@ class Stored:
         obj = self._obj
         return decode(self.json) if obj is None else obj
 
-    def in_form(self, encode: Callable[[Object], bytes]) -> bytes:
+    def in_form(self, encode: Callable[[Stored], bytes]) -> bytes:
         """The object in the one other form that clients ask for besides JSON, kept while there is room.
 
         Every caller for this object gives an ``encode`` that gives the same bytes.
         """
         form = self._form
         if not form:
-            form = encode(self.decoded())
+            form = encode(self)
             self._window.keep_form(self, form)
         return form
 
