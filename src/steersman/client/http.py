@@ -26,6 +26,8 @@ REQUEST_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
 TOKEN_REREAD_S = 60.0
 CONNECTION_LIMIT = 256
+IDLE_S = 60.0
+"""How long a connection is kept for the next request: a handshake costs as much as ten, and servers wait longer (90 s)."""
 _PATH_PUNCTUATION = "/:@!$&'()*+,;=~-._"
 _is_plain = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_PUNCTUATION)}]*").fullmatch
 """Nearly every path: nothing in it has to be escaped."""
@@ -46,7 +48,9 @@ class HTTPTransport:
         self._base_path = self._base.raw_path.rstrip("/")
         self._options = {"server_hostname": config.tls_server_name} if config.tls_server_name else {}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=config.ssl_context() or True, limit=CONNECTION_LIMIT),
+            connector=aiohttp.TCPConnector(
+                ssl=config.ssl_context() or True, limit=CONNECTION_LIMIT, keepalive_timeout=IDLE_S
+            ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=1 << 18,
