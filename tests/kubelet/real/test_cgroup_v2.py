@@ -9,10 +9,8 @@ from msgspec.structs import replace
 
 from steersman.kubelet.cgroup_hierarchies import find_hierarchies
 from steersman.kubelet.cgroups import CgroupFS
-from steersman.kubelet.eviction.thresholds import EvictionConfig, parse_thresholds
 from steersman.kubelet.node_usage import NodeUsage
 from steersman.kubelet.summary import summary
-from steersman.meta import objects
 from steersman.meta.objects import Object
 from tests.kubelet.real.conftest import RealNode, is_ready, shell
 
@@ -174,26 +172,3 @@ async def test_the_summary_says_what_the_kernel_counts(node: RealNode) -> None:
 def _root_usage() -> int:
     counters = dict(line.split() for line in (ROOT / "memory.stat").read_text().splitlines())
     return int(counters["anon"]) + int(counters["file"])
-
-
-async def test_the_greediest_pod_is_evicted_when_memory_runs_short(node: RealNode) -> None:
-    room_mib = 200
-    left_mib = NodeUsage().memory().available_bytes // MIB - room_mib
-    thresholds = parse_thresholds({"memory.available": f"{left_mib}Mi"})
-    node.config = replace(node.config, eviction=EvictionConfig(thresholds=thresholds))
-    async with node.kubelet():
-        await node.create("modest", shell("sleep 1000"))
-        modest = await node.until("modest", is_ready)
-        await node.create(
-            "greedy",
-            shell(f"dd if=/dev/zero of=/memory/f bs=1M count={room_mib * 2}; sleep 1000",
-                  volumeMounts=[{"name": "memory", "mountPath": "/memory"}]),
-            volumes=[{"name": "memory", "emptyDir": {"medium": "Memory"}}],
-        )  # fmt: skip
-        greedy = await node.until("greedy", lambda pod: pod["status"].get("reason") == "Evicted", within_s=60)
-        assert greedy["status"]["message"].startswith(
-            f"The node was low on resource: memory. Threshold quantity: {left_mib}Mi, available: "
-        )
-        now = await node.pod("modest")
-        assert objects.uid(now) == objects.uid(modest) and is_ready(now)
-        await node.delete("modest", "greedy")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from aiohttp import web
+from msgspec.structs import replace
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.meta import objects
+from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES
+from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS
 from tests.kubelet.real.conftest import NODE, RealNode, is_ready, shell, succeeded
 
 pytestmark = pytest.mark.real
@@ -184,3 +189,80 @@ async def test_groups_of_the_image_by_the_pods_policy(node: RealNode) -> None:
             pod = await node.until("strict", lambda pod: pod["status"].get("phase") == "Failed")
             assert pod["status"]["reason"] == "SupplementalGroupsPolicyNotSupported"
         await node.delete("merged", "strict")
+
+
+async def test_a_link_that_is_swapped_without_end_leads_no_container_out(node: RealNode) -> None:
+    """One container swaps a folder for a link to the node's, while others mount it: none of them sees the node's."""
+    secret, swapped = made(node, "nodes-own"), made(node, "swapped")
+    (secret / "leak").write_text("the node's")
+    swap = f"cd /v; while true; do mkdir -p d; mv -T d x; rm -rf x; ln -sfn {secret} l; mv -T l x; rm -f x; done"
+    async with node.kubelet():
+        await node.create(
+            "swaps",
+            shell(swap, name="swap", volumeMounts=[{"name": "v", "mountPath": "/v"}]),
+            volumes=[{"name": "v", "hostPath": {"path": str(swapped)}}],
+        )  # fmt: skip
+        await node.until("swaps", is_ready)
+        names = [f"victim-{number}" for number in range(8)]
+        for name in names:
+            await node.create(
+                name,
+                shell("[ -e /out/leak ] && echo LEAKED; exit 0",
+                      volumeMounts=[{"name": "v", "mountPath": "/out", "subPath": "x", "readOnly": True}]),
+                restartPolicy="Never",
+                volumes=[{"name": "v", "hostPath": {"path": str(swapped)}}],
+            )  # fmt: skip
+
+        def decided(pod: Object) -> bool:
+            waits = [entry["state"].get("waiting") or {} for entry in pod["status"].get("containerStatuses") or ()]
+            return pod["status"].get("phase") in ("Succeeded", "Failed") or any(
+                entry.get("reason") in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+                for entry in waits
+            )
+
+        for name in names:
+            pod = await node.until(name, decided, within_s=60)
+            if succeeded(pod):
+                assert "LEAKED" not in node.log_of(pod, "main")
+        await node.delete("swaps", *names)
+
+
+async def test_static_pods_from_a_url(node: RealNode) -> None:
+    manifest: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "remote", "namespace": "default"},
+        "spec": {"containers": [shell("sleep 1000")], "terminationGracePeriodSeconds": 1},
+    }
+    told = {"text": yaml.safe_dump(manifest)}
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=told["text"], content_type="application/yaml")
+
+    server = web.AppRunner(_app(answer))
+    await server.setup()
+    site = web.TCPSite(server, "127.0.0.1", 0)
+    await site.start()
+    port = server.addresses[0][1]
+    node.config = replace(node.config, static_pod_url=f"http://127.0.0.1:{port}/pods", static_pod_url_check_s=0.2)
+    try:
+        async with node.kubelet() as kubelet:
+
+            async def mirrored() -> bool:
+                try:
+                    return is_ready(await node.client.get(PODS, f"remote-{NODE}", namespace="default"))
+                except NotFound:
+                    return False
+
+            await node.eventually(mirrored)
+            told["text"] = yaml.safe_dump({"apiVersion": "v1", "kind": "PodList", "items": []})
+            await node.until_gone(f"remote-{NODE}")
+            await node.wait(lambda: not kubelet.workers)
+    finally:
+        await server.cleanup()
+
+
+def _app(answer: Any) -> web.Application:
+    app = web.Application()
+    app.router.add_get("/pods", answer)
+    return app
