@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -197,3 +199,20 @@ async def test_the_greediest_pod_is_evicted_when_memory_runs_short(node: RealNod
         now = await node.pod("modest")
         assert objects.uid(now) == objects.uid(modest) and is_ready(now)
         await node.delete("modest", "greedy")
+
+
+@pytest.mark.skipif("STEERSMAN_VM" not in os.environ, reason="the kernel kills what it likes: tests.vm runs it")
+async def test_the_node_tells_what_the_kernel_killed_for_want_of_memory(node: RealNode) -> None:
+    async with node.kubelet():
+        await node.create("victim", shell("exec tail -f /dev/null"), restartPolicy="Never")
+        await node.until("victim", is_ready)
+        await asyncio.to_thread(Path("/proc/sysrq-trigger").write_text, "f")
+        pod = await node.until("victim", ended)
+        assert terminated(pod)["exitCode"] == 137
+
+        async def told() -> list[str]:
+            return [message for reason, message in await node.events() if reason == "SystemOOM"]
+
+        (message,) = await node.eventually(told)
+        assert message.startswith("System OOM encountered, victim process: tail, pid: ")
+        await node.delete("victim")
