@@ -13,6 +13,7 @@ from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.authz.api import Authorizer
 from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.metrics.comparisons import ComparisonMetrics
 from steersman.apiserver.metrics.storage import StorageMetrics
 from steersman.apiserver.metrics.watches import WatchMetrics
 from steersman.apiserver.proxying.backend import Backends
@@ -109,6 +110,7 @@ class API(Struct, frozen=True, kw_only=True):
     backends: Backends
     watch_metrics: WatchMetrics
     storage_metrics: StorageMetrics
+    comparison_metrics: ComparisonMetrics
     hooks: Mapping[tuple[str, str], StorageHook] = field(default_factory=dict)
     """By group and plural."""
 

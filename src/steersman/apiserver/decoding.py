@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
-from steersman.apiserver import protobuf, yamlbody
+from steersman.apiserver import protobuf
 from steersman.apiserver.call import Call
 from steersman.apiserver.jsonsyntax import END, syntax_error
 from steersman.apiserver.negotiation import JSON, PROTOBUF, body_media_type
@@ -22,6 +22,9 @@ from steersman.meta.errors import BadRequest, Invalid, invalid
 from steersman.meta.objects import Object
 from steersman.schema import strictness
 from steersman.schema.structural import cannot_be_handled, strict_decoding_error
+
+if TYPE_CHECKING:
+    from steersman.apiserver.yamlbody import Duplicate
 
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _VERSION_AND_KIND = (
@@ -55,14 +58,18 @@ class Parsed(Struct, frozen=True):
     value: Any
     suspect: bytes = b""
     """The JSON text, where it may have a key twice."""
-    duplicates: Sequence[yamlbody.Duplicate] = ()
+    duplicates: Sequence[Duplicate] = ()
     """Keys that are twice in a YAML body."""
 
     def strict_errors(self, unknown: list[str]) -> list[str]:
         """All unknown and duplicate fields, in upstream's words."""
         if self.suspect:
             return strictness.strict_errors(self.suspect, unknown)
-        found = [yamlbody.strict_error(self.duplicates)] if self.duplicates else []
+        found: list[str] = []
+        if self.duplicates:
+            from steersman.apiserver import yamlbody
+
+            found.append(yamlbody.strict_error(self.duplicates))
         found += map(strictness.unknown_field, dict.fromkeys(unknown))
         return found[: strictness.MAX_STRICT_ERRORS]
 
@@ -138,6 +145,8 @@ def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool,
     if media_type == PROTOBUF:
         return Parsed(_parse_protobuf(body, api_version, what))
     if media_type != JSON:
+        from steersman.apiserver import yamlbody
+
         try:
             value, duplicates = yamlbody.load(body)
         except yamlbody.YAMLError as error:

@@ -89,6 +89,16 @@ def representation_or_default(accept: str, pretty: bool = False, has_protobuf: b
 
 
 @lru_cache(maxsize=512)
+def first_offered(accept: str, offers: tuple[str, ...]) -> str | None:
+    """Of media types that are served as they are, the one that the client prefers; None where it accepts none of them."""
+    for clause in _clauses(accept or "*/*"):
+        for offer in offers:
+            if clause.media_type in (offer, "*/*", f"{offer.partition('/')[0]}/*"):
+                return offer
+    return None
+
+
+@lru_cache(maxsize=512)
 def body_media_type(content_type: str, has_protobuf: bool = True) -> str:
     """The media type of a body, JSON where the client does not say. Raises ``UnsupportedMediaType``."""
     media_type = content_type.partition(";")[0].strip().lower() or JSON

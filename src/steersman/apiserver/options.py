@@ -164,17 +164,6 @@ def delete_options(call: Call, body: Object | None) -> DeleteOptions:
     )
 
 
-def parse_resource_version(text: str) -> int:
-    """A resourceVersion parameter; 0 where it is empty. Raises ``BadRequest``."""
-    if not text:
-        return 0
-    if not text.isascii() or not text.isdigit():
-        raise BadRequest(
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
-    return int(text)
-
-
 def _delete_options_of_query(call: Call) -> Object:
     query = call.request.query
     body: Object = {}

@@ -175,11 +175,13 @@ async def _main(programs: Sequence[Program]) -> None:
 
 
 async def _run_until(stopped: asyncio.Event, programs: Sequence[Program], clock: Clock, clients: list[Client]) -> None:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     async with TaskGroup("process") as group:
         for program in programs:
-            environment = Environment(clock=clock, rng=random.Random(), registry=CollectorRegistry(), clients=clients)
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
+            environment = Environment(clock=clock, rng=random.Random(), registry=registry, clients=clients)
             component = await program.build(environment)
             group.spawn(component.run(), name=program.name)
             if program.serving.port:

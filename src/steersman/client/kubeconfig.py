@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from msgspec import Struct
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -66,6 +65,8 @@ def load(path: str | Path, context: str = "") -> KubeConfig:
 
 def read_document(file: Path) -> Mapping[str, Any]:
     """A kubeconfig as it is written. Raises ``KubeConfigError``."""
+    import yaml
+
     try:
         document = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:

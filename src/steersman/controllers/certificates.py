@@ -1,4 +1,4 @@
-"""Certificate signing requests: what each of Kubernetes' own signers accepts, and signing.
+"""Certificates of signing requests: what each of Kubernetes' own signers accepts, and signing. Imported when one is looked into.
 
 Source: "Certificates and Certificate Signing Requests / Kubernetes signers" in the Kubernetes documentation.
 """
@@ -19,17 +19,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from msgspec import Struct
 
 from steersman.controllers.config import KeyPair
-from steersman.meta.objects import Object
-
-CLIENT = "kubernetes.io/kube-apiserver-client"
-KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
-KUBELET_SERVING = "kubernetes.io/kubelet-serving"
-LEGACY_UNKNOWN = "kubernetes.io/legacy-unknown"
-SIGNERS = (CLIENT, KUBELET_CLIENT, KUBELET_SERVING, LEGACY_UNKNOWN)
+from steersman.controllers.signingrequests import CLIENT, KUBELET_CLIENT, KUBELET_SERVING
 
 BACKDATE = timedelta(minutes=5)
 SHORT = timedelta(hours=8)
-SHORTEST_S = 600.0
 _KEY_USAGES: Mapping[str, str] = {
     "signing": "digital_signature",
     "digital signature": "digital_signature",
@@ -209,24 +202,6 @@ def _usage_extensions(usages: Sequence[str]) -> list[tuple[x509.ExtensionType, b
     if extended:
         found.append((x509.ExtendedKeyUsage(extended), False))
     return found
-
-
-def is_approved(request: Mapping[str, Any]) -> bool:
-    """Approved and not denied."""
-    return _has(request, "Approved") and not _has(request, "Denied")
-
-
-def is_decided(request: Mapping[str, Any]) -> bool:
-    return _has(request, "Approved") or _has(request, "Denied")
-
-
-def has_failed(request: Mapping[str, Any]) -> bool:
-    return _has(request, "Failed")
-
-
-def _has(request: Mapping[str, Any], kind: str) -> bool:
-    entries: Sequence[Object] = (request.get("status") or {}).get("conditions") or ()
-    return any(entry["type"] == kind and entry.get("status", "True") == "True" for entry in entries)
 
 
 def expires_s(request: Mapping[str, Any]) -> float | None:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 _V1_BYTES: Final = ("blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes")
 _V1_COUNTS: Final = ("blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced")
 """The first that there is: kernels before 4.18 count a cgroup's own only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskIO:
+class DiskIO(Struct, frozen=True, kw_only=True):
     """Since the cgroup was made."""
 
     device: str

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
@@ -49,6 +48,8 @@ def load_configuration(
     as with kube-scheduler they win over what the file says, and those of ``client_connection`` count without a file
     only. ``plugin_files`` define plugins that profiles may name, as
     installed ones may. Raises ``OSError``, ``ConfigurationError``."""
+    import yaml
+
     document: Any = {}
     if path:
         try:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import ssl
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
@@ -20,6 +19,9 @@ from steersman.scheduler.extender_configuration import TLS, Extender
 from steersman.scheduler.framework import Nomination
 from steersman.scheduler.node_table import NodeTable
 from steersman.scheduler.pod_info import PodInfo
+
+if TYPE_CHECKING:
+    import aiohttp
 
 MAX_EXTENDER_PRIORITY = 10
 MAX_NODE_SCORE = 100
@@ -142,6 +144,8 @@ class HTTPExtender:
         }
 
     async def _post(self, verb: str, arguments: Object) -> Any:
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=_context(self.config.tls)),

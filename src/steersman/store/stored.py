@@ -107,6 +107,16 @@ class Stored:
             self._window.add(self)
         return obj
 
+    @property
+    def at_hand(self) -> Object | None:
+        """The decoded object where there is one; None: its reader has to decode it. Shared: never change it."""
+        return self._obj
+
+    def decoded(self) -> Object:
+        """The decoded object for one that reads it and forgets it: it is not kept, and keeps no other one from being kept."""
+        obj = self._obj
+        return decode(self.json) if obj is None else obj
+
     def in_form(self, encode: Callable[[Object], bytes]) -> bytes:
         """The object in the one other form that clients ask for besides JSON, kept while there is room.
 
@@ -114,7 +124,7 @@ class Stored:
         """
         form = self._form
         if not form:
-            form = encode(self.obj)
+            form = encode(self.decoded())
             self._window.keep_form(self, form)
         return form
 

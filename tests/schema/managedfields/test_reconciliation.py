@@ -55,7 +55,7 @@ def test_wholes_of_what_is_granular_now_stay_wholes() -> None:
 
 
 def test_a_set_that_fits_comes_back_itself() -> None:
-    before = {"f:spec": PARTS}
+    before: FieldSet = {"f:spec": PARTS}
     assert reconciled(before, type_with(GRANULAR)) is before
 
 

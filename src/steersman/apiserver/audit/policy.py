@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-import yaml
 from msgspec import Struct
 
 from steersman.apiserver.authz.api import Attributes
@@ -106,6 +105,8 @@ def _is_below(path: str, url: str) -> bool:
 
 def load(text: str | bytes) -> Policy:
     """The policy of a YAML or JSON document. Raises ``InvalidPolicy``."""
+    import yaml
+
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

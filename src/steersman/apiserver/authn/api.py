@@ -13,6 +13,8 @@ ANONYMOUS = "system:anonymous"
 UNAUTHENTICATED_GROUP = "system:unauthenticated"
 AUTHENTICATED_GROUP = "system:authenticated"
 MASTERS_GROUP = "system:masters"
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
+"""In ``User.extra``: which certificate or token it was."""
 
 
 class User(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.continuation import INCONSISTENT, decode_continue, encode_continue, encode_start
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.get import TooLargeResourceVersion, require_version
-from steersman.apiserver.options import ListOptions, list_options, parse_resource_version
+from steersman.apiserver.options import ListOptions, list_options
+from steersman.apiserver.resourceversion import MalformedVersion, parse_parameter
 from steersman.apiserver.respond import ListMeta
 from steersman.apiserver.served import Served
 from steersman.meta.errors import APIError, BadRequest, Expired
@@ -84,8 +85,8 @@ async def read_page(api: API, served: Served, namespace: str, options: ListOptio
         revision = None if continuation.revision == INCONSISTENT else continuation.revision
     elif options.resource_version not in ("", "0"):
         try:
-            wanted = parse_resource_version(options.resource_version)
-        except BadRequest as error:
+            wanted = parse_parameter(options.resource_version)
+        except MalformedVersion as error:
             raise BadRequest(f"invalid resource version: {error.message}") from error
         if options.match == "Exact" or (not options.match and options.limit > 0):
             revision = wanted

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from steersman.client.informer import Change
-from steersman.controllers import certificates
+from steersman.controllers import signingrequests
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch, reconcile_log
 from steersman.meta import objects, times
 from steersman.meta.objects import Object
@@ -39,10 +39,12 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 def plan(request: Object) -> Plan:
     status, spec = request.get("status") or {}, request["spec"]
-    if status.get("certificate") or certificates.is_decided(request):
+    if status.get("certificate") or signingrequests.is_decided(request):
         return Plan()
-    if spec["signerName"] != certificates.KUBELET_CLIENT:
+    if spec["signerName"] != signingrequests.KUBELET_CLIENT:
         return Plan()
+    from steersman.controllers import certificates
+
     try:
         parsed = certificates.parse(request)
         certificates.check_kubelet_client(parsed, spec.get("usages") or ())

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from steersman.client.informer import Change
-from steersman.controllers import certificates
 from steersman.controllers.pods import created_s
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
 from steersman.meta import objects, times
@@ -45,12 +44,20 @@ def plan(request: Object) -> Plan:
     due = [conditions[kind] + DECIDED_S for kind in ("Denied", "Failed") if kind in conditions]
     if "Approved" in conditions:
         due.append(conditions["Approved"] + (DECIDED_S if status.get("certificate") else PENDING_S))
-    expires_s = certificates.expires_s(request)
+    expires_s = _expires_s(request)
     if expires_s is not None:
         due.append(expires_s)
     if not due:
         due.append(created_s(request) + PENDING_S)
     return Plan(delete_at_s=min(due))
+
+
+def _expires_s(request: Object) -> float | None:
+    if not (request.get("status") or {}).get("certificate"):
+        return None
+    from steersman.controllers import certificates
+
+    return certificates.expires_s(request)
 
 
 class CSRCleanerController:

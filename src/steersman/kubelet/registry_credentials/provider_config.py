@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import yaml
 from msgspec import Struct, field
 
 from steersman.kubelet.configuration import ConfigurationError
@@ -102,6 +101,8 @@ def _files(path: Path) -> list[Path]:
 
 
 def _decode(file: Path, data: bytes) -> list[Mapping[str, Any]]:
+    import yaml
+
     def refused(why: object) -> ConfigurationError:
         return ConfigurationError(f"error decoding config {str(file)!r}: {why}")
 

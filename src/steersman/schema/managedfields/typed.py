@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Literal
 
-from steersman.schema import definitions
+from steersman.schema import definitions, zerovalues
 from steersman.schema.defaults import NONE, default_of
 from steersman.schema.definitions import Definition
 from steersman.schema.managedfields import fieldset
@@ -70,7 +70,8 @@ class Type:
 
     @property
     def zeros(self) -> dict[str, Any]:
-        """Fields that upstream writes even when nobody set them, with what it writes: ``resources: {}`` of a container."""
+        """Fields that upstream writes even when nobody set them, with what it writes: ``resources: {}`` of a container.
+        It compares with an object of nothing but these when one is created."""
         if self._zeros is None:
             self._zeros = dict(self.zero_source()) if self.zero_source is not None else {}
         return self._zeros
@@ -119,23 +120,11 @@ def type_of(definition: str) -> Type:
         return None if child is None else _of(child, definition, name)
 
     def zeros() -> Iterable[tuple[str, Any]]:
-        required = schema.get("required", ())
-        for name, child in properties.items():
-            default = default_of(definition, name)
-            if default == {}:
-                found = field_type(name)
-                yield name, {} if found is None else zero_value(found)
-            elif default is not NONE and name in required:
-                yield name, default
-            elif child.get("type") == "array" and name in required:
-                yield name, None
+        found = zerovalues.of_definition(definition)
+        yield from ((name, zero()) for name, zero in found.written)
+        yield from ((name, None) for name in found.null)
 
     return Type("struct", expects="object", field_type=field_type, zero_source=zeros)
-
-
-def zero_value(found: Type) -> dict[str, Any]:
-    """A structure that nobody filled, as upstream writes it."""
-    return {name: value for name, value in found.zeros.items() if value is not None}
 
 
 def _of(schema: Definition, definition: str, field: str) -> Type:

@@ -49,6 +49,7 @@ def default(obj: Object) -> None:
         status = obj["status"] = {}
     for name in ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"):
         status.setdefault(name, 0)
+    _note_template_generation(obj, _template_generation(obj))
 
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
@@ -68,7 +69,7 @@ _COUNTS = (
 
 def _note_template_generation(obj: Object, number: int) -> None:
     """How often the template changed, where old clients look for it."""
-    metadata = obj["metadata"]
+    metadata = obj.setdefault("metadata", {})
     metadata["annotations"] = {**(metadata.get("annotations") or {}), TEMPLATE_GENERATION: str(number)}
 
 
