@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from steersman.store.stored import Stored
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectEvent:
+class ObjectEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One change of one object, shared by every watcher."""
 
     type: EventType
@@ -22,7 +22,7 @@ class ObjectEvent:
     previous: Stored | None
     """The version before the change; None for ADDED."""
     revision: int
-    frames: dict[Hashable, Any] = field(default_factory=dict)
+    frames: dict[Hashable, Any] = msgspec.field(default_factory=dict)
     """Watch frames already built, by representation: whoever serves watches builds each once."""
 
     @property

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from steersman.aio import threads
 from steersman.store.api import (
     CompactedError,
@@ -47,8 +49,7 @@ _REFUSALS = (LeaseNotFound, CompactedError, FutureRevisionError)
 _RECOVERABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one queued write."""
 
     token: Any
