@@ -30,6 +30,7 @@ _GAUGES: Final = (
     ("container_memory_cache", "Number of bytes of page cache memory.", "cache_bytes"),
     ("container_memory_swap", "Container swap usage in bytes.", "swap_usage_bytes"),
     ("container_processes", "Number of processes running inside the container.", "processes"),
+    ("container_threads", "Number of threads running inside the container", "threads"),
 )  # fmt: skip
 _NETWORK: Final = (
     ("container_network_receive_bytes_total", "Cumulative count of bytes received", "rx_bytes"),

@@ -5,6 +5,8 @@ Working set is usage without inactive file pages, as cAdvisor has it; pressure s
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,7 @@ class CgroupStats:
     swap_usage_bytes: int | None = None
     swap_limit_bytes: int | None = None
     processes: int | None = None
+    threads: int | None = None
     cpu_pressure: Pressure | None = None
     memory_pressure: Pressure | None = None
     io_pressure: Pressure | None = None
@@ -105,7 +108,8 @@ def _read_v2(folder: Path) -> CgroupStats:
         major_page_faults=memory.get("pgmajfault"),
         swap_usage_bytes=_number(folder / "memory.swap.current"),
         swap_limit_bytes=_number(folder / "memory.swap.max"),
-        processes=_number(folder / "pids.current"),
+        processes=_count_processes(folder),
+        threads=_number(folder / "pids.current"),
         cpu_pressure=_pressure(folder / "cpu.pressure"),
         memory_pressure=_pressure(folder / "memory.pressure"),
         io_pressure=_pressure(folder / "io.pressure"),
@@ -118,6 +122,7 @@ def _read_v1(folders: Mapping[str, Path]) -> CgroupStats:
     memory = _numbers(memory_folder / "memory.stat")
     usage = _number(memory_folder / "memory.usage_in_bytes")
     both = _number(memory_folder / "memory.memsw.usage_in_bytes")
+    pids = folders.get("pids", nowhere)
     cpu = _numbers(folders.get("cpu", nowhere) / "cpu.stat")
     return CgroupStats(
         cpu_ns=_number(folders.get("cpuacct", nowhere) / "cpuacct.usage"),
@@ -132,8 +137,19 @@ def _read_v1(folders: Mapping[str, Path]) -> CgroupStats:
         page_faults=memory.get("total_pgfault"),
         major_page_faults=memory.get("total_pgmajfault"),
         swap_usage_bytes=_without(both, usage),
-        processes=_number(folders.get("pids", nowhere) / "pids.current"),
+        processes=_count_processes(pids),
+        threads=_number(pids / "pids.current"),
     )
+
+
+def _count_processes(folder: Path) -> int | None:
+    """Of ``folder`` and what is below it: the kernel's own counter is of threads."""
+    found = None
+    for base, _, files in os.walk(folder):
+        if "cgroup.procs" in files:
+            with contextlib.suppress(OSError):
+                found = (found or 0) + Path(base, "cgroup.procs").read_bytes().count(b"\n")
+    return found
 
 
 def _without(whole: int | None, part: int | None) -> int | None:
