@@ -35,7 +35,7 @@ def test_v2(tmp_path: Path) -> None:
         },
     )
     usage = CgroupUsage([Hierarchy(tmp_path, frozenset(), True)])
-    found = usage.read("/kubepods/pod1")
+    found = usage.read("/kubepods/pod1", processes=True)
     assert found is not None and usage.is_v2
     assert (found.cpu_ns, found.memory_usage_bytes, found.working_set_bytes, found.rss_bytes) == (
         2_500_000,
@@ -52,6 +52,8 @@ def test_v2(tmp_path: Path) -> None:
     }
     assert found.io_pressure is None
     assert usage.read("/kubepods/pod2") is None
+    uncounted = usage.read("/kubepods/pod1")
+    assert uncounted is not None and (uncounted.processes, uncounted.threads) == (None, 5)
 
 
 def test_v1(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_v1(tmp_path: Path) -> None:
     usage = CgroupUsage(
         [Hierarchy(tmp_path / name, frozenset({name}), False) for name in ("cpuacct", "memory", "pids")]
     )
-    found = usage.read("kubepods")
+    found = usage.read("kubepods", processes=True)
     assert found is not None and not usage.is_v2
     assert (found.cpu_ns, found.working_set_bytes, found.rss_bytes) == (987, 900, 500)
     assert (found.processes, found.threads) == (2, 4)

@@ -66,7 +66,7 @@ def _machine(out: Exposition, stats: StatsProvider, now_ms: int) -> None:
     )
     _cgroup(out, whole, labels, now_ms)
     for name, path in stats.system_cgroups().items():
-        found = stats.cgroup(path)
+        found = stats.cgroup(path, processes=True)
         if found is not None and name == "pods":
             _cgroup(out, found, {**labels, "id": path}, now_ms)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +43,7 @@ class CgroupStats:
     swap_usage_bytes: int | None = None
     swap_limit_bytes: int | None = None
     processes: int | None = None
+    """None too where they were not to be counted."""
     threads: int | None = None
     cpu_pressure: Pressure | None = None
     memory_pressure: Pressure | None = None
@@ -66,17 +67,23 @@ class CgroupUsage:
     def is_v2(self) -> bool:
         return any(item.unified for item in self._hierarchies)
 
-    def read(self, path: str) -> CgroupStats | None:
-        """Of the cgroup ``path``; None where there is none."""
+    def read(self, path: str, *, processes: bool = False) -> CgroupStats | None:
+        """Of the cgroup ``path``; None where there is none. ``processes``: count them, which takes a look at every cgroup
+        below."""
         if self.is_v2:
             folder = self._hierarchies[0].mount / path.strip("/")
-            return _read_v2(folder) if folder.is_dir() else None
+            if not folder.is_dir():
+                return None
+            found = _read_v2(folder)
+            return replace(found, processes=_count_processes(folder)) if processes else found
         folders = {
             controller: item.mount / path.strip("/") for item in self._hierarchies for controller in item.controllers
         }
         if not any(folder.is_dir() for folder in folders.values()):
             return None
-        return _read_v1(folders)
+        found = _read_v1(folders)
+        pids = folders.get("pids")
+        return replace(found, processes=_count_processes(pids)) if processes and pids is not None else found
 
 
 def node_pressure(proc: Path = Path("/proc")) -> CgroupStats:
@@ -108,7 +115,6 @@ def _read_v2(folder: Path) -> CgroupStats:
         major_page_faults=memory.get("pgmajfault"),
         swap_usage_bytes=_number(folder / "memory.swap.current"),
         swap_limit_bytes=_number(folder / "memory.swap.max"),
-        processes=_count_processes(folder),
         threads=_number(folder / "pids.current"),
         cpu_pressure=_pressure(folder / "cpu.pressure"),
         memory_pressure=_pressure(folder / "memory.pressure"),
@@ -122,7 +128,6 @@ def _read_v1(folders: Mapping[str, Path]) -> CgroupStats:
     memory = _numbers(memory_folder / "memory.stat")
     usage = _number(memory_folder / "memory.usage_in_bytes")
     both = _number(memory_folder / "memory.memsw.usage_in_bytes")
-    pids = folders.get("pids", nowhere)
     cpu = _numbers(folders.get("cpu", nowhere) / "cpu.stat")
     return CgroupStats(
         cpu_ns=_number(folders.get("cpuacct", nowhere) / "cpuacct.usage"),
@@ -137,8 +142,7 @@ def _read_v1(folders: Mapping[str, Path]) -> CgroupStats:
         page_faults=memory.get("total_pgfault"),
         major_page_faults=memory.get("total_pgmajfault"),
         swap_usage_bytes=_without(both, usage),
-        processes=_count_processes(pids),
-        threads=_number(pids / "pids.current"),
+        threads=_number(folders.get("pids", nowhere) / "pids.current"),
     )
 
 

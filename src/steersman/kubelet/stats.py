@@ -147,13 +147,13 @@ class StatsProvider:
     def node_cpu_core_nano_seconds(self) -> int:
         return self._node.cpu_core_nano_seconds()
 
-    def cgroup(self, path: str) -> CgroupStats | None:
-        return self._cgroups.read(path) if self._cgroups is not None and path else None
+    def cgroup(self, path: str, *, processes: bool = False) -> CgroupStats | None:
+        return self._cgroups.read(path, processes=processes) if self._cgroups is not None and path else None
 
     def container_cgroup(self, parent: str, container_id: str) -> CgroupStats | None:
         """Of a container in the pod's cgroup ``parent``: containerd names it by id, CRI-O puts its own name before."""
         for name in (container_id, f"crio-{container_id}"):
-            found = self.cgroup(f"{parent}/{name}") if parent else None
+            found = self.cgroup(f"{parent}/{name}", processes=True) if parent else None
             if found is not None:
                 return found
         return None
@@ -191,7 +191,7 @@ class StatsProvider:
         with_disk: bool,
     ) -> PodUsage:
         uid = box.metadata.uid
-        cgroup = self.cgroup(self.places.pod_cgroup(uid))
+        cgroup = self.cgroup(self.places.pod_cgroup(uid), processes=True)
         usage = PodUsage(sandbox=box, stats=stats, cgroup=cgroup)
         folder = self._log_folder(box) if with_disk else None
         return PodUsage(
