@@ -184,9 +184,11 @@ class TestNoOperation:
     async def test_times_alone_are_no_difference(self) -> None:
         entry = {"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:data": {}}}
         old = config_map(managedFields=[{**entry, "time": "1"}])
-        assert ownership.only_times_differ(config_map(managedFields=[{**entry, "time": "2"}]), old)
-        assert not ownership.only_times_differ(config_map(managedFields=[{**entry, "manager": "n", "time": "2"}]), old)
-        assert not ownership.only_times_differ(changed(config_map(managedFields=[{**entry, "time": "2"}]), a="b"), old)
+        assert ownership.compared(config_map(managedFields=[{**entry, "time": "2"}]), old) == "equal_objects"
+        other = config_map(managedFields=[{**entry, "manager": "n", "time": "2"}])
+        assert ownership.compared(other, old) == "unequal_objects_fast"
+        different = changed(config_map(managedFields=[{**entry, "time": "2"}]), a="b")
+        assert ownership.compared(different, old) == "unequal_objects_slow"
 
 
 class TestWhatOnlyTheServerSees:

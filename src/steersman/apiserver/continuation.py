@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import posixpath
 import string
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from steersman.apiserver.jsonsyntax import syntax_error
 from steersman.meta.errors import BadRequest
@@ -19,8 +19,7 @@ _NOT_VALID = "invalid continue token: continue key is not valid: "
 _ALPHABET = frozenset(string.ascii_letters + string.digits + "-_")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continuation:
+class Continuation(Struct, frozen=True, kw_only=True):
     start: str
     """The first key that may follow."""
     revision: int

@@ -7,8 +7,10 @@ Source: upstream's registry/rest (BeforeDelete) and generic registry (Delete).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API
@@ -48,8 +50,7 @@ def warn_of_orphans(served: Served, call: Call, options: DeleteOptions) -> None:
         call.warn(_PODS_STAY)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What a deletion does now: nothing more (``pending``), an update, an update and then the end, or the end at once."""
 
     action: Literal["pending", "update", "update and delete", "delete"]
@@ -57,8 +58,7 @@ class Plan:
     """What is stored by the update; else the object as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deleted:
+class Deleted(Struct, frozen=True, kw_only=True):
     """``entity`` as it last was; ``is_gone`` false where it only was marked."""
 
     entity: Entity

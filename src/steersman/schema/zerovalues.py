@@ -8,9 +8,10 @@ written while it is empty; one that may not is written though nobody set it. Whi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.schema import definitions
 from steersman.schema.protobuf import tables
@@ -24,8 +25,7 @@ _FORGETS = "managedFields"
 """Sent as an empty list, it asks the server to forget them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZeroValues:
+class ZeroValues(Struct, frozen=True, kw_only=True):
     """Of one structure."""
 
     omitted: Mapping[str, Any]

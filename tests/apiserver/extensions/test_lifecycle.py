@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from steersman.aio.clock import FakeClock
@@ -66,6 +67,30 @@ async def test_openapi_describes_it(client: Client, define: Define) -> None:
     assert b'"com.example.v1.WidgetList"' in v3.body
     v2 = await client.request("GET", "/openapi/v2")
     assert b"/apis/example.com/v1/namespaces/{namespace}/widgets/{name}" in v2.body
+
+
+async def test_a_changed_schema_changes_the_hash_by_which_its_document_is_cached(
+    client: Client, define: Define, until: Eventually
+) -> None:
+    async def urls() -> dict[str, str]:
+        index = msgspec.json.decode((await client.request("GET", "/openapi/v3")).body)["paths"]
+        return {path: entry["serverRelativeURL"] for path, entry in index.items()}
+
+    await define(definition())
+    before = await urls()
+    schema = msgspec.json.decode(msgspec.json.encode(SCHEMA))
+    schema["properties"]["spec"]["properties"]["color"]["description"] = "of the paint"
+    await define(definition(version(schema=schema)))
+
+    async def is_changed() -> bool:
+        return await urls() != before
+
+    await until(is_changed)
+    after = await urls()
+    assert {path for path in before if before[path] != after[path]} == {"apis/example.com/v1"}
+    path, _, digest = before["apis/example.com/v1"].partition("?hash=")
+    moved = await client.request("GET", path, query={"hash": digest})
+    assert (moved.status, moved.headers["location"]) == (301, after["apis/example.com/v1"])
 
 
 async def test_a_name_that_is_taken_is_accepted_when_it_is_free(

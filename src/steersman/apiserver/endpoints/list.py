@@ -6,7 +6,9 @@ Source: "Retrieving large results sets in chunks" and "Resource versions" of the
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.apiserver import respond
 from steersman.apiserver.api import API
@@ -46,8 +48,7 @@ class ExpiredContinuation(Expired):
         return {**super().status(), "metadata": {"continue": self._token}}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """A page of a list, before it is represented."""
 
     items: list[Stored] = field(default_factory=list)

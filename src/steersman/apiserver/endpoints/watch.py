@@ -6,7 +6,8 @@ Source: "Efficient detection of changes" and "Streaming lists" of the API concep
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from steersman.apiserver import resourceversion, respond, websocketstreams
 from steersman.apiserver.api import API

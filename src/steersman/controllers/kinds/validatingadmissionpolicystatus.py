@@ -9,7 +9,8 @@ invariants: a generation of a policy is checked once, by the types there are the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.api import APPLY_PATCH
 from steersman.client.informer import Change
@@ -25,8 +26,7 @@ WATCHES = (POLICY_WATCH,)
 _MANAGER = "validatingadmissionpolicy-status"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The configuration to apply to the status; None: this generation has been checked."""
 
     status: Object | None = None

@@ -6,11 +6,11 @@ Both give a new object with its managed fields; live objects and configurations 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.errors import APIError, BadRequest
@@ -39,8 +39,7 @@ _MAX_SHAPES = 2048
 _created: dict[Any, FieldSet] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(Struct, frozen=True, kw_only=True):
     """An object's kind in one of its group's versions, for managers that wrote in another one than the request's."""
 
     type: Type
@@ -176,8 +175,7 @@ def _updated(
     return after
 
 
-@dataclass(frozen=True, slots=True)
-class _Changes:
+class _Changes(Struct, frozen=True):
     """A comparison as far as it matters to those who own fields."""
 
     removed: FieldSet

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
+
+from msgspec import Struct
 
 Shape = Literal["", "list", "map"]
 SCALARS = frozenset({"string", "bool", "int32", "int64", "double", "bytes"})
@@ -27,8 +28,7 @@ class UnknownMessage(KeyError):
     """The API has no such message in protobuf."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """One field of a message."""
 
     number: int
@@ -46,8 +46,7 @@ class Field:
         return not self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """One message: its fields, or the type of its elements where its JSON is a list."""
 
     name: str

@@ -6,8 +6,10 @@ CEL rules are looked at as text only; ``celrules`` compiles them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.meta.errors import FieldError, forbidden, invalid, not_supported, required
 from steersman.schema.customresources import fieldpaths
@@ -29,8 +31,7 @@ _STRING_FORMATS = frozenset(
 _FORMATS = {"integer": ("int32", "int64"), "number": ("float", "double")}
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """Where in the schema we are."""
 
     no_defaults: str = ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta import names
 from steersman.meta.errors import duplicate, forbidden, invalid, not_found, not_supported, required
@@ -47,8 +48,7 @@ _EPHEMERAL_POINTERS = ("lifecycle", "restartPolicy")
 """Fields that are set even where they are empty."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodContext:
+class PodContext(Struct, frozen=True, kw_only=True):
     """What the rules of containers need to know of their pod."""
 
     volumes: Volumes
