@@ -17,8 +17,8 @@ import threading
 import time
 from typing import Any
 
+import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict
 
 
 class Access(Struct, frozen=True, kw_only=True):
@@ -49,12 +49,11 @@ class Job(Struct, frozen=True, kw_only=True):
     connections: int
 
     def encoded(self) -> bytes:
-        return json.dumps(asdict(self)).encode() + b"\n"
+        return msgspec.json.encode(self) + b"\n"
 
     @classmethod
     def decoded(cls, line: bytes | str) -> Job:
-        fields = json.loads(line)
-        return cls(**{**fields, "access": Access(**fields["access"])})
+        return msgspec.json.decode(line, type=cls)
 
 
 class Connection:

@@ -153,9 +153,9 @@ GROWTH = (500, 1000, 5000, 15000)
 """Node counts over which growth is shown."""
 
 
-def growth() -> Iterable[Workload]:
-    """Every workload at the sizes of ``GROWTH`` that are not its own."""
-    return (workload.sized(nodes) for workload in WORKLOADS for nodes in GROWTH if nodes != workload.nodes)
+def growth(workloads: Iterable[Workload]) -> Iterable[Workload]:
+    """Each at the sizes of ``GROWTH`` that are not its own."""
+    return (workload.sized(nodes) for workload in workloads for nodes in GROWTH if nodes != workload.nodes)
 
 
 def chosen(wanted: Iterable[str]) -> list[Workload]:

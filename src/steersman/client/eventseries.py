@@ -196,7 +196,7 @@ class SeriesRecorder:
                 return
             except NotFound:
                 log.debug("event %s is gone; it is made anew", metadata["name"])
-        await self._client.create(NEW_EVENTS, event)
+        await self._client.submit(NEW_EVENTS, event)
 
     async def _sweep_for_ever(self) -> None:
         """Forget what is over, and write how often what goes on has happened."""
@@ -212,11 +212,12 @@ class SeriesRecorder:
 
 
 def _reference(obj: Mapping[str, Any], resource: Resource) -> Object:
+    metadata = objects.metadata(obj)
     return {
         "kind": resource.kind,
-        "namespace": objects.namespace(obj),
-        "name": objects.name(obj),
-        "uid": objects.uid(obj),
+        "namespace": metadata.get("namespace") or "",
+        "name": metadata.get("name") or "",
+        "uid": metadata.get("uid") or "",
         "apiVersion": resource.api_version,
-        "resourceVersion": objects.resource_version(obj),
+        "resourceVersion": metadata.get("resourceVersion") or "",
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from steersman.cluster.machines import run
+from steersman.cluster.machines import HostError, run
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
@@ -49,4 +49,8 @@ def unmount_below(directory: Path) -> None:
     target = directory.resolve()
     for entry in reversed(mounts()):
         if entry.target == target or entry.target.is_relative_to(target):
-            run("umount", "--lazy", "--no-canonicalize", str(entry.target))
+            try:
+                run("umount", "--lazy", "--no-canonicalize", str(entry.target))
+            except HostError:
+                if any(now.target == entry.target for now in mounts()):
+                    raise  # what somebody else unmounted meanwhile is gone as wished

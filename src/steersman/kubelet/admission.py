@@ -69,14 +69,15 @@ def admit(
     unsupported = refused(pod, node, allowed_sysctls)
     if unsupported is not None:
         return unsupported
-    return findings(pod, others=others, node=node, allocatable=allocatable).verdict
+    active = [other for other in others if (other.get("status") or {}).get("phase") not in TERMINAL]
+    return findings(pod, active=active, node=node, allocatable=allocatable).verdict
 
 
 def findings(
-    pod: Mapping[str, Any], *, others: Iterable[Object], node: Mapping[str, Any] | None, allocatable: Mapping[str, Any]
+    pod: Mapping[str, Any], *, active: list[Object], node: Mapping[str, Any] | None, allocatable: Mapping[str, Any]
 ) -> Findings:
-    """What the scheduler should have seen: resources, affinity, ports, taints."""
-    active = [other for other in others if (other.get("status") or {}).get("phase") not in TERMINAL]
+    """What the scheduler should have seen: resources, affinity, ports, taints. ``active``: the node's other pods that are not
+    over."""
     found = []
     if node is not None and not matches_node(pod, node):
         message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"

@@ -190,7 +190,7 @@ class Kubelet:
             max_files=self._config.log_max_files,
             check_s=self._config.log_check_s,
         )
-        return LogRotator(self._runtime, clock=self._clock, limits=limits)
+        return LogRotator(self._runtime, clock=self._clock, limits=limits, known=self.lookup.log_paths)
 
     def _make_pod_resources(self, sockets: Path) -> PodResourcesServer:
         from steersman.kubelet.pod_resources import server  # and with it gRPC, which simulated nodes do without

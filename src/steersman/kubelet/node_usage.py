@@ -66,13 +66,15 @@ class NodeUsage:
         return sum(1 for line in lines if line.startswith("cpu") and line[3:4].isdigit())
 
     def memory(self) -> NodeMemory:
-        """As the root cgroup has it: the working set is what is used without inactive file pages."""
+        """As upstream's, of the root cgroup: anonymous pages and those of files, without what the kernel needs itself; the
+        working set leaves out inactive pages of files. meminfo has the same counters, which v2's root cgroup lacks a file for.
+        """
         fields = {}
         for line in (self._proc / "meminfo").read_text().splitlines():
             name, _, rest = line.partition(":")
             fields[name] = int(rest.split()[0]) * 1024
         capacity = fields["MemTotal"]
-        usage = capacity - fields["MemFree"]
+        usage = sum(fields.get(name, 0) for name in ("AnonPages", "Cached", "Buffers", "SwapCached"))
         working_set = max(0, usage - fields.get("Inactive(file)", 0))
         return NodeMemory(
             capacity_bytes=capacity,

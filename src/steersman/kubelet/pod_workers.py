@@ -193,7 +193,8 @@ class PodWorkers:
                     uid=worker.uid,
                     name=objects.name(pod),
                     namespace=objects.namespace(pod),
-                    taken_at_s=self._clock.monotonic(),
+                    taken_at_s=(now_s := self._clock.monotonic()),
+                    listed_at_s=now_s,
                 )
             )
 

@@ -264,8 +264,15 @@ class FieldSelector(Struct, frozen=True):
                 return value
         return None
 
+    def requires(self, field: str, value: str) -> bool:
+        """Only objects whose ``field`` equals ``value`` are selected."""
+        return (field, True, value) in self.terms
+
     def __str__(self) -> str:
         return ",".join(f"{field}{'=' if wanted else '!='}{_escape(value)}" for field, wanted, value in self.terms)
+
+
+EVERY_FIELD = FieldSelector()
 
 
 def _escape(value: str) -> str:

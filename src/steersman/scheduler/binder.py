@@ -206,7 +206,7 @@ class Binder:
             if binding is None:
                 continue
             try:
-                await self._client.create(
+                await self._client.submit(
                     PODS, binding, namespace=assumed.namespace, name=assumed.name, subresource="binding"
                 )
             except (APIError, Unreachable) as error:

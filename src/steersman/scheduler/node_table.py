@@ -10,7 +10,7 @@ behind starts afresh.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from typing import Any
 
 import numpy as np
@@ -167,6 +167,10 @@ class NodeTable:
 
     def pods(self) -> Iterator[PodInfo]:
         return iter(self._pods.values())
+
+    def uids(self) -> KeysView[str]:
+        """Of all pods that count."""
+        return self._pods.keys()
 
     def pods_on(self, row: int) -> Mapping[str, PodInfo]:
         """The pods of a node by uid, in the order in which they came."""

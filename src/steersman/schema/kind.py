@@ -95,6 +95,10 @@ class Kind(Struct, frozen=True, kw_only=True):
     storage_group: str | None = None
     """Group of what is stored where it is another one (``events.k8s.io`` shares core's events); None: this one."""
     columns: Sequence[Column] = ()
+    cells: Callable[[Object, float], list[Any]] | None = None
+    """All cells of a row at once, where several have one source; None: those of ``columns``."""
+    printed: Any = None
+    """A ``TypedDict`` of what cells and ``row_conditions`` read, for kinds of large objects that are listed by the thousand; None: anything."""
     row_conditions: Callable[[Object], list[Object]] | None = None
     """Conditions of the object's row in a Table, e.g. Completed for finished pods, by which clients filter."""
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)

@@ -131,7 +131,7 @@ ROWS: list[Row] = [
     (
         _field({"type": "text"}),
         [
-            f'{FIELD}.type: Unsupported value: "text": supported values: "array", "boolean", "integer", "null", "number", '
+            f'{FIELD}.type: Unsupported value: "text": supported values: "array", "boolean", "integer", "number", '
             '"object", "string"'
         ],
     ),

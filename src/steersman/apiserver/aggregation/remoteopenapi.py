@@ -23,7 +23,7 @@ from steersman.apiserver.aggregation.refreshing import LookFailed, Refresher
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.proxying.backend import Fetched
 from steersman.meta.errors import BadRequest
-from steersman.schema import openapi_merging, openapi_protobuf, openapi_v3_protobuf
+from steersman.schema import openapi_merging
 
 if TYPE_CHECKING:
     from steersman.schema.openapi import V3Document
@@ -146,6 +146,8 @@ def _own(document: dict[str, Any], prefix: str) -> dict[str, Any]:
 
     Raises ``LookFailed``: nobody's document may spoil that of the cluster.
     """
+    from steersman.schema import openapi_protobuf, openapi_v3_protobuf  # only servers with extensions need it
+
     try:
         own = openapi_merging.filtered(document, lambda path: path.startswith(prefix))
         openapi_protobuf.encode(own)

@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from steersman.apiserver.authn.api import User
+from steersman.meta.selectors import EVERY_FIELD, EVERYTHING, FieldSelector, LabelSelector
 
 
 class Attributes(Struct, frozen=True, kw_only=True):
@@ -23,6 +24,11 @@ class Attributes(Struct, frozen=True, kw_only=True):
     path: str = ""
     """The URL path, for requests that name no resource."""
     is_resource: bool = True
+    field_selector: FieldSelector = EVERY_FIELD
+    """Of requests for many objects: what they are restricted to. What could not be parsed is left out: authorization of more."""
+    field_selector_error: str = ""
+    label_selector: LabelSelector = EVERYTHING
+    label_selector_error: str = ""
 
 
 class Decision(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The OpenAPI paths, for the kinds that are served now."""
+"""The OpenAPI paths, for the kinds that are served now. What makes documents is loaded when one is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from steersman.apiserver.negotiation import first_offered
 from steersman.apiserver.router import PathHandler, not_found
 from steersman.apiserver.version import GIT_VERSION
 from steersman.meta.wire import Response
-from steersman.schema import openapi_protobuf, openapi_v3_protobuf
 
 if TYPE_CHECKING:
     from steersman.schema.openapi import Encoded, OpenAPI
@@ -45,7 +44,7 @@ class OpenAPIPaths:
 
     def documents(self) -> OpenAPI:
         """Those of the kinds that are served now, here and by extension servers."""
-        from steersman.schema.openapi import OpenAPI  # only a server that is asked for documents needs it
+        from steersman.schema.openapi import OpenAPI
 
         remote = self._aggregator.openapi
         made_of = (self._kinds.registry, remote.generation)
@@ -63,6 +62,8 @@ class OpenAPIPaths:
         return self._documents
 
     async def v2(self, call: Call) -> Response:
+        from steersman.schema import openapi_protobuf
+
         documents = self.documents()
         media_type = first_offered(call.header("accept"), (_JSON, *openapi_protobuf.ACCEPTED_MEDIA_TYPES))
         if media_type is None:
@@ -78,6 +79,8 @@ class OpenAPIPaths:
         return _response(call, await asyncio.to_thread(lambda: documents.v3_index), _JSON)
 
     async def v3(self, call: Call) -> Response:
+        from steersman.schema import openapi_v3_protobuf
+
         path = call.info.path.removeprefix("/openapi/v3/").rstrip("/")
         remote = self._aggregator.openapi.of_path(path)
         if remote is not None and remote.v3_index is not None:

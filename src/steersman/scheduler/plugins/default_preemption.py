@@ -215,17 +215,14 @@ def _promised(pod: PodInfo, search: Search, rows: Rows, names: Sequence[str]) ->
     table, nominations = search.cluster.nodes, search.cluster.nominations
     if not len(nominations):
         return taken
+    slots = nominations.before(pod, table)
     column_of = np.full(table.capacity, -1, dtype=np.intp)
     column_of[rows] = np.arange(len(rows))
-    for node_name in nominations.nodes():
-        row = table.rows.get(node_name)
-        if row is None or column_of[row] < 0:
-            continue
-        for other in nominations.before(pod, node_name):
-            if table.pod(other.uid) is None:
-                taken[0, column_of[row]] += 1
-                for place, name in enumerate(names, start=1):
-                    taken[place, column_of[row]] += other.requests.amounts.get(name, 0)
+    slots = slots[column_of[nominations.rows(slots)] >= 0]
+    columns = column_of[nominations.rows(slots)]
+    np.add.at(taken[0], columns, 1)
+    for place, name in enumerate(names, start=1):
+        np.add.at(taken[place], columns, nominations.amounts(slots, name))
     return taken
 
 

@@ -5,7 +5,7 @@ Made from the definitions (for custom resources: from their schemas), each type 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -29,7 +29,17 @@ class UntypedElement(ValueError):
 class Type:
     """One type. ``fields`` is for structs only, ``element`` for lists and maps."""
 
-    __slots__ = ("_field_type", "_fields", "_zeros", "element", "expects", "form", "keys", "zero_source")
+    __slots__ = (
+        "_field_type",
+        "_fields",
+        "_zero_scalars",
+        "_zeros",
+        "element",
+        "expects",
+        "form",
+        "keys",
+        "zero_source",
+    )
 
     def __init__(
         self,
@@ -51,6 +61,7 @@ class Type:
         self._fields: dict[str, Type | None] = {}
         self.zero_source = zero_source
         self._zeros: dict[str, Any] | None = None
+        self._zero_scalars: Sequence[tuple[str, Any]] | None = None
 
     def field(self, name: str) -> Type | None:
         """The type of a declared field of a struct; None for others."""
@@ -75,6 +86,15 @@ class Type:
         if self._zeros is None:
             self._zeros = dict(self.zero_source()) if self.zero_source is not None else {}
         return self._zeros
+
+    @property
+    def zero_scalars(self) -> Sequence[tuple[str, Any]]:
+        """Those of ``zeros`` that are no structures and not null: their fields may be there and nobody's."""
+        if self._zero_scalars is None:
+            self._zero_scalars = [
+                (name, zero) for name, zero in self.zeros.items() if not (zero is None or isinstance(zero, dict))
+            ]
+        return self._zero_scalars
 
     def step(self, item: Any) -> str:
         """The path step to an element of this list. Raises ``UntypedElement``."""
