@@ -127,7 +127,7 @@ def bring_up(tmp_path_factory: pytest.TempPathFactory, images: Path, *words: str
     own = [str(real.data), str(Layout.of(real.data, is_root=True).run)]
     before = traces(own)
     try:
-        real.steersman("up", f"--api-port={API_PORT}", *words)
+        real.steersman("up", f"--api-port={API_PORT}", f"--timeout={60 * PATIENCE:g}", *words)
         real.steersman("image load", *(str(path) for path in sorted(images.glob("*.tar"))))
         yield real
     finally:
