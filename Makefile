@@ -2,7 +2,7 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-RERUNS ?= 1
+RERUNS ?= 2
 PYTEST := $(BIN)/python -m pytest
 # Compiled modules are kept beside the sources: every component is a process of its own, and compiling takes it a second.
 unexport PYTHONDONTWRITEBYTECODE

@@ -8,10 +8,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.aio.clock import SystemClock
 from steersman.cluster import mounts, processes

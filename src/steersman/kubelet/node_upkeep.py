@@ -64,6 +64,8 @@ class NodeUpkeep:
             places=self._places(platform),
             clock=clock,
             cgroups=platform.cgroup_usage,
+            facts=platform.facts if self._has_files else None,
+            processors=platform.topology.cpus if platform.topology is not None else None,
         )
         observer = StatsObserver(self.stats)
 

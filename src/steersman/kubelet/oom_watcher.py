@@ -12,9 +12,10 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 KERNEL_LOG: Final = Path("/dev/kmsg")
 REASON: Final = "SystemOOM"
@@ -33,8 +34,7 @@ _KILLED: Final = re.compile(r"Killed process (\d+) \((.+)\)")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OOMKill:
+class OOMKill(Struct, frozen=True, kw_only=True):
     process: str
     pid: int
     cgroup: str = MACHINE

@@ -6,9 +6,10 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
@@ -55,8 +56,7 @@ SIMULATED = MachineFacts(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Platform:
+class Platform(Struct, frozen=True, kw_only=True):
     """One node's means."""
 
     facts: MachineFacts

@@ -9,17 +9,19 @@ Rules every driver keeps:
   also across restarts.
 - A write is acknowledged only once it is durable, as far as the driver is durable at all.
 - A watcher sees an event only after its commit, in order of revision, each exactly once.
+
+What travels is made of msgspec's structs, not of dataclasses: every write makes ten, in a tenth of the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyValue:
+
+class KeyValue(Struct, frozen=True, kw_only=True):
     """One version of one key."""
 
     key: str
@@ -31,31 +33,27 @@ class KeyValue:
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compare:
+class Compare(Struct, frozen=True, kw_only=True):
     """Holds when the key's last change was at ``mod_revision``; 0 means the key does not exist."""
 
     key: str
     mod_revision: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Put:
+class Put(Struct, frozen=True, kw_only=True):
     key: str
     value: bytes
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delete:
+class Delete(Struct, frozen=True, kw_only=True):
     key: str
 
 
 Operation = Put | Delete
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionResult:
+class TransactionResult(Struct, frozen=True, kw_only=True):
     """``revision`` is the store's after the transaction (that of the write where it succeeded and changed something).
 
     Where a compare failed, ``current`` has the present state of each compared key (None where it does not exist), so
@@ -67,8 +65,7 @@ class TransactionResult:
     current: Sequence[KeyValue | None] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangeResult:
+class RangeResult(Struct, frozen=True, kw_only=True):
     """Keys in ascending order of their UTF-8 bytes. ``revision`` is the one that was read."""
 
     items: Sequence[KeyValue]
@@ -77,8 +74,7 @@ class RangeResult:
     """How many keys the range holds without the limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreEvent:
+class StoreEvent(Struct, frozen=True, kw_only=True):
     """One change of one key."""
 
     type: Literal["put", "delete"]
@@ -90,8 +86,7 @@ class StoreEvent:
     """The version before the change; None for a creation, or where compaction has removed it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchBatch:
+class WatchBatch(Struct, frozen=True, kw_only=True):
     """All changes in the watched range up to and including ``revision`` since the last batch; progress when empty."""
 
     revision: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.kubelet.cgroup_hierarchies import find_hierarchies
 from steersman.kubelet.cgroups import CgroupFS

@@ -6,10 +6,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.kubelet import apparmor

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.kubelet.shutdown.logind import LOGIN, LOGIN_MANAGER, LOGIN_PATH
 from steersman.kubelet.shutdown.periods import ShutdownPeriod

@@ -216,7 +216,7 @@ async def test_a_backup_is_a_whole_store_and_writes_go_on_meanwhile(store: SQLit
 
 
 async def test_a_write_gets_its_turn_beside_a_loop_that_never_waits(store: SQLiteStore) -> None:
-    """Its thread needs the interpreter's lock some twenty times; the loop lets it go, and takes it again, all the time."""
+    """Its thread needs the interpreter's lock; the loop lets it go, and takes it again, all the time."""
 
     async def busy() -> None:
         while True:

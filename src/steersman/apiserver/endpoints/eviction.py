@@ -5,7 +5,7 @@ Source: "API-initiated Eviction" in the Kubernetes documentation.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from steersman.apiserver import deletion, respond
 from steersman.apiserver.admitting import admission_request

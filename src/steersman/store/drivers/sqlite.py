@@ -1,6 +1,6 @@
 """The embedded store: an append-only revision log in one SQLite file, durable before a write is acknowledged.
 
-One thread writes and checkpoints over one connection (``sqlite_writer``); reads have connections of their own, each
+All writes and checkpoints go over one connection (``sqlite_writer``); reads have connections and threads of their own, each
 read in one snapshot. A lock file beside the database keeps a second process out.
 
 Queues: writes under way are at most ``PENDING_WRITES``; beyond that callers wait their turn.
@@ -64,15 +64,16 @@ class SQLiteStore:
         self._loop = asyncio.get_running_loop()
         threads.insist()
         self._lock = _lock(self._path)
-        self._writer = Writer(self._path, deliver=self._deliver_soon, swept=self._swept_soon)
+        self._writer = Writer(self._path, deliver=self._deliver, swept=self._swept)
         try:
-            leases = await asyncio.to_thread(self._writer.start)
+            leases = await asyncio.to_thread(self._writer.open)
             for _ in range(READERS):
                 self._readers.put(sqlite_log.connect(self._path, writer=False))
         except sqlite3.Error as error:
             os.close(self._lock)
             raise StoreUnavailable(f"{self._path} cannot be opened: {error}") from error
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader", initializer=threads.exact_timers)
+        self._writer.start()
         self._hub.revision = self._writer.revision
         for lease, ttl_s in leases.items():
             self._timer.grant(lease, ttl_s)
@@ -85,8 +86,7 @@ class SQLiteStore:
         await asyncio.to_thread(readers.shutdown)
         for _ in range(READERS):
             self._readers.get().close()
-        await asyncio.to_thread(self._writer.join)
-        await asyncio.sleep(0)  # the outcomes of the last batch are delivered
+        await self._writer.close()
         closed = StoreUnavailable("the store is closed")
         self._hub.fail(closed)
         self._swept(0, closed)
@@ -184,9 +184,6 @@ class SQLiteStore:
             self._writer.submit(acknowledged, work)
             return await acknowledged
 
-    def _deliver_soon(self, outcomes: Sequence[Outcome]) -> None:
-        self._loop.call_soon_threadsafe(self._deliver, outcomes)
-
     def _deliver(self, outcomes: Sequence[Outcome]) -> None:
         """A batch is durable: first everyone who watches sees it, then its writers are acknowledged."""
         for outcome in outcomes:
@@ -200,9 +197,6 @@ class SQLiteStore:
                 acknowledged.set_exception(outcome.error)
             else:
                 acknowledged.set_result(outcome.result)
-
-    def _swept_soon(self, horizon: int, error: Exception | None) -> None:
-        self._loop.call_soon_threadsafe(self._swept, horizon, error)
 
     def _swept(self, horizon: int, error: Exception | None) -> None:
         for revision, swept in self._compactions:

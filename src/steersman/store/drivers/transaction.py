@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.store.api import Compare, Delete, KeyValue, Operation, StoreEvent
 
@@ -11,8 +12,7 @@ Lookup = Callable[[str], KeyValue | None]
 """The present version of a key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """One event and the version that it leaves behind, None for a deletion."""
 
     event: StoreEvent
