@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -32,9 +31,11 @@ _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """The kind a body must have. ``is_registered`` tells whether another kind is known at all."""
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """The kind a body must have. ``is_registered`` tells whether another kind is known at all.
+
+    A struct, not a dataclass, as is ``Parsed``: every body makes one of each.
+    """
 
     group: str
     version: str
@@ -50,8 +51,7 @@ class Expected:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(msgspec.Struct, frozen=True):
     """A body as JSON values, with what strict validation needs of its text."""
 
     value: Any

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from steersman.apiserver.authn.api import User
 
 
@@ -25,9 +27,8 @@ class Attributes:
     is_resource: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """Allowed, denied (nobody else is asked), or neither: no opinion."""
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """Allowed, denied (nobody else is asked), or neither: no opinion. A struct, not a dataclass: every request makes some."""
 
     allowed: bool
     denied: bool = False
