@@ -2,13 +2,13 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-RERUNS ?= 1
+RERUNS ?= 2
 PYTEST := $(BIN)/python -m pytest
 # Compiled modules are kept beside the sources: every component is a process of its own, and compiling takes it a second.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset images lint format test test-pure test-real test-kills bench clean lock
+.PHONY: help up down reset images lint format test test-pure test-real test-vm test-kills bench clean lock
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,10 @@ test-real: .make/dev ## Tests that bring up real nodes and pods on this machine 
 	@tools/debian-kubectl .make/kubectl-1.20
 	@echo "test: real"
 	@$(PYTEST) -q -rR --reruns $(RERUNS) -m real
+
+test-vm: .make/dev ## Real tests on cgroup v2, with swap and AppArmor, in a virtual machine (root; TESTS="..." for others)
+	@tools/host-tools vm
+	@$(BIN)/python -m tests.vm $(TESTS)
 
 test-kills: .make/dev ## Kill kubelet and containerd a hundred times under thirty pods (root, half an hour)
 	@tools/host-tools node test

@@ -154,6 +154,7 @@ async def node(instance: Containerd, directory: Path) -> AsyncIterator[Bench]:
         f"--container-runtime-endpoint={instance.endpoint}", f"--root-dir={directory / 'kubelet'}",
         f"--cgroup-root={cgroup_parent(instance)}", f"--port={_free_port()}", "--healthz-port=0", "--node-ip=127.0.0.1",
         "--cluster-dns=10.96.0.10", "--authorization-mode=AlwaysAllow", "--fail-swap-on=false", "--fail-cgroupv1=false",
+        "--make-iptables-util-chains=false",
     ]  # fmt: skip
     with (directory / "kubelet.log").open("w") as log:
         process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)

@@ -134,14 +134,15 @@ def lines(proto: str, structs: Mapping[str, Mapping[int, GoField]], package: str
 def _field(label: str, proto_type: str, field: GoField, package: str) -> str:
     if not field.name:
         return f". {type_name(proto_type, package)}"
+    is_omitted = not field.options.isdisjoint(("omitempty", "omitzero"))
     if proto_type.startswith("map<"):
         value = proto_type.removeprefix("map<string,").rstrip(">").strip()
-        return f"{field.name} map[string]{type_name(value, package)}"
+        return f"{field.name}{'' if is_omitted else '!'} map[string]{type_name(value, package)}"
     if label == "repeated":
-        return f"{field.name} []{type_name(proto_type, package)}"
+        return f"{field.name}{'' if is_omitted else '!'} []{type_name(proto_type, package)}"
     name = type_name(proto_type, package)
     if field.is_pointer:
-        return f"{field.name} *{name}"
+        return f"{field.name}{'' if is_omitted else '!'} *{name}"
     is_struct = proto_type.rpartition(".")[2][0].isupper()
     is_always = "omitzero" not in field.options and (is_struct or "omitempty" not in field.options)
     return f"{field.name}{'!' if is_always else ''} {name}"

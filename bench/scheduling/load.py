@@ -15,12 +15,13 @@ import ssl
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+
+class Access(Struct, frozen=True, kw_only=True):
     """How to reach an API server."""
 
     port: int
@@ -36,8 +37,7 @@ class Access:
         return Connection(context.wrap_socket(plain, server_hostname="127.0.0.1"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """Objects ``start`` to ``stop`` of ``template``, named ``prefix-<number>``, posted to ``path``."""
 
     access: Access
@@ -49,12 +49,11 @@ class Job:
     connections: int
 
     def encoded(self) -> bytes:
-        return json.dumps(asdict(self)).encode() + b"\n"
+        return msgspec.json.encode(self) + b"\n"
 
     @classmethod
     def decoded(cls, line: bytes | str) -> Job:
-        fields = json.loads(line)
-        return cls(**{**fields, "access": Access(**fields["access"])})
+        return msgspec.json.decode(line, type=cls)
 
 
 class Connection:

@@ -6,8 +6,10 @@ Nodes have 4 CPUs, 32Gi and 110 pods. Objects are as a client sends them; names 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Object = dict[str, Any]
 
@@ -17,8 +19,7 @@ BEFORE, MEASURED = "sched-0", "sched-1"
 _BOTH = [BEFORE, MEASURED]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Churn:
+class Churn(Struct, frozen=True, kw_only=True):
     """Objects that come, and perhaps go again, while pods are measured."""
 
     objects: tuple[Object, ...]
@@ -27,8 +28,7 @@ class Churn:
     """The object of the last time goes before the next one comes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+class Workload(Struct, frozen=True, kw_only=True):
     """Pods that are there before, and pods that are measured."""
 
     name: str
@@ -153,9 +153,9 @@ GROWTH = (500, 1000, 5000, 15000)
 """Node counts over which growth is shown."""
 
 
-def growth() -> Iterable[Workload]:
-    """Every workload at the sizes of ``GROWTH`` that are not its own."""
-    return (workload.sized(nodes) for workload in WORKLOADS for nodes in GROWTH if nodes != workload.nodes)
+def growth(workloads: Iterable[Workload]) -> Iterable[Workload]:
+    """Each at the sizes of ``GROWTH`` that are not its own."""
+    return (workload.sized(nodes) for workload in workloads for nodes in GROWTH if nodes != workload.nodes)
 
 
 def chosen(wanted: Iterable[str]) -> list[Workload]:

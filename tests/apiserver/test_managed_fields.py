@@ -12,7 +12,17 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.requestinfo import request_info
 from steersman.client.api import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, Client
 from steersman.meta.objects import Object
-from steersman.meta.resources import CONFIGMAPS, DEPLOYMENTS, NAMESPACES, NODES, PODS
+from steersman.meta.resources import (
+    CONFIGMAPS,
+    DAEMONSETS,
+    DEPLOYMENTS,
+    HORIZONTALPODAUTOSCALERS_V1,
+    NAMESPACES,
+    NODES,
+    PODS,
+    ROLES,
+    STATEFULSETS,
+)
 from steersman.meta.wire import Request
 from steersman.schema.groups import REGISTRY
 from steersman.schema.managedfields.typed import type_of
@@ -174,9 +184,64 @@ class TestNoOperation:
     async def test_times_alone_are_no_difference(self) -> None:
         entry = {"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:data": {}}}
         old = config_map(managedFields=[{**entry, "time": "1"}])
-        assert ownership.only_times_differ(config_map(managedFields=[{**entry, "time": "2"}]), old)
-        assert not ownership.only_times_differ(config_map(managedFields=[{**entry, "manager": "n", "time": "2"}]), old)
-        assert not ownership.only_times_differ(changed(config_map(managedFields=[{**entry, "time": "2"}]), a="b"), old)
+        assert ownership.compared(config_map(managedFields=[{**entry, "time": "2"}]), old) == "equal_objects"
+        other = config_map(managedFields=[{**entry, "manager": "n", "time": "2"}])
+        assert ownership.compared(other, old) == "unequal_objects_fast"
+        different = changed(config_map(managedFields=[{**entry, "time": "2"}]), a="b")
+        assert ownership.compared(different, old) == "unequal_objects_slow"
+
+
+class TestWhatOnlyTheServerSees:
+    """Upstream compares objects as Go's types have them, with annotations and lists that nobody sent."""
+
+    async def test_the_generation_annotation_of_daemon_sets(self, client: Client) -> None:
+        obj: Object = {**deployment(), "kind": "DaemonSet"}
+        obj["spec"].pop("replicas")
+        created = await client.create(DAEMONSETS, obj)
+        annotation: Object = {"f:deprecated.daemonset.template.generation": {}}
+        assert fields_of(created, "steersman")["f:metadata"] == {"f:annotations": {".": {}, **annotation}}
+        replaced = await client.with_user_agent("other").update(DAEMONSETS, obj)
+        assert fields_of(replaced, "other")["f:metadata"] == {"f:annotations": annotation}
+        assert replaced["metadata"]["annotations"] == created["metadata"]["annotations"]
+
+    async def test_a_list_that_an_update_leaves_out(self, client: Client) -> None:
+        role: Object = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": "a", "namespace": "default"},
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
+        }
+        await client.create(ROLES, role)
+        del role["rules"]
+        assert managers_of(await client.with_user_agent("other").update(ROLES, role)) == [("other", "Update", "")]
+
+    async def test_the_target_of_an_autoscaler_that_names_none(self, client: Client) -> None:
+        spec = {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}}
+        created = await client.create(
+            HORIZONTALPODAUTOSCALERS_V1,
+            {
+                "apiVersion": "autoscaling/v1",
+                "kind": "HorizontalPodAutoscaler",
+                "metadata": {"name": "a", "namespace": "default"},
+                "spec": spec,
+            },
+        )
+        assert created["spec"]["targetCPUUtilizationPercentage"] == 80
+        assert "f:targetCPUUtilizationPercentage" in fields_of(created, "steersman")["f:spec"]
+
+    async def test_zero_values_are_nobodys_when_an_object_is_created(self, client: Client) -> None:
+        stateful: Object = {**deployment(), "kind": "StatefulSet"}
+        created = await client.create(STATEFULSETS, stateful)
+        assert created["spec"]["serviceName"] == ""
+        assert "f:serviceName" not in fields_of(created, "steersman")["f:spec"]
+
+    async def test_times_of_conditions_that_nobody_set(self, client: Client) -> None:
+        await client.create(PODS, pod())
+        patch = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        patched = await client.patch(PODS, "a", patch, namespace="default", subresource="status")
+        (owned,) = (e for e in patched["metadata"]["managedFields"] if e.get("subresource") == "status")
+        ready = owned["fieldsV1"]["f:status"]["f:conditions"]['k:{"type":"Ready"}']
+        assert set(ready) == {".", "f:type", "f:status", "f:lastProbeTime", "f:lastTransitionTime"}
 
 
 class TestResetting:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,15 +17,17 @@ from steersman.aio.clock import FakeClock, SystemClock
 from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig, Listener
 from steersman.apiserver.metrics.exposition import render
-from steersman.apiserver.metrics.series import Distribution, number
+from steersman.apiserver.metrics.series import Distribution, number, rebucketed
 from steersman.client.api import APPLY_PATCH, Client
 from steersman.client.inprocess import InProcessTransport
-from steersman.meta.errors import Forbidden, NotFound
-from steersman.meta.resources import COMPONENTSTATUSES, CONFIGMAPS, PODS
+from steersman.meta.errors import Forbidden, Invalid, NotFound
+from steersman.meta.resources import COMPONENTSTATUSES, CONFIGMAPS, PODS, SERVICES
 from steersman.store.drivers.memory import MemoryStore
 from steersman.store.drivers.sqlite import SQLiteStore
 from tests.apiserver.authorities import TestAuthority
 from tests.apiserver.builders import config_map, pod
+
+COMPARED = "apiserver_request_timestamp_comparison_time"
 
 
 async def _metrics(client: Client, path: str = "/metrics") -> str:
@@ -121,6 +124,96 @@ async def test_requests_are_counted_by_what_they_are(client: Client) -> None:
     assert " ".join(bounds) == "0.005 0.025 0.05 0.1 0.2 0.4 0.6 0.8 1 1.25 1.5 2 3 4 5 6 8 10 15 20 30 45 60 +Inf"
 
 
+def test_distributions_are_put_together_by_the_bounds_that_they_share() -> None:
+    fine, other = Distribution((0.1, 0.5, 1.0)), Distribution((0.5, 1.0, 2.0))
+    for value in (0.05, 0.5, 0.7, 3.0):
+        fine.observe(value)
+    other.observe(1.5)
+    found = rebucketed((0.5, 1.0), (fine, other))
+    assert found.buckets() == [("0.5", 2), ("1", 3), ("+Inf", 5)]
+    assert found.total == pytest.approx(5.75)
+
+
+async def test_filters_are_measured(client: Client) -> None:
+    await client.list(CONFIGMAPS)
+    text = await _metrics(client)
+    requests = _value(text, "authentication_duration_seconds_count", result="success")
+    assert requests
+    for name in ("authentication", "authorization", "priorityandfairness"):
+        count = _value(text, "apiserver_request_filter_duration_seconds_count", filter=name)
+        assert count is not None
+        assert 0 <= requests - count <= 1, f"{name}: all requests but the one that asks"
+    bounds = re.findall(r'request_filter_duration_seconds_bucket\{filter="authentication",le="([^"]+)"', text)
+    assert " ".join(bounds) == "0.0001 0.0003 0.001 0.003 0.01 0.03 0.1 0.3 1 5 10 15 30 +Inf"
+    bounds = re.findall(r'authentication_duration_seconds_bucket\{result="success",le="([^"]+)"', text)
+    assert bounds[:3] == ["0.001", "0.002", "0.004"]
+
+
+async def test_writes_are_measured_by_their_bodies_and_their_validation(client: Client) -> None:
+    body = msgspec.json.encode(config_map())
+    for value in ("Strict", "Warn", "", "Lax"):
+        path, query = "/api/v1/namespaces/default/configmaps", {"fieldValidation": value, "dryRun": "All"}
+        await client.request("POST", path, query=query, body=body, headers={"content-type": "application/json"})
+    text = await _metrics(client)
+    sizes = {"group": "", "resource": "configmaps", "verb": "create"}
+    assert _value(text, "apiserver_request_body_size_bytes_sum", **sizes) == 4 * len(body)
+    assert _value(text, "apiserver_request_body_size_bytes_bucket", **sizes, le="50000") == 4
+    count, all_count = "field_validation_request_duration_seconds_count", 0.0
+    assert [_value(text, count, field_validation=value) for value in ("Strict", "Warn", "invalid")] == [1, 1, 1]
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "apiserver_request_duration_seconds_count":
+                all_count += sample.value
+    assert (_value(text, count, field_validation="") or 0) + 3 == all_count
+
+
+async def test_comparisons_of_updates_are_measured_by_what_they_find(client: Client) -> None:
+    name, namespace = "a", "default"
+    found = await client.create(CONFIGMAPS, config_map())
+    before = await _metrics(client)
+    await client.update(CONFIGMAPS, found)
+    for value in ("1", "2"):
+        await client.patch(CONFIGMAPS, name, {"data": {"x": value}}, namespace=namespace, field_manager="me")
+    after = await _metrics(client)
+
+    def grown(way: str) -> float:
+        counts = [_value(text, f"{COMPARED}_count", code_path=way) or 0 for text in (before, after)]
+        return counts[1] - counts[0]
+
+    assert [grown(way) for way in ("equal_objects", "unequal_objects_fast", "unequal_objects_slow")] == [1, 1, 1]
+
+
+async def test_services_allocations_are_counted(client: Client) -> None:
+    before = await _metrics(client)
+    for name, spec in (
+        ("any", {"type": "NodePort"}),
+        ("chosen", {"clusterIP": "10.96.0.77"}),
+    ):
+        ports = [{"port": 80, "protocol": "TCP"}]
+        service = {"metadata": {"name": name, "namespace": "default"}, "spec": {"ports": ports, **spec}}
+        await client.create(SERVICES, service)
+    taken = {"metadata": {"name": "late", "namespace": "default"}, "spec": {"clusterIP": "10.96.0.77", "ports": ports}}
+    with pytest.raises(Invalid):
+        await client.create(SERVICES, taken)
+    after = await _metrics(client)
+
+    def grown(name: str, **labels: str) -> float:
+        return (_value(after, name, **labels) or 0) - (_value(before, name, **labels) or 0)
+
+    cidr, addresses = "10.96.0.0/16", "kube_apiserver_clusterip_allocator"
+    assert grown(f"{addresses}_allocated_ips", cidr=cidr) == 2
+    assert grown(f"{addresses}_available_ips", cidr=cidr) == -2
+    assert grown(f"{addresses}_allocation_total", cidr=cidr, scope="dynamic") == 1
+    assert grown(f"{addresses}_allocation_total", cidr=cidr, scope="static") == 1
+    assert grown(f"{addresses}_allocation_errors_total", cidr=cidr, scope="static") == 1
+    assert grown("kube_apiserver_nodeport_allocator_allocated_ports") == 1
+    assert grown("kube_apiserver_nodeport_allocator_allocation_total", scope="dynamic") == 1
+
+
+async def test_the_build_is_told(client: Client) -> None:
+    assert _value(await _metrics(client), "kubernetes_build_info", git_version="v1.36.0", major="1", minor="36") == 1
+
+
 async def test_requests_for_deprecated_versions_are_told(client: Client) -> None:
     of = {"group": "", "version": "v1", "resource": "componentstatuses", "subresource": "", "removed_release": ""}
     assert _value(await _metrics(client), "apiserver_requested_deprecated_apis", **of) is None
@@ -195,6 +288,8 @@ async def test_what_the_store_has_and_is_asked_is_counted(tmp_path: Path) -> Non
     assert _value(text, "etcd_request_duration_seconds_count", operation="create", group="", resource="pods") == 3
     assert _value(text, "etcd_requests_total", operation="create", group="", resource="pods") == 3
     assert _value(text, "apiserver_watch_cache_events_received_total", group="", resource="pods") == 3
+    assert _value(text, "apiserver_storage_events_received_total", group="", resource="pods") == 3
+    assert (_value(text, "watch_cache_capacity", group="", resource="pods") or 0) >= 1000
     assert (_value(text, "apiserver_watch_cache_resource_version", group="", resource="pods") or 0) >= 3
     assert _value(text, "apiserver_cache_list_fetched_objects_total", group="", resource="pods", index="") == 3
     assert _value(text, "apiserver_cache_list_returned_objects_total", group="", resource="pods") == 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
 
+from steersman.aio.clock import FakeClock
 from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
+from tests.schema.gnostic import decoded
 
 
 async def _get(client: Client, path: str, accept: str = "application/json", **query: str) -> Any:
@@ -86,7 +90,7 @@ async def test_metrics(client: Client) -> None:
     assert "apiserver_request_duration_seconds_bucket" in text
 
 
-async def test_openapi(client: Client) -> None:
+async def test_openapi(client: Client, clock: FakeClock) -> None:
     import msgspec
 
     index = msgspec.json.decode((await _get(client, "/openapi/v3")).body)["paths"]
@@ -94,9 +98,57 @@ async def test_openapi(client: Client) -> None:
     path, _, hashed = link.partition("?hash=")
     document = await _get(client, path, hash=hashed)
     assert document.headers["cache-control"] == "public, immutable"
+    expires = parsedate_to_datetime(document.headers["expires"]).timestamp()
+    assert expires - clock.now() == pytest.approx(365 * 86400, abs=60)
+    assert document.headers["etag"] == f'"{hashed}"' == f'"{hashlib.sha512(document.body).hexdigest().upper()}"'
+    assert "expires" not in (await _get(client, path)).headers
     stale = await client.request("GET", path, query={"hash": "0"})
     assert (stale.status, stale.headers["location"]) == (301, link)
     assert (await client.request("GET", "/openapi/v3/apis/none/v1")).status == 404
+    known = await client.request("GET", path, headers={"if-none-match": f'"{hashed}"'})
+    assert (known.status, known.body) == (304, b"")
+
+
+V3_PROTOBUF = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
+V3_PROTOBUF_OLD = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+@pytest.mark.parametrize(
+    ("accept", "answered"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("application/*", "application/json"),
+        (V3_PROTOBUF, V3_PROTOBUF),
+        (V3_PROTOBUF_OLD, V3_PROTOBUF),
+        (f"text/html, application/json;q=0.5, {V3_PROTOBUF_OLD};q=0.9", V3_PROTOBUF),
+        (f"application/json, {V3_PROTOBUF}", "application/json"),
+        ("text/html", None),
+    ],
+)
+async def test_openapi_v3_is_in_the_form_that_the_client_prefers(
+    client: Client, accept: str, answered: str | None
+) -> None:
+    answer = await client.request("GET", "/openapi/v3/apis/apps/v1", headers={"accept": accept})
+    assert (answer.status, answer.headers.get("content-type")) == (406 if answered is None else 200, answered)
+    assert "Accept" in answer.headers["vary"]
+
+
+async def test_both_forms_of_a_v3_document_have_one_hash(client: Client) -> None:
+    path = "/openapi/v3/apis/apps/v1"
+    json = await _get(client, path)
+    digest = json.headers["etag"].strip('"')
+    protobuf = await _get(client, path, V3_PROTOBUF, hash=digest)
+    assert protobuf.headers["etag"] == json.headers["etag"]
+    assert protobuf.headers["cache-control"] == "public, immutable"
+    assert decoded(protobuf.body)["info"] == {"title": "Kubernetes", "version": "1.36"}
+
+
+async def test_openapi_v2_is_in_the_form_that_the_client_prefers(client: Client) -> None:
+    protobuf = await client.request("GET", "/openapi/v2", headers={"accept": V2_PROTOBUF.replace(".v1.0", "@v1.0")})
+    assert protobuf.headers["content-type"] == V2_PROTOBUF
+    assert (await client.request("GET", "/openapi/v2", headers={"accept": "text/html"})).status == 406
 
 
 async def test_unknown_paths_are_plain_text(client: Client) -> None:

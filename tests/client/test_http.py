@@ -159,3 +159,20 @@ async def test_the_server_must_be_who_the_kubeconfig_says(tmp_path: Path, server
     finally:
         await line.close()
         await server.close()
+
+
+async def test_a_server_below_a_path_is_asked_there_and_escapes_stay_as_they_are(front: Given) -> None:
+    server, transport = front
+    below = transport(server=f"http://127.0.0.1:{server.port}/clusters/a")
+    await below.send(Request(method="GET", path="/api/v1/pods", query={"labelSelector": ["a=b,c"]}))
+    await below.send(Request(method="GET", path="/api/a b/c", raw_path="/api/a%20b%2Fc"))
+    assert [request.raw_path for request in server.seen] == [
+        "/clusters/a/api/v1/pods?labelSelector=a%3Db%2Cc", "/clusters/a/api/a%20b%2Fc",
+    ]  # fmt: skip
+
+
+async def test_a_header_of_an_answer_is_found_by_its_lower_case_name(front: Given) -> None:
+    _, transport = front
+    answer = await transport().send(Request(method="GET", path="/api"))
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers.get("x-other") is None

@@ -47,6 +47,15 @@ async def test_a_burst_goes_through_and_the_rest_at_the_rate() -> None:
     await asyncio.gather(*calls)
 
 
+async def test_watches_go_through_at_once_and_take_no_turn() -> None:
+    clock, inner = FakeClock(), Counting()
+    limited = RateLimited(inner, qps=1.0, burst=1, clock=clock)
+    for _ in range(5):
+        await limited.open(Request(method="GET", path="/", query={"watch": ["true"]}))
+    await limited.send(Request(method="GET", path="/"))
+    assert inner.count == 6
+
+
 def test_a_limit_needs_a_rate() -> None:
     with pytest.raises(ValueError, match="qps above 0"):
         RateLimited(Counting(), qps=0.0, burst=1, clock=FakeClock())

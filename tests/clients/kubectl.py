@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 ROOT = Path(__file__).parents[2]
 DEBIAN_KUBECTL = ROOT / ".make/kubectl-1.20/usr/bin/kubectl"
@@ -22,15 +24,13 @@ def kubectls() -> list[str]:
     return [path for path in (shutil.which("kubectl"), str(DEBIAN_KUBECTL)) if path and Path(path).exists()]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     code: int
     out: str
     err: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kubectl:
+class Kubectl(Struct, frozen=True, kw_only=True):
     """One kubectl with a kubeconfig and a namespace. Call it with its words; what it prints comes back."""
 
     binary: str

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.aio.clock import FakeClock
 from steersman.aio.tasks import TaskGroup
@@ -25,8 +27,7 @@ from steersman.meta.resources import EVENTS, NODES, PODS
 NAME = "lone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoneNode:
+class LoneNode(Struct, frozen=True, kw_only=True):
     client: Client
     clock: FakeClock
     kubelet: Kubelet

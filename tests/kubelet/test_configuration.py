@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from steersman.cli import kubelet_flags
 from steersman.cli.kubelet import command
+from steersman.kubelet.api_clients import RateLimit
 from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
 from steersman.kubelet.configuration_fields import FIELDS
 from steersman.kubelet.configuration_file import load_configuration, load_configurations
@@ -96,6 +97,8 @@ def test_default_thresholds_can_be_merged_in() -> None:
     ("document", "complaint"),
     [
         ({"cgroupDriver": "systemd"}, "unsupported value of cgroupDriver"),
+        ({"contentType": "application/vnd.kubernetes.protobuf"}, "unsupported value of contentType: .*; requests are JSON"),
+        ({"enableProfilingHandler": True}, "unsupported value of enableProfilingHandler"),
         ({"noSuchOption": 1, "alsoNot": 2}, "unsupported options: alsoNot, noSuchOption"),
         ({"syncFrequency": "soon"}, "syncFrequency: invalid duration"),
         ({"maxPods": "many"}, "maxPods: 'many' is not an integer"),
@@ -181,6 +184,11 @@ def test_what_kubeadm_writes_is_understood() -> None:
     )  # fmt: skip
 
 
+def test_a_rate_of_zero_is_client_gos_default() -> None:
+    assert configured(kubeAPIQPS=0, kubeAPIBurst=0).api_limit == RateLimit(qps=5, burst=100)
+    assert configured(eventRecordQPS=7, eventBurst=9).event_limit == RateLimit(qps=7, burst=9)
+
+
 def test_reserved_cpus_replace_the_number_of_reserved_ones() -> None:
     found = configured(reservedSystemCPUs="0-1", kubeReserved={"cpu": "500m", "memory": "1Gi"})
     assert found.reservations.total == {"memory": "1073741824", "cpu": "2"}
@@ -260,7 +268,7 @@ def test_every_flag_stands_for_a_field() -> None:
 
 def test_the_defaults_of_the_component_are_those_of_the_file() -> None:
     from_file, own = configured(), KubeletConfig(node_name="n")
-    differing = {name for name in KubeletConfig.__slots__ if getattr(from_file, name) != getattr(own, name)}
+    differing = {name for name in KubeletConfig.__struct_fields__ if getattr(from_file, name) != getattr(own, name)}
     assert differing == {"cluster_domain"}
 
 

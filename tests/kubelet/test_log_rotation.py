@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.aio.clock import FakeClock
 from steersman.aio.timers import Timers
@@ -26,8 +26,10 @@ class LoggingRuntime(SimulatedRuntime):
         super().__init__(clock=clock, timers=Timers(clock), rng=random.Random(1), images_present=True)
         self.path = path
         self.is_broken = False
+        self.asked: list[str] = []
 
     async def container_status(self, container_id: str, *, verbose: bool = False) -> ContainerStatus:
+        self.asked.append(container_id)
         return replace(await super().container_status(container_id), log_path=str(self.path))
 
     async def reopen_container_log(self, container_id: str) -> None:
@@ -43,8 +45,8 @@ class Node:
         self.runtime = LoggingRuntime(self.clock, self.path)
         self.rotator = LogRotator(self.runtime, clock=self.clock, limits=LogLimits(max_bytes=10, max_files=3))
 
-    async def start(self) -> None:
-        sandbox = PodSandboxConfig(metadata=PodSandboxMetadata(name="p", uid="u", namespace="n"))
+    async def start(self, name: str = "p") -> None:
+        sandbox = PodSandboxConfig(metadata=PodSandboxMetadata(name=name, uid="u", namespace="n"))
         sandbox_id = await self.runtime.run_pod_sandbox(sandbox)
         config = ContainerConfig(metadata=ContainerMetadata(name="c"), image=ImageSpec(image="i"))
         await self.runtime.start_container(await self.runtime.create_container(sandbox_id, config, sandbox))
@@ -117,3 +119,20 @@ async def test_removing_a_log_removes_its_parts(node: Node) -> None:
 def test_one_file_is_too_few() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         LogLimits(max_files=1)
+
+
+async def test_the_runtime_is_not_asked_for_a_path_that_is_known(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    await node.start()
+    [row] = await node.runtime.list_containers()
+    node.rotator = LogRotator(
+        node.runtime,
+        clock=node.clock,
+        limits=LogLimits(max_bytes=10, max_files=3),
+        known=lambda: {row.id: str(node.path), "another": "/nowhere"},
+    )
+    await node.write_and_rotate("0123456789")
+    assert node.kept() == ["0123456789"] and not node.runtime.asked
+    await node.start("q")
+    await node.write_and_rotate("a")
+    assert len(node.runtime.asked) == 1 and node.runtime.asked != [row.id], "only for the one that is not known"

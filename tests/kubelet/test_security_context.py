@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from steersman.kubelet.podspec import app_containers
 from steersman.kubelet.runtimes.containers import ContainerSecurityContext

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.kubelet.cgroup_hierarchies import Hierarchy, counts_swap
 from steersman.kubelet.linux_resources import ResourcePolicy, container_resources

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from steersman.cluster import cgroups
 from steersman.cluster.configuration import Layout
 from steersman.cluster.nodes import missing_programs
 from tests.clients.kubectl import kubectls
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 API_PORT = 26443
@@ -64,7 +66,7 @@ class RealCluster:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=timeout_s * PATIENCE,
             check=False,
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(ROOT / "src")},
         )
@@ -75,7 +77,7 @@ class RealCluster:
 
 def eventually(predicate: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """The first true value of ``predicate()``; its last ``AssertionError`` where there is none in time."""
-    deadline_s = time.monotonic() + timeout_s
+    deadline_s = time.monotonic() + timeout_s * PATIENCE
     while True:
         failure: AssertionError | None = None
         try:
@@ -141,7 +143,7 @@ def traces(own: Sequence[str]) -> set[str]:
     found |= {f"nftables {line}" for line in tables.splitlines() if "steersman" in line}
     routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
     found |= {f"route {line}" for line in routes.splitlines()}
-    for hierarchy in _entries(Path("/sys/fs/cgroup")):
+    for hierarchy in cgroups.hierarchies():
         found |= {f"cgroup {path}" for path in _entries(hierarchy) if path.is_dir() and "steersman" in path.name}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

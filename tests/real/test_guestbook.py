@@ -195,11 +195,13 @@ def test_the_printed_kubeconfig_works_by_itself(guestbook: RealCluster, tmp_path
     assert " Ready " in shown
 
 
+def rules() -> str:
+    listed = ["nft", "list", "table", "ip", "steersman-proxy"]
+    return subprocess.run(listed, capture_output=True, text=True, check=True).stdout
+
+
 def test_deleting_the_namespace_leaves_nothing(guestbook: RealCluster) -> None:
     guestbook.kubectl("delete", "namespace", NAMESPACE, "--timeout=90s", timeout_s=100)
     assert guestbook.kubectl("get", "all", "-n", NAMESPACE, "-o", "name") == ""
     eventually(lambda: not list(Path("/sys/class/net").glob("veth*")))
-    rules = subprocess.run(
-        ["nft", "list", "table", "ip", "steersman-proxy"], capture_output=True, text=True, check=True
-    )
-    assert "30080" not in rules.stdout
+    eventually(lambda: "30080" not in rules())

@@ -7,12 +7,13 @@ import base64
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.aio.clock import SystemClock
 from steersman.apiserver.component import APIServer
@@ -35,8 +36,7 @@ from tests.scheduler.conftest import CONFIG
 from tests.scheduler.test_component import create, node_of
 
 
-@dataclass
-class Other:
+class Other(Struct):
     """An extender: rejects node ``b``, likes node ``c``, and remembers what it was asked."""
 
     asked: list[tuple[str, Object]] = field(default_factory=list)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from steersman.meta.resources import Resource
 from steersman.schema.groups import REGISTRY
 from steersman.schema.openapi import OpenAPI
 from steersman.schema.openapi_parameters import QUERY
@@ -18,6 +24,18 @@ from steersman.schema.registry import Registry
 
 SERVED = Registry(REGISTRY)
 POD = "io.k8s.api.core.v1.Pod"
+CONFIG_MAP = SERVED.lookup("", "v1", "configmaps")
+assert CONFIG_MAP is not None
+WHALE = replace(
+    CONFIG_MAP,
+    resource=Resource(group="example.com", version="v1", plural="whales", kind="Whale", namespaced=True),
+    definition="com.example.v1.Whale",
+    singular="whale",
+)
+LIST = {
+    "type": "object",
+    "properties": {"items": {"type": "array", "items": {"$ref": "#/definitions/com.example.v1.Whale"}}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +52,7 @@ def v2(openapi: OpenAPI) -> Any:
 def core(openapi: OpenAPI) -> Any:
     found = openapi.v3("api/v1")
     assert found is not None
-    return msgspec.json.decode(found.body)
+    return msgspec.json.decode(found.json.body)
 
 
 def test_operations_have_upstreams_ids_and_actions() -> None:
@@ -79,7 +97,7 @@ def test_v3_documents_are_closed(openapi: OpenAPI) -> None:
     for path in index:
         found = openapi.v3(path)
         assert found is not None
-        document = msgspec.json.decode(found.body)
+        document = msgspec.json.decode(found.json.body)
         wanted = {
             reference.removeprefix("#/components/schemas/")
             for reference in references(document)
@@ -155,19 +173,55 @@ def test_operations_outside_of_resources_name_their_media_types(openapi: OpenAPI
     assert discovery["consumes"] == discovery["produces"]
     document = openapi.v3("openid/v1/jwks")
     assert document is not None
-    content = msgspec.json.decode(document.body)["paths"]["/openid/v1/jwks/"]["get"]["responses"]["200"]["content"]
+    content = msgspec.json.decode(document.json.body)["paths"]["/openid/v1/jwks/"]["get"]["responses"]["200"]["content"]
     assert list(content) == ["application/jwk-set+json"]
 
 
-def test_hashes_depend_on_what_is_served(openapi: OpenAPI) -> None:
-    index = msgspec.json.decode(openapi.v3_index.body)["paths"]
-    url = index["apis/apps/v1"]["serverRelativeURL"]
-    assert url == f"/openapi/v3/apis/apps/v1?hash={openapi.v3_hash('apis/apps/v1')}"
+def hashes(documents: OpenAPI) -> dict[str, str]:
+    index = msgspec.json.decode(documents.v3_index.body)["paths"]
+    return {path: entry["serverRelativeURL"].partition("?hash=")[2] for path, entry in index.items()}
+
+
+def test_hashes_are_those_of_the_documents_text(openapi: OpenAPI) -> None:
+    for path, digest in hashes(openapi).items():
+        found = openapi.v3(path)
+        assert found is not None
+        assert digest == hashlib.sha512(found.json.body).hexdigest().upper()
     fewer = OpenAPI(Registry([kind for kind in REGISTRY if kind.resource.plural != "daemonsets"]), release="v1.36.0")
-    assert fewer.v3_hash("apis/apps/v1") != openapi.v3_hash("apis/apps/v1")
-    assert fewer.v3_hash("api/v1") == openapi.v3_hash("api/v1")
-    assert openapi.v3_hash("apis/example.com/v1") == ""
+    differing = {path for path, digest in hashes(fewer).items() if digest != hashes(openapi)[path]}
+    assert differing == {"apis/apps/v1"}
     assert openapi.v3("apis/example.com/v1") is None
+
+
+def test_hashes_are_the_same_in_every_process(openapi: OpenAPI) -> None:
+    program = (
+        "import hashlib; from steersman.schema.groups import REGISTRY; from steersman.schema.openapi import OpenAPI;"
+        "from steersman.schema.registry import Registry;"
+        "print(OpenAPI(Registry(REGISTRY), release='v1.36.0').v3_index.etag)"
+    )
+    command = [sys.executable, "-c", program]
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        other = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True, env=environment).stdout
+        assert other.strip() == openapi.v3_index.etag
+
+
+def test_a_changed_schema_changes_the_hash_of_its_document_alone() -> None:
+    def documents(teeth: str, earlier: OpenAPI | None = None) -> OpenAPI:
+        whale: dict[str, Any] = {"type": "object", "properties": {"teeth": {"type": teeth}}}
+        return OpenAPI(
+            SERVED.with_kinds([WHALE]),
+            custom={"com.example.v1.Whale": whale, "com.example.v1.WhaleList": LIST},
+            earlier=earlier,
+        )
+
+    first = documents("integer")
+    before = hashes(first)
+    second = documents("string", first)
+    differing = {path for path, digest in hashes(second).items() if digest != before[path]}
+    assert differing == {"apis/example.com/v1"}
+    assert second.v3("api/v1") is first.v3("api/v1"), "what has not changed is not made again"
+    assert hashes(documents("integer", second)) == before
 
 
 def test_v2_holds_the_definitions_that_are_reached_and_resolves(v2: Any) -> None:
@@ -188,26 +242,15 @@ def test_bodies_are_kept_and_compressed_once(openapi: OpenAPI) -> None:
 
 
 def test_definitions_of_custom_kinds_are_served_like_built_in_ones() -> None:
-    from dataclasses import replace
-
-    from steersman.meta.resources import Resource
-
-    known = SERVED.lookup("", "v1", "configmaps")
-    assert known is not None
-    resource = Resource(group="example.com", version="v1", plural="whales", kind="Whale", namespaced=True)
-    whale = replace(known, resource=resource, definition="com.example.v1.Whale", singular="whale")
     meta = {"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
     custom: dict[str, Any] = {
         "com.example.v1.Whale": {"type": "object", "properties": {"metadata": meta, "teeth": {"type": "integer"}}},
-        "com.example.v1.WhaleList": {
-            "type": "object",
-            "properties": {"items": {"type": "array", "items": {"$ref": "#/definitions/com.example.v1.Whale"}}},
-        },
+        "com.example.v1.WhaleList": LIST,
     }
-    documents = OpenAPI(Registry([whale]), custom=custom)
+    documents = OpenAPI(Registry([WHALE]), custom=custom)
     found = documents.v3("apis/example.com/v1")
     assert found is not None
-    schemas = msgspec.json.decode(found.body)["components"]["schemas"]
+    schemas = msgspec.json.decode(found.json.body)["components"]["schemas"]
     assert schemas["com.example.v1.Whale"]["properties"]["teeth"] == {"type": "integer"}
     assert "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" in schemas
     assert "com.example.v1.Whale" in msgspec.json.decode(documents.v2.body)["definitions"]

@@ -17,11 +17,15 @@ POD = compiled("io.k8s.api.core.v1.Pod")
 
 
 def pod(**spec: Any) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec, "status": {}}
+
+
+def bare(**metadata: Any) -> dict[str, Any]:
+    return {"metadata": metadata, "spec": {}, "status": {}}
 
 
 def container(**fields: Any) -> dict[str, Any]:
-    return pod(containers=[{"name": "c", "image": "i", **fields}])
+    return pod(containers=[{"name": "c", "image": "i", "resources": {}, **fields}])
 
 
 REFUSED: list[tuple[Any, str]] = [
@@ -66,16 +70,21 @@ def test_an_object_that_is_right_comes_back_as_itself() -> None:
 STORED: list[tuple[Any, Any]] = [
     (container(resources={"limits": {"cpu": 0.5, "memory": "1024Mi"}}), container(resources={"limits": {"cpu": "500m", "memory": "1Gi"}})),
     (container(resources={"limits": {"cpu": 2, "memory": None}}), container(resources={"limits": {"cpu": "2", "memory": "0"}})),
-    (container(image=None), pod(containers=[{"name": "c"}])),
+    (container(image=None), pod(containers=[{"name": "c", "resources": {}}])),
     (container(args=[]), container()),
     (container(args=["a", None]), container(args=["a", ""])),
     (pod(containers=[]), pod(containers=[])),
     (pod(nodeSelector={}), pod()),
     (pod(securityContext={}), pod(securityContext={})),
-    ({"metadata": {"labels": {"a": None}}}, {"metadata": {"labels": {"a": ""}}}),
-    ({"metadata": {"creationTimestamp": "2026-01-02T05:04:05.9+02:00"}}, {"metadata": {"creationTimestamp": "2026-01-02T03:04:05Z"}}),
-    (pod(containers=[None]), pod(containers=[{}])),
-    ({"metadata": {"managedFields": [{"fieldsV1": {"f:spec": {}}}]}}, {"metadata": {"managedFields": [{"fieldsV1": {"f:spec": {}}}]}}),
+    (bare(labels={"a": None}), bare(labels={"a": ""})),
+    (bare(creationTimestamp="2026-01-02T05:04:05.9+02:00"), bare(creationTimestamp="2026-01-02T03:04:05Z")),
+    (pod(containers=[None]), pod(containers=[{"name": "", "resources": {}}])),
+    (bare(managedFields=[{"fieldsV1": {"f:spec": {}}}]), bare(managedFields=[{"fieldsV1": {"f:spec": {}}}])),
+    (bare(managedFields=[]), bare(managedFields=[])),
+    (pod(nodeName="", hostNetwork=False, priority=0, terminationGracePeriodSeconds=0), pod(priority=0, terminationGracePeriodSeconds=0)),
+    (container(workingDir="", securityContext={"privileged": False}), container(securityContext={"privileged": False})),
+    (container(livenessProbe={"httpGet": {}, "periodSeconds": 0}), container(livenessProbe={"httpGet": {"port": 0}})),
+    ({"metadata": {"name": "a"}}, bare(name="a")),
 ]  # fmt: skip
 
 
@@ -104,7 +113,10 @@ def test_unknown_fields_are_dropped_and_named_in_document_order() -> None:
     unknown: list[str] = []
     stored = POD.decode(obj, unknown)
     assert unknown == ["spec.foo", "spec.containers[0].imag", "spec.containers[1].env[0].vale", "bar"]
-    assert stored["spec"] == {"containers": [{"name": "a"}, {"name": "b", "env": [{"name": "E"}]}], "hostNetwork": True}
+    assert stored["spec"] == {
+        "containers": [{"name": "a", "resources": {}}, {"name": "b", "resources": {}, "env": [{"name": "E"}]}],
+        "hostNetwork": True,
+    }
     assert POD.prune(obj) == stored
     assert POD.check(obj) == ([], unknown)
 
@@ -115,7 +127,7 @@ def test_unknown_fields_are_dropped_and_named_in_document_order() -> None:
 )
 def test_bytes_are_stored_in_canonical_base64(value: str, stored: str) -> None:
     secret = compiled("io.k8s.api.core.v1.Secret")
-    assert secret.decode({"data": {"a": value}}) == {"data": {"a": stored}}
+    assert secret.decode({"data": {"a": value}})["data"] == {"a": stored}
 
 
 @pytest.mark.parametrize(
@@ -130,10 +142,10 @@ def test_what_is_not_base64_is_refused_with_the_position(value: str, position: i
 
 def test_micro_times_have_six_digits() -> None:
     lease = compiled("io.k8s.api.coordination.v1.Lease")
-    good = {"spec": {"renewTime": "2026-01-02T03:04:05.000006Z"}}
+    good = {"metadata": {}, "spec": {"renewTime": "2026-01-02T03:04:05.000006Z"}}
     assert lease.decode(good) is good
-    assert lease.decode({"spec": {"renewTime": "2026-01-02T05:04:05.123456+02:00"}}) == {
-        "spec": {"renewTime": "2026-01-02T03:04:05.123456Z"}
+    assert lease.decode({"spec": {"renewTime": "2026-01-02T05:04:05.123456+02:00"}})["spec"] == {
+        "renewTime": "2026-01-02T03:04:05.123456Z"
     }
     with pytest.raises(BadRequest, match=r'cannot parse "Z" as "\.000000"'):
         lease.decode({"spec": {"renewTime": "2026-01-02T03:04:05Z"}})
@@ -148,7 +160,7 @@ def test_json_schemas_of_custom_resources_are_checked_to_their_depth() -> None:
     good = definition(
         {"type": "object", "additionalProperties": {"type": "string"}, "properties": {"a": {"items": {"default": 1}}}}
     )
-    assert crd.decode(good) is good
+    assert crd.decode(good)["spec"]["versions"][0]["schema"] is good["spec"]["versions"][0]["schema"]
     unknown: list[str] = []
     crd.decode(definition({"additionalProperties": {"typo": 1}}), unknown)
     assert unknown == ["spec.versions[0].schema.openAPIV3Schema.additionalProperties.typo"]

@@ -55,7 +55,7 @@ class History:
     async def open(self) -> None:
         self.objects = ObjectStore(self.store, clock=FakeClock())
         await self.objects.start()
-        self.objects._cache.window._max_events = 3
+        self.objects._cache.window.capacity = 3
 
     @property
     def revision(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(slots=True, kw_only=True)
-class Backoff:
+class Backoff(Struct, kw_only=True):
     """Delays that grow by ``factor`` from ``initial_s`` to ``cap_s``, each lengthened by up to ``jitter`` of itself."""
 
     initial_s: float = 0.1

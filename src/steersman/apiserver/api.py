@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.authz.api import Authorizer
 from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.metrics.comparisons import ComparisonMetrics
 from steersman.apiserver.metrics.storage import StorageMetrics
 from steersman.apiserver.metrics.watches import WatchMetrics
 from steersman.apiserver.proxying.backend import Backends
@@ -93,8 +95,7 @@ class ServedKinds:
         return tuple(self._served.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class API:
+class API(Struct, frozen=True, kw_only=True):
     """The parts of one API server."""
 
     objects: ObjectStore
@@ -109,6 +110,7 @@ class API:
     backends: Backends
     watch_metrics: WatchMetrics
     storage_metrics: StorageMetrics
+    comparison_metrics: ComparisonMetrics
     hooks: Mapping[tuple[str, str], StorageHook] = field(default_factory=dict)
     """By group and plural."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from steersman.apiserver.audit.event import AuditRecord
 from steersman.apiserver.authn.api import ANONYMOUS, User
@@ -14,8 +15,7 @@ from steersman.meta.wire import Request
 _NOBODY = User(name=ANONYMOUS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityHeaders:
+class IdentityHeaders(Struct, frozen=True, kw_only=True):
     """Headers that say who somebody is, in lower case. A server that passes requests on says that itself."""
 
     names: frozenset[str]
@@ -31,8 +31,7 @@ STANDARD_IDENTITY_HEADERS = IdentityHeaders(
 )
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """The state of one request; it lives as long as its response and is used by one task."""
 
     request: Request

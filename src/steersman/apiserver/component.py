@@ -24,6 +24,7 @@ from steersman.apiserver.audit.metrics import AuditMetrics
 from steersman.apiserver.authn.anonymous import AnonymousAuthenticator
 from steersman.apiserver.authn.inprocess import InProcessAuthenticator
 from steersman.apiserver.authn.union import UnionAuthenticator
+from steersman.apiserver.authz.metrics import DecisionMetrics
 from steersman.apiserver.bootstrap.cluster import bootstrap
 from steersman.apiserver.bootstrap.clusterauthentication import ClusterAuthentication
 from steersman.apiserver.call import Call
@@ -50,6 +51,8 @@ from steersman.apiserver.flowcontrol.component import FlowControl
 from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.impersonation.modes import Impersonation
+from steersman.apiserver.metrics.comparisons import ComparisonMetrics
+from steersman.apiserver.metrics.credentials import CredentialMetrics
 from steersman.apiserver.metrics.exposition import MetricsPath
 from steersman.apiserver.metrics.health import HealthMetrics
 from steersman.apiserver.metrics.identity import IdentityMetrics
@@ -68,12 +71,13 @@ from steersman.apiserver.router import PathHandler, Router
 from steersman.apiserver.services.addresses import ServiceAddresses
 from steersman.apiserver.services.allocation import ServiceAllocation
 from steersman.apiserver.services.clusterips import ClusterIPs
+from steersman.apiserver.services.counting import AllocatorMetrics
 from steersman.apiserver.services.kubernetesservice import KubernetesService
 from steersman.apiserver.services.networks import first_address
 from steersman.apiserver.services.nodeports import NodePorts
 from steersman.apiserver.services.repair import repair
 from steersman.apiserver.tls import server_context
-from steersman.apiserver.version import serve_version
+from steersman.apiserver.version import build_info, serve_version
 from steersman.apiserver.watching import WatchTimer
 from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.client.api import Client
@@ -118,6 +122,7 @@ class APIServer:
         self._stopping = False
         self._server: HTTPServer | None = None
         self.metrics = RequestMetrics(registry or CollectorRegistry(), clock=clock)
+        build_info(self.metrics.registry)
         self._identity_metrics = IdentityMetrics(self.metrics.registry)
         self._impersonation_metrics = ImpersonationMetrics(self.metrics.registry)
         self._health_metrics = HealthMetrics(CollectorRegistry())
@@ -132,12 +137,19 @@ class APIServer:
         self._storage_metrics.expose(self.objects)
         self.reader = CacheReader(self.objects, self.kinds)
         self._watches = WatchTimer(clock)
-        self._deadlines = DeadlineFilter(clock, limit_s=config.request_timeout_s)
+        self._deadlines = DeadlineFilter(clock, limit_s=config.request_timeout_s, gave_up=self.metrics.gave_up)
         self._clusterips = ClusterIPs(
             self.objects, self.kinds, self.reader, cidrs=config.services.cidrs, clock=clock, rng=rng
         )
         first, last = config.services.node_ports
         self._nodeports = NodePorts(self.objects, first=first, last=last, rng=rng)
+        AllocatorMetrics(
+            self.metrics.registry,
+            addresses=self._clusterips.usage,
+            address_counts=self._clusterips.counts,
+            ports=self._nodeports.usage,
+            port_counts=self._nodeports.counts,
+        )
         self._backends = Backends()
         self._webhooks = WebhookClient(
             ServiceAddresses(self.reader, rng=rng), clock=clock, loopback=self.handle, loopback_user=OWN_USER
@@ -178,6 +190,8 @@ class APIServer:
             webhooks=self._webhooks,
             admission_metrics=admission_metrics,
             registry=self.metrics.registry,
+            credential_metrics=CredentialMetrics(self.metrics.registry),
+            decisions=DecisionMetrics(self.metrics.registry),
             policy_metrics=PolicyMetrics(self.metrics.registry),
             client=self.client,
         )
@@ -196,6 +210,7 @@ class APIServer:
             backends=self._backends,
             watch_metrics=WatchMetrics(self.metrics.registry),
             storage_metrics=self._storage_metrics,
+            comparison_metrics=ComparisonMetrics(self.metrics.registry),
             hooks=self._hooks(),
         )
 
@@ -357,7 +372,9 @@ class APIServer:
             ImpersonationFilter(
                 Impersonation(chosen.authorizer, clock=self._clock, metrics=self._impersonation_metrics)
             ),
-            FlowControlFilter(self._flow_controller(chosen)),
+            FlowControlFilter(
+                self._flow_controller(chosen), clock=self._clock, durations=self._identity_metrics.flow_control
+            ),
             AuthorizationFilter(chosen.authorizer, clock=self._clock, metrics=self._identity_metrics),
         ]
 
@@ -409,7 +426,7 @@ class APIServer:
             HealthEndpoint("livez", (PING, log_check, store, *hooks, registered), self._health_metrics),
             self._readyz,
             discovery,
-            OpenAPIPaths(self.kinds, self._aggregator),
+            OpenAPIPaths(self.kinds, self._aggregator, clock=self._clock),
             MetricsPath(self.metrics.registry, self._health_metrics.registry, refresh=self._refresh_metrics),
             OpenIDPaths(self._config),
         )

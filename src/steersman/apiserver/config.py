@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.apiserver.audit.configuration import AuditConfig
 from steersman.apiserver.call import STANDARD_IDENTITY_HEADERS, IdentityHeaders
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceNetwork:
+class ServiceNetwork(Struct, frozen=True, kw_only=True):
     """Which addresses and ports Services get."""
 
     cidrs: Sequence[str] = ("10.96.0.0/16",)
@@ -23,8 +22,7 @@ class ServiceNetwork:
     """``--service-node-port-range``, both ends included."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KubeletAccess:
+class KubeletAccess(Struct, frozen=True, kw_only=True):
     """How the API server reaches kubelets (exec, logs, proxy)."""
 
     client_certificate_file: str = ""
@@ -37,8 +35,7 @@ class KubeletAccess:
     """Ready-made, instead of the files."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestHeaders:
+class RequestHeaders(Struct, frozen=True, kw_only=True):
     """``--requestheader-*``: in which headers a front proxy says who its user is."""
 
     allowed_names: Sequence[str] = ()
@@ -49,8 +46,7 @@ class RequestHeaders:
     extra_headers_prefixes: Sequence[str] = ("X-Remote-Extra-",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
+class Listener(Struct, frozen=True, kw_only=True):
     """An address that is served over TLS."""
 
     bind_address: str = "0.0.0.0"
@@ -59,8 +55,7 @@ class Listener:
     key_file: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class APIServerConfig:
+class APIServerConfig(Struct, frozen=True, kw_only=True):
     """Everything an API server can be told. The defaults make a server for tests."""
 
     advertise_address: str = "192.0.2.1"

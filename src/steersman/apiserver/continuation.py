@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import posixpath
-from dataclasses import dataclass
+import string
 
 import msgspec
+from msgspec import Struct
 
+from steersman.apiserver.jsonsyntax import syntax_error
 from steersman.meta.errors import BadRequest
 
 INCONSISTENT = -1
 """A token's revision that stands for "whatever is there now"."""
 _VERSION = "meta.k8s.io/v1"
+_NOT_VALID = "invalid continue token: continue key is not valid: "
+_ALPHABET = frozenset(string.ascii_letters + string.digits + "-_")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Continuation:
+class Continuation(Struct, frozen=True, kw_only=True):
     start: str
     """The first key that may follow."""
     revision: int
@@ -42,25 +44,23 @@ def encode_start(start: str, prefix: str, revision: int) -> str:
 
 def decode_continue(text: str, prefix: str) -> Continuation:
     """Raises ``BadRequest`` for what is no token of a list of ``prefix``."""
+    wrong = next((index for index, char in enumerate(text) if char not in _ALPHABET), None)
+    if wrong is None and len(text) % 4 == 1:
+        wrong = len(text) - 1
+    if wrong is not None:
+        raise BadRequest(f"{_NOT_VALID}illegal base64 data at input byte {wrong}")
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         token = msgspec.json.decode(raw, type=_Token)
-    except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadRequest(f"{_NOT_VALID}{syntax_error(raw) or error}") from error
     if token.v != _VERSION:
-        raise BadRequest(
-            f"invalid continue token: continue key is not valid: server does not recognize this encoded version {token.v}"
-        )
+        raise BadRequest(f"{_NOT_VALID}server does not recognize this encoded version {token.v}")
     if token.rv == 0:
-        raise BadRequest(
-            "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion "
-            "(version meta.k8s.io/v1)"
-        )
+        raise BadRequest(f"{_NOT_VALID}incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not token.start:
-        raise BadRequest(
-            "invalid continue token: continue key is not valid: encoded start key empty (version meta.k8s.io/v1)"
-        )
+        raise BadRequest(f"{_NOT_VALID}encoded start key empty (version meta.k8s.io/v1)")
     key = token.start if token.start.startswith("/") else f"/{token.start}"
     if posixpath.normpath(key) != key or key.startswith("//"):
-        raise BadRequest(f"invalid continue token: continue key is not valid: {token.start}")
+        raise BadRequest(f"{_NOT_VALID}{token.start}")
     return Continuation(start=prefix + key[1:], revision=token.rv)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steersman.apiserver import objectmeta, ownership
+from steersman.apiserver import objectmeta, ownership, resourceversion
 from steersman.apiserver.admission.api import AdmissionRequest
 from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API, Reservation
@@ -166,7 +166,8 @@ def validation_errors(served: Served, obj: Object) -> list[FieldError]:
 
 async def _commit(api: API, served: Served, obj: Object, options: WriteOptions) -> Entity:
     metadata = obj["metadata"]
-    if metadata.pop("resourceVersion", None) not in (None, "", "0"):
+    version = metadata.pop("resourceVersion", None)
+    if version and _is_version(version):
         raise VersionSetOnCreate("resourceVersion should not be set on objects to be created")
     name = metadata["name"]
     key = served.key(metadata.get("namespace") or "", name)
@@ -179,6 +180,14 @@ async def _commit(api: API, served: Served, obj: Object, options: WriteOptions) 
     except KeyExists as error:
         raise _exists(served, name, error.current) from error
     return await served.loaded(created)
+
+
+def _is_version(text: str) -> bool:
+    """Of no version, and so of none that could be wrong, is what is no number."""
+    try:
+        return bool(resourceversion.parse(text))
+    except resourceversion.MalformedVersion:
+        return False
 
 
 def _exists(served: Served, name: str, existing: Stored) -> AlreadyExists:

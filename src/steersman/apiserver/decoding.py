@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
-from steersman.apiserver import protobuf, yamlbody
+from steersman.apiserver import protobuf
 from steersman.apiserver.call import Call
 from steersman.apiserver.jsonsyntax import END, syntax_error
 from steersman.apiserver.negotiation import JSON, PROTOBUF, body_media_type
@@ -22,6 +23,9 @@ from steersman.meta.objects import Object
 from steersman.schema import strictness
 from steersman.schema.structural import cannot_be_handled, strict_decoding_error
 
+if TYPE_CHECKING:
+    from steersman.apiserver.yamlbody import Duplicate
+
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _VERSION_AND_KIND = (
     r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
@@ -31,11 +35,8 @@ _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
 
-class Expected(msgspec.Struct, frozen=True, kw_only=True):
-    """The kind a body must have. ``is_registered`` tells whether another kind is known at all.
-
-    A struct, not a dataclass, as is ``Parsed``: every body makes one of each.
-    """
+class Expected(Struct, frozen=True, kw_only=True):
+    """The kind a body must have. ``is_registered`` tells whether another kind is known at all."""
 
     group: str
     version: str
@@ -51,20 +52,24 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
-class Parsed(msgspec.Struct, frozen=True):
+class Parsed(Struct, frozen=True):
     """A body as JSON values, with what strict validation needs of its text."""
 
     value: Any
     suspect: bytes = b""
     """The JSON text, where it may have a key twice."""
-    duplicates: Sequence[yamlbody.Duplicate] = ()
+    duplicates: Sequence[Duplicate] = ()
     """Keys that are twice in a YAML body."""
 
     def strict_errors(self, unknown: list[str]) -> list[str]:
         """All unknown and duplicate fields, in upstream's words."""
         if self.suspect:
             return strictness.strict_errors(self.suspect, unknown)
-        found = [yamlbody.strict_error(self.duplicates)] if self.duplicates else []
+        found: list[str] = []
+        if self.duplicates:
+            from steersman.apiserver import yamlbody
+
+            found.append(yamlbody.strict_error(self.duplicates))
         found += map(strictness.unknown_field, dict.fromkeys(unknown))
         return found[: strictness.MAX_STRICT_ERRORS]
 
@@ -140,6 +145,8 @@ def parse_body(call: Call, media_type: str, *, what: str, find_duplicates: bool,
     if media_type == PROTOBUF:
         return Parsed(_parse_protobuf(body, api_version, what))
     if media_type != JSON:
+        from steersman.apiserver import yamlbody
+
         try:
             value, duplicates = yamlbody.load(body)
         except yamlbody.YAMLError as error:

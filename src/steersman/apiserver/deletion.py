@@ -7,8 +7,10 @@ Source: upstream's registry/rest (BeforeDelete) and generic registry (Delete).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.apiserver.admitting import admission_request
 from steersman.apiserver.api import API
@@ -48,8 +50,7 @@ def warn_of_orphans(served: Served, call: Call, options: DeleteOptions) -> None:
         call.warn(_PODS_STAY)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What a deletion does now: nothing more (``pending``), an update, an update and then the end, or the end at once."""
 
     action: Literal["pending", "update", "update and delete", "delete"]
@@ -57,8 +58,7 @@ class Plan:
     """What is stored by the update; else the object as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deleted:
+class Deleted(Struct, frozen=True, kw_only=True):
     """``entity`` as it last was; ``is_gone`` false where it only was marked."""
 
     entity: Entity
@@ -83,7 +83,7 @@ def plan(served: Served, obj: Object, options: DeleteOptions, now_s: float) -> P
     if graceful is None:
         if not finalizers:
             return Plan(action="delete", obj=obj)
-        return Plan(action="update", obj=_marked(changed, now_s))
+        return Plan(action="update", obj=_marked(changed, now_s, raises=served.kind.begin_deletion is None))
     if finalizers or changed["metadata"].get("deletionGracePeriodSeconds"):
         return Plan(action="update", obj=changed)
     return Plan(action="update and delete", obj=changed)
@@ -137,14 +137,15 @@ def _grace(served: Served, obj: Object, options: DeleteOptions, now_s: float) ->
     return with_metadata(obj, **changes)
 
 
-def _marked(obj: Object, now_s: float) -> Object:
-    """The object as it waits for its finalizers."""
+def _marked(obj: Object, now_s: float, *, raises: bool) -> Object:
+    """The object as it waits for its finalizers. ``raises``: that counts as a change of it, as it does but for kinds whose
+    deletion upstream begins in a way of its own."""
     metadata = obj["metadata"]
     changes: dict[str, Any] = {"deletionGracePeriodSeconds": 0}
     deadline = metadata.get("deletionTimestamp")
     if not deadline or times.parse_time(deadline) > now_s:
         changes["deletionTimestamp"] = times.format_time(now_s)
-    if not deadline and metadata.get("generation"):
+    if raises and not deadline and metadata.get("generation"):
         changes["generation"] = metadata["generation"] + 1
     return with_metadata(obj, **changes)
 

@@ -6,7 +6,8 @@ Source: "Kubernetes API health endpoints" in the Kubernetes documentation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.apiserver import respond
 from steersman.apiserver.call import Call
@@ -15,8 +16,7 @@ from steersman.apiserver.router import PathHandler, not_found
 from steersman.meta.wire import Response
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthCheck:
+class HealthCheck(Struct, frozen=True, kw_only=True):
     """``failure()`` says what is wrong, an empty string when nothing is. It must be quick."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 from steersman.meta.errors import NotAcceptable, UnsupportedMediaType
 
@@ -24,8 +25,7 @@ _SHAPE_VERSIONS = frozenset({"v1", "v1beta1"})
 _META_GROUP = "meta.k8s.io"
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(Struct, frozen=True):
     """How objects are sent: a media type, and optionally as another kind of ``meta.k8s.io``."""
 
     media_type: str = JSON
@@ -39,8 +39,7 @@ class Representation:
         return not self.shape and self.media_type == JSON and not self.pretty
 
 
-@dataclass(frozen=True, slots=True)
-class _Clause:
+class _Clause(Struct, frozen=True):
     media_type: str
     parameters: tuple[tuple[str, str], ...]
     quality: float
@@ -87,6 +86,16 @@ def representation_or_default(accept: str, pretty: bool = False, has_protobuf: b
     except NotAcceptable:
         return Representation(pretty=pretty)
     return Representation(found.media_type, pretty=found.pretty)
+
+
+@lru_cache(maxsize=512)
+def first_offered(accept: str, offers: tuple[str, ...]) -> str | None:
+    """Of media types that are served as they are, the one that the client prefers; None where it accepts none of them."""
+    for clause in _clauses(accept or "*/*"):
+        for offer in offers:
+            if clause.media_type in (offer, "*/*", f"{offer.partition('/')[0]}/*"):
+                return offer
+    return None
 
 
 @lru_cache(maxsize=512)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import msgspec
 
 from steersman.apiserver import respond
-from steersman.apiserver.authn.tokens import jwks, load_keys
 from steersman.apiserver.call import Call
 from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.router import PathHandler
@@ -28,9 +27,13 @@ class OpenIDPaths:
         pems = list(config.service_account_keys)
         if not pems and config.service_account_signing_key:
             pems = [config.service_account_signing_key]
-        keys = [key for pem in pems for key in load_keys(pem)]
         issuer = config.service_account_issuer
-        self._is_served = bool(keys) and issuer.startswith("https://")
+        self._is_served = bool(pems) and issuer.startswith("https://")
+        if not self._is_served:
+            return
+        from steersman.apiserver.authn.tokens import jwks, load_keys
+
+        keys = [key for pem in pems for key in load_keys(pem)]
         algorithms = sorted({key.algorithm for key in keys})
         self._keys = msgspec.json.encode(jwks(keys))
         self._configuration = msgspec.json.encode(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.apiserver.call import Call
 from steersman.apiserver.requestinfo import parse_bool
@@ -28,8 +29,7 @@ _FIELD_MANAGER_LIMIT = 128
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteOptions:
+class WriteOptions(Struct, frozen=True, kw_only=True):
     """CreateOptions, UpdateOptions and PatchOptions."""
 
     dry_run: bool = False
@@ -51,8 +51,7 @@ class WriteOptions:
         return options
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListOptions:
+class ListOptions(Struct, frozen=True, kw_only=True):
     """Options of list, watch and deletecollection."""
 
     labels: LabelSelector = EVERYTHING
@@ -70,8 +69,7 @@ class ListOptions:
         return self.labels.is_everything and self.fields.is_everything
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteOptions:
+class DeleteOptions(Struct, frozen=True, kw_only=True):
     grace_period_s: int | None = None
     orphan_dependents: bool | None = None
     propagation: str = ""
@@ -164,17 +162,6 @@ def delete_options(call: Call, body: Object | None) -> DeleteOptions:
         dry_run=bool(body.get("dryRun")),
         source=body,
     )
-
-
-def parse_resource_version(text: str) -> int:
-    """A resourceVersion parameter; 0 where it is empty. Raises ``BadRequest``."""
-    if not text:
-        return 0
-    if not text.isascii() or not text.isdigit():
-        raise BadRequest(
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
-    return int(text)
 
 
 def _delete_options_of_query(call: Call) -> Object:

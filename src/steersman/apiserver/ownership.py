@@ -13,6 +13,7 @@ from typing import Any
 
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
+from steersman.apiserver.metrics.comparisons import Way
 from steersman.apiserver.options import WriteOptions
 from steersman.apiserver.served import Served, resolving
 from steersman.meta.errors import BadRequest
@@ -146,15 +147,18 @@ def after_admission(call: Call, obj: Object, before: Any) -> None:
             del obj["metadata"]["managedFields"]
 
 
-def only_times_differ(new: Object, old: Object) -> bool:
-    """The objects are equal but for times of managed fields: nothing that is worth a write."""
-    mine, theirs = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
-    if not mine or not theirs or len(mine) != len(theirs):
-        return False
+def compared(new: Object, old: Object) -> Way:
+    """Whether the objects are equal but for times of managed fields: then there is nothing that is worth a write."""
+    mine, theirs = new["metadata"].get("managedFields") or (), old["metadata"].get("managedFields") or ()
+    if len(mine) != len(theirs):
+        return "unequal_objects_fast"
     for entry, other in zip(mine, theirs, strict=True):
         if entry is not other and {**entry, "time": other.get("time")} != {**other, "time": other.get("time")}:
-            return False
-    return {**new, "metadata": {**new["metadata"], "managedFields": theirs}} == old
+            return "unequal_objects_fast"
+    if not mine:
+        return "equal_objects" if new == old else "unequal_objects_slow"
+    same = {**new, "metadata": {**new["metadata"], "managedFields": theirs}} == old
+    return "equal_objects" if same else "unequal_objects_slow"
 
 
 def _versions(api: API, served: Served) -> Versions:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import Clock
@@ -43,14 +44,12 @@ from steersman.apiserver.admission.webhooks.mutating import MutatingAdmissionWeb
 from steersman.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from steersman.apiserver.authn.api import Authenticator
 from steersman.apiserver.authn.legacytokens import LastUsedLabels
-from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig
 from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
-from steersman.apiserver.authn.tokens import TokenIssuer, TokenVerifier, load_keys
-from steersman.apiserver.authn.x509 import X509Authenticator, load_authorities
 from steersman.apiserver.authz.alwaysallow import AlwaysAllowAuthorizer
 from steersman.apiserver.authz.alwaysdeny import AlwaysDenyAuthorizer
 from steersman.apiserver.authz.api import Authorizer
 from steersman.apiserver.authz.masters import SystemMastersAuthorizer
+from steersman.apiserver.authz.metrics import DecisionMetrics
 from steersman.apiserver.authz.node import NodeAuthorizer
 from steersman.apiserver.authz.rbac import RBACAuthorizer
 from steersman.apiserver.authz.union import UnionAuthorizer
@@ -59,6 +58,7 @@ from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.reviews import reviewing, token_requesting
 from steersman.apiserver.flowcontrol.api import FlowController
+from steersman.apiserver.metrics.credentials import CredentialMetrics
 from steersman.apiserver.reviews.access import review_access, review_own_access, review_own_rules
 from steersman.apiserver.reviews.identity import review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
@@ -77,8 +77,7 @@ from steersman.meta.resources import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugins:
+class Plugins(Struct, frozen=True, kw_only=True):
     """What is plugged into a server."""
 
     authenticators: Sequence[Authenticator] = ()
@@ -90,8 +89,7 @@ class Plugins:
     flow_controller: FlowController | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What plugins are made from."""
 
     config: APIServerConfig
@@ -103,6 +101,8 @@ class Surroundings:
     admission_metrics: AdmissionMetrics
     registry: CollectorRegistry
     """For the metrics of plugins."""
+    credential_metrics: CredentialMetrics
+    decisions: DecisionMetrics
     policy_metrics: PolicyMetrics
     client: Client
     """Acts as the server itself; for use once it is started."""
@@ -204,9 +204,8 @@ def assemble(of: Surroundings) -> Plugins:
     """Everything that the configuration asks for. Raises ``ValueError`` for what it asks for in vain."""
     config = of.config
     rbac = RBACAuthorizer(of.reader) if "RBAC" in config.authorization_modes else None
-    authorizer = UnionAuthorizer(
-        (SystemMastersAuthorizer(), *(_authorizer(of, mode, rbac) for mode in config.authorization_modes))
-    )
+    authorizers = [(of.decisions.of(mode), _authorizer(of, mode, rbac)) for mode in config.authorization_modes]
+    authorizer = UnionAuthorizer(((None, SystemMastersAuthorizer()), *authorizers))
     tokens = _service_accounts(of)
     plugins = admission(replace(of, authorizer=authorizer))
     plugins.insert(0, ResourceClaimAccess(of.reader, authorizer))
@@ -240,19 +239,24 @@ def _service_accounts(of: Surroundings) -> ServiceAccountAuthenticator | None:
     pems = list(config.service_account_keys)
     if not pems and config.service_account_signing_key:
         pems = [config.service_account_signing_key]
-    keys = [key for pem in pems for key in load_keys(pem)]
-    if not keys:
+    if not pems:
         return None
+    from steersman.apiserver.authn.tokens import TokenVerifier, load_keys
+
+    keys = [key for pem in pems for key in load_keys(pem)]
     audiences = config.api_audiences or (config.service_account_issuer,)
     verifier = TokenVerifier(issuers=(config.service_account_issuer,), keys=keys, audiences=audiences, clock=of.clock)
     uses = LastUsedLabels(of.client, clock=of.clock)
-    return ServiceAccountAuthenticator(verifier, of.reader, clock=of.clock, uses=uses)
+    return ServiceAccountAuthenticator(verifier, of.reader, clock=of.clock, uses=uses, metrics=of.credential_metrics)
 
 
 def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None) -> list[Authenticator]:
     config = of.config
     found: list[Authenticator] = []
     if config.request_header_client_ca:
+        from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig
+        from steersman.apiserver.authn.x509 import load_authorities
+
         headers = config.request_header
         found.append(
             RequestHeaderAuthenticator(
@@ -267,7 +271,10 @@ def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None
             )
         )
     if config.client_ca:
-        found.append(X509Authenticator(load_authorities(config.client_ca), clock=of.clock))
+        from steersman.apiserver.authn.x509 import X509Authenticator, load_authorities
+
+        authorities = load_authorities(config.client_ca)
+        found.append(X509Authenticator(authorities, clock=of.clock, metrics=of.credential_metrics))
     if tokens is not None:
         found.append(tokens)
     return found
@@ -311,6 +318,8 @@ def _token_endpoint(of: Surroundings) -> Endpoint:
     config = of.config
     requests: TokenRequests | None = None
     if config.service_account_signing_key:
+        from steersman.apiserver.authn.tokens import TokenIssuer
+
         issuer = TokenIssuer(
             issuer=config.service_account_issuer,
             private_key_pem=config.service_account_signing_key,

@@ -7,7 +7,8 @@ its encoding once. What does the work is imported when the first client asks for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from steersman.apiserver.served import Entity, Served
@@ -117,9 +118,21 @@ def _framed(head: Mapping[str, Any], items: Sequence[bytes]) -> Iterable[bytes]:
 
 
 def _message(served: Served, found: Entity) -> bytes:
+    if isinstance(found, Stored) and not served.converts:
+        return found.in_form(_form(served.message))
     from steersman.schema.protobuf.encoding import encoder
 
-    encode = encoder(served.message)
-    if isinstance(found, Stored) and not served.converts:
-        return found.in_form(encode)
-    return encode(served.obj(found))
+    return encoder(served.message)(served.obj(found))
+
+
+@cache
+def _form(message: str) -> Callable[[Stored], bytes]:
+    from steersman.schema.protobuf.encoding import encoder
+    from steersman.schema.protobuf.remembering import from_json
+
+    encode, encode_json = encoder(message), from_json(message)
+
+    def form(stored: Stored) -> bytes:
+        return encode_json(stored.json) if stored.at_hand is None else encode(stored.at_hand)
+
+    return form

@@ -7,8 +7,9 @@ see, so they do not depend on which kinds are served.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from steersman.meta.selectors import SelectorError, parse_field_selector
 from steersman.meta.wire import Request
@@ -27,8 +28,7 @@ _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestInfo:
+class RequestInfo(Struct, frozen=True, kw_only=True):
     """A request for a resource, or (``is_resource`` false) for any other path."""
 
     path: str
@@ -42,6 +42,8 @@ class RequestInfo:
     name: str = ""
     remainder: tuple[str, ...] = ()
     """Path segments after the subresource: where a proxied request goes."""
+    is_verb_in_path: bool = False
+    """Of the kind that is no more in use, such as ``/api/v1/watch/pods``: authorization sees no selectors of these."""
 
     @property
     def is_long_running(self) -> bool:
@@ -86,10 +88,9 @@ def _parse(method: str, path: str, watches: bool, selected_name: str) -> Request
         group, version, parts = parts[1], parts[2], parts[3:]
     else:
         return RequestInfo(path=path, verb=method.lower())
-    if parts[0] == "watch" and len(parts) > 1:
-        verb, parts = "watch", parts[1:]
-    elif parts[0] == "proxy" and len(parts) > 1:
-        verb, parts = "proxy", parts[1:]
+    is_verb_in_path = parts[0] in ("watch", "proxy") and len(parts) > 1
+    if is_verb_in_path:
+        verb, parts = parts[0], parts[1:]
     namespace = ""
     if parts[0] == "namespaces" and len(parts) > 1:
         namespace = parts[1]
@@ -116,4 +117,5 @@ def _parse(method: str, path: str, watches: bool, selected_name: str) -> Request
         subresource=subresource,
         name=name,
         remainder=tuple(parts[3:]),
+        is_verb_in_path=is_verb_in_path,
     )

@@ -7,14 +7,14 @@ so that neither memory nor other requests feel them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import msgspec
 from isal import isal_zlib
+from msgspec import Struct
 
-from steersman.apiserver import protobuf, yamlbody
+from steersman.apiserver import protobuf, tablelists
 from steersman.apiserver.call import Call
 from steersman.apiserver.negotiation import (
     JSON,
@@ -38,13 +38,13 @@ WARNINGS_LIMIT = 4096
 WARNING_LIMIT = 256
 """Smaller bodies are not worth it; upstream's threshold."""
 _GZIP_LEVEL = 1
+_PLAIN_TABLES = {version: Representation(JSON, "Table", version) for version in ("v1", "v1beta1")}
 _READERS = ("curl", "Wget", "Mozilla/5.0")
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListMeta:
+class ListMeta(Struct, frozen=True, kw_only=True):
     """``metadata`` of a list."""
 
     resource_version: str
@@ -144,6 +144,8 @@ def value(call: Call, obj: Any, *, status: int = 200, form: Representation | Non
     if form.media_type == PROTOBUF:
         body = protobuf.value(obj)
     elif form.media_type != JSON:
+        from steersman.apiserver import yamlbody
+
         body = yamlbody.dump(obj)
     elif form.pretty:
         body = _indented(_encoder.encode(obj))
@@ -174,6 +176,8 @@ def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListM
         return _plain_list(call, head, sent, b"" if served.kind.is_custom else _kind_bytes(resource))
     if form.media_type == PROTOBUF and not form.shape:
         return _protobuf_list(call, served, head, items)
+    if form == _PLAIN_TABLES.get(form.shape_version) and _is_streamed(call, items):
+        return _table_list(call, served, items, metadata, form, now_s=now_s)
     objects = [served.obj(item) for item in items]
     if not form.shape and not served.kind.is_custom and not call.is_in_process:
         objects = [
@@ -278,6 +282,25 @@ def _protobuf_list(call: Call, served: Served, head: Object, items: Sequence[Ent
         found["vary"] = "Accept-Encoding"
         pieces = _gzipped_stream(pieces)
     return Response(headers=found, stream=pieces, content=content)
+
+
+def _is_streamed(call: Call, items: Sequence[Entity]) -> bool:
+    return len(items) > tablelists.ROWS_AT_ONCE and not call.is_in_process and call.audit is None
+
+
+def _table_list(
+    call: Call, served: Served, items: Sequence[Entity], metadata: ListMeta, form: Representation, *, now_s: float
+) -> Response:
+    include = tables.include_object(call.query("includeObject"))
+    pieces = tablelists.streamed(
+        served, items, metadata.as_object(), now_s=now_s, include=include, version=form.shape_version
+    )
+    found = headers(call, JSON)
+    if _accepts_gzip(call):
+        found["content-encoding"] = "gzip"
+        found["vary"] = "Accept-Encoding"
+        pieces = _gzipped_stream(pieces)
+    return Response(headers=found, stream=pieces)
 
 
 def _pieces(start: bytes, items: Sequence[Entity], kind: bytes) -> Iterable[bytes]:

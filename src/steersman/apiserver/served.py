@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta.errors import BadRequest, FieldError, InternalError, Invalid
 from steersman.meta.objects import Object
@@ -31,8 +31,7 @@ class Entity(Protocol):
     def json(self) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Unstored:
+class Unstored(Struct, frozen=True):
     """An object that is not in the store: the outcome of a dry run, a review, a conversion."""
 
     obj: Object

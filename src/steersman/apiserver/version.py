@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from steersman.apiserver import respond
 from steersman.apiserver.call import Call
 from steersman.meta.objects import Object
@@ -32,6 +34,23 @@ def version_info() -> Object:
         "compiler": platform.python_implementation().lower(),
         "platform": f"{platform.system().lower()}/{_MACHINES.get(machine, machine)}",
     }
+
+
+def build_info(registry: CollectorRegistry) -> None:
+    """The metric by which monitoring tells versions apart."""
+    labels = {
+        "build_date": "buildDate", "compiler": "compiler", "git_commit": "gitCommit", "git_tree_state": "gitTreeState",
+        "git_version": "gitVersion", "go_version": "goVersion", "major": "major", "minor": "minor", "platform": "platform",
+    }  # fmt: skip
+    gauge = Gauge(
+        "kubernetes_build_info",
+        "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, "
+        "Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
+        list(labels),
+        registry=registry,
+    )
+    info = version_info()
+    gauge.labels(**{label: info[field] for label, field in labels.items()}).set(1)
 
 
 async def serve_version(call: Call) -> Response:

@@ -7,10 +7,10 @@ exhaust the interpreter's stack, and reading stops where a bound is passed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from msgspec import Struct
 from yaml._yaml import CParser
 
 from steersman.apiserver.yamlscalars import ScalarError, resolve
@@ -26,8 +26,7 @@ class YAMLError(Exception):
     """Not YAML, or YAML that is no JSON: the message says where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(Struct, frozen=True):
     """A key that its mapping has twice, where it comes again."""
 
     key: str
@@ -62,8 +61,7 @@ def load(body: bytes) -> tuple[Any, list[Duplicate]]:
             parser.dispose()
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(Struct):
     """A value with the number of values in it."""
 
     value: Any

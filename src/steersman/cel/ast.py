@@ -7,28 +7,26 @@ which messages point.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from steersman.cel.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Literal:
+class Literal(Struct, frozen=True, kw_only=True):
     id: int
     offset: int
     value: Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ident:
+class Ident(Struct, frozen=True, kw_only=True):
     id: int
     offset: int
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Select:
+class Select(Struct, frozen=True, kw_only=True):
     """``operand.field``; with ``test_only``, ``has(operand.field)``."""
 
     id: int
@@ -38,8 +36,7 @@ class Select:
     test_only: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """A function, an operator (``_+_``) or, with a target, a member function. ``_&&_`` and ``_||_`` take any number."""
 
     id: int
@@ -49,8 +46,7 @@ class Call:
     target: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListLiteral:
+class ListLiteral(Struct, frozen=True, kw_only=True):
     id: int
     offset: int
     elements: tuple[Expr, ...]
@@ -58,8 +54,7 @@ class ListLiteral:
     """Indices of elements written ``?element``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One ``key: value`` of a map; of an object, with the field's name as the key."""
 
     id: int
@@ -69,23 +64,20 @@ class Entry:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapLiteral:
+class MapLiteral(Struct, frozen=True, kw_only=True):
     id: int
     offset: int
     entries: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectLiteral:
+class ObjectLiteral(Struct, frozen=True, kw_only=True):
     id: int
     offset: int
     type_name: str
     fields: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comprehension:
+class Comprehension(Struct, frozen=True, kw_only=True):
     """A fold: what every looping macro and ``cel.bind`` expand to. ``macro`` names which, for the compiler."""
 
     id: int

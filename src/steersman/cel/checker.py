@@ -6,7 +6,8 @@ Types are gradual: what is dyn is left to the evaluation. Follows cel-go's check
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.cel import types
 from steersman.cel.ast import (
@@ -29,8 +30,7 @@ from steersman.cel.types import Substitution, Type
 from steersman.cel.values import type_of
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """What a call means."""
 
     function: str
@@ -39,8 +39,7 @@ class Resolved:
     """None also for ``a.b.f()`` where ``a.b.f`` is the function's name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """What an expression may refer to."""
 
     variables: Mapping[str, Type]
@@ -54,8 +53,7 @@ class Scope:
     """Lists and maps that are written out must have elements of one type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A typed expression: tables by node id."""
 
     expr: Expr

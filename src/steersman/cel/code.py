@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from steersman.cel.values import Value
 
@@ -16,8 +17,7 @@ COST, LIMIT, FIRST_VARIABLE = 0, 1, 2
 Run: TypeAlias = Callable[[Frame], Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Struct, frozen=True):
     """``cost`` is charged by whoever runs it, once and up front; ``run`` adds to the frame only what varies."""
 
     run: Run

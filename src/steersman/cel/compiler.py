@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.cel import calls, folds, logic, places
 from steersman.cel.ast import (
@@ -31,8 +32,7 @@ _CONVERSIONS = frozenset({"bool", "bytes", "double", "duration", "dyn", "int", "
 _PRIMITIVE = frozenset({bool, int, Uint, float, str})
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     code: Code
     variables: tuple[str, ...]
     """Names in the order of their slots in the frame."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from steersman.cel.effort import METER
 from steersman.cel.types import Type
@@ -23,8 +24,7 @@ REGEX = 0.25
 """Per character of a pattern: four characters are guessed to make one expression."""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """The least and the most that a size or a cost can be."""
 
     min: int
@@ -78,8 +78,7 @@ class Operands(Protocol):
         """The operand, if it is written out, else None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     cost: Range
     result: Range | None = None
     """The size of the result, if it has one that is known."""
@@ -89,8 +88,7 @@ Actual: TypeAlias = Callable[[Sequence[Value], Value], int]
 """(operands, result) -> cost"""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """How a function is charged, beside its operands. A function without a rule costs 1."""
 
     actual: Actual

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.cel.costs import Rule
 from steersman.cel.macros import Macro
@@ -11,8 +12,7 @@ from steersman.cel.types import Type
 from steersman.cel.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overload:
+class Overload(Struct, frozen=True, kw_only=True):
     """One signature of a function. A member function's first parameter is its target."""
 
     id: str
@@ -27,14 +27,12 @@ class Overload:
     """A list that was only known as dyn must have elements of the parameter's type, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     name: str
     overloads: tuple[Overload, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Library:
+class Library(Struct, frozen=True, kw_only=True):
     name: str
     functions: tuple[Function, ...] = ()
     macros: tuple[Macro, ...] = ()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.cel import regexes
 from steersman.cel.ast import Call, Expr, ListLiteral, Literal, walk
@@ -29,8 +30,7 @@ PER_CALL_LIMIT = 1_000_000
 """What one evaluation may cost; kube-apiserver's limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """How an evaluation ended."""
 
     value: Value

@@ -6,7 +6,8 @@ The wording of messages is that of cel-go, because kube-apiserver hands it to cl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _LONGEST_SNIPPET = 16384
 _WIDE_DOT, _WIDE_MARK = "\uff0e", "\uff3e"
@@ -16,8 +17,7 @@ class CELError(Exception):
     """Any failure of an expression."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issue:
+class Issue(Struct, frozen=True, kw_only=True):
     """One complaint about the text of an expression."""
 
     message: str

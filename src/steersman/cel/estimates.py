@@ -6,7 +6,9 @@ Follows cel-go's estimator on expanded macros and kube-apiserver's sizes, since 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.cel import types
 from steersman.cel.ast import (
@@ -41,8 +43,7 @@ _FREE = fixed(0)
 _SIZED_SCALARS = frozenset({"bool", "double", "duration", "int", "timestamp", "uint"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(Struct, frozen=True):
     """What is known about the value of a part of the expression."""
 
     size: Range | None = None

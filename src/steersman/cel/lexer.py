@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 TokenKind = Literal["end", "ident", "escaped", "int", "uint", "float", "string", "bytes", "symbol", "word"]
 
@@ -37,8 +38,7 @@ _TOKEN = re.compile(
 _WORDS = frozenset({"in", "true", "false", "null"})
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     kind: TokenKind
     text: str
     offset: int

@@ -6,8 +6,9 @@ The expansions are those of cel-spec and cel-go, because costs are defined on th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from steersman.cel.ast import (
     ACCUMULATOR,
@@ -41,8 +42,7 @@ class Numbering(Protocol):
     def next_id(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Builder:
+class Builder(Struct, frozen=True):
     """Makes nodes at the place of the macro's call."""
 
     numbering: Numbering
@@ -100,8 +100,7 @@ Expander: TypeAlias = Callable[[Builder, Expr | None, Sequence[Expr]], Expr | No
 """(builder, target, arguments) -> what stands for the call; None: it is no macro after all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Macro:
+class Macro(Struct, frozen=True, kw_only=True):
     name: str
     arguments: int
     member: bool = True

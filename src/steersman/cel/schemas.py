@@ -10,8 +10,10 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.cel import types
 from steersman.cel.conversions import parse_duration, parse_timestamp
@@ -61,8 +63,7 @@ def property_name(identifier: str) -> str:
     return re.sub(r"__([^_]+)__", plain, identifier)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+class Declared(Struct, frozen=True, kw_only=True):
     """The type of a variable or of a place below it."""
 
     type: Type
@@ -232,8 +233,7 @@ def _map(schema: Schema) -> Declared | None:
     )
 
 
-@dataclass(slots=True)
-class _Fields:
+class _Fields(Struct):
     declared: dict[str, Declared] = field(default_factory=dict)
     adapters: dict[str, Adapter] = field(default_factory=dict)
     min_bytes: int = 2

@@ -7,8 +7,9 @@ inference (langdef, "Gradual Type Checking") does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Kind = Literal[
     "dyn", "error", "null", "bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration",
@@ -16,8 +17,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(Struct, frozen=True):
     """``name`` is the type's name as an identifier and as ``type()`` gives it."""
 
     kind: Kind

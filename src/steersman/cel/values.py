@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+from msgspec import Struct
+
 from steersman.cel import types
 from steersman.cel.effort import METER
 from steersman.cel.errors import EvaluationError, no_such_overload
@@ -43,13 +45,11 @@ class Timestamp:
     """Of the time zone it was written in, which ``string()`` keeps; calendar fields are in UTC nevertheless."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Duration:
+class Duration(Struct, frozen=True, order=True):
     ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class OptionalValue:
+class OptionalValue(Struct, frozen=True):
     """A value or its absence. ``NONE`` is the one without."""
 
     value: Value
@@ -90,8 +90,7 @@ class MapList(list[Value]):
         return tuple(element.get(key) for key in self.keys)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ObjectValue:
+class ObjectValue(Struct, frozen=True, eq=False):
     """``Object.spec{...}``: an object that an expression has made. Fields may hold anything, ``ObjectValue`` included."""
 
     type_name: str

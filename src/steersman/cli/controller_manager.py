@@ -262,7 +262,8 @@ def service_account_clients(
 ) -> Callable[[str], Client]:
     """Clients by the name of a service account in kube-system, over one connection pool without credentials."""
     import os
-    from dataclasses import replace
+
+    from msgspec.structs import replace
 
     from steersman.client import kubeconfig as kubeconfigs
     from steersman.client.api import Client

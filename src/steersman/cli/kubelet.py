@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from steersman.cli import kubelet_flags
 from steersman.cli.program import Environment, run_component
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from steersman.kubelet.configuration_file import Document
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flags:
+class Flags(Struct, frozen=True, kw_only=True):
     """What is no part of KubeletConfiguration."""
 
     kubeconfig: str
@@ -123,7 +122,7 @@ kubelet_flags.options(command)
 def _flags(given: dict[str, Any]) -> Flags:
     from steersman.kubelet.container_gc import ContainerGCPolicy
 
-    own = {name: given.pop(name) for name in Flags.__slots__ if name in given}
+    own = {name: given.pop(name) for name in Flags.__struct_fields__ if name in given}
     policy = ContainerGCPolicy(
         min_age_s=given.pop("minimum_container_ttl_duration"),
         max_per_container=given.pop("maximum_dead_containers_per_container"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.cli.program import Environment
 from steersman.client.api import Client
@@ -25,8 +26,7 @@ USER_AGENT = "kubelet/v1.36.0 (steersman)"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Struct, frozen=True, kw_only=True):
     client: Client
     manager: CertificateManager | None
     """To be run; None where the certificate does not rotate."""

@@ -19,6 +19,7 @@ from steersman.kubelet.component import Kubelet
 from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
 from steersman.kubelet.configuration_file import API_VERSION, Document
 from steersman.kubelet.host_checks import apply_to_process, check_host
+from steersman.kubelet.iptables_chains import IPTablesChains
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_cgroups import over_reserved
 from steersman.kubelet.node_resources.policies import PolicyError
@@ -76,10 +77,9 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         node_name=config.node_name,
         rotate=document["rotateCertificates"],
     )
-    client = identity.client
     try:
         kubelet = Kubelet(
-            client=client,
+            client=identity.client,
             clock=environment.clock,
             config=config,
             runtime=runtime,
@@ -89,6 +89,7 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         )
     except (ConfigurationError, PolicyError, StateError) as error:
         raise click.UsageError(str(error)) from error
+    client = kubelet.clients.api
     managers = [identity.manager] if identity.manager is not None else []
     server = None
     if document["enableServer"]:
@@ -96,7 +97,8 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         if manager is not None:
             managers.append(manager)
         server = _server(environment, flags, document, config, kubelet, client, runtime, certificate)
-    return Agent(kubelet, server, certificates=managers, clock=environment.clock)
+    chains = IPTablesChains(clock=environment.clock) if document["makeIPTablesUtilChains"] else None
+    return Agent(kubelet, server, certificates=managers, chains=chains, clock=environment.clock)
 
 
 def shown_configuration(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +183,6 @@ def _server(
             debugging_handlers=document["enableDebuggingHandlers"],
             system_logs=Path("/var/log") if document["enableSystemLogHandler"] else None,
             debug_flags=document["enableDebugFlagsHandler"],
-            profiling=document["enableProfilingHandler"],
         ),
         registry=environment.registry,
         probes=kubelet.probe_metrics.registry,

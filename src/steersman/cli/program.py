@@ -14,10 +14,10 @@ import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import click
+from msgspec import Struct, field
 
 from steersman.aio import threads
 from steersman.aio.clock import Clock, SystemClock
@@ -41,8 +41,7 @@ class Component(Protocol):
         """What /readyz answers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
+class Serving(Struct, frozen=True, kw_only=True):
     """Where a component answers /healthz, /livez, /readyz and /metrics. Port 0: nowhere."""
 
     bind_address: str = "127.0.0.1"
@@ -52,8 +51,7 @@ class Serving:
     """Both empty: plain HTTP, as upstream's kube-proxy and kubelet health ports are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Environment(Struct, frozen=True, kw_only=True):
     """What a process lends to the components it runs."""
 
     clock: Clock
@@ -67,7 +65,7 @@ class Environment:
 
         ``master`` overrides the server's address. Raises ``click.UsageError`` where neither can be used.
         """
-        from dataclasses import replace
+        from msgspec.structs import replace
 
         from steersman.client import kubeconfig as kubeconfigs
         from steersman.client.api import Client
@@ -88,8 +86,7 @@ Build = Callable[[Environment], Awaitable[Component]]
 """Makes the component on the running event loop."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class Program(Struct, frozen=True, kw_only=True):
     """A component whose flags have been read."""
 
     name: str
@@ -99,8 +96,7 @@ class Program:
     """How long it may take to end."""
 
 
-@dataclass(slots=True)
-class Collector:
+class Collector(Struct):
     """Under ``steersman run``: takes programs instead of running them, to run them together afterwards."""
 
     programs: list[Program] = field(default_factory=list)
@@ -179,11 +175,13 @@ async def _main(programs: Sequence[Program]) -> None:
 
 
 async def _run_until(stopped: asyncio.Event, programs: Sequence[Program], clock: Clock, clients: list[Client]) -> None:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
     async with TaskGroup("process") as group:
         for program in programs:
-            environment = Environment(clock=clock, rng=random.Random(), registry=CollectorRegistry(), clients=clients)
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
+            environment = Environment(clock=clock, rng=random.Random(), registry=registry, clients=clients)
             component = await program.build(environment)
             group.spawn(component.run(), name=program.name)
             if program.serving.port:

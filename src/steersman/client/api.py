@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.client.ratelimit import RateLimited
@@ -30,8 +30,7 @@ Query = dict[str, list[str]]
 _ENCODER = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectList:
+class ObjectList(Struct, frozen=True, kw_only=True):
     """One page of a list. The items may be shared with a cache: do not change them."""
 
     items: Sequence[Object]
@@ -40,8 +39,7 @@ class ObjectList:
     remaining: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchEvent:
+class WatchEvent(Struct, frozen=True, kw_only=True):
     """``type`` is ADDED, MODIFIED, DELETED or BOOKMARK. The object is shared: do not change it."""
 
     type: str
@@ -160,6 +158,15 @@ class Client:
         """
         path = resource.path(namespace or objects.namespace(obj), name, subresource)
         return await self._object("POST", path, content=obj)
+
+    async def submit(
+        self, resource: Resource, obj: Object, *, namespace: str = "", name: str = "", subresource: str = ""
+    ) -> None:
+        """As ``create``, for who writes much and has no use for the answer: it is not decoded."""
+        path = resource.path(namespace or objects.namespace(obj), name, subresource)
+        headers = {**self._headers, "content-type": "application/json"}
+        response = await self._transport.send(Request(method="POST", path=path, headers=headers, content=obj))
+        _raise_for_status(response)
 
     async def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
         """Replace the object. Raises ``Conflict`` where it has changed since ``obj`` was read, ``NotFound``."""
@@ -335,14 +342,42 @@ async def _lines(stream: AsyncIterator[bytes] | None, *, slim: bool) -> AsyncGen
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 if line.strip():
-                    event = msgspec.json.decode(line)
-                    if slim and "metadata" in event["object"]:
-                        event["object"]["metadata"].pop("managedFields", None)
-                    yield WatchEvent(type=event["type"], object=event["object"])
+                    yield _slim_event(line) if slim else _event(line)
     except msgspec.DecodeError as error:
         raise Unreachable(f"the watch sent what is no JSON: {error}") from error
     finally:
         await _close(stream)
+
+
+class _Line(Struct):
+    """A line of a watch, its object's parts not decoded yet."""
+
+    type: str
+    object: dict[str, msgspec.Raw]
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def _event(line: bytes) -> WatchEvent:
+    event = msgspec.json.decode(line)
+    return WatchEvent(type=event["type"], object=event["object"])
+
+
+def _slim_event(line: bytes) -> WatchEvent:
+    """Without ``metadata.managedFields``, which is looked over and never made: a third of the time that a small pod takes."""
+    event = _decode_line(line)
+    obj: Object = {
+        name: _without_managed_fields(part) if name == "metadata" else msgspec.json.decode(part)
+        for name, part in event.object.items()
+    }
+    return WatchEvent(type=event.type, object=obj)
+
+
+def _without_managed_fields(metadata: msgspec.Raw) -> Object:
+    parts = _decode_parts(metadata)
+    return {name: msgspec.json.decode(part) for name, part in parts.items() if name != "managedFields"}
 
 
 async def _close(iterator: AsyncIterator[Any]) -> None:

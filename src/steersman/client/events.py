@@ -14,8 +14,9 @@ import logging
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.aio.backoff import ItemBackoff
 from steersman.aio.clock import Clock
@@ -43,8 +44,7 @@ log = logging.getLogger(__name__)
 Key = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Occurrence:
+class _Occurrence(Struct, frozen=True):
     regarding: Mapping[str, Any]
     type: str
     reason: str
@@ -62,8 +62,7 @@ class _Occurrence:
         return str(self.regarding.get("fieldPath") or "")
 
 
-@dataclass(slots=True, kw_only=True)
-class _Series:
+class _Series(Struct, kw_only=True):
     """One Event object and how often it occurred."""
 
     latest: _Occurrence
@@ -73,14 +72,12 @@ class _Series:
     """Empty: not written yet."""
 
 
-@dataclass(slots=True)
-class _Similar:
+class _Similar(Struct):
     messages: set[str]
     last_s: float
 
 
-@dataclass(slots=True)
-class _Budget:
+class _Budget(Struct):
     tokens: float
     last_s: float
 

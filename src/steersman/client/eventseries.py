@@ -11,8 +11,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -35,8 +36,7 @@ log = logging.getLogger(__name__)
 Key = tuple[Any, ...]
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     """An event that was recorded, and how often since."""
 
     event: Object
@@ -196,7 +196,7 @@ class SeriesRecorder:
                 return
             except NotFound:
                 log.debug("event %s is gone; it is made anew", metadata["name"])
-        await self._client.create(NEW_EVENTS, event)
+        await self._client.submit(NEW_EVENTS, event)
 
     async def _sweep_for_ever(self) -> None:
         """Forget what is over, and write how often what goes on has happened."""
@@ -212,11 +212,12 @@ class SeriesRecorder:
 
 
 def _reference(obj: Mapping[str, Any], resource: Resource) -> Object:
+    metadata = objects.metadata(obj)
     return {
         "kind": resource.kind,
-        "namespace": objects.namespace(obj),
-        "name": objects.name(obj),
-        "uid": objects.uid(obj),
+        "namespace": metadata.get("namespace") or "",
+        "name": metadata.get("name") or "",
+        "uid": metadata.get("uid") or "",
         "apiVersion": resource.api_version,
-        "resourceVersion": objects.resource_version(obj),
+        "resourceVersion": metadata.get("resourceVersion") or "",
     }

@@ -6,7 +6,7 @@ Answers are not compressed: a server's time is scarcer than the network between 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -26,6 +26,8 @@ REQUEST_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
 TOKEN_REREAD_S = 60.0
 CONNECTION_LIMIT = 256
+IDLE_S = 60.0
+"""How long a connection is kept for the next request: a handshake costs as much as ten, and servers wait longer (90 s)."""
 _PATH_PUNCTUATION = "/:@!$&'()*+,;=~-._"
 _is_plain = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_PUNCTUATION)}]*").fullmatch
 """Nearly every path: nothing in it has to be escaped."""
@@ -42,8 +44,13 @@ class HTTPTransport:
         self._clock = clock or SystemClock()
         self._token = config.token
         self._token_due_s = float("-inf")
+        self._base = URL(config.server, encoded=True)
+        self._base_path = self._base.raw_path.rstrip("/")
+        self._options = {"server_hostname": config.tls_server_name} if config.tls_server_name else {}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=config.ssl_context() or True, limit=CONNECTION_LIMIT),
+            connector=aiohttp.TCPConnector(
+                ssl=config.ssl_context() or True, limit=CONNECTION_LIMIT, keepalive_timeout=IDLE_S
+            ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=1 << 18,
@@ -52,48 +59,51 @@ class HTTPTransport:
     async def send(self, request: Request) -> Response:
         try:
             with Limited(self._deadlines):
-                async with await self._start(request) as answer:
-                    body = await answer.read()
-                    return Response(status=answer.status, headers=_headers(answer), body=body)
+                async with self._session.request(**self._arguments(request)) as answer:
+                    return Response(status=answer.status, headers=answer.headers, body=await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(request, error) from error
 
     async def open(self, request: Request) -> Response:
         try:
-            answer = await self._start(request)
+            answer = await self._session.request(**self._arguments(request))
             if answer.status >= 400:
                 async with answer:
-                    return Response(status=answer.status, headers=_headers(answer), body=await answer.read())
+                    return Response(status=answer.status, headers=answer.headers, body=await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(request, error) from error
-        return Response(status=answer.status, headers=_headers(answer), stream=self._chunks(request, answer))
+        return Response(status=answer.status, headers=answer.headers, stream=self._chunks(request, answer))
 
     async def close(self) -> None:
         self._deadlines.close()
         await self._session.close()
 
-    async def _start(self, request: Request) -> aiohttp.ClientResponse:
-        headers = CIMultiDict(request.headers)
-        headers.setdefault("accept-encoding", "identity")
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        """For ``ClientSession.request``."""
+        url = self._base.with_path(self._base_path + (request.raw_path or _quoted(request.path)), encoded=True)
+        if request.query:
+            url = URL(f"{url}?{urlencode(request.query, doseq=True)}", encoded=True)
+        return {
+            "method": request.method,
+            "url": url,
+            "headers": self._headers(request),
+            "data": request.body or None if request.content is None else encode(request.content),
+            "allow_redirects": False,
+            **self._options,
+        }
+
+    def _headers(self, request: Request) -> Mapping[str, str]:
+        headers = {"accept-encoding": "identity", **request.headers}
         token = self._bearer_token()
         if token:
             headers["authorization"] = f"Bearer {token}"
-        if self._config.impersonate:
-            headers["impersonate-user"] = self._config.impersonate
-            for group in self._config.impersonate_groups:
-                headers.add("impersonate-group", group)
-        query = urlencode(request.query, doseq=True) if request.query else ""
-        path = request.raw_path or _quoted(request.path)
-        url = URL(f"{self._config.server}{path}{'?' + query if query else ''}", encoded=True)
-        body: Any = request.body or None
-        if request.content is not None:
-            body = encode(request.content)
-        options: dict[str, Any] = {}
-        if self._config.tls_server_name:
-            options["server_hostname"] = self._config.tls_server_name
-        return await self._session.request(
-            request.method, url, headers=headers, data=body, allow_redirects=False, **options
-        )
+        if not self._config.impersonate:
+            return headers
+        several = CIMultiDict(headers)
+        several["impersonate-user"] = self._config.impersonate
+        for group in self._config.impersonate_groups:
+            several.add("impersonate-group", group)
+        return several
 
     def _bearer_token(self) -> str:
         if self._config.token_file and self._clock.monotonic() >= self._token_due_s:
@@ -116,10 +126,6 @@ class HTTPTransport:
 
 def _quoted(path: str) -> str:
     return path if _is_plain(path) else quote(path, safe=_PATH_PUNCTUATION)
-
-
-def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in answer.headers.items()}
 
 
 def _conforms(config: KubeConfig) -> Transport:

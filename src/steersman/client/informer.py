@@ -10,9 +10,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
+
+from msgspec import Struct
 
 from steersman.aio.backoff import Backoff
 from steersman.aio.clock import Clock
@@ -33,8 +34,7 @@ IndexFunction = Callable[[Object], Iterable[str]]
 Objects = list[Object]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What happened to one object of the cache. Objects are shared: do not change them."""
 
     type: Literal["added", "updated", "deleted"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from steersman.client.transport import Transport
 from steersman.meta.wire import Handler, Peer, Request, Response

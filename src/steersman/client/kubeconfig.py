@@ -10,11 +10,10 @@ import base64
 import ssl
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from msgspec import Struct
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -23,8 +22,7 @@ class KubeConfigError(ValueError):
     """The kubeconfig cannot be used; the message names the file and what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KubeConfig:
+class KubeConfig(Struct, frozen=True, kw_only=True):
     """One context of a kubeconfig, its files read."""
 
     server: str
@@ -67,6 +65,8 @@ def load(path: str | Path, context: str = "") -> KubeConfig:
 
 def read_document(file: Path) -> Mapping[str, Any]:
     """A kubeconfig as it is written. Raises ``KubeConfigError``."""
+    import yaml
+
     try:
         document = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:

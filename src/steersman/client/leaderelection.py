@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -28,8 +29,7 @@ class LostLeadership(Exception):
     """The Lease could not be renewed in time; whoever led must stop at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaderElectionConfig:
+class LeaderElectionConfig(Struct, frozen=True, kw_only=True):
     """Where the Lease is and how long its terms last; the defaults are upstream's."""
 
     name: str

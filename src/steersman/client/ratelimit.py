@@ -25,7 +25,7 @@ class RateLimited:
         return await self._inner.send(request)
 
     async def open(self, request: Request) -> Response:
-        await self._wait()
+        """A watch goes through at once, as client-go's do: each is one request for many answers."""
         return await self._inner.open(request)
 
     async def close(self) -> None:

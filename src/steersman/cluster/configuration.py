@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 NodeKind = Literal["host", "namespace"]
 """``host``: the machine itself. ``namespace``: a machine of its own as far as the network goes (a network namespace)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeConfig:
+class NodeConfig(Struct, frozen=True, kw_only=True):
     """One real node of the cluster."""
 
     name: str
@@ -23,8 +23,7 @@ class NodeConfig:
     """Its InternalIP, on the bridge that joins the nodes of this machine."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterConfig:
+class ClusterConfig(Struct, frozen=True, kw_only=True):
     """A local cluster. Addresses are texts so that the file reads as what it says."""
 
     nodes: tuple[NodeConfig, ...] = ()
@@ -91,8 +90,7 @@ class ClusterConfig:
         return replace(self, nodes=tuple(node for node in self.nodes if node.name != name))
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """Where a cluster keeps what: durable things below ``data``, sockets and pid files below ``run``."""
 
     data: Path

@@ -13,9 +13,10 @@ import asyncio
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.cluster import mounts, processes
@@ -48,8 +49,7 @@ class ContainerdError(HostError):
     """containerd could not be started, stopped or cleaned up; the message says what it said."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerdConfig:
+class ContainerdConfig(Struct, frozen=True, kw_only=True):
     """One instance."""
 
     root: Path

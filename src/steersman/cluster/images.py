@@ -9,9 +9,10 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.cluster.containerd import ContainerdConfig, ContainerdError
@@ -31,8 +32,7 @@ class ImageArchiveError(ContainerdError):
     """The file is no image archive that can be imported; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredImage:
+class StoredImage(Struct, frozen=True, kw_only=True):
     name: str
     digest: str
     size: str

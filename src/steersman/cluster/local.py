@@ -16,9 +16,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.cluster import configuration, kubeconfigs, machines, nodes
@@ -46,8 +48,7 @@ class Progress(Protocol):
         """Something the user should know."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """What the user asks of ``up``; None leaves it as it is (or at its default)."""
 
     real_nodes: int | None = None

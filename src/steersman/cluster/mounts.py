@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
-from steersman.cluster.machines import run
+from msgspec import Struct
+
+from steersman.cluster.machines import HostError, run
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountEntry:
+class MountEntry(Struct, frozen=True, kw_only=True):
     target: Path
     shared: bool
 
@@ -49,4 +49,8 @@ def unmount_below(directory: Path) -> None:
     target = directory.resolve()
     for entry in reversed(mounts()):
         if entry.target == target or entry.target.is_relative_to(target):
-            run("umount", "--lazy", "--no-canonicalize", str(entry.target))
+            try:
+                run("umount", "--lazy", "--no-canonicalize", str(entry.target))
+            except HostError:
+                if any(now.target == entry.target for now in mounts()):
+                    raise  # what somebody else unmounted meanwhile is gone as wished

@@ -11,9 +11,10 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from steersman.meta.imagereferences import parse
 
@@ -28,8 +29,7 @@ REF_ANNOTATION: Final = "org.opencontainers.image.ref.name"
 EPOCH: Final = "1970-01-01T00:00:00Z"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class File(Struct, frozen=True, kw_only=True):
     """A regular file of a layer."""
 
     path: str
@@ -39,16 +39,14 @@ class File:
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Directory:
+class Directory(Struct, frozen=True, kw_only=True):
     path: str
     mode: int = 0o755
     uid: int = 0
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True):
     """A symbolic link to ``target``, or a hard link to a path of the same layer."""
 
     path: str
@@ -59,8 +57,7 @@ class Link:
 Entry = File | Directory | Link
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageConfig:
+class ImageConfig(Struct, frozen=True, kw_only=True):
     """How an image runs by default."""
 
     architecture: str
@@ -77,8 +74,7 @@ class ImageConfig:
     stop_signal: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageBuild:
+class ImageBuild(Struct, frozen=True, kw_only=True):
     """One image: its names, and per platform a configuration and layers (each a sequence of entries)."""
 
     names: tuple[str, ...]

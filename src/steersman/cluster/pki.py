@@ -10,13 +10,13 @@ import datetime
 import ipaddress
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 
@@ -26,8 +26,7 @@ RENEW_BEFORE_DAYS = 30
 BACKDATE_S = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Struct, frozen=True, kw_only=True):
     """What one certificate says."""
 
     common_name: str
@@ -52,8 +51,7 @@ class Identity:
         return x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, self.common_name)])
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A certificate and its key, as files."""
 
     certificate: Path
@@ -150,8 +148,7 @@ class Authority:
         return datetime.datetime.fromtimestamp(int(self._clock.now()), datetime.UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class ServingHosts:
+class ServingHosts(Struct, frozen=True):
     """By which names and addresses the API server is called."""
 
     addresses: Sequence[str]

@@ -104,6 +104,8 @@ def kubelet_flags(config: ClusterConfig, layout: Layout, node: NodeConfig) -> li
         # A developer's machine is taken as it is.
         "--fail-swap-on=false",
         "--fail-cgroupv1=false",
+        # Nothing of this cluster is told by iptables, and a reset is to leave nothing.
+        "--make-iptables-util-chains=false",
         # Nodes that share the machine's file system have logs of their own, so that none removes another's.
         *([f"--pod-log-dir={layout.node(node.name)}/logs/pods"] if node.kind == "namespace" else []),
     ]

@@ -14,8 +14,10 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from steersman.aio.backoff import Backoff
 from steersman.aio.clock import Clock
@@ -26,8 +28,7 @@ LOG_LIMIT_BYTES = 50 * 1024 * 1024
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgramSpec:
+class ProgramSpec(Struct, frozen=True, kw_only=True):
     """One program to keep running."""
 
     name: str
@@ -39,8 +40,7 @@ class ProgramSpec:
     """Programs stop in descending order: what serves others stops last."""
 
 
-@dataclass(slots=True, kw_only=True)
-class ProgramState:
+class ProgramState(Struct, kw_only=True):
     """What is known of a program, as ``steersman status`` shows it."""
 
     pid: int = 0

@@ -7,8 +7,9 @@ references" and the controller-ref design proposal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH, Client
 from steersman.client.informer import Informer
@@ -21,8 +22,7 @@ from steersman.meta.resources import Resource
 from steersman.meta.selectors import LabelSelector
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class Claims(Struct, frozen=True, kw_only=True):
     """What to do about candidates so that ownership is as the selector says."""
 
     owned: Sequence[Object]
@@ -62,8 +62,7 @@ def candidates(informer: Informer, owner: Mapping[str, Any], index: str = "contr
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ownership:
+class Ownership(Struct, frozen=True, kw_only=True):
     """Adopts and releases dependents of one resource for owners of another."""
 
     client: Client

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.controllers import taints
 from steersman.controllers.standing import Notice
@@ -62,8 +63,7 @@ def is_attached(attachment: Mapping[str, Any]) -> bool:
     return bool((attachment.get("status") or {}).get("attached"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A volume that pods of the node need."""
 
     volume: Object
@@ -74,8 +74,7 @@ class Wanted:
     """Pods there that use it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What to do for one node."""
 
     attach: Sequence[Object] = ()

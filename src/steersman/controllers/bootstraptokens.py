@@ -10,10 +10,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta import objects, times
 
@@ -24,8 +24,7 @@ _ID = re.compile(r"[a-z0-9]{6}", re.ASCII)
 _SECRET = re.compile(r"[a-z0-9]{16}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootstrapToken:
+class BootstrapToken(Struct, frozen=True, kw_only=True):
     id: str
     secret: str
     expires_s: float | None

@@ -1,4 +1,4 @@
-"""Certificate signing requests: what each of Kubernetes' own signers accepts, and signing.
+"""Certificates of signing requests: what each of Kubernetes' own signers accepts, and signing. Imported when one is looked into.
 
 Source: "Certificates and Certificate Signing Requests / Kubernetes signers" in the Kubernetes documentation.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,19 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from msgspec import Struct
 
 from steersman.controllers.config import KeyPair
-from steersman.meta.objects import Object
-
-CLIENT = "kubernetes.io/kube-apiserver-client"
-KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
-KUBELET_SERVING = "kubernetes.io/kubelet-serving"
-LEGACY_UNKNOWN = "kubernetes.io/legacy-unknown"
-SIGNERS = (CLIENT, KUBELET_CLIENT, KUBELET_SERVING, LEGACY_UNKNOWN)
+from steersman.controllers.signingrequests import CLIENT, KUBELET_CLIENT, KUBELET_SERVING
 
 BACKDATE = timedelta(minutes=5)
 SHORT = timedelta(hours=8)
-SHORTEST_S = 600.0
 _KEY_USAGES: Mapping[str, str] = {
     "signing": "digital_signature",
     "digital signature": "digital_signature",
@@ -65,8 +58,7 @@ class NotAcceptable(ValueError):
     """The signer refuses the request; the message says why, in upstream's words."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedRequest:
+class ParsedRequest(Struct, frozen=True, kw_only=True):
     """A PKCS#10 request and what signers look at in it."""
 
     csr: x509.CertificateSigningRequest
@@ -210,24 +202,6 @@ def _usage_extensions(usages: Sequence[str]) -> list[tuple[x509.ExtensionType, b
     if extended:
         found.append((x509.ExtendedKeyUsage(extended), False))
     return found
-
-
-def is_approved(request: Mapping[str, Any]) -> bool:
-    """Approved and not denied."""
-    return _has(request, "Approved") and not _has(request, "Denied")
-
-
-def is_decided(request: Mapping[str, Any]) -> bool:
-    return _has(request, "Approved") or _has(request, "Denied")
-
-
-def has_failed(request: Mapping[str, Any]) -> bool:
-    return _has(request, "Failed")
-
-
-def _has(request: Mapping[str, Any], kind: str) -> bool:
-    entries: Sequence[Object] = (request.get("status") or {}).get("conditions") or ()
-    return any(entry["type"] == kind and entry.get("status", "True") == "True" for entry in entries)
 
 
 def expires_s(request: Mapping[str, Any]) -> float | None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from steersman.client.leaderelection import LeaderElectionConfig
 from steersman.controllers.volumeplugins import HostPaths, RecyclerTimeouts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPair:
+class KeyPair(Struct, frozen=True, kw_only=True):
     """A certificate authority that signs: PEM of certificate and private key."""
 
     certificate_pem: bytes
     key_pem: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControllerManagerConfig:
+class ControllerManagerConfig(Struct, frozen=True, kw_only=True):
     """What the controllers need to know. Times are seconds; empty PEMs leave out what needs them."""
 
     controllers: Sequence[str] = ("*",)

@@ -8,10 +8,11 @@ summer time skips does not happen; one that happens twice runs twice where the h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
 
 from steersman.meta.durations import parse_duration
 
@@ -47,14 +48,12 @@ class Schedule(Protocol):
         """The first time after ``after_s`` (epoch seconds); None where there is none within five years."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     values: frozenset[int]
     is_star: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calendar:
+class Calendar(Struct, frozen=True, kw_only=True):
     """The five fields in one time zone."""
 
     minute: _Field
@@ -108,8 +107,7 @@ class Calendar:
         return int((as_utc - actual).timestamp())
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
+class Every(Struct, frozen=True):
     """A fixed distance, in whole seconds."""
 
     delay_s: int

@@ -6,8 +6,9 @@ Source: the DaemonSet page of the Kubernetes documentation; KEP-1591 (surge).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.controllers import history, nodeaffinity, taints
 from steersman.controllers import pods as podstate
@@ -30,8 +31,7 @@ _TOLERATED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Nodes that need a pod, pods to delete, and the status as it is now."""
 
     create_on: Sequence[str] = ()
@@ -96,8 +96,7 @@ def tolerations_of(pod_spec: Mapping[str, Any]) -> list[Object]:
     return [*present, *(entry for entry in added if entry not in present)]
 
 
-@dataclass(slots=True)
-class _Planner:
+class _Planner(Struct):
     owner: Object
     pods: Sequence[Object]
     nodes: Sequence[Object]

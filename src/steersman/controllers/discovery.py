@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.client.api import Client, decoded, failure_of
 from steersman.client.transport import Unreachable
@@ -16,16 +17,14 @@ from steersman.meta.errors import APIError
 from steersman.meta.resources import Resource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedResource:
+class ServedResource(Struct, frozen=True, kw_only=True):
     """One resource in its group's preferred version, and what can be done with it."""
 
     resource: Resource
     verbs: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Discovery:
+class Discovery(Struct, frozen=True, kw_only=True):
     resources: Sequence[ServedResource]
     by_kind: Mapping[tuple[str, str], Resource] = field(default_factory=dict)
     """(apiVersion, kind) -> the resource, in every version that is served."""

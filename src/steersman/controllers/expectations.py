@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.client.informer import Change, Informer
@@ -21,8 +22,7 @@ TIMEOUT_S = 300.0
 """After this long a missing event is taken as lost, as upstream's ``ExpectationsTimeout``."""
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(Struct):
     due_s: float
     versions: dict[Informer, int] = field(default_factory=dict)
     deletions: dict[str, tuple[Informer, str]] = field(default_factory=dict)

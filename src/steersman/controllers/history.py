@@ -6,8 +6,9 @@ A revision's data is a strategic merge patch that replaces ``spec.template``, as
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.client.api import Client
 from steersman.client.informer import Informer
@@ -84,8 +85,7 @@ def make(owner: Object, resource: Resource, number: int, collision_count: int, h
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """Which revision is the owner's present one; at most one of ``create`` and ``renumber`` makes it so."""
 
     update: Object
@@ -113,8 +113,7 @@ def surplus(revisions: Sequence[Object], live: Iterable[str], limit: int | None)
     return unused[: max(len(unused) - limit, 0)] if limit is not None and limit >= 0 else []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(Struct, frozen=True, kw_only=True):
     """Writes revisions."""
 
     client: Client

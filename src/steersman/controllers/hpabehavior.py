@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 LARGEST = 2**31 - 1
 WITHIN = ("DesiredWithinRange", "the desired count is within the acceptable range")
@@ -27,8 +28,7 @@ STABILIZED_DOWN = (
 READY = ("ReadyForNewScale", "recommended size matches current size")
 
 
-@dataclass(slots=True)
-class Memory:
+class Memory(Struct):
     """One autoscaler's past: what was recommended and what was done. Lost with the process, as upstream's is."""
 
     recommendations: list[tuple[float, int]] = field(default_factory=list)
@@ -47,8 +47,7 @@ class Memory:
         self.downs = [entry for entry in self.downs if entry[0] >= oldest_s]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """How many replicas, and (reason, message) of the conditions AbleToScale and ScalingLimited."""
 
     replicas: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.controllers import hpareplicas
 from steersman.controllers.config import ControllerManagerConfig
@@ -28,8 +29,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measured(Struct, frozen=True, kw_only=True):
     """What one metric says: a proposal with its status entry, or why there is none."""
 
     name: str = ""
@@ -42,8 +42,7 @@ class Measured:
     """The same, and of which metric, as the event about all metrics says it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(Struct, frozen=True):
     """Evaluates the metrics of one autoscaler at one time."""
 
     metrics: MetricsReader

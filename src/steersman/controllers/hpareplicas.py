@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.controllers import pods as podstate
 from steersman.controllers.metricsapi import MetricsUnavailable, Sample, Samples
@@ -18,8 +19,7 @@ from steersman.meta.quantities import to_milli
 LARGEST = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tolerances:
+class Tolerances(Struct, frozen=True, kw_only=True):
     """Ratios of usage to target within 1 - ``down`` and 1 + ``up`` change nothing."""
 
     down: float
@@ -29,8 +29,7 @@ class Tolerances:
         return 1.0 - self.down <= ratio <= 1.0 + self.up
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
+class Readiness(Struct, frozen=True, kw_only=True):
     """How long CPU samples of a young pod are doubted."""
 
     now_s: float
@@ -38,8 +37,7 @@ class Readiness:
     initial_readiness_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class Proposal(Struct, frozen=True, kw_only=True):
     """``average`` is the usage of one pod in thousandths, ``utilization`` the same in percent of the requests."""
 
     replicas: int
@@ -47,8 +45,7 @@ class Proposal:
     utilization: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Groups:
+class _Groups(Struct, frozen=True, kw_only=True):
     ready: int
     unready: frozenset[str]
     missing: frozenset[str]

@@ -7,7 +7,8 @@ request tokens for them; a token is renewed when four fifths of its life are ove
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client

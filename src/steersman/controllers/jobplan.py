@@ -8,8 +8,9 @@ count succeeded pods by index instead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from steersman.controllers import jobpolicy
 from steersman.controllers.conditions import find
@@ -25,23 +26,20 @@ SUCCESS = "SuccessCriteriaMet"
 FAILURE = "FailureTarget"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Creation:
+class Creation(Struct, frozen=True, kw_only=True):
     """One pod to create; ``index`` and the pod that it replaces where the Job is indexed."""
 
     index: int | None = None
     replaces: Object | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Writes in the order of the fields. Counts of pods in the statuses assume that ``delete`` and ``create`` succeed."""
 
     delete: Sequence[Object] = ()
@@ -68,8 +66,7 @@ def plan(job: Object, pods: Sequence[Object], backoff: Backoff, now_s: float, *,
     return _Planner(job, pods, backoff, now_s, starts_and_stops).plan()
 
 
-@dataclass(slots=True)
-class _Planner:
+class _Planner(Struct):
     """One pass over one Job; ``status`` is changed step by step."""
 
     job: Object

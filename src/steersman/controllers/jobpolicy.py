@@ -6,8 +6,9 @@ Source: "Pod failure policy", "Success policy", "Backoff limit per index" and "P
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.controllers.jobindexes import Indexes
 from steersman.controllers.pods import finished_s, phase
@@ -22,8 +23,7 @@ FIRST_BACKOFF_S = 10.0
 LONGEST_BACKOFF_S = 600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What the pod failure policy says of a failed pod."""
 
     counts: bool = True
@@ -32,8 +32,7 @@ class Verdict:
     """The message of the Job's failure; empty: it does not fail by this."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
+class Backoff(Struct, frozen=True, kw_only=True):
     """Failures since the last success, and when the last of them was."""
 
     failures: int = 0

@@ -6,8 +6,9 @@ Source: metrics.k8s.io/v1beta1, custom.metrics.k8s.io/v1beta2, external.metrics.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.client.api import Client, decoded, failure_of
 from steersman.meta import times
@@ -21,8 +22,7 @@ class MetricsUnavailable(Exception):
     """No value can be had; the message says why, as it stands in conditions and events."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(Struct, frozen=True, kw_only=True):
     """One pod's value."""
 
     milli: int

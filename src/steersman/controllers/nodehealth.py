@@ -6,8 +6,9 @@ Source: "Nodes / node status", "Rate limits on eviction" in the Kubernetes docum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from steersman.controllers import taints
 from steersman.controllers.config import ControllerManagerConfig
@@ -34,8 +35,7 @@ ZoneState = Literal["Normal", "PartialDisruption", "FullDisruption"]
 Zone = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What to write about one node."""
 
     status: Object | None = None
@@ -151,15 +151,13 @@ def zone_of(node: Mapping[str, Any]) -> Zone:
     )
 
 
-@dataclass(slots=True)
-class _ZoneCount:
+class _ZoneCount(Struct):
     ready: int = 0
     not_ready: int = 0
     next_eviction_s: float = 0.0
 
 
-@dataclass(slots=True)
-class Zones:
+class Zones(Struct):
     """How many nodes of each zone are ready, and when its next node may drive its pods away."""
 
     config: ControllerManagerConfig

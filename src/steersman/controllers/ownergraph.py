@@ -8,7 +8,8 @@ server can say whether it exists.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from steersman.client.informer import Change
 from steersman.meta import objects
@@ -21,8 +22,7 @@ DELETE = "delete/"
 ORPHAN = "orphan/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Coordinates:
+class Coordinates(Struct, frozen=True, kw_only=True, order=True):
     """Where an object is said to be: its reference together with the namespace to look in."""
 
     kind: str
@@ -32,8 +32,7 @@ class Coordinates:
     uid: str
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Node:
+class Node(Struct, kw_only=True, eq=False):
     """One object. ``owners`` are its owner references as they are in its metadata."""
 
     uid: str

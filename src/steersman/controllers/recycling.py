@@ -7,7 +7,8 @@ remembers as its own counts as having emptied the volume, any other is deleted f
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import INITIAL_EVENTS_END
 from steersman.controllers.pods import phase
@@ -23,16 +24,14 @@ PREFIX = "recycler-for-"
 EVENTS_TIMEOUT_S = 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, frozen=True, kw_only=True):
     """How far emptying is."""
 
     is_empty: bool = False
     again_after_s: float | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class _Run:
+class _Run(Struct, kw_only=True):
     volume: Object
     pod_uid: str
     retold: set[str]

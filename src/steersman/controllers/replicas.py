@@ -7,8 +7,9 @@ was created and deleted last; only pods that the owner controls are deleted, eac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers import pods as podstate
@@ -29,16 +30,14 @@ log = reconcile_log(__name__)
 POD_WATCH = Watch(resource=PODS, indexers={"controller": podstate.by_controller})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """How many pods to create, or which to delete."""
 
     create: int = 0
     delete: Sequence[Object] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Struct, frozen=True, kw_only=True):
     """Why pods could not be created or deleted."""
 
     reason: str

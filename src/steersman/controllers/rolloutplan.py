@@ -6,8 +6,9 @@ Source: the Deployment page of the Kubernetes documentation; reasons and message
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from steersman.controllers import rollout
 from steersman.controllers.dependents import selector_of
@@ -18,23 +19,20 @@ from steersman.meta import objects
 from steersman.meta.objects import Object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resize:
+class Resize(Struct, frozen=True, kw_only=True):
     """A ReplicaSet as it is to be, and the events to record once it is so: one for each step of its size."""
 
     replicaset: Object
     events: Sequence[Event] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The writes of one reconcile, made in the order of the fields."""
 
     undo: Object | None = None
@@ -63,8 +61,7 @@ def plan(deployment: Object, replicasets: Sequence[Object], pods: Mapping[str, S
     return _Planner(deployment, replicasets, pods, now_s, RolloutStatus(deployment, now_s)).plan()
 
 
-@dataclass(slots=True)
-class _Planner:
+class _Planner(Struct):
     """One pass; holds the Deployment's status and the ReplicaSets as they will be."""
 
     deployment: Object

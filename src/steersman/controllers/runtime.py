@@ -13,8 +13,9 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from msgspec import Struct, field
 
 from steersman.aio.backoff import ItemBackoff
 from steersman.aio.clock import Clock
@@ -56,8 +57,7 @@ def reconcile_log(name: str) -> ReconcileLog:
 log = reconcile_log(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Watch(Struct, frozen=True, kw_only=True):
     """A resource whose changes a controller wants to know, and by what it looks objects up in the cache."""
 
     resource: Resource
@@ -70,8 +70,7 @@ class Watch:
     """The server need not have it: do not wait for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """What a reconcile that did not fail asks for."""
 
     requeue_after_s: float | None = None
@@ -81,8 +80,7 @@ class Result:
 DONE = Result()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """What a controller gets to work with; nothing else reaches it."""
 
     client: Client
@@ -134,8 +132,7 @@ class Module(Protocol):
     def WATCHES(self) -> Sequence[Watch]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
+class Registration(Struct, frozen=True, kw_only=True):
     """One row of ``kinds.REGISTRY``."""
 
     module: Module
@@ -161,8 +158,7 @@ class Registration:
         return self.module.NAME
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotRun:
+class NotRun(Struct, frozen=True, kw_only=True):
     """A controller of upstream's that exists by name only."""
 
     name: str

@@ -7,8 +7,9 @@ never made fuller than the limit; slices to delete are reused for those to creat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -20,8 +21,7 @@ Ports = tuple[tuple[Any, ...], ...]
 Identities = Callable[[Object], Sequence[tuple[Any, ...]]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class Changes(Struct, frozen=True, kw_only=True):
     """Slices to write. What is in ``create`` has no name yet."""
 
     create: Sequence[Object] = ()
@@ -29,8 +29,7 @@ class Changes:
     delete: Sequence[Object] = ()
 
 
-@dataclass(slots=True, kw_only=True)
-class Group:
+class Group(Struct, kw_only=True):
     """Endpoints that share their ports, and so slices."""
 
     ports: list[Object]

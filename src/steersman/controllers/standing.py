@@ -7,8 +7,9 @@ changes, and again once per period, so that a second reconcile at the same time 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from steersman.controllers.runtime import Context
 from steersman.meta import objects
@@ -18,8 +19,7 @@ from steersman.meta.resources import Resource
 MEMORY_LIMIT = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(Struct, frozen=True, kw_only=True):
     """What to tell of an object."""
 
     type: Literal["Normal", "Warning"]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.controllers import claimretention, history
 from steersman.controllers import pods as podstate
@@ -24,8 +25,7 @@ POD_INDEX_LABEL = "apps.kubernetes.io/pod-index"
 _ORDINAL = re.compile(r"(.*)-(\d+)", re.ASCII | re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Creation:
+class Creation(Struct, frozen=True, kw_only=True):
     """A pod with the claims that it lacks, which come first."""
 
     pod: Object
@@ -34,8 +34,7 @@ class Creation:
     """A claim that is being deleted; the pod cannot be created before that is gone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Correction:
+class Correction(Struct, frozen=True, kw_only=True):
     """A pod, or its claims, as they should be: each is None or empty where it is so."""
 
     name: str
@@ -43,8 +42,7 @@ class Correction:
     claim_owners: Sequence[Object] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Writes of one reconcile. With ordered management at most one pod is created or deleted."""
 
     create: Sequence[Creation] = ()
@@ -143,8 +141,7 @@ def plan(
     return _Planner(owner, list(pods), claims, current, update, now_s).plan()
 
 
-@dataclass(slots=True)
-class _Planner:
+class _Planner(Struct):
     owner: Object
     pods: list[Object]
     claims: Mapping[str, Object]

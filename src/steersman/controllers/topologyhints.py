@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.controllers.slices import Group, Ports, identity
 from steersman.meta import objects
@@ -25,15 +26,13 @@ _TOO_FEW = "Insufficient number of endpoints"
 _OVERLOADED = "Unable to allocate minimum required endpoints to each zone without exceeding overload threshold"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topology:
+class Topology(Struct, frozen=True, kw_only=True):
     """Each zone's share of the ready nodes' CPUs; empty where it cannot be told."""
 
     shares: Mapping[str, float]

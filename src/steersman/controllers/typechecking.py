@@ -8,8 +8,9 @@ Source: "Type checking" in the documentation of ValidatingAdmissionPolicy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.cel import Declared, declare
 from steersman.client.api import Client, decoded
@@ -21,8 +22,7 @@ _REFERENCE = "#/components/schemas/"
 _INT_OR_STRING = "x-kubernetes-int-or-string"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TypeName:
+class TypeName(Struct, frozen=True, order=True):
     group: str
     version: str
     kind: str
@@ -42,8 +42,7 @@ class TypeName:
         return f"apis/{self.group}/{self.version}" if self.group else f"api/{self.version}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyTypes:
+class PolicyTypes(Struct, frozen=True, kw_only=True):
     """The types of a policy, as far as they are known."""
 
     objects: Mapping[TypeName, Declared] = field(default_factory=dict)

@@ -8,8 +8,9 @@ Source: "Persistent Volumes" in the Kubernetes documentation, and the wording of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.controllers.standing import Notice
 from steersman.controllers.volumes import (
@@ -38,8 +39,7 @@ MISBOUND = "Two claims are bound to the same volume, this one is bound incorrect
 NO_VOLUME = "no persistent volumes available for this claim and no storage class is set"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimPlan:
+class ClaimPlan(Struct, frozen=True, kw_only=True):
     """What to do about one claim; the fields that are set, in this order."""
 
     bind: Object | None = None
@@ -135,8 +135,7 @@ def _waiting(unscheduled: Sequence[str]) -> Notice:
     return Notice(type="Normal", reason="WaitForPodScheduled", message=f"waiting for {pods} to be scheduled")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumePlan:
+class VolumePlan(Struct, frozen=True, kw_only=True):
     """What to do about one volume; the fields that are set, in this order."""
 
     phase: Literal["Available", "Bound", "Released"] | None = None

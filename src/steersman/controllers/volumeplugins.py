@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct
 
 from steersman.controllers.volumes import (
     EXTERNAL_FINALIZER,
@@ -53,8 +54,7 @@ class HostPaths(Protocol):
         """The folder with all that is in it; no error where it is absent. Raises ``OSError``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecyclerTimeouts:
+class RecyclerTimeouts(Struct, frozen=True, kw_only=True):
     """How long a recycler pod may take, in seconds: at least the first, and the second for each gibibyte."""
 
     host_path_s: tuple[int, int] = (60, 30)

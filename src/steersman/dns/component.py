@@ -6,9 +6,9 @@ starting server never says that a name does not exist which does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Gauge
 
 from steersman.aio.clock import Clock
@@ -25,8 +25,7 @@ from steersman.meta.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DNSConfig:
+class DNSConfig(Struct, frozen=True, kw_only=True):
     domain: str = "cluster.local"
     bind_address: str = "127.0.0.1"
     port: int = 1053

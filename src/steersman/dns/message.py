@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 A: Final = 1
 NS: Final = 2
@@ -48,8 +49,7 @@ class MalformedQuery(Exception):
         self.reply = reply
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """One query."""
 
     id: int
@@ -68,8 +68,7 @@ class Question:
         return PLAIN_UDP_BYTES if not self.edns_bytes else max(PLAIN_UDP_BYTES, min(self.edns_bytes, EDNS_UDP_BYTES))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One record, encoded. An empty ``name`` is the question's."""
 
     type: int

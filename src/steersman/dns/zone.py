@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.dns import message
 from steersman.dns.message import AAAA, CNAME, NS, PTR, SOA, SRV, TXT, A, Record, encode_name
@@ -23,8 +24,7 @@ Records = dict[bytes, dict[int, list[Record]]]
 """Name in wire form -> type -> records."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the zone says to a question; ``exists`` distinguishes no such record from no such name."""
 
     records: list[Record]

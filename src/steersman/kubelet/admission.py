@@ -6,8 +6,9 @@ Pure. A pod that is refused fails with the reason; it is never tried again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet.podspec import is_static
 from steersman.kubelet.sandbox_config import forbidden_sysctls
@@ -20,8 +21,7 @@ from steersman.meta.quantities import to_int, to_milli
 from steersman.meta.selectors import Requirement, label_selector_of_map
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shortage:
+class Shortage(Struct, frozen=True, kw_only=True):
     """Of one resource; CPU in thousandths."""
 
     resource: str
@@ -43,8 +43,7 @@ class Shortage:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class Findings(Struct, frozen=True, kw_only=True):
     """Why a pod does not fit its node."""
 
     shortages: tuple[Shortage, ...] = ()
@@ -70,14 +69,15 @@ def admit(
     unsupported = refused(pod, node, allowed_sysctls)
     if unsupported is not None:
         return unsupported
-    return findings(pod, others=others, node=node, allocatable=allocatable).verdict
+    active = [other for other in others if (other.get("status") or {}).get("phase") not in TERMINAL]
+    return findings(pod, active=active, node=node, allocatable=allocatable).verdict
 
 
 def findings(
-    pod: Mapping[str, Any], *, others: Iterable[Object], node: Mapping[str, Any] | None, allocatable: Mapping[str, Any]
+    pod: Mapping[str, Any], *, active: list[Object], node: Mapping[str, Any] | None, allocatable: Mapping[str, Any]
 ) -> Findings:
-    """What the scheduler should have seen: resources, affinity, ports, taints."""
-    active = [other for other in others if (other.get("status") or {}).get("phase") not in TERMINAL]
+    """What the scheduler should have seen: resources, affinity, ports, taints. ``active``: the node's other pods that are not
+    over."""
     found = []
     if node is not None and not matches_node(pod, node):
         message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"

@@ -9,6 +9,7 @@ from steersman.aio.clock import Clock, SystemClock
 from steersman.aio.tasks import TaskGroup
 from steersman.kubelet.certificates.rotation import CertificateManager
 from steersman.kubelet.component import Kubelet
+from steersman.kubelet.iptables_chains import IPTablesChains
 
 
 class Server(Protocol):
@@ -26,12 +27,14 @@ class Agent:
         server: Server | None,
         *,
         certificates: Sequence[CertificateManager] = (),
+        chains: IPTablesChains | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """``certificates``: those that are kept valid meanwhile."""
+        """``certificates``: those that are kept valid meanwhile. ``chains``: kept as well, for others on this machine."""
         self.kubelet = kubelet
         self._server = server
         self._certificates = certificates
+        self._chains = chains
         self._clock = clock or SystemClock()
 
     def ready(self) -> bool:
@@ -41,6 +44,8 @@ class Agent:
         async with TaskGroup("agent") as group:
             for manager in self._certificates:
                 group.supervise(manager.run, name="certificate", clock=self._clock)
+            if self._chains is not None:
+                group.supervise(self._chains.run, name="iptables", clock=self._clock)
             if self._server is None:
                 await self.kubelet.run()
                 return

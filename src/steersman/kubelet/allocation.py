@@ -8,8 +8,9 @@ the runtime. A resize is pending while desired and allocated differ, and in prog
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.kubelet.linux_resources import declared_limits
 from steersman.kubelet.podspec import PodContainer, app_containers, init_containers
@@ -21,8 +22,7 @@ Resources = Mapping[str, Any]
 """``requests`` and ``limits`` as a spec has them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allocation:
+class Allocation(Struct, frozen=True, kw_only=True):
     """What one pod was granted."""
 
     pod: Resources | None = None
@@ -31,8 +31,7 @@ class Allocation:
     """By name, of init, sidecar and app containers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amounts:
+class Amounts(Struct, frozen=True, kw_only=True):
     """CPU and memory as they reach cgroups; 0 is no request or no limit."""
 
     cpu_request_milli: int = 0
@@ -41,8 +40,7 @@ class Amounts:
     memory_limit_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actuated:
+class Actuated(Struct, frozen=True, kw_only=True):
     """What the pod's cgroup and its running containers were last set to."""
 
     pod: Amounts | None = None

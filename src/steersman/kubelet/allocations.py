@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.aio.timers import Timers
@@ -38,8 +39,7 @@ def never_refused(desired: Object, granted: Object) -> str:
     return ""
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     desired: Object
     since_s: float
     decision: PendingResize | None = None

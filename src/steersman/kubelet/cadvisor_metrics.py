@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from steersman.kubelet.cgroup_usage import CgroupStats, Pressure
+from steersman.kubelet.disk_io import DiskIO
 from steersman.kubelet.exposition import Exposition
 from steersman.kubelet.records import CONTAINER_NAME
 from steersman.kubelet.runtimes.stats import InterfaceUsage
@@ -21,6 +22,7 @@ _COUNTERS: Final = (
     ("container_cpu_cfs_throttled_periods_total", "Number of throttled period intervals.", "cpu_throttled_periods", 1),
     ("container_cpu_cfs_throttled_seconds_total", "Total time duration the container has been throttled.",
      "cpu_throttled_ns", 1e9),
+    ("container_oom_events_total", "Count of out of memory events observed for the container", "oom_kills", 1),
 )  # fmt: skip
 _GAUGES: Final = (
     ("container_memory_usage_bytes", "Current memory usage in bytes, including all memory regardless of when it was"
@@ -29,28 +31,62 @@ _GAUGES: Final = (
     ("container_memory_rss", "Size of RSS in bytes.", "rss_bytes"),
     ("container_memory_cache", "Number of bytes of page cache memory.", "cache_bytes"),
     ("container_memory_swap", "Container swap usage in bytes.", "swap_usage_bytes"),
+    ("container_memory_mapped_file", "Size of memory mapped files in bytes.", "mapped_file_bytes"),
+    ("container_memory_max_usage_bytes", "Maximum memory usage recorded in bytes", "most_memory_bytes"),
     ("container_processes", "Number of processes running inside the container.", "processes"),
+    ("container_threads", "Number of threads running inside the container", "threads"),
 )  # fmt: skip
 _NETWORK: Final = (
     ("container_network_receive_bytes_total", "Cumulative count of bytes received", "rx_bytes"),
     ("container_network_receive_errors_total", "Cumulative count of errors encountered while receiving", "rx_errors"),
+    ("container_network_receive_packets_total", "Cumulative count of packets received", "rx_packets"),
+    ("container_network_receive_packets_dropped_total", "Cumulative count of packets dropped while receiving",
+     "rx_dropped"),
     ("container_network_transmit_bytes_total", "Cumulative count of bytes transmitted", "tx_bytes"),
     ("container_network_transmit_errors_total", "Cumulative count of errors encountered while transmitting",
      "tx_errors"),
+    ("container_network_transmit_packets_total", "Cumulative count of packets transmitted", "tx_packets"),
+    ("container_network_transmit_packets_dropped_total", "Cumulative count of packets dropped while transmitting",
+     "tx_dropped"),
 )  # fmt: skip
+_DISKS: Final = (
+    ("container_fs_reads_bytes_total", "Cumulative count of bytes read", "read_bytes"),
+    ("container_fs_reads_total", "Cumulative count of reads completed", "reads"),
+    ("container_fs_writes_bytes_total", "Cumulative count of bytes written", "written_bytes"),
+    ("container_fs_writes_total", "Cumulative count of writes completed", "writes"),
+)  # fmt: skip
+_FAULTS: Final = (("pgfault", "page_faults"), ("pgmajfault", "major_page_faults"))
 
 
 async def cadvisor_metrics(stats: StatsProvider) -> str:
     """Raises ``RuntimeServiceError``."""
     out = Exposition()
-    node = stats.node()
-    out.add("machine_cpu_cores", "gauge", "Number of logical CPU cores.", node.cores())
-    out.add("machine_memory_bytes", "gauge", "Amount of memory installed on the machine.", node.memory().capacity_bytes)
+    _hardware(out, stats)
     now_ms = int(stats.now_s() * 1000)
     _machine(out, stats, now_ms)
     for pod in await stats.pods(with_disk=True):
         _pod(out, stats, pod, now_ms)
     return out.text()
+
+
+def _hardware(out: Exposition, stats: StatsProvider) -> None:
+    node, facts, processors = stats.node(), stats.facts, stats.processors
+    labels: Labels = {}
+    if facts is not None:
+        labels = {"boot_id": facts.boot_id, "machine_id": facts.machine_id, "system_uuid": facts.system_uuid}
+        versions = {"kernelVersion": facts.kernel, "osVersion": facts.os_image}
+        text = "A metric with a constant '1' value labeled by kernel version, OS version."
+        out.add("cadvisor_version_info", "gauge", text, 1, versions)
+    memory = node.memory()
+    for name, text, value in (
+        ("cpu_cores", "Number of logical CPU cores.", node.cores()),
+        ("cpu_physical_cores", "Number of physical CPU cores.", len(processors.cores) if processors else None),
+        ("cpu_sockets", "Number of CPU sockets.", len(processors.sockets) if processors else None),
+        ("memory_bytes", "Amount of memory installed on the machine.", memory.capacity_bytes),
+        ("swap_bytes", "Amount of swap memory available on the machine.", memory.swap_total_bytes),
+        ("scrape_error", "1 if there was an error while getting machine metrics, 0 otherwise.", 0),
+    ):
+        out.add(f"machine_{name}", "gauge", text, value, labels if name != "scrape_error" else None)
 
 
 def _machine(out: Exposition, stats: StatsProvider, now_ms: int) -> None:
@@ -64,8 +100,10 @@ def _machine(out: Exposition, stats: StatsProvider, now_ms: int) -> None:
         swap_usage_bytes=memory.swap_total_bytes - memory.swap_free_bytes,
     )
     _cgroup(out, whole, labels, now_ms)
+    _disks(out, labels, stats.disk_io("/"))
+    _interfaces(out, labels, stats.node().interfaces())
     for name, path in stats.system_cgroups().items():
-        found = stats.cgroup(path)
+        found = stats.cgroup(path, processes=True)
         if found is not None and name == "pods":
             _cgroup(out, found, {**labels, "id": path}, now_ms)
 
@@ -79,10 +117,7 @@ def _pod(out: Exposition, stats: StatsProvider, pod: PodUsage, now_ms: int) -> N
         _cgroup(out, pod.cgroup, labels, now_ms)
     for item in pod.containers:
         _container(out, stats, item, path, identity, now_ms)
-    network = pod.stats.network if pod.stats is not None else None
-    if network is not None:
-        interfaces = [*([network.default_interface] if network.default_interface else []), *network.interfaces]
-        _interfaces(out, labels, interfaces)
+    _interfaces(out, labels, stats.interfaces(pod))
 
 
 def _container(
@@ -107,6 +142,7 @@ def _container(
             rss_bytes=memory.rss_bytes if memory is not None else None,
         )
     _cgroup(out, found, labels, now_ms)
+    _disks(out, labels, stats.container_disk_io(parent, container.id))
     text = "Start time of the container since unix epoch in seconds."
     out.add("container_start_time_seconds", "gauge", text, container.created_at_ns / 1e9, labels)
     out.add(
@@ -133,6 +169,10 @@ def _cgroup(out: Exposition, found: CgroupStats, labels: Labels, now_ms: int) ->
         out.add(name, "counter", text, None if value is None else value / divisor, labels, time_ms=now_ms)
     for name, text, field in _GAUGES:
         out.add(name, "gauge", text, getattr(found, field), labels, time_ms=now_ms)
+    for kind, field in _FAULTS:
+        failures = {**labels, "failure_type": kind, "scope": "hierarchy"}
+        text = "Cumulative count of memory allocation failures."
+        out.add("container_memory_failures_total", "counter", text, getattr(found, field), failures)
     out.add("container_last_seen", "gauge", "Last time a container was seen by the exporter", now_ms / 1000, labels)
     for resource, pressure in (
         ("cpu", found.cpu_pressure), ("memory", found.memory_pressure), ("io", found.io_pressure)
@@ -153,3 +193,9 @@ def _interfaces(out: Exposition, labels: Labels, interfaces: Iterable[InterfaceU
     for interface in interfaces:
         for name, text, field in _NETWORK:
             out.add(name, "counter", text, getattr(interface, field), {**labels, "interface": interface.name})
+
+
+def _disks(out: Exposition, labels: Labels, disks: Iterable[DiskIO]) -> None:
+    for disk in disks:
+        for name, text, field in _DISKS:
+            out.add(name, "counter", text, getattr(disk, field), {**labels, "device": disk.device})

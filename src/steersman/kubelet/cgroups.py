@@ -12,9 +12,10 @@ import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from steersman.kubelet.cgroup_hierarchies import Hierarchy as _Hierarchy
 from steersman.kubelet.cgroup_hierarchies import find_hierarchies as _hierarchies

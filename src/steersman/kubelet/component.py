@@ -11,13 +11,15 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
+from steersman.kubelet.api_clients import api_clients
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.feeds import Feeds
@@ -56,7 +58,8 @@ class Kubelet:
     ) -> None:
         """``shared``: run by the caller, for several kubelets; without it this one has its own, with ``metrics``. Raises
         ``PolicyError`` and ``StateError``: this machine cannot be managed as configured."""
-        self._client = client
+        self.clients = api_clients(client, api=config.api_limit, events=config.event_limit, clock=clock)
+        """Its connections to the API server, for what else serves this node."""
         self._clock = clock
         self._config = config
         self._runtime = runtime
@@ -67,7 +70,7 @@ class Kubelet:
         self.metrics = self._shared.metrics
         self._group = TaskGroup(f"kubelet/{config.node_name}")
         self._parts = KubeletParts(
-            client=client,
+            clients=self.clients,
             clock=clock,
             config=config,
             runtime=runtime,
@@ -187,7 +190,7 @@ class Kubelet:
             max_files=self._config.log_max_files,
             check_s=self._config.log_check_s,
         )
-        return LogRotator(self._runtime, clock=self._clock, limits=limits)
+        return LogRotator(self._runtime, clock=self._clock, limits=limits, known=self.lookup.log_paths)
 
     def _make_pod_resources(self, sockets: Path) -> PodResourcesServer:
         from steersman.kubelet.pod_resources import server  # and with it gRPC, which simulated nodes do without
@@ -201,5 +204,5 @@ class Kubelet:
         )
 
     def _make_shared(self, metrics: KubeletMetrics | None) -> Shared:
-        feeds = Feeds(self._client, clock=self._clock, node_name=self._config.node_name)
-        return Shared(self._client, clock=self._clock, feeds=feeds, host=self._config.node_name, metrics=metrics)
+        feeds = Feeds(self.clients.api, clock=self._clock, node_name=self._config.node_name)
+        return Shared(self.clients, clock=self._clock, feeds=feeds, host=self._config.node_name, metrics=metrics)

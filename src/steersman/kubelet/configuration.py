@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
+
+from steersman.kubelet.api_clients import DEFAULT_LIMIT, RateLimit
 from steersman.kubelet.container_gc import ContainerGCPolicy
 from steersman.kubelet.eviction.thresholds import DEFAULT_HARD, EvictionConfig, parse_thresholds
 from steersman.kubelet.image_gc import ImageGCConfig
@@ -23,8 +25,7 @@ class ConfigurationError(ValueError):
     """The configuration cannot be used; the message names the option."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KubeletConfig:
+class KubeletConfig(Struct, frozen=True, kw_only=True):
     """Everything a kubelet is told."""
 
     node_name: str
@@ -34,6 +35,9 @@ class KubeletConfig:
     container_logs_dir: Path = Path("/var/log/containers")
     port: int = 10250
     register_node: bool = True
+    api_limit: RateLimit | None = DEFAULT_LIMIT
+    event_limit: RateLimit | None = DEFAULT_LIMIT
+    """Of requests to the API server, and of events among them; None: no limit."""
     node_labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
     provider_id: str = ""

@@ -7,8 +7,9 @@ reference page "Kubelet Configuration (v1beta1)".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from steersman.meta.durations import parse_duration
 
@@ -35,8 +36,7 @@ _NAMES: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """One field. ``only``: the values that are supported, where that is not every valid one."""
 
     kind: Kind
@@ -93,7 +93,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "authorization": _of("object"),
     "enableDebuggingHandlers": _of("bool", True),
     "enableContentionProfiling": _only("bool", False, why=_GO_RUNTIME),
-    "enableProfilingHandler": _of("bool", True),
+    "enableProfilingHandler": _only("bool", False, why=_GO_RUNTIME),
     "enableDebugFlagsHandler": _of("bool", True),
     "enableSystemLogHandler": _of("bool", True),
     "enableSystemLogQuery": _of("bool", False),
@@ -127,7 +127,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "shutdownGracePeriodByPodPriority": _of("objects"),
     "kubeAPIQPS": _of("int", 50),
     "kubeAPIBurst": _of("int", 100),
-    "contentType": _of("str", "application/vnd.kubernetes.protobuf"),
+    "contentType": _only("str", "application/json", why="requests are JSON"),
     "eventRecordQPS": _of("int", 50),
     "eventBurst": _of("int", 100),
     # the kubelet itself

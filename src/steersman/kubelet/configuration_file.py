@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from steersman.kubelet import configuration_fields as known
 from steersman.kubelet import feature_gates
 from steersman.kubelet.configuration import ConfigurationError
@@ -25,6 +23,8 @@ Document = dict[str, Any]
 
 def load_configuration(path: Path) -> Document:
     """The document at ``path`` as it stands. Raises ``ConfigurationError``."""
+    import yaml
+
     try:
         document = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steersman.kubelet import configuration_validation, feature_gates, reservations
+from steersman.kubelet.api_clients import DEFAULT_QPS, RateLimit
 from steersman.kubelet.configuration import ConfigurationError
 from steersman.kubelet.configuration_file import Document, complete
 from steersman.kubelet.cpusets import parse_cpus
@@ -58,6 +59,8 @@ def _node(document: Document) -> dict[str, Any]:
     return {
         "port": document["port"],
         "register_node": document["registerNode"],
+        "api_limit": RateLimit(qps=document["kubeAPIQPS"] or DEFAULT_QPS, burst=document["kubeAPIBurst"]),
+        "event_limit": RateLimit(qps=document["eventRecordQPS"] or DEFAULT_QPS, burst=document["eventBurst"]),
         "taints": tuple(document.get("registerWithTaints") or ()),
         "provider_id": document["providerID"],
         "pod_cidr": document["podCIDR"],

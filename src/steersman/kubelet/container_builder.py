@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
@@ -41,8 +42,7 @@ CONFIG_ERRORS = (
 """What keeps a container from being configured: its Waiting state is CreateContainerConfigError."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSettings:
+class NodeSettings(Struct, frozen=True, kw_only=True):
     """What of the node goes into every pod's containers."""
 
     host_ips: tuple[str, ...]

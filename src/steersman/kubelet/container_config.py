@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.kubelet import records
 from steersman.kubelet.expansion import expand
@@ -27,8 +28,7 @@ PROPAGATION: Mapping[str, MountPropagation] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerInputs:
+class ContainerInputs(Struct, frozen=True, kw_only=True):
     """What goes into a container's configuration besides its spec."""
 
     pod: Mapping[str, Any]

@@ -10,8 +10,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet import records
@@ -29,8 +30,7 @@ Fate = Literal["kept", "ended", "gone"]
 """Of a pod: it may run containers, all of them have ended for good, or nobody has heard of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerGCPolicy:
+class ContainerGCPolicy(Struct, frozen=True, kw_only=True):
     """``--minimum-container-ttl-duration`` and its siblings."""
 
     min_age_s: float = 0.0
@@ -39,8 +39,7 @@ class ContainerGCPolicy:
     max_total: int = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerGCPlan:
+class ContainerGCPlan(Struct, frozen=True, kw_only=True):
     containers: tuple[Container, ...]
     """Oldest first."""
     sandboxes: tuple[PodSandbox, ...]

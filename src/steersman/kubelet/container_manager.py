@@ -6,10 +6,11 @@ There is a manager for each kind of thing, where its policy says so; the topolog
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
     from steersman.kubelet.plugin_watcher.watcher import PluginWatcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceNews:
+class DeviceNews(Struct, frozen=True, kw_only=True):
     """Who wants to know of devices."""
 
     changed: Callable[[], None]
@@ -50,8 +50,7 @@ class DeviceNews:
     """Devices of pods with these uids are healthy now, or no longer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManagerTools:
+class ManagerTools(Struct, frozen=True, kw_only=True):
     """What the managers of one kubelet share."""
 
     reserved: Mapping[str, Fraction]

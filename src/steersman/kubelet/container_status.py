@@ -8,8 +8,9 @@ gone is inferred from what was reported before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet import podspec
 from steersman.kubelet.allocation import Amounts
@@ -26,8 +27,7 @@ NO_LONGER_FOUND = "ContainerStatusUnknown"
 RESTARTING_ALL = "RestartingAllContainers"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartFailure:
+class StartFailure(Struct, frozen=True, kw_only=True):
     """Why a container does not run: its Waiting state."""
 
     reason: str
@@ -35,8 +35,7 @@ class StartFailure:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reported:
+class Reported(Struct, frozen=True, kw_only=True):
     """Everything that container statuses are computed from."""
 
     pod: Object

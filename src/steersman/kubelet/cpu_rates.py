@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 INTERVAL_S: Final = 5.0
 """Readings that are nearer to each other say more about their noise than about use."""
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     time_s: float
     total_ns: int
     rate: int | None = None

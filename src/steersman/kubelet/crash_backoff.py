@@ -7,11 +7,10 @@ longest delay starts anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     delay_s: float
     updated_at_s: float
 

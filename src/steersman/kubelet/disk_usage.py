@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 BLOCK_BYTES: Final = 512
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeUsage:
+class TreeUsage(Struct, frozen=True, kw_only=True):
     used_bytes: int = 0
     inodes: int = 0
 

@@ -10,9 +10,10 @@ import base64
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.kubelet import downward
 from steersman.kubelet.env_files import EnvFileError, read_variable
@@ -33,8 +34,7 @@ class EnvironmentFailed(Exception):
     """The environment cannot be built; the message is what the user reads."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvironmentContext:
+class EnvironmentContext(Struct, frozen=True, kw_only=True):
     """What values come from besides the container's spec."""
 
     pod: Object

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
+from steersman.kubelet.api_clients import api_clients
 from steersman.kubelet.component import Kubelet
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.feeds import Feeds
@@ -26,8 +28,7 @@ FIRST_ADDRESS = 0x0A80_0001
 """10.128.0.1: nodes' own addresses, which nothing listens on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetConfig:
+class FleetConfig(Struct, frozen=True, kw_only=True):
     """What the nodes of a fleet have in common."""
 
     name_prefix: str = "simulated-"
@@ -51,7 +52,9 @@ class SimulatedFleet:
         self._config = config
         self._rng = rng
         feeds = Feeds(client, clock=clock, node_labels="=".join(LABEL))
-        self.shared = Shared(client, clock=clock, feeds=feeds, host="simulated")
+        self.shared = Shared(
+            api_clients(client, api=None, events=None, clock=clock), clock=clock, feeds=feeds, host="simulated"
+        )
         self._group = TaskGroup("fleet")
         self._kubelets: dict[str, Kubelet] = {}
         self._runtimes: dict[str, SimulatedRuntime] = {}
@@ -119,6 +122,8 @@ class SimulatedFleet:
             status_update_s=common.status_update_s,
             max_parallel_image_pulls=5,
             registry_pull_qps=0,
+            api_limit=None,
+            event_limit=None,
         )
         rng = random.Random(self._rng.getrandbits(64))
         runtime = self._runtimes[name] = SimulatedRuntime(

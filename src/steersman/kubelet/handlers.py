@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.expansion import expand
@@ -23,8 +24,7 @@ Note = Callable[[str, str], None]
 """Takes a Warning about the container: reason, message."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """One running container."""
 
     pod: Object
@@ -33,8 +33,7 @@ class Target:
     pod_ip: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What a probe found. ``error``: it could not be carried out, which says nothing about the container."""
 
     result: Literal["success", "warning", "failure", "error"]

@@ -12,9 +12,11 @@ import functools
 import os
 import ssl
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, urljoin, urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 BODY_LIMIT_BYTES: Final = 10 * 1024
 HEAD_LIMIT_BYTES: Final = 256 * 1024
@@ -29,8 +31,7 @@ class HTTPAnswer(OSError):
     """An HTTPS request was answered in plain HTTP."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """A GET."""
 
     scheme: str
@@ -55,8 +56,7 @@ class Request:
         return replace(self, scheme="http", headers=tuple(item for item in self.headers if item[0] != "Authorization"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(Struct, frozen=True, kw_only=True):
     status: int
     body: str
     location: str = ""

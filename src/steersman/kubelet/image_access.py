@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
@@ -21,8 +21,7 @@ from steersman.kubelet.runtimes.api import Runtime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageAccess:
+class ImageAccess(Struct, frozen=True, kw_only=True):
     manager: ImageManager
     pulled: PulledImages | None
     """None where nobody asks who pulled an image."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, Protocol
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
@@ -28,8 +29,7 @@ class ImageGCFailed(Exception):
     """Not everything that should have been freed was."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageGCConfig:
+class ImageGCConfig(Struct, frozen=True, kw_only=True):
     """``imageGCHighThresholdPercent`` and its siblings."""
 
     high_percent: int = 85
@@ -44,8 +44,7 @@ class ImageGCConfig:
         return self.high_percent == 100 and self.max_age_s == 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Space:
+class Space(Struct, frozen=True, kw_only=True):
     """Of the filesystem that images are on, in bytes."""
 
     capacity_bytes: int
@@ -57,8 +56,7 @@ class ImageSpace(Protocol):
         """Measured now."""
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     first_s: float
     used_s: float = 0.0
     """0: never since this kubelet looks."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.registry_credentials.keyring import Credential
@@ -14,8 +15,7 @@ from steersman.kubelet.runtimes.images import AuthConfig, Image, ImageSpec
 from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullLimits:
+class PullLimits(Struct, frozen=True, kw_only=True):
     """``serializeImagePulls``, ``maxParallelImagePulls``, ``registryPullQPS`` and ``registryBurst``."""
 
     parallel: int | None = None
@@ -25,8 +25,7 @@ class PullLimits:
     burst: int = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulled:
+class Pulled(Struct, frozen=True, kw_only=True):
     ref: str
     image: Image | None
     """As the runtime has it now; None where it does not say."""

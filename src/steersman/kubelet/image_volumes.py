@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet.images import Announce, CannotStart, ImageManager
 from steersman.kubelet.pod_paths import PodPaths
@@ -24,8 +25,7 @@ from steersman.meta.objects import Object
 MOUNT_FAILED = "ImageVolumeMountFailed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullContext:
+class PullContext(Struct, frozen=True, kw_only=True):
     """What pulling an image for a pod takes."""
 
     secrets: Sequence[Mapping[str, Any]]

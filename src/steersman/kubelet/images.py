@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.container_status import StartFailure
@@ -38,8 +39,7 @@ class CannotStart(Exception):
         self.failure = StartFailure(reason=reason, message=message)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalImage:
+class LocalImage(Struct, frozen=True, kw_only=True):
     """An image that is on the node."""
 
     ref: str
@@ -47,15 +47,13 @@ class LocalImage:
     image: Image | None
 
 
-@dataclass(slots=True)
-class _PullBackoff:
+class _PullBackoff(Struct):
     delay_s: float
     failed_at_s: float
     error: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True, kw_only=True):
     """One request for an image."""
 
     pod: Mapping[str, Any]
@@ -68,8 +66,7 @@ class _Wanted:
     announce: Announce
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(Struct):
     """What a request came to; None where it did not get that far."""
 
     present: bool | None = None

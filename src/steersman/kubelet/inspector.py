@@ -1,12 +1,14 @@
-"""Asks the runtime about pods: one of them in full, or all of them in brief."""
+"""Asks the runtime about pods: one of them in full, one thing of it, or all of them in brief."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.kubelet import records
@@ -20,8 +22,7 @@ Fingerprint = frozenset[tuple[str, str]]
 """Ids and states of a pod's sandboxes and containers: differs when something happened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodBrief:
+class PodBrief(Struct, frozen=True, kw_only=True):
     """One pod in a listing of everything."""
 
     uid: str
@@ -30,6 +31,13 @@ class PodBrief:
     fingerprint: Fingerprint
     sandboxes: tuple[PodSandbox, ...]
     containers: tuple[Container, ...]
+
+
+class Touched(Struct, frozen=True, kw_only=True):
+    """All of a pod that some work has changed: a container in a sandbox or, where that is empty, the sandbox."""
+
+    sandbox_id: str
+    container_id: str = ""
 
 
 class Inspector:
@@ -54,10 +62,26 @@ class Inspector:
                 statuses.append(status)
         found: list[ContainerRecord] = []
         for row in containers:
-            record = _known_container(known, row) or await self._container(row)
+            record = _known_container(known, row) or await self._container(row.id, row.sandbox_id)
             if record is not None:
                 found.append(record)
         return pod_record(uid, statuses, found, taken_at_s=taken_at_s)
+
+    async def look_at(self, touched: Touched, before: Callable[[], PodRecord]) -> PodRecord | None:
+        """``before()`` with what was touched as it is now; None where that is gone, or where ``before()`` has become newer
+        than this. Raises ``RuntimeServiceError``."""
+        taken_at_s = self._clock.monotonic()
+        if touched.container_id:
+            container = await self._container(touched.container_id, touched.sandbox_id)
+            known = before()
+            if container is None or known.taken_at_s > taken_at_s:
+                return None
+            return known.with_container(container, taken_at_s)
+        sandbox = await self._sandbox(touched.sandbox_id)
+        known = before()
+        if sandbox is None or known.taken_at_s > taken_at_s:
+            return None
+        return known.with_sandbox(sandbox, taken_at_s)
 
     async def list_all(self) -> Mapping[str, PodBrief]:
         """Every pod in the runtime, by uid. Raises ``RuntimeServiceError``."""
@@ -81,12 +105,12 @@ class Inspector:
         except NotFound:
             return None
 
-    async def _container(self, row: Container) -> ContainerRecord | None:
+    async def _container(self, container_id: str, sandbox_id: str) -> ContainerRecord | None:
         try:
-            status = await self._runtime.container_status(row.id)
+            status = await self._runtime.container_status(container_id)
         except NotFound:
             return None
-        return ContainerRecord(sandbox_id=row.sandbox_id, status=await with_termination_message(status))
+        return ContainerRecord(sandbox_id=sandbox_id, status=await with_termination_message(status))
 
 
 async def with_termination_message(status: ContainerStatus) -> ContainerStatus:

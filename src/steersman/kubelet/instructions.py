@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from msgspec import Struct
+
 from steersman.kubelet.allocation import Actuated, Amounts
 from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.pod_conditions import PendingResize
@@ -21,8 +23,7 @@ from steersman.kubelet.status import Verdict
 from steersman.meta.objects import Object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountVolumes:
+class MountVolumes(Struct, frozen=True, kw_only=True):
     """Make every volume of the pod ready, and the pod's directories and cgroup before it."""
 
     key: ClassVar[str] = "volumes"
@@ -48,8 +49,7 @@ class StartContainer:
     key: ClassVar[str] = "start"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPreStop:
+class RunPreStop(Struct, frozen=True, kw_only=True):
     """Run the preStop hook, at most for ``timeout_s``."""
 
     record: ContainerRecord
@@ -60,8 +60,7 @@ class RunPreStop:
         return f"preStop/{self.record.id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopContainer:
+class StopContainer(Struct, frozen=True, kw_only=True):
     record: ContainerRecord
     grace_s: float
 
@@ -70,8 +69,7 @@ class StopContainer:
         return f"stop/{self.record.id}/{self.grace_s:g}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveContainer:
+class RemoveContainer(Struct, frozen=True, kw_only=True):
     record: ContainerRecord
 
     @property
@@ -79,8 +77,7 @@ class RemoveContainer:
         return f"remove/{self.record.id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopSandbox:
+class StopSandbox(Struct, frozen=True, kw_only=True):
     sandbox_id: str
 
     @property
@@ -88,8 +85,7 @@ class StopSandbox:
         return f"stopSandbox/{self.sandbox_id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResizePod:
+class ResizePod(Struct, frozen=True, kw_only=True):
     """Set the cgroups of running containers and of the pod to what the pod was granted."""
 
     resize: Resize
@@ -97,8 +93,7 @@ class ResizePod:
     key: ClassVar[str] = "resize"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TearDown:
+class TearDown(Struct, frozen=True, kw_only=True):
     """Unmount the pod's volumes and remove its cgroup: nothing of it runs any more."""
 
     key: ClassVar[str] = "tearDown"
@@ -117,15 +112,13 @@ Work = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
+class Cancel(Struct, frozen=True, kw_only=True):
     """Stop the work of this key where it stands; its ``Finished`` still comes."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """An event about the pod, or about one of its containers."""
 
     type: Literal["Normal", "Warning"]
@@ -134,15 +127,13 @@ class Record:
     container: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
+class Publish(Struct, frozen=True, kw_only=True):
     """The pod's status changed."""
 
     status: Object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remember:
+class Remember(Struct, frozen=True, kw_only=True):
     """Write down what the pod is set to now, for the kubelet that comes after this one."""
 
     actuated: Actuated
@@ -153,8 +144,7 @@ class Remember:
 Instruction = Work | Cancel | Record | Publish | Remember
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodUpdated:
+class PodUpdated(Struct, frozen=True, kw_only=True):
     """The pod as its source has it now, with the resources that it was granted."""
 
     pod: Object
@@ -164,18 +154,15 @@ class PodUpdated:
     """It was granted others just now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeReported:
+class RuntimeReported(Struct, frozen=True, kw_only=True):
     record: PodRecord
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbesReported:
+class ProbesReported(Struct, frozen=True, kw_only=True):
     results: ProbeResults
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(Struct, frozen=True, kw_only=True):
     """Work has ended, and what the runtime has of the pod since."""
 
     work: Work
@@ -186,28 +173,24 @@ class Finished:
     """It failed because the runtime did not answer, which does again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourcesSet:
+class ResourcesSet(Struct, frozen=True, kw_only=True):
     """A step of a resize was carried out."""
 
     actuated: Actuated
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terminate:
+class Terminate(Struct, frozen=True, kw_only=True):
     """The pod has to stop: evicted, refused, or gone from its source. Without ``verdict`` it is simply removed."""
 
     verdict: Verdict | None = None
     grace_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimePassed:
+class TimePassed(Struct, frozen=True, kw_only=True):
     """Something the machine asked to be woken for may be due."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceChanged:
+class ReferenceChanged(Struct, frozen=True, kw_only=True):
     """An object that the pod refers to appeared or changed: what failed for want of it is tried again at once."""
 
 

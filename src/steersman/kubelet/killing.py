@@ -7,8 +7,9 @@ containers, and each for the sidecars that started after it (KEP-753), but never
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from steersman.kubelet import podspec
 from steersman.kubelet.instructions import Instruction, Record, RunPreStop, StopContainer, pre_stop_hook
@@ -20,8 +21,7 @@ RETRY_S = 2.0
 """A runtime that failed to stop a container is asked again after this."""
 
 
-@dataclass(slots=True)
-class _Kill:
+class _Kill(Struct):
     record: ContainerRecord
     deadline_s: float
     grace_s: float

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from steersman.aio.clock import Clock
-from steersman.client.api import Client
 from steersman.kubelet import apparmor, node_object
+from steersman.kubelet.api_clients import APIClients
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.container_builder import NodeSettings
 from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
@@ -52,7 +52,7 @@ class KubeletParts:
     def __init__(
         self,
         *,
-        client: Client,
+        clients: APIClients,
         clock: Clock,
         config: KubeletConfig,
         runtime: Runtime,
@@ -63,7 +63,7 @@ class KubeletParts:
         spawn: Spawn,
     ) -> None:
         """``is_alone``: no other kubelet has a part in ``shared``."""
-        self._client = client
+        self._clients = clients
         self._clock = clock
         self._config = config
         self._runtime = runtime
@@ -92,7 +92,9 @@ class KubeletParts:
         self.shutdown = self._make_shutdown()
         self.admission = self._make_admission()
         self.pods = self._make_pod_workers()
-        self.sources = PodSources(client, clock=clock, config=config, shared=shared, handler=self.pods, node=self._node)
+        self.sources = PodSources(
+            clients.api, clock=clock, config=config, shared=shared, handler=self.pods, node=self._node
+        )
         self.housekeeping = self._make_housekeeping()
         self.lookup = PodLookupTable(
             node_name=config.node_name, workers=self.workers, inspector=self.runtime_pods.inspector
@@ -115,7 +117,7 @@ class KubeletParts:
 
     def _make_prerequisites(self) -> PodPrerequisites:
         return PodPrerequisites(
-            self._client,
+            self._clients.api,
             clock=self._clock,
             config=self._config,
             platform=self._platform,
@@ -169,7 +171,7 @@ class KubeletParts:
 
     def _make_agent(self) -> NodeAgent:
         return NodeAgent(
-            client=self._client,
+            client=self._clients.heartbeats,
             clock=self._clock,
             config=self._config,
             facts=self._platform.facts,

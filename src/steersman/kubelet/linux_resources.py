@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet.podspec import PodContainer, app_containers, containers, qos_class
 from steersman.kubelet.runtimes.sandboxes import HugepageLimit, LinuxResources
@@ -22,8 +23,7 @@ BEST_EFFORT_OOM = 1000
 NODE_CRITICAL_PRIORITY = 2_000_001_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourcePolicy:
+class ResourcePolicy(Struct, frozen=True, kw_only=True):
     """How this node turns resources into cgroup values."""
 
     memory_capacity_bytes: int

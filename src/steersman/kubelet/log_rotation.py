@@ -13,10 +13,11 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.runtimes.api import RuntimeService, RuntimeServiceError
@@ -28,8 +29,7 @@ PACKED: Final = ".gz"
 UNFINISHED: Final = ".tmp"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLimits:
+class LogLimits(Struct, frozen=True, kw_only=True):
     """``containerLogMaxSize``, ``containerLogMaxFiles`` and ``containerLogMonitorInterval``."""
 
     max_bytes: int = 10 * 1024 * 1024
@@ -45,8 +45,17 @@ class LogLimits:
 class LogRotator:
     """Looks at the logs of all running containers, every ``check_s``."""
 
-    def __init__(self, runtime: RuntimeService, *, clock: Clock, limits: LogLimits | None = None) -> None:
+    def __init__(
+        self,
+        runtime: RuntimeService,
+        *,
+        clock: Clock,
+        limits: LogLimits | None = None,
+        known: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """``known``: logs' paths by container id, for those of which the runtime need not be asked."""
         self._runtime = runtime
+        self._known = known
         self._clock = clock
         self._limits = limits or LogLimits()
         self._paths: dict[str, Path | None] = {}
@@ -64,6 +73,9 @@ class LogRotator:
     async def rotate_all(self) -> None:
         running = [row.id for row in await self._runtime.list_containers(ContainerFilter(state="RUNNING"))]
         self._paths = {key: self._paths[key] for key in running if key in self._paths}
+        if len(self._paths) < len(running):
+            known = self._known()
+            self._paths |= {key: Path(known[key]) for key in running if key not in self._paths and known.get(key)}
         for container_id in running:
             try:
                 path = await self._path(container_id)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
 
 import inotify_simple
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.meta.times import parse_time
@@ -27,8 +27,7 @@ MAX_RECORD_BYTES: Final = 1024 * 1024
 """A record that is longer is handed on in pieces; runtimes cut lines at 16 KiB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogOptions:
+class LogOptions(Struct, frozen=True, kw_only=True):
     """``PodLogOptions`` as far as they concern one file."""
 
     follow: bool = False
@@ -40,8 +39,7 @@ class LogOptions:
     streams: frozenset[str] = frozenset(("stdout", "stderr"))
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(Struct, frozen=True):
     timestamp: bytes
     stream: bytes
     partial: bool

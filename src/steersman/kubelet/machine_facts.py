@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineFacts:
+
+class MachineFacts(Struct, frozen=True, kw_only=True):
     """A node's hardware and system."""
 
     cpus: int

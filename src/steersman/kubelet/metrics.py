@@ -6,7 +6,7 @@ Counters and histograms are moved where things happen; ``pod_counts`` has what i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -32,6 +32,8 @@ def image_size_bucket(size_bytes: int) -> str:
     return next((label for least, label in _SIZES if size_bytes > least), "N/A")
 
 
+Scope = Literal["container", "pod"]
+Boundary = Literal["physical_cpu", "numa_node", "uncore_cache"]
 POD_RESOURCES_METHODS: Final = {"List": "list", "GetAllocatableResources": "get_allocatable", "Get": "get"}
 """And how upstream's metrics name them. They only grow, but are no counters here, whose names end in ``_total``."""
 
@@ -96,6 +98,11 @@ class KubeletMetrics:
     def image_pulled(self, size_bytes: int, seconds: float) -> None:
         """An image came, in ``seconds`` with the wait for others."""
         self.image_pulls.labels(image_size_bucket(size_bytes)).observe(seconds)
+
+    def aligned(self, scope: Scope, boundary: Boundary, *, succeeded: bool, times: int = 1) -> None:
+        """Something was to be given from within one ``boundary``; no ``times`` show that it may be. No counters of the
+        library's, whose names would end in ``_total``."""
+        (self._aligned if succeeded else self._not_aligned).labels(scope, boundary).inc(times)
 
     def _add_node(self, make: _Families) -> None:
         self.node_name = make.gauge("node_name", "The node's name. The count is always 1.", "node")
@@ -267,6 +274,18 @@ class KubeletMetrics:
         self.cpu_exclusive = make.gauge(
             "cpu_manager_exclusive_cpu_allocation_count",
             "The total number of CPUs exclusively allocated to containers running on this node",
+        )
+        self._aligned = make.gauge(
+            "container_aligned_compute_resources_count",
+            "Cumulative number of aligned compute resources allocated to containers by alignment type.",
+            "scope",
+            "boundary",
+        )
+        self._not_aligned = make.gauge(
+            "container_aligned_compute_resources_failure_count",
+            "Cumulative number of failures to allocate aligned compute resources to containers by alignment type.",
+            "scope",
+            "boundary",
         )
         self.memory_pinnings = make.counter(
             "memory_manager_pinning_requests", "The number of memory pages allocations which required pinning."

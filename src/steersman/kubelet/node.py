@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.timers import Timers
@@ -41,8 +43,7 @@ def _nothing() -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSigns:
+class NodeSigns(Struct, frozen=True, kw_only=True):
     """What other parts of the kubelet know of the node's state, asked at each report."""
 
     pleg_error: Callable[[], str] = _nothing

@@ -14,7 +14,7 @@ from steersman.kubelet.node_upkeep import NodeUpkeep
 from steersman.kubelet.pod_admission import Handler, PodAdmission
 from steersman.kubelet.pod_ends import PodEnds
 from steersman.kubelet.pod_worker import PodWorker
-from steersman.kubelet.status import Verdict
+from steersman.kubelet.status import TERMINAL, Verdict
 from steersman.meta import objects
 from steersman.meta.objects import Object
 
@@ -68,12 +68,15 @@ class NodeAdmission:
         return admission.refused(pod, self._node(), self._settings().allowed_unsafe_sysctls)
 
     def _findings(self, pod: Mapping[str, Any], allocatable: Mapping[str, Any]) -> Findings:
-        return admission.findings(pod, others=self._others(pod), node=self._node(), allocatable=allocatable)
+        return admission.findings(pod, active=self._active(pod), node=self._node(), allocatable=allocatable)
 
-    def _others(self, pod: Mapping[str, Any]) -> list[Object]:
-        uid = objects.uid(pod)
+    def _active(self, pod: Mapping[str, Any]) -> list[Object]:
+        """The other pods that are not over, by what is known here: the API may not have it yet."""
+        own = objects.uid(pod)
         return [
-            {**worker.pod, "status": worker.machine.status} for worker in self._workers.values() if worker.uid != uid
+            worker.pod
+            for uid, worker in self._workers.items()
+            if uid != own and worker.machine.status.get("phase") not in TERMINAL
         ]
 
     def _allocatable(self) -> Mapping[str, Any]:

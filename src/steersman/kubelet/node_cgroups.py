@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.cgroup_hierarchies import Hierarchy
@@ -28,8 +29,7 @@ class EnforcementError(Exception):
     """A cgroup cannot be limited as ``enforceNodeAllocatable`` demands; the message is upstream's event."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupLimits:
+class GroupLimits(Struct, frozen=True, kw_only=True):
     """Of one cgroup; None: left as it is."""
 
     cpu_milli: int | None = None

@@ -6,9 +6,10 @@ Pure. Wordings and reasons are upstream's (``nodestatus/setters.go``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.eviction.thresholds import reserved_by
@@ -43,8 +44,7 @@ CLOUD_TAINT = {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value":
 PROVIDED_NODE_IP = "alpha.kubernetes.io/provided-node-ip"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceResources:
+class DeviceResources(Struct, frozen=True, kw_only=True):
     """What device plugins have, in units of their resources."""
 
     capacity: Mapping[str, int] = field(default_factory=dict)
@@ -57,8 +57,7 @@ class DeviceResources:
 NO_DEVICES = DeviceResources()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeHealth:
+class NodeHealth(Struct, frozen=True, kw_only=True):
     """What the Ready condition is made of."""
 
     runtime: RuntimeStatus | None = None

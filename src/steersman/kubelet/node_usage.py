@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from steersman.kubelet.cgroup_usage import CgroupStats, node_pressure
 from steersman.kubelet.runtimes.stats import InterfaceUsage
@@ -14,8 +15,7 @@ CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 _VIRTUAL: Final = ("veth", "cni", "docker", "lo", "virbr", "br-", "cali")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeMemory:
+class NodeMemory(Struct, frozen=True, kw_only=True):
     capacity_bytes: int
     available_bytes: int
     usage_bytes: int
@@ -25,8 +25,7 @@ class NodeMemory:
     swap_free_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskUsage:
+class DiskUsage(Struct, frozen=True, kw_only=True):
     capacity_bytes: int
     available_bytes: int
     used_bytes: int
@@ -67,13 +66,15 @@ class NodeUsage:
         return sum(1 for line in lines if line.startswith("cpu") and line[3:4].isdigit())
 
     def memory(self) -> NodeMemory:
-        """As the root cgroup has it: the working set is what is used without inactive file pages."""
+        """As upstream's, of the root cgroup: anonymous pages and those of files, without what the kernel needs itself; the
+        working set leaves out inactive pages of files. meminfo has the same counters, which v2's root cgroup lacks a file for.
+        """
         fields = {}
         for line in (self._proc / "meminfo").read_text().splitlines():
             name, _, rest = line.partition(":")
             fields[name] = int(rest.split()[0]) * 1024
         capacity = fields["MemTotal"]
-        usage = capacity - fields["MemFree"]
+        usage = sum(fields.get(name, 0) for name in ("AnonPages", "Cached", "Buffers", "SwapCached"))
         working_set = max(0, usage - fields.get("Inactive(file)", 0))
         return NodeMemory(
             capacity_bytes=capacity,
@@ -87,18 +88,15 @@ class NodeUsage:
 
     def interfaces(self) -> list[InterfaceUsage]:
         """The node's own interfaces, without those that lead to pods."""
-        found = []
-        for line in (self._proc / "net" / "dev").read_text().splitlines()[2:]:
-            name, _, counters = line.partition(":")
-            name = name.strip()
-            if not name.startswith(_VIRTUAL):
-                numbers = [int(text) for text in counters.split()]
-                found.append(
-                    InterfaceUsage(
-                        name=name, rx_bytes=numbers[0], rx_errors=numbers[2], tx_bytes=numbers[8], tx_errors=numbers[10]
-                    )
-                )
-        return found
+        return [item for item in _interfaces(self._proc / "net" / "dev") if not item.name.startswith(_VIRTUAL)]
+
+    def interfaces_of(self, pid: int) -> list[InterfaceUsage]:
+        """Those that a process sees but loopback; none where it is gone."""
+        try:
+            found = _interfaces(self._proc / str(pid) / "net" / "dev")
+        except OSError:
+            return []
+        return [item for item in found if item.name != "lo"]
 
     def page_faults(self) -> tuple[int, int]:
         """All, and those that had to read from disk, since boot."""
@@ -129,3 +127,25 @@ class NodeUsage:
             if fields and fields[0] == name:
                 return fields[1:]
         raise LookupError(f"{self._proc / 'stat'} has no line {name}")
+
+
+def _interfaces(file: Path) -> list[InterfaceUsage]:
+    """``file``: a ``net/dev`` of the kernel's. Raises ``OSError``."""
+    found = []
+    for line in file.read_text().splitlines()[2:]:
+        name, _, counters = line.partition(":")
+        rx, tx = (numbers := [int(text) for text in counters.split()])[:8], numbers[8:]
+        found.append(
+            InterfaceUsage(
+                name=name.strip(),
+                rx_bytes=rx[0],
+                rx_packets=rx[1],
+                rx_errors=rx[2],
+                rx_dropped=rx[3],
+                tx_bytes=tx[0],
+                tx_packets=tx[1],
+                tx_errors=tx[2],
+                tx_dropped=tx[3],
+            )
+        )
+    return found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.kubelet.linux_resources import ResourcePolicy
 from steersman.kubelet.podspec import PodContainer
@@ -12,8 +14,7 @@ from steersman.kubelet.runtimes.containers import Device, Mount
 from steersman.kubelet.runtimes.sandboxes import LinuxResources
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSettings:
+class DeviceSettings(Struct, frozen=True, kw_only=True):
     """What device plugins want a container that has their devices to be created with."""
 
     envs: Mapping[str, str] = field(default_factory=dict)
@@ -27,8 +28,7 @@ class DeviceSettings:
 NO_DEVICES = DeviceSettings()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnResources:
+class OwnResources(Struct, frozen=True, kw_only=True):
     cpus: str = ""
     """Those it may run on, its own or the shared ones; empty: all."""
     memory_nodes: str = ""

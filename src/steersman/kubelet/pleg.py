@@ -44,6 +44,7 @@ class Pleg:
         self._relist_s = relist_s
         self._observe = observe
         self._seen: dict[str, Fingerprint] = {}
+        self._again: set[str] = set()
         self._listed_s: float | None = None
         self._has_events = False
         self.error = ""
@@ -54,6 +55,11 @@ class Pleg:
         return self._listed_s is not None and self._clock.monotonic() - self._listed_s < max(
             STALE_S, 2 * self._relist_s, RELIST_WITH_EVENTS_S * 2 if self._has_events else 0.0
         )
+
+    def compare_again(self, uid: str) -> bool:
+        """At the next listing call ``changed`` for the pod whether or not it differs; False where there is none soon."""
+        self._again.add(uid)
+        return not self._has_events
 
     async def list_once(self) -> Mapping[str, PodBrief]:
         """Every pod in the runtime; ``changed`` is called for those that differ from the last time."""
@@ -70,6 +76,8 @@ class Pleg:
         seen, self._seen = self._seen, {uid: brief.fingerprint for uid, brief in briefs.items()}
         changed = [uid for uid, fingerprint in self._seen.items() if _differs(fingerprint, seen.get(uid))]
         changed += [uid for uid, fingerprint in seen.items() if fingerprint and uid not in briefs]
+        again, self._again = self._again, set()
+        changed += again.difference(changed)
         for uid in changed:
             self._changed(uid, self._seen.get(uid, frozenset()))
         return briefs

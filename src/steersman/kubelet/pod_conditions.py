@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.kubelet import podspec
 from steersman.meta import objects
@@ -26,8 +27,7 @@ OWNED = (
 RESIZE = ("PodResizePending", "PodResizeInProgress")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingResize:
+class PendingResize(Struct, frozen=True, kw_only=True):
     """A resize that this node has not granted."""
 
     reason: Literal["Deferred", "Infeasible"]
@@ -35,8 +35,7 @@ class PendingResize:
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResizeProgress:
+class ResizeProgress(Struct, frozen=True, kw_only=True):
     """A resize that was granted and is not carried out."""
 
     generation: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet.podspec import full_name, is_host_network
 from steersman.kubelet.runtimes.sandboxes import DNSConfig
@@ -16,8 +17,7 @@ MAX_SEARCH_CHARS = 2048
 MAX_SEARCH_LENGTH = 253
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodDNS:
+class PodDNS(Struct, frozen=True, kw_only=True):
     """The sandbox's DNS configuration, and what had to be left out or replaced: (event reason, message)."""
 
     config: DNSConfig

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet.podspec import is_host_network
 from steersman.meta import objects
@@ -21,8 +22,7 @@ fe00::2\tip6-allrouters
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodHostname:
+class PodHostname(Struct, frozen=True, kw_only=True):
     name: str
     domain: str = ""
     """``<subdomain>.<namespace>.svc.<cluster domain>``, empty without a subdomain."""

@@ -67,6 +67,14 @@ class PodLookupTable:
             stdin=bool(spec.spec.get("stdin")),
         )
 
+    def log_paths(self) -> dict[str, str]:
+        """Of the containers that are known, by their ids; empty paths for those without."""
+        return {
+            item.id: item.status.log_path
+            for worker in self._workers.values()
+            for item in worker.machine.record.containers
+        }
+
     async def find_sandbox(self, namespace: str, name: str, *, uid: str = "") -> str:
         worker = self._require(namespace, name, uid)
         sandbox = worker.machine.record.sandbox

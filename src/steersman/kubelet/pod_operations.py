@@ -114,15 +114,15 @@ class PodOperations:
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._paths.pod_logs(pod).mkdir(mode=0o755, parents=True, exist_ok=True)
 
-    async def create_sandbox(self, pod: Object, attempt: int, announce: Announce) -> None:
-        """Raises ``CannotStart``."""
+    async def create_sandbox(self, pod: Object, attempt: int, announce: Announce) -> str:
+        """Its id. Raises ``CannotStart``."""
         try:
             handler = await self._runtime_handler(pod)
             if self._has_files:
                 await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
             config = self._sandbox_config(pod, attempt, self._users(pod, handler), announce)
             async with self._turns.turn():
-                await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
+                return await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
             message = f"Failed to create pod sandbox: {error}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
@@ -159,8 +159,8 @@ class PodOperations:
             return ""
         return str((await self._source.get(RUNTIMECLASSES, "", name))["handler"])
 
-    async def start_container(self, pod: Object, record: PodRecord, work: StartContainer, announce: Announce) -> None:
-        """Raises ``CannotStart`` with the Waiting state that upstream shows for what went wrong."""
+    async def start_container(self, pod: Object, record: PodRecord, work: StartContainer, announce: Announce) -> str:
+        """Its id. Raises ``CannotStart`` with the Waiting state that upstream shows for what went wrong."""
         container = work.container
 
         def say(type: Literal["Normal", "Warning"], reason: str, message: str) -> None:
@@ -200,6 +200,7 @@ class PodOperations:
         if self._has_files:
             await asyncio.to_thread(self._link_log, pod, container.name, container_id, config.log_path)
         await self._post_start(pod, record, container, container_id, say)
+        return container_id
 
     def _refused(
         self, say: Callable[[Literal["Normal", "Warning"], str, str], None], reason: str, error: Exception

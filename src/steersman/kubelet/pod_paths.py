@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta import objects
 
 LOG_ROOT = Path("/var/log/pods")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodPaths:
+class PodPaths(Struct, frozen=True, kw_only=True):
     """Paths of every pod of one kubelet."""
 
     root: Path

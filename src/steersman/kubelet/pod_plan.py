@@ -8,8 +8,9 @@ sandbox is gone starts again from its first init container; a pod in which nothi
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from steersman.kubelet import podspec
 from steersman.kubelet.podspec import PodContainer
@@ -20,8 +21,7 @@ from steersman.meta import objects
 KillReason = Literal["", "livenessProbe", "startupProbe"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KillIntent:
+class KillIntent(Struct, frozen=True, kw_only=True):
     """A running container that has to go; without ``restart`` it starts again if the plan made from its exit says so."""
 
     record: ContainerRecord
@@ -35,8 +35,7 @@ class KillIntent:
     """The pod was edited, and may be again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodPlan:
+class PodPlan(Struct, frozen=True, kw_only=True):
     """What to do, in this order: kill the pod or the listed containers, make the sandbox, start containers."""
 
     kill_pod: bool = False
@@ -50,8 +49,7 @@ class PodPlan:
     """Dead containers to remove, in this order, before anything starts (restart of all containers)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxNeed:
+class SandboxNeed(Struct, frozen=True, kw_only=True):
     """Whether a pod needs a new sandbox, and the attempt number of the one it has or needs."""
 
     changed: bool
@@ -60,8 +58,7 @@ class SandboxNeed:
     """There was one before, which is now of no use."""
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(Struct):
     kill: list[KillIntent] = field(default_factory=list)
     start: list[PodContainer] = field(default_factory=list)
     kill_pod: bool = False

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from steersman.kubelet import podspec
 from steersman.kubelet.allocation import Actuated, Amounts, pod_amounts

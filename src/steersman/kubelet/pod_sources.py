@@ -15,7 +15,6 @@ from steersman.kubelet import podspec
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.shared import Shared
 from steersman.kubelet.static_pods import StaticPods
-from steersman.kubelet.static_pods_url import StaticPodURL
 from steersman.kubelet.static_source import StaticSource
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -89,6 +88,8 @@ class PodSources:
             )
             group.supervise(folder.run, name="static pods", clock=self._clock)
         if config.static_pod_url:
+            from steersman.kubelet.static_pods_url import StaticPodURL
+
             remote = StaticPodURL(
                 config.static_pod_url,
                 headers=config.static_pod_url_headers,

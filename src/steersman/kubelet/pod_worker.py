@@ -10,8 +10,9 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.aio.timers import Timers
@@ -21,7 +22,7 @@ from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.handlers import Handlers
 from steersman.kubelet.images import CannotStart
-from steersman.kubelet.inspector import Inspector
+from steersman.kubelet.inspector import Inspector, Touched
 from steersman.kubelet.instructions import (
     Cancel,
     CreateSandbox,
@@ -79,8 +80,7 @@ class Listener(Protocol):
         """Nothing of the pod runs any more and its volumes are gone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerTools:
+class WorkerTools(Struct, frozen=True, kw_only=True):
     """What the workers of one kubelet share."""
 
     operations: PodOperations
@@ -238,10 +238,11 @@ class PodWorker:
     async def _run(self, work: Work) -> None:
         failure: StartFailure | None = None
         lost = False
+        touched: Touched | None = None
         began_s = self._tools.clock.monotonic()
         self._carrying_out.add(work.key)
         try:
-            await self._carry_out(work)
+            touched = await self._carry_out(work)
         except CannotStart as error:
             failure, lost = error.failure, isinstance(error.__cause__, Unavailable)
         except ResizeFailed as error:
@@ -261,32 +262,43 @@ class PodWorker:
             self._carrying_out.discard(work.key)
             self._cancelled.discard(work.key)
         self._tools.observe_work(work, self._tools.clock.monotonic() - began_s, failure)
-        record = None if isinstance(work, OUTSIDE_RUNTIME) else await self._inspect()
+        record = None if isinstance(work, OUTSIDE_RUNTIME) else await self._look(touched)
         self._tasks.pop(work.key, None)
         self._feed(Finished(work=work, record=record, failure=failure, runtime_was_lost=lost))
 
-    async def _inspect(self) -> PodRecord:
+    async def _look(self, touched: Touched | None) -> PodRecord:
+        """What the runtime has of the pod after some work; all of it is looked at where that is not known to have touched
+        one thing alone."""
+        inspector = self._tools.inspector
         while True:
             try:
-                return await self._tools.inspector.inspect(self.uid, self.known)
+                record = await inspector.look_at(touched, lambda: self.machine.record) if touched is not None else None
+                touched = None
+                record = record or await inspector.inspect(self.uid, self.known)
+                if record.taken_at_s >= self.machine.record.taken_at_s:
+                    return record
             except RuntimeServiceError as error:
                 log.warning("cannot inspect %s: %s", podspec.full_name(self.pod), error)
                 await self._tools.clock.sleep(ASK_AGAIN_S)
 
-    async def _carry_out(self, work: Work) -> None:
+    async def _carry_out(self, work: Work) -> Touched | None:
+        """What it has touched, where that is all."""
         operations, pod, record = self._tools.operations, self.pod, self.machine.record
         match work:
             case MountVolumes():
                 async with self.volumes_lock:
                     await operations.mount_volumes(pod, record, self._announce)
             case CreateSandbox():
-                await operations.create_sandbox(pod, work.attempt, self._announce)
+                return Touched(sandbox_id=await operations.create_sandbox(pod, work.attempt, self._announce))
             case StartContainer():
-                await operations.start_container(pod, record, work, self._announce)
+                assert record.sandbox is not None, "containers start in a sandbox"
+                container_id = await operations.start_container(pod, record, work, self._announce)
+                return Touched(sandbox_id=record.sandbox.id, container_id=container_id)
             case RunPreStop():
                 await operations.run_pre_stop(pod, record, work, self._announce)
             case StopContainer():
                 await operations.stop_container(work.record.id, work.grace_s)
+                return Touched(sandbox_id=work.record.sandbox_id, container_id=work.record.id)
             case RemoveContainer():
                 await operations.remove_container(work.record.id)
             case StopSandbox():
@@ -298,6 +310,7 @@ class PodWorker:
             case TearDown():
                 async with self.volumes_lock:
                     await operations.tear_down(self.uid)
+        return None
 
     def _announce(self, record: Record) -> None:
         self._tools.listener.announced(self.pod, record)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.kubelet import orphans, podspec
@@ -36,8 +38,7 @@ REMOVE_RETRY_S = 5.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodWorkerMetrics:
+class PodWorkerMetrics(Struct, frozen=True, kw_only=True):
     """Where the life of pods is counted."""
 
     kubelet: KubeletMetrics
@@ -192,7 +193,8 @@ class PodWorkers:
                     uid=worker.uid,
                     name=objects.name(pod),
                     namespace=objects.namespace(pod),
-                    taken_at_s=self._clock.monotonic(),
+                    taken_at_s=(now_s := self._clock.monotonic()),
+                    listed_at_s=now_s,
                 )
             )
 

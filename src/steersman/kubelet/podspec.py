@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -30,8 +30,7 @@ _FNV_OFFSET = 0x811C9DC5
 _FNV_PRIME = 0x01000193
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodContainer:
+class PodContainer(Struct, frozen=True, kw_only=True):
     """One container of a pod, with what its place in the spec says about it."""
 
     name: str

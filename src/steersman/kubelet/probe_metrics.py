@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -22,8 +22,7 @@ _Key = tuple[str, str, str, str, str]
 """Probe type, container, pod, namespace, pod uid."""
 
 
-@dataclass(slots=True)
-class _Durations:
+class _Durations(Struct):
     total_s: float = 0.0
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
 

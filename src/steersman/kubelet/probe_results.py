@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 ProbeKind = Literal["startup", "liveness", "readiness"]
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResults:
+class ProbeResults(Struct, frozen=True):
     """True: passes, False: failed as often as its threshold says, None: nothing known."""
 
     by_container: Mapping[tuple[str, ProbeKind], bool] = field(default_factory=dict)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet.probe_results import ProbeKind
 
@@ -15,8 +16,7 @@ FIELDS: Mapping[ProbeKind, str] = {
 }
 
 
-@dataclass(slots=True)
-class ProbeState:
+class ProbeState(Struct):
     """Counts outcomes in a row. ``result``: None until the probe has a word (readiness: false until it succeeds)."""
 
     kind: ProbeKind

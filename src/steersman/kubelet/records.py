@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.kubelet.runtimes.containers import ContainerState, ContainerStatus
 from steersman.kubelet.runtimes.sandboxes import PodSandboxStatus
@@ -20,8 +22,7 @@ POD_GRACE = "io.kubernetes.pod.terminationGracePeriod"
 POD_DELETION_GRACE = "io.kubernetes.pod.deletionGracePeriod"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRecord:
+class ContainerRecord(Struct, frozen=True, kw_only=True):
     """One container as the runtime has it, running or dead."""
 
     sandbox_id: str
@@ -61,8 +62,7 @@ class ContainerRecord:
         return self.status.finished_at_ns / 1e9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodRecord:
+class PodRecord(Struct, frozen=True, kw_only=True):
     """All sandboxes and containers of one pod, newest first."""
 
     uid: str
@@ -70,6 +70,8 @@ class PodRecord:
     namespace: str = ""
     taken_at_s: float = 0.0
     """Monotonic time at which the runtime was asked: what happened later may be missing."""
+    listed_at_s: float = 0.0
+    """The same of everything the pod has; what is newer was learnt of one sandbox or container alone."""
     sandboxes: tuple[PodSandboxStatus, ...] = ()
     containers: tuple[ContainerRecord, ...] = ()
 
@@ -98,6 +100,22 @@ class PodRecord:
             {*((box.id, box.state) for box in self.sandboxes), *((item.id, item.state) for item in self.containers)}
         )
 
+    def with_sandbox(self, status: PodSandboxStatus, taken_at_s: float) -> PodRecord:
+        """With that sandbox as it is now, and all else as it was."""
+        others = (box for box in self.sandboxes if box.id != status.id)
+        return self._with((*others, status), self.containers, taken_at_s)
+
+    def with_container(self, record: ContainerRecord, taken_at_s: float) -> PodRecord:
+        """With that container as it is now, and all else as it was."""
+        others = (item for item in self.containers if item.id != record.id)
+        return self._with(self.sandboxes, (*others, record), taken_at_s)
+
+    def _with(
+        self, sandboxes: Sequence[PodSandboxStatus], containers: Sequence[ContainerRecord], taken_at_s: float
+    ) -> PodRecord:
+        found = pod_record(self.uid, sandboxes, containers, taken_at_s=taken_at_s)
+        return replace(found, listed_at_s=self.listed_at_s)
+
     def running(self) -> Iterator[ContainerRecord]:
         """What has to be stopped before the pod is: running, or in a state the runtime does not know."""
         return (record for record in self.containers if record.state in ("RUNNING", "UNKNOWN"))
@@ -117,6 +135,7 @@ def pod_record(
         name=ordered[0].metadata.name if ordered else labels.get(POD_NAME, ""),
         namespace=ordered[0].metadata.namespace if ordered else labels.get(POD_NAMESPACE, ""),
         taken_at_s=taken_at_s,
+        listed_at_s=taken_at_s,
         sandboxes=ordered,
         containers=tuple(
             sorted(containers, key=lambda item: (item.status.created_at_ns, item.restart_count), reverse=True)

@@ -6,16 +6,16 @@ Source: the documentation's "Reserve Compute Resources for System Daemons".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from steersman.meta.quantities import format_decimal, quantity
 
 RESERVABLE: Final = ("cpu", "memory", "ephemeral-storage", "pid")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservations:
+class Reservations(Struct, frozen=True, kw_only=True):
     """Quantities by resource name."""
 
     kube: Mapping[str, str] = field(default_factory=dict)

@@ -7,8 +7,9 @@ container its life, any other is set while it runs; what shrinks goes before wha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.kubelet.allocation import Actuated, Amounts, actuated_of, resizable
 from steersman.kubelet.podspec import PodContainer
@@ -17,8 +18,7 @@ from steersman.kubelet.records import ContainerRecord, PodRecord
 ResourceName = Literal["memory", "cpu"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerResize:
+class ContainerResize(Struct, frozen=True, kw_only=True):
     """A running container whose cgroup has to change."""
 
     name: str
@@ -35,8 +35,7 @@ class ContainerResize:
         return wanted_limit > limit if wanted_limit != limit else wanted_request > request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resize:
+class Resize(Struct, frozen=True, kw_only=True):
     """Containers to be set anew, and whether the pod's own cgroup has to be."""
 
     containers: tuple[ContainerResize, ...] = ()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.kubelet.allocation import Actuated, Allocation, Amounts
 from steersman.kubelet.pod_paths import PodPaths
@@ -21,8 +21,7 @@ FILE = "resources.json"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """Of one pod."""
 
     allocation: Allocation | None = None
@@ -96,7 +95,7 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
     if checkpoint.allocation is not None:
         document["allocated"] = {"pod": checkpoint.allocation.pod, "containers": checkpoint.allocation.containers}
     if checkpoint.actuated is not None:
-        document["actuated"] = asdict(checkpoint.actuated)
+        document["actuated"] = checkpoint.actuated
     return msgspec.json.encode(document)
 
 

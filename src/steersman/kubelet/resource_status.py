@@ -7,9 +7,10 @@ the runtime's word counts for CPU and for the memory limit, its allocation for e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.kubelet.allocation import Amounts
 from steersman.kubelet.records import ContainerRecord
@@ -22,8 +23,7 @@ LEAST_LIMIT_MILLI = 10
 """What cgroups can express: where allocated and actual CPU are both below, the allocated amount is shown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodTotals:
+class PodTotals(Struct, frozen=True, kw_only=True):
     """Sums over one pod's containers as quantities."""
 
     requests: Mapping[str, str] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.pleg import Pleg
 from steersman.kubelet.pod_worker import PodWorker
 from steersman.kubelet.probes import Spawn
+from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError
 
 INSPECT_AFTER_S = 0.05
@@ -75,10 +76,16 @@ class RuntimePods:
 
         def inspect() -> None:
             worker = self._workers.get(uid)
-            if worker is not None and (delay_s == 0 or worker.machine.record.taken_at_s <= asked_s):
+            if worker is not None and (delay_s == 0 or not self._is_newer(worker.machine.record, asked_s)):
                 self._spawn(self._inspect(uid), name=f"inspect/{uid}")
 
         self._timers.after(("inspect", uid), delay_s, inspect)
+
+    def _is_newer(self, record: PodRecord, moment_s: float) -> bool:
+        """What the worker did since, and looked at alone, may be all there was: the next listing says so."""
+        if record.listed_at_s > moment_s:
+            return True
+        return record.taken_at_s > moment_s and self.pleg.compare_again(record.uid)
 
     async def _inspect(self, uid: str) -> None:
         try:
@@ -91,6 +98,8 @@ class RuntimePods:
         worker = self._workers.get(uid)
         if worker is not None:
             worker.reported(record)
+            if worker.machine.record.taken_at_s > record.taken_at_s:  # and it may not have all of what was found
+                self.inspect_soon(uid, INSPECT_AFTER_S)
 
     def _on_change(self, uid: str, fingerprint: Fingerprint | None) -> None:
         worker = self._workers.get(uid)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from steersman.kubelet import apparmor
 from steersman.kubelet.podspec import PodContainer, containers, full_name

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from steersman.meta.objects import Object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerLocation:
+class ContainerLocation(Struct, frozen=True, kw_only=True):
     """One container of a pod as the runtime knows it."""
 
     container_id: str

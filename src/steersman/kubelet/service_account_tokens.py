@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
@@ -20,8 +21,7 @@ RENEW_AT = 0.8
 """Of its life a token is renewed at this share, or after a day (upstream's token manager)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(Struct, frozen=True):
     value: str
     expires_s: float
     renew_s: float

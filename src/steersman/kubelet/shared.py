@@ -5,8 +5,8 @@ from __future__ import annotations
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.aio.timers import Timers
-from steersman.client.api import Client
 from steersman.client.events import EventRecorder
+from steersman.kubelet.api_clients import APIClients
 from steersman.kubelet.feeds import Feeds
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.status_manager import StatusManager
@@ -16,14 +16,14 @@ class Shared:
     """Run it once beside the kubelets that were given it."""
 
     def __init__(
-        self, client: Client, *, clock: Clock, feeds: Feeds, host: str = "", metrics: KubeletMetrics | None = None
+        self, clients: APIClients, *, clock: Clock, feeds: Feeds, host: str = "", metrics: KubeletMetrics | None = None
     ) -> None:
         self._clock = clock
         self.metrics = metrics or KubeletMetrics()
         self.feeds = feeds
         self.timers = Timers(clock)
-        self.statuses = StatusManager(client, clock=clock)
-        self.recorder = EventRecorder(client, component="kubelet", clock=clock, host=host)
+        self.statuses = StatusManager(clients.api, clock=clock)
+        self.recorder = EventRecorder(clients.events, component="kubelet", clock=clock, host=host)
 
     @property
     def idle(self) -> bool:

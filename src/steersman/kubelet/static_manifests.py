@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
-import yaml
 
 from steersman.kubelet.podspec import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE, containers
 from steersman.meta.objects import Object
@@ -57,6 +56,8 @@ def static_pods(text: str, *, origin: str, node_name: str, seen: str, source: So
 
 
 def _decoded(text: str, origin: str) -> Mapping[str, Any]:
+    import yaml
+
     try:
         manifest = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:

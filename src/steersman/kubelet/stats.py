@@ -10,28 +10,31 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.cgroup_usage import CgroupStats, CgroupUsage
 from steersman.kubelet.cpu_rates import CPURates
+from steersman.kubelet.disk_io import DiskIO
 from steersman.kubelet.disk_usage import TreeUsage, tree_usage
+from steersman.kubelet.machine_facts import MachineFacts
+from steersman.kubelet.node_resources.machine_topology import CPUTopology
 from steersman.kubelet.node_usage import DiskUsage, NodeUsage
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.runtimes.api import Runtime, Unimplemented
 from steersman.kubelet.runtimes.containers import Container, ContainerFilter
 from steersman.kubelet.runtimes.images import FilesystemUsage
 from steersman.kubelet.runtimes.sandboxes import PodSandbox, PodSandboxFilter
-from steersman.kubelet.runtimes.stats import ContainerStats, PodSandboxStats
+from steersman.kubelet.runtimes.stats import ContainerStats, InterfaceUsage, PodSandboxStats
 from steersman.kubelet.volume_stats import VolumeUsage
 
 NODE_KEY = "node"
 NOTHING = TreeUsage()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerUsage:
+class ContainerUsage(Struct, frozen=True, kw_only=True):
     """A running container with what the runtime says of it."""
 
     container: Container
@@ -40,8 +43,7 @@ class ContainerUsage:
     logs: TreeUsage | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodUsage:
+class PodUsage(Struct, frozen=True, kw_only=True):
     """A pod whose sandbox runs."""
 
     sandbox: PodSandbox
@@ -79,8 +81,7 @@ class PodUsage:
         return self.stats.process_count if self.stats is not None else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeFilesystem:
+class RuntimeFilesystem(Struct, frozen=True, kw_only=True):
     """One that the runtime keeps images or containers on."""
 
     mountpoint: Path
@@ -89,14 +90,12 @@ class RuntimeFilesystem:
     """By the runtime's own things on it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeFilesystems:
+class RuntimeFilesystems(Struct, frozen=True, kw_only=True):
     image: RuntimeFilesystem | None = None
     container: RuntimeFilesystem | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatsPlaces:
+class StatsPlaces(Struct, frozen=True, kw_only=True):
     """Where the kubelet's own things are. What is empty is not told of."""
 
     root_dir: Path
@@ -122,13 +121,18 @@ class StatsProvider:
         clock: Clock,
         node: NodeUsage | None = None,
         cgroups: CgroupUsage | None = None,
+        facts: MachineFacts | None = None,
+        processors: CPUTopology | None = None,
     ) -> None:
+        """``facts`` and ``processors``: of the machine, where the node is one."""
         self._runtime = runtime
         self.node_name = node_name
         self.places = places
         self._clock = clock
         self._node = node or NodeUsage()
         self._cgroups = cgroups
+        self.facts = facts
+        self.processors = processors
         self._rates = CPURates()
 
     def now_s(self) -> float:
@@ -147,16 +151,34 @@ class StatsProvider:
     def node_cpu_core_nano_seconds(self) -> int:
         return self._node.cpu_core_nano_seconds()
 
-    def cgroup(self, path: str) -> CgroupStats | None:
-        return self._cgroups.read(path) if self._cgroups is not None and path else None
+    def cgroup(self, path: str, *, processes: bool = False) -> CgroupStats | None:
+        return self._cgroups.read(path, processes=processes) if self._cgroups is not None and path else None
 
     def container_cgroup(self, parent: str, container_id: str) -> CgroupStats | None:
-        """Of a container in the pod's cgroup ``parent``: containerd names it by id, CRI-O puts its own name before."""
-        for name in (container_id, f"crio-{container_id}"):
-            found = self.cgroup(f"{parent}/{name}") if parent else None
-            if found is not None:
-                return found
-        return None
+        """Of a container in the pod's cgroup ``parent``."""
+        paths = _container_cgroups(parent, container_id)
+        return next((found for path in paths if (found := self.cgroup(path, processes=True)) is not None), None)
+
+    def container_disk_io(self, parent: str, container_id: str) -> tuple[DiskIO, ...]:
+        """By disk, of a container in the pod's cgroup ``parent``."""
+        paths = _container_cgroups(parent, container_id)
+        return next((found for path in paths if (found := self.disk_io(path))), ())
+
+    def disk_io(self, path: str) -> tuple[DiskIO, ...]:
+        """By disk, of the cgroup ``path``."""
+        return self._cgroups.disk_io(path) if self._cgroups is not None and path else ()
+
+    def interfaces(self, pod: PodUsage) -> Sequence[InterfaceUsage]:
+        """Those that the pod sees, as the kernel has them for its sandbox; else as the runtime has."""
+        if self._cgroups is not None:
+            for path in _container_cgroups(self.places.pod_cgroup(pod.uid), pod.sandbox.id):
+                pid = self._cgroups.first_process(path)
+                if pid is not None and (found := self._node.interfaces_of(pid)):
+                    return found
+        network = pod.stats.network if pod.stats is not None else None
+        if network is None:
+            return ()
+        return [*([network.default_interface] if network.default_interface else []), *network.interfaces]
 
     def rate(self, key: str, total_ns: int | None) -> int | None:
         return self._rates.update(key, total_ns, self._clock.now())
@@ -191,7 +213,7 @@ class StatsProvider:
         with_disk: bool,
     ) -> PodUsage:
         uid = box.metadata.uid
-        cgroup = self.cgroup(self.places.pod_cgroup(uid))
+        cgroup = self.cgroup(self.places.pod_cgroup(uid), processes=True)
         usage = PodUsage(sandbox=box, stats=stats, cgroup=cgroup)
         folder = self._log_folder(box) if with_disk else None
         return PodUsage(
@@ -266,3 +288,8 @@ class StatsProvider:
             return await self._runtime.list_pod_sandbox_stats()
         except Unimplemented:
             return ()
+
+
+def _container_cgroups(parent: str, container_id: str) -> tuple[str, ...]:
+    """Where a container's may be: containerd names it by id, CRI-O puts its own name before."""
+    return (f"{parent}/{container_id}", f"{parent}/crio-{container_id}") if parent else ()

@@ -7,8 +7,9 @@ status and nothing is written twice. The rules are upstream's (``generateAPIPodS
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet import podspec
 from steersman.kubelet.container_status import RESTARTING_ALL, Reported, container_statuses, final_statuses
@@ -23,8 +24,7 @@ from steersman.meta.times import format_time
 TERMINAL = ("Succeeded", "Failed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """The kubelet's own reason for a pod's end: deadline, eviction, refused admission."""
 
     reason: str
@@ -35,8 +35,7 @@ class Verdict:
     """A pod whose containers all succeed until it is stopped has succeeded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFacts:
+class NodeFacts(Struct, frozen=True, kw_only=True):
     """What every pod's status says about its node and runtime."""
 
     host_ips: tuple[str, ...] = ()
@@ -139,8 +138,7 @@ def _set_container_statuses(status: Object, reported: Reported) -> None:
         status["ephemeralContainerStatuses"] = sorted(ephemeral, key=lambda entry: str(entry["name"]))
 
 
-@dataclass(slots=True)
-class _Count:
+class _Count(Struct):
     pending_init: int = 0
     pending_sidecars: int = 0
     failed_init: int = 0

@@ -180,13 +180,19 @@ def _condition_patch(stored: Any, wanted: Any) -> list[Object]:
 
 
 def _differ(one: Any, other: Any) -> bool:
-    return bool(one != other) and _normal(one) != _normal(other)
+    """But for nulls and empty containers inside objects: absent and empty mean the same in a status."""
+    if one == other:
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return any(_field_differs(one.get(key), other.get(key)) for key in one.keys() | other.keys())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) != len(other) or any(map(_differ, one, other))
+    return True
 
 
-def _normal(value: Any) -> Any:
-    """Without nulls and empty containers inside objects: absent and empty mean the same in a status."""
-    if isinstance(value, dict):
-        return {key: inner for key, item in value.items() if (inner := _normal(item)) not in (None, {}, [])}
-    if isinstance(value, list):
-        return [_normal(item) for item in value]
-    return value
+def _field_differs(one: Any, other: Any) -> bool:
+    return _differ(one, other) and not (_is_empty(one) and _is_empty(other))
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == [] or (isinstance(value, dict) and all(map(_is_empty, value.values())))

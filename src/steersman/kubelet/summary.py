@@ -9,7 +9,7 @@ from typing import Any
 from steersman.kubelet.cgroup_usage import CgroupStats, Pressure
 from steersman.kubelet.disk_usage import TreeUsage
 from steersman.kubelet.node_usage import DiskUsage
-from steersman.kubelet.runtimes.stats import InterfaceUsage, NetworkUsage
+from steersman.kubelet.runtimes.stats import InterfaceUsage
 from steersman.kubelet.stats import ContainerUsage, PodUsage, RuntimeFilesystem, StatsProvider
 from steersman.kubelet.volume_stats import VolumeUsage
 from steersman.meta.times import format_time
@@ -32,7 +32,7 @@ async def summary(stats: StatsProvider, *, only_cpu_and_memory: bool = False) ->
         )
         running, maximum = stats.node().processes()
         node["rlimit"] = {"time": now, "maxpid": maximum, "curproc": running}
-    return {"node": node, "pods": [_pod(pod, disk, stats.now_s(), only_cpu_and_memory) for pod in pods]}
+    return {"node": node, "pods": [_pod(stats, pod, disk, only_cpu_and_memory) for pod in pods]}
 
 
 def _node(stats: StatsProvider) -> Json:
@@ -119,9 +119,9 @@ def _cgroup(cgroup: CgroupStats, time: str, nano_cores: int | None) -> Json:
     return found
 
 
-def _pod(pod: PodUsage, disk: DiskUsage, now_s: float, only_cpu_and_memory: bool) -> Json:
+def _pod(stats: StatsProvider, pod: PodUsage, disk: DiskUsage, only_cpu_and_memory: bool) -> Json:
     metadata = pod.sandbox.metadata
-    now = format_time(now_s)
+    now = format_time(stats.now_s())
     found: Json = {
         "podRef": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid},
         "startTime": _time(pod.sandbox.created_at_ns),
@@ -133,8 +133,9 @@ def _pod(pod: PodUsage, disk: DiskUsage, now_s: float, only_cpu_and_memory: bool
         found |= _from_runtime(pod)
     if only_cpu_and_memory:
         return found
-    if pod.stats is not None and pod.stats.network is not None:
-        found["network"] = _pod_network(pod.stats.network, now)
+    interfaces = stats.interfaces(pod)
+    if interfaces:
+        found["network"] = _network(now, interfaces)
     if pod.volumes:
         found["volume"] = [_volume(item, metadata.namespace) for item in pod.volumes]
     found["ephemeral-storage"] = _filesystem(now, disk, ephemeral_usage(pod))
@@ -227,11 +228,6 @@ def _from_runtime(pod: PodUsage) -> Json:
             "rssBytes": sum(memory.rss_bytes or 0 for memory in memories),
         }
     return found
-
-
-def _pod_network(usage: NetworkUsage, now: str) -> Json:
-    interfaces = [*([usage.default_interface] if usage.default_interface else []), *usage.interfaces]
-    return _network(_time(usage.timestamp_ns) if usage.timestamp_ns else now, interfaces)
 
 
 def _network(time: str, interfaces: Iterable[InterfaceUsage]) -> Json:

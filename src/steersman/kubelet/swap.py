@@ -7,8 +7,10 @@ the machine's memory; those that are Guaranteed, BestEffort, critical, or reques
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.kubelet.podspec import PodContainer, containers, is_critical, qos_class
 from steersman.kubelet.runtimes.sandboxes import LinuxResources
@@ -17,8 +19,7 @@ from steersman.meta.quantities import to_int
 SWAP_MAX = "memory.swap.max"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwapPolicy:
+class SwapPolicy(Struct, frozen=True, kw_only=True):
     """Of a node whose kernel counts swap."""
 
     cgroup_v2: bool

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from steersman.client.transport import Unreachable
 from steersman.kubelet import podspec
@@ -25,8 +26,7 @@ from steersman.meta.objects import Object
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeValues:
+class NodeValues(Struct, frozen=True, kw_only=True):
     """What volumes may show of the node."""
 
     host_ips: tuple[str, ...]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.disk_usage import tree_usage
@@ -26,8 +27,7 @@ FIRST_S: Final = 1.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeUsage:
+class VolumeUsage(Struct, frozen=True, kw_only=True):
     """One volume at one moment."""
 
     name: str

@@ -6,10 +6,10 @@ Sources: metav1.StatusReason in the API reference, and the messages kube-apiserv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta.quoting import quoted
 from steersman.meta.resources import Resource
@@ -44,8 +44,7 @@ OMITTED: Any = ...
 _WITHOUT_VALUE = frozenset({"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError"})
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(Struct, frozen=True):
     """One thing wrong with one field: upstream's ``field.Error``."""
 
     type: FieldErrorType

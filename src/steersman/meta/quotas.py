@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta import objects, times
 from steersman.meta.podresources import is_best_effort, pod_amounts
@@ -39,8 +40,7 @@ _SCOPES_OF_PODS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """One condition on an object; all of a quota's must hold."""
 
     name: str

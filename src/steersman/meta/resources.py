@@ -6,11 +6,10 @@ validation, columns) is in ``schema.groups``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class Resource(Struct, frozen=True, kw_only=True):
     """One served resource, e.g. ``deployments`` of ``apps/v1``."""
 
     group: str

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.meta.names import label_key_errors, label_value_errors
 
@@ -22,8 +23,7 @@ class SelectorError(ValueError):
     """The selector cannot be parsed; the message says where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """One condition on one label."""
 
     key: str
@@ -96,8 +96,7 @@ def checked_requirement(key: str, operator: Operator, values: frozenset[str]) ->
     return Requirement(key, operator, values)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSelector:
+class LabelSelector(Struct, frozen=True):
     """All requirements must hold. ``EVERYTHING`` has none; ``NOTHING`` matches no object."""
 
     requirements: tuple[Requirement, ...] = ()
@@ -244,8 +243,7 @@ def label_selector_of_map(match_labels: Mapping[str, str] | None) -> LabelSelect
     )
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSelector:
+class FieldSelector(Struct, frozen=True):
     """Conditions ``field=value`` or ``field!=value``; all must hold. Fields are named by their JSON path."""
 
     terms: tuple[tuple[str, bool, str], ...] = ()
@@ -266,8 +264,15 @@ class FieldSelector:
                 return value
         return None
 
+    def requires(self, field: str, value: str) -> bool:
+        """Only objects whose ``field`` equals ``value`` are selected."""
+        return (field, True, value) in self.terms
+
     def __str__(self) -> str:
         return ",".join(f"{field}{'=' if wanted else '!='}{_escape(value)}" for field, wanted, value in self.terms)
+
+
+EVERY_FIELD = FieldSelector()
 
 
 def _escape(value: str) -> str:

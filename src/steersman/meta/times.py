@@ -24,7 +24,7 @@ def _format_second(epoch_s: int) -> str:
 
 def format_micro_time(epoch_s: float) -> str:
     """``metav1.MicroTime``: microseconds, ``2026-01-02T03:04:05.000006Z``."""
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec='microseconds')[:26]}Z"
 
 
 def parse_time(text: str) -> float:

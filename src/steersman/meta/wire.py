@@ -7,12 +7,12 @@ the same values over directly. Neither side knows which it is.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
+
+class Peer(Struct, frozen=True, kw_only=True):
     """Who is at the other end of the connection, as far as the transport knows."""
 
     address: str = ""
@@ -35,8 +35,7 @@ class Connection(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One API request."""
 
     method: str
@@ -72,8 +71,7 @@ class Request:
         return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchFrame:
+class WatchFrame(Struct, frozen=True, kw_only=True):
     """One event of a watch: its bytes as sent (without chunk framing), and decoded for readers in the same process."""
 
     type: str
@@ -104,8 +102,7 @@ class PushedWatch(Protocol):
     async def aclose(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(Struct, frozen=True, kw_only=True):
     """The answer to a request. Exactly one of ``body``, ``stream``, ``watch`` and ``upgrade`` carries it."""
 
     status: int = 200

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from steersman.aio.backoff import Backoff
 from steersman.aio.clock import Clock
@@ -23,8 +24,7 @@ from steersman.network.plan import NetworkPlan, cni_configuration, firewall, pla
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodNetworkConfig:
+class PodNetworkConfig(Struct, frozen=True, kw_only=True):
     """``routes_only`` is for a machine that is no node but must reach pods: an API server's."""
 
     node_name: str = ""

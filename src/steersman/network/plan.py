@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -18,16 +19,14 @@ from steersman.meta.objects import Object
 TABLE = "steersman-network"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """A pod range and the node through which it is reached."""
 
     destination: str
     gateway: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkPlan:
+class NetworkPlan(Struct, frozen=True, kw_only=True):
     """The wanted state of one node. ``own_ranges`` is empty while the node has no range yet."""
 
     own_ranges: tuple[str, ...] = ()

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from steersman.aio.backoff import Backoff
@@ -39,8 +39,7 @@ from steersman.proxy.rules import (
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyConfig:
+class ProxyConfig(Struct, frozen=True, kw_only=True):
     node_name: str
     min_sync_period_s: float = 0.05
     sync_period_s: float = 3600.0

@@ -9,15 +9,15 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.proxy.rules import Frontend, Target
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaleFlow:
+class StaleFlow(Struct, frozen=True, kw_only=True):
     """Flows to a frontend: those that were sent to ``endpoint``; all of them where that is empty."""
 
     frontend: Frontend

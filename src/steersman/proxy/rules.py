@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -28,8 +29,7 @@ _PROTOCOLS: Mapping[str, Protocol] = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"
 DEFAULT_AFFINITY_S = 10800
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frontend:
+class Frontend(Struct, frozen=True, kw_only=True):
     """Where clients connect. An empty address is every address of this node: a node port."""
 
     version: Literal[4, 6]
@@ -38,16 +38,14 @@ class Frontend:
     port: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, order=True):
     """Who answers."""
 
     address: str
     port: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """How a frontend's connections are treated. Without endpoints they are refused as ``refusal`` says."""
 
     endpoints: tuple[Endpoint, ...] = ()
@@ -59,8 +57,7 @@ class Target:
     """Clients outside of these ranges are dropped; empty: anyone may connect."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeView:
+class NodeView(Struct, frozen=True, kw_only=True):
     """What the rules need to know of the node they are for."""
 
     name: str
@@ -70,8 +67,7 @@ class NodeView:
 Rules = dict[Frontend, Target]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
+class _Candidate(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
     node: str
     zones: frozenset[str]

@@ -6,11 +6,11 @@ Source: "Assigning Pods to Nodes" in the Kubernetes documentation; KEP-3633 (mat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta.selectors import (
     EVERYTHING,
@@ -30,8 +30,7 @@ _NODE_OPERATORS: Mapping[str, Operator] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSelectorTerm:
+class NodeSelectorTerm(Struct, frozen=True, kw_only=True):
     """All requirements must hold. A term without any matches nothing."""
 
     labels: tuple[Requirement, ...] = ()
@@ -52,8 +51,7 @@ class NodeSelectorTerm:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequiredNodeAffinity:
+class RequiredNodeAffinity(Struct, frozen=True, kw_only=True):
     """``spec.nodeSelector`` and the required node affinity of a pod; both must hold."""
 
     node_selector: tuple[Requirement, ...] = ()
@@ -70,16 +68,14 @@ class RequiredNodeAffinity:
         return self.terms is None or any(term.matches(name, labels) for term in self.terms)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreferredNodeTerm:
+class PreferredNodeTerm(Struct, frozen=True, kw_only=True):
     """A node that matches gains ``weight``."""
 
     weight: int
     term: NodeSelectorTerm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodTerm:
+class PodTerm(Struct, frozen=True, kw_only=True):
     """One term of pod affinity or anti-affinity, as carried by a pod."""
 
     topology_key: str
@@ -96,8 +92,7 @@ class PodTerm:
         return self.selector.matches(labels)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodTerms:
+class PodTerms(Struct, frozen=True, kw_only=True):
     """Every term about other pods that one pod carries."""
 
     required: tuple[PodTerm, ...] = ()

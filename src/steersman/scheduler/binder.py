@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
@@ -43,8 +44,7 @@ class BindingFailed(Exception):
         self.is_nominated = False
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class WaitingPod:
+class WaitingPod(Struct, kw_only=True, eq=False):
     """A pod on its way to being bound that can still be held or called back. ``decided`` is True for allow."""
 
     pod: PodInfo
@@ -206,7 +206,7 @@ class Binder:
             if binding is None:
                 continue
             try:
-                await self._client.create(
+                await self._client.submit(
                     PODS, binding, namespace=assumed.namespace, name=assumed.name, subresource="binding"
                 )
             except (APIError, Unreachable) as error:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import Clock
@@ -49,6 +48,8 @@ def load_configuration(
     as with kube-scheduler they win over what the file says, and those of ``client_connection`` count without a file
     only. ``plugin_files`` define plugins that profiles may name, as
     installed ones may. Raises ``OSError``, ``ConfigurationError``."""
+    import yaml
+
     document: Any = {}
     if path:
         try:
@@ -70,8 +71,7 @@ def load_configuration(
     return read_configuration({**document, "leaderElection": stated}, plugins)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulerConfig:
+class SchedulerConfig(Struct, frozen=True, kw_only=True):
     """How one scheduler runs."""
 
     configuration: SchedulerConfiguration = field(default_factory=default_configuration)

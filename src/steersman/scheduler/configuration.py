@@ -6,8 +6,9 @@ What is unknown is an error with its path. What upstream has and this scheduler 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.scheduler.extender_configuration import Extender, read_extenders
 from steersman.scheduler.framework import Framework
@@ -22,8 +23,7 @@ class ConfigurationError(ValueError):
     """The configuration cannot be used; the message starts with the path of what is wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaderElection:
+class LeaderElection(Struct, frozen=True, kw_only=True):
     """Upstream's defaults."""
 
     leader_elect: bool = True
@@ -34,8 +34,7 @@ class LeaderElection:
     resource_namespace: str = "kube-system"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientConnection:
+class ClientConnection(Struct, frozen=True, kw_only=True):
     """How the API server is reached, and how often it may be asked."""
 
     kubeconfig: str = ""
@@ -45,8 +44,7 @@ class ClientConnection:
     """How many may be made at once beyond that."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulerConfiguration:
+class SchedulerConfiguration(Struct, frozen=True, kw_only=True):
     """A whole configuration."""
 
     frameworks: Mapping[str, Framework]

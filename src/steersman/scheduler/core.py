@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from steersman.scheduler.cluster import Cluster
@@ -40,8 +41,7 @@ LEAST_TO_SCORE = 100
 """So many feasible nodes are scored whatever ``percentageOfNodesToScore`` says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeScore:
+class NodeScore(Struct, frozen=True, kw_only=True):
     """One feasible node and what made up its score."""
 
     node_name: str
@@ -50,8 +50,7 @@ class NodeScore:
     """Normalized and weighted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """Where a pod goes, or why nowhere."""
 
     pod: PodInfo
@@ -68,8 +67,7 @@ class Decision:
     """The chosen node first, then the runners-up; only where an explanation was asked for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotReserved:
+class NotReserved(Struct, frozen=True, kw_only=True):
     """A node was found, and a plugin could not claim what the pod needs there."""
 
     plugin: str

@@ -6,8 +6,9 @@ Source: KEP-4247 (queueing hints).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -25,8 +26,7 @@ Action = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterEvent:
+class ClusterEvent(Struct, frozen=True, kw_only=True):
     """Something changed. ``old`` is None for additions, ``new`` for deletions."""
 
     resource: EventResource
@@ -44,8 +44,7 @@ Hint = Callable[[PodInfo, ClusterEvent], bool]
 """Whether the event can make the pod fit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventInterest:
+class EventInterest(Struct, frozen=True, kw_only=True):
     """A plugin wants to hear of these events, for pods that it rejected."""
 
     resource: EventResource

@@ -5,17 +5,16 @@ For a placed pod the question is put as if it had no node yet, so the answer tel
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.scheduler.core import NodeScore, SchedulerCore
 from steersman.scheduler.diagnosis import Diagnosis
 from steersman.scheduler.pod_info import PodInfo
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(Struct, frozen=True, kw_only=True):
     """The verdict about one pod."""
 
     pod: str

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.scheduler.plugin_args import ArgsError, duration_s, reject_unknown
 from steersman.scheduler.pod_requests import is_extended_resource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TLS:
+class TLS(Struct, frozen=True, kw_only=True):
     """How an extender is trusted, and who we are to it. Data wins over files."""
 
     insecure: bool = False
@@ -27,8 +27,7 @@ class TLS:
     key_data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extender:
+class Extender(Struct, frozen=True, kw_only=True):
     """An HTTP extender."""
 
     url_prefix: str

@@ -10,10 +10,10 @@ Source: KEP-624 (scheduling framework) and the extension points of KubeScheduler
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from steersman.meta.objects import Object
@@ -38,8 +38,7 @@ class Skip:
 SKIP: Final = Skip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
+class Rejection(Struct, frozen=True, kw_only=True):
     """Why a pod cannot be placed: on one node, or at all."""
 
     reasons: tuple[str, ...]
@@ -47,16 +46,14 @@ class Rejection:
     """Removing pods from the node would not help, so preemption need not look there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnlyNodes:
+class OnlyNodes(Struct, frozen=True, kw_only=True):
     """A ``pre_filter`` result: ``state``, and no other nodes than these can fit."""
 
     state: Any
     names: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nomination:
+class Nomination(Struct, frozen=True, kw_only=True):
     """A ``post_filter`` result: the pod fits on ``node_name`` once the victims are gone."""
 
     node_name: str
@@ -66,8 +63,7 @@ class Nomination:
     """Every node that could be cleared, this one too, where extenders have a say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoNomination:
+class NoNomination(Struct, frozen=True, kw_only=True):
     """A ``post_filter`` result: nothing to be done, and why."""
 
     message: str
@@ -75,24 +71,21 @@ class NoNomination:
     """The pod's earlier nomination is void."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
+class Remedy(Struct, frozen=True, kw_only=True):
     """A ``post_filter`` result: something is done that may make the pod fit later; the next plugin is asked all the same."""
 
     message: str
     errand: Errand | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoAnswer:
+class NoAnswer(Struct, frozen=True, kw_only=True):
     """A ``post_filter`` result: the plugin cannot tell, which is an error. No further plugin is asked, and nothing is said
     but this."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class Write(Struct, frozen=True, kw_only=True):
     """An API write. Its answer is the object as the server has it then (for deletions, as it was)."""
 
     verb: Literal["create", "update", "patch", "delete"]
@@ -102,8 +95,7 @@ class Write:
     subresource: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class Read(Struct, frozen=True, kw_only=True):
     """An API read past all caches. Its answer is the object."""
 
     resource: Resource
@@ -111,8 +103,7 @@ class Read:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Until:
+class Until(Struct, frozen=True, kw_only=True):
     """Wait for ``holds``; where it does not within ``timeout_s``, the errand gets a ``TimeoutError``."""
 
     holds: Callable[[Cluster], bool]
@@ -121,13 +112,11 @@ class Until:
     poll_s: float = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurrentTime:
+class CurrentTime(Struct, frozen=True, kw_only=True):
     """Its answer is the time, in seconds since the epoch."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announce:
+class Announce(Struct, frozen=True, kw_only=True):
     """An event about the pod."""
 
     reason: str
@@ -145,8 +134,7 @@ Errand = Generator[Step, Any, None]
 ``ErrandFailed``, fail the binding."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
+class Wait(Struct, frozen=True, kw_only=True):
     """A ``permit`` result: hold the pod until the plugin allows it, at most ``timeout_s``."""
 
     timeout_s: float
@@ -186,6 +174,8 @@ class FilterPlugin(Protocol):
     READS_PODS: ClassVar[bool]
     """The answer can change when pods come to or leave the node."""
     # A plugin that works node by node says ``BY_NODE = True``: it is asked only about nodes that nothing else rejects.
+    # A local plugin that reads pods, and of them nothing but ``NodeTable.amounts_of``, says ``READS_AMOUNTS = True``: nodes with
+    # equal amounts get one answer (scoring, too).
 
     def filter(self, state: Any, table: NodeTable, rows: Rows) -> Codes:
         """0 for nodes that fit."""
@@ -295,16 +285,14 @@ class Search(Protocol):
         are all that keeps it from every node of ``resolvable_rows``; None where other filters matter."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightedPlugin:
+class WeightedPlugin(Struct, frozen=True, kw_only=True):
     """A score plugin and what its score is multiplied by."""
 
     plugin: Any
     weight: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Framework:
+class Framework(Struct, frozen=True, kw_only=True):
     """The plugins of one profile by extension point, each point in the order of its calls."""
 
     profile_name: str

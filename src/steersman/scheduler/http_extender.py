@@ -9,17 +9,19 @@ from __future__ import annotations
 import ssl
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
+from msgspec import Struct
 
 from steersman.meta.objects import Object
 from steersman.scheduler.extender_configuration import TLS, Extender
 from steersman.scheduler.framework import Nomination
 from steersman.scheduler.node_table import NodeTable
 from steersman.scheduler.pod_info import PodInfo
+
+if TYPE_CHECKING:
+    import aiohttp
 
 MAX_EXTENDER_PRIORITY = 10
 MAX_NODE_SCORE = 100
@@ -29,8 +31,7 @@ class ExtenderFailed(Exception):
     """An extender could not be reached or answered with an error."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filtered:
+class Filtered(Struct, frozen=True, kw_only=True):
     """What an extender left over."""
 
     names: frozenset[str]
@@ -143,6 +144,8 @@ class HTTPExtender:
         }
 
     async def _post(self, verb: str, arguments: Object) -> Any:
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=_context(self.config.tls)),

@@ -20,6 +20,7 @@ class SchedulerMetrics:
             "scheduler_schedule_attempts_total", "Attempts to schedule pods, by the result.", ["result", "profile"],
             registry=registry,
         )  # fmt: skip
+        self._attempts_by: dict[tuple[str, str], Counter] = {}
         self._algorithm = Histogram(
             "scheduler_scheduling_algorithm_duration_seconds", "Scheduling algorithm latency in seconds",
             buckets=_SECONDS, registry=registry,
@@ -43,7 +44,10 @@ class SchedulerMetrics:
 
     def attempted(self, result: str, profile: str) -> None:
         """``result`` is scheduled, unschedulable or error."""
-        self._attempts.labels(result=result, profile=profile).inc()
+        counter = self._attempts_by.get((result, profile))
+        if counter is None:
+            counter = self._attempts_by[result, profile] = self._attempts.labels(result=result, profile=profile)
+        counter.inc()
 
     def decided(self, seconds: float) -> None:
         self._algorithm.observe(seconds)

@@ -10,11 +10,11 @@ behind starts afresh.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, KeysView, Mapping
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from steersman.meta import objects
@@ -33,8 +33,7 @@ CPU, MEMORY, EPHEMERAL_STORAGE = 0, 1, 2
 """Rows of ``NodeTable.allocatable`` and ``.requested`` that every cluster has; other resources follow."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Image:
+class Image(Struct, kw_only=True):
     """A container image and the nodes that have it."""
 
     size_bytes: int
@@ -148,6 +147,18 @@ class NodeTable:
             self.requested = np.concatenate([self.requested, empty])
         return index
 
+    def amounts_of(self, row: int) -> bytes:
+        """All that the table knows in numbers about what a node has and what its pods request together."""
+        return b"".join(
+            (
+                self.allocatable[:, row].tobytes(),
+                self.requested[:, row].tobytes(),
+                self.non_zero_requested[:, row].tobytes(),
+                self.allowed_pods[row].tobytes(),
+                self.pod_count[row].tobytes(),
+            )
+        )
+
     # -- pods ----------------------------------------------------------------------------------------------------
 
     def pod(self, uid: str) -> PodInfo | None:
@@ -156,6 +167,10 @@ class NodeTable:
 
     def pods(self) -> Iterator[PodInfo]:
         return iter(self._pods.values())
+
+    def uids(self) -> KeysView[str]:
+        """Of all pods that count."""
+        return self._pods.keys()
 
     def pods_on(self, row: int) -> Mapping[str, PodInfo]:
         """The pods of a node by uid, in the order in which they came."""

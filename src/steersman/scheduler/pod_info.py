@@ -7,11 +7,11 @@ memoised by its JSON, and two pods that no plugin could tell apart get the same 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -32,8 +32,7 @@ DEFAULT_SCHEDULER_NAME = "default-scheduler"
 Labels = frozenset[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostPort:
+class HostPort(Struct, frozen=True, kw_only=True):
     """A port of the node that a container wants. ``address`` is ``0.0.0.0`` where the pod names none."""
 
     protocol: str
@@ -41,8 +40,7 @@ class HostPort:
     address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodTemplate:
+class PodTemplate(Struct, frozen=True, kw_only=True):
     """What pods made from one template share, as far as scheduling goes."""
 
     tolerations: Tolerations
@@ -59,8 +57,7 @@ class PodTemplate:
     """What the kubelet must declare that it can do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PodInfo:
+class PodInfo(Struct, frozen=True, kw_only=True, eq=False):
     """One pod. Compare by identity; ``uid`` names the pod across its versions."""
 
     obj: Object

@@ -8,11 +8,11 @@ Source of the rules: KEP-753 (sidecar containers), KEP-1287 (in-place resize), K
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.meta.quantities import to_int, to_milli
 
@@ -27,8 +27,7 @@ _NON_ZERO = {"cpu": DEFAULT_MILLI_CPU, "memory": DEFAULT_MEMORY_BYTES}
 _NATIVE = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodRequests:
+class PodRequests(Struct, frozen=True, kw_only=True):
     """The effective request of one pod. ``pods`` is not among ``amounts``: every pod counts as one."""
 
     amounts: Amounts = field(default_factory=dict)

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from steersman.meta.selectors import LabelSelector
@@ -28,8 +28,7 @@ Counts = NDArray[np.int32]
 TermKind = Literal["required", "required_anti", "preferred", "preferred_anti"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """What a tally counts."""
 
     selectors: tuple[LabelSelector, ...]
@@ -45,16 +44,14 @@ class Question:
         return all(selector.matches(labels) for selector in self.selectors)
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Tally:
+class Tally(Struct, kw_only=True, eq=False):
     """Pods that answer a question, by node row."""
 
     counts: Counts
     total: int = 0
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Group:
+class Group(Struct, kw_only=True, eq=False):
     """Pods that no selector can tell apart."""
 
     namespace: str
@@ -66,8 +63,7 @@ class Group:
     """The tallies this group counts in."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class CarriedTerm:
+class CarriedTerm(Struct, kw_only=True, eq=False):
     """An affinity term and how many pods carry it, by node row."""
 
     kind: TermKind
@@ -107,6 +103,10 @@ class PodTallies:
             for group in self._groups.values():
                 group.tallies = [entry for entry in group.tallies if entry[0] != forgotten]
         return tally
+
+    @property
+    def has_carried(self) -> bool:
+        return bool(self._carried)
 
     def carried(self) -> list[CarriedTerm]:
         """Every term that a pod on some node carries."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.scheduler.framework import Framework, WeightedPlugin
 from steersman.scheduler.plugin_args import API_VERSION, ArgsError, percentage, reject_unknown
@@ -32,8 +33,7 @@ _FIT = "NodeResourcesFit"
 _REMOVED_PLUGINS = frozenset({"AzureDiskLimits", "CinderLimits", "EBSLimits", "GCEPDLimits"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PluginSpec:
+class PluginSpec(Struct, frozen=True, kw_only=True):
     """A plugin that profiles can name."""
 
     name: str
@@ -44,8 +44,7 @@ class PluginSpec:
     """Enabled in every profile that does not disable it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Enabled:
+class _Enabled(Struct, frozen=True, kw_only=True):
     name: str
     weight: int = 0
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from steersman.scheduler.cluster import Cluster
 from steersman.scheduler.framework import SKIP, Framework
-from steersman.scheduler.node_table import NodeTable
+from steersman.scheduler.nominations import Slots
 from steersman.scheduler.plugin_calls import pre_filtered
 from steersman.scheduler.pod_info import PodInfo
 
@@ -22,8 +22,11 @@ RowNumbers = NDArray[np.intp]
 
 def promised_rows(pod: PodInfo, cluster: Cluster, rows: RowNumbers) -> RowNumbers:
     """Those of ``rows`` that other pods of at least the priority of ``pod`` are to get."""
-    names, nominations = cluster.nodes.names, cluster.nominations
-    return rows[np.array([bool(nominations.before(pod, names[row])) for row in rows], dtype=np.bool_)]
+    if not len(cluster.nominations):
+        return rows[:0]
+    is_promised = np.zeros(cluster.nodes.capacity, dtype=np.bool_)
+    is_promised[cluster.nominations.rows(cluster.nominations.before(pod, cluster.nodes))] = True
+    return rows[is_promised[rows]]
 
 
 def judge_promised(
@@ -33,19 +36,32 @@ def judge_promised(
     plugin looks beyond a row."""
     if not len(rows):
         return
-    promised = Promised(pod, cluster, rows)
-    if promised.want_resources_only and _only_local(framework, pod, cluster):
-        with promised.resources():
+    slots = _promises_of(rows, pod, cluster)
+    if cluster.nominations.want_resources_only(slots) and _only_local(framework, pod, cluster):
+        with PromisedResources(cluster, slots):
             judge(rows)
         return
-    with promised:
+    with Promised(cluster, slots):
         if len(rows) == 1 or _only_local(framework, pod, cluster):
             judge(rows)
             return
     for row in rows:
         only = np.array([row], dtype=np.intp)
-        with Promised(pod, cluster, only):
+        with Promised(cluster, _promises_of(only, pod, cluster)):
             judge(only)
+
+
+def _promises_of(rows: RowNumbers, pod: PodInfo, cluster: Cluster) -> Slots:
+    """Slots of the promises of ``rows`` that count for ``pod``."""
+    slots = cluster.nominations.before(pod, cluster.nodes)
+    is_asked = np.zeros(cluster.nodes.capacity, dtype=np.bool_)
+    is_asked[rows] = True
+    return slots[is_asked[cluster.nominations.rows(slots)]]
+
+
+def with_promised(pod: PodInfo, cluster: Cluster, rows: RowNumbers) -> Promised:
+    """``rows`` with the pods on them that are promised them and have at least the priority of ``pod``."""
+    return Promised(cluster, _promises_of(rows, pod, cluster))
 
 
 def _only_local(framework: Framework, pod: PodInfo, cluster: Cluster) -> bool:
@@ -53,49 +69,29 @@ def _only_local(framework: Framework, pod: PodInfo, cluster: Cluster) -> bool:
 
 
 class Promised:
-    """While open, pods that were promised ``rows`` and have at least the priority of ``pod`` count there."""
+    """While open, the pods of these promises count on their nodes."""
 
-    def __init__(self, pod: PodInfo, cluster: Cluster, rows: RowNumbers) -> None:
+    def __init__(self, cluster: Cluster, slots: Slots) -> None:
         self._nodes = cluster.nodes
-        self._pods = [
-            (int(row), other)
-            for row in rows
-            for other in cluster.nominations.before(pod, cluster.nodes.names[row])
-            if cluster.nodes.pod(other.uid) is None
-        ]
-
-    @property
-    def want_resources_only(self) -> bool:
-        """No pod has terms about others, ports or volumes."""
-        return all(
-            pod.terms.is_empty and not (pod.claims or pod.template.host_ports or pod.template.disks)
-            for _, pod in self._pods
-        )
-
-    def resources(self) -> Resources:
-        """The same for readers of resources and of the number of pods, at a fraction of the cost."""
-        return Resources(self._nodes, self._pods)
+        self._pods = cluster.nominations.placed(slots)
 
     def __enter__(self) -> None:
-        for _, pod in self._pods:
+        for pod in self._pods:
             self._nodes.add_pod(pod)
 
     def __exit__(self, *_: object) -> None:
-        for _row, pod in self._pods:
+        for pod in self._pods:
             self._nodes.remove_pod(pod.uid)
 
 
-class Resources:
-    """While open, the resources that ``pods`` request and the pods themselves are counted; nothing else knows of them."""
+class PromisedResources:
+    """The same for readers of resources and of the number of pods, at a fraction of the cost: nothing else knows of them."""
 
-    def __init__(self, nodes: NodeTable, pods: list[tuple[int, PodInfo]]) -> None:
+    def __init__(self, cluster: Cluster, slots: Slots) -> None:
+        nodes, nominations = cluster.nodes, cluster.nominations
         self._nodes = nodes
-        self._rows = np.array([row for row, _ in pods], dtype=np.intp)
-        wanted = [other.requests.amounts for _, other in pods]
-        self._amounts = [
-            (nodes.resource(name), np.array([amounts.get(name, 0) for amounts in wanted], dtype=np.int64))
-            for name in dict.fromkeys(name for amounts in wanted for name in amounts)
-        ]
+        self._rows = nominations.rows(slots)
+        self._amounts = [(nodes.resource(name), nominations.amounts(slots, name)) for name in nominations.resources]
 
     def __enter__(self) -> None:
         self._count(1)

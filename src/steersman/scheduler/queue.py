@@ -15,8 +15,9 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.scheduler.cluster import Cluster
 from steersman.scheduler.diagnosis import EXTENDERS
@@ -28,8 +29,7 @@ EVENT_LIMIT = 20_000
 Place = Literal["active", "backoff", "unschedulable", "in_flight"]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class QueuedPod:
+class QueuedPod(Struct, kw_only=True, eq=False):
     """A pod's way through the queue."""
 
     pod: PodInfo
@@ -51,8 +51,7 @@ class QueuedPod:
     in_flight_since: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueLengths:
+class QueueLengths(Struct, frozen=True, kw_only=True):
     """Pods by place; ``gated`` are those that a plugin keeps from being tried at all."""
 
     active: int

@@ -7,10 +7,10 @@ Source: "Resource Bin Packing" in the Kubernetes documentation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from steersman.scheduler.framework import MAX_NODE_SCORE, Scores
@@ -25,16 +25,14 @@ MAX_CUSTOM_SCORE = 10
 """Largest score of a shape point in configuration; scaled to ``MAX_NODE_SCORE``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightedResource:
+class WeightedResource(Struct, frozen=True, kw_only=True):
     """A resource that counts in a score."""
 
     name: str
     weight: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class Demand(Struct, frozen=True, kw_only=True):
     """What the pod asks of one scored resource: (name, amount, weight)."""
 
     resource: str
@@ -124,8 +122,7 @@ def most_allocated(wanted: Sequence[Demand], table: NodeTable, rows: Rows) -> Sc
     return _weighted_mean(parts, shape=table.alive[rows].shape)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(Struct, frozen=True, kw_only=True):
     """A broken line from utilisation (percent) to score (0 .. ``MAX_NODE_SCORE``)."""
 
     utilization: tuple[int, ...]

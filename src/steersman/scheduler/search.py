@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from steersman.scheduler.cluster import Cluster
@@ -32,13 +33,12 @@ from steersman.scheduler.framework import (
 from steersman.scheduler.label_column import Mask, Rows
 from steersman.scheduler.plugin_calls import filtered, pre_filtered
 from steersman.scheduler.pod_info import PodInfo
-from steersman.scheduler.promised import Promised, judge_promised, promised_rows
+from steersman.scheduler.promised import judge_promised, promised_rows, with_promised
 
 Positions = NDArray[np.int8]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class PodSearch:
+class PodSearch(Struct, kw_only=True, eq=False):
     """One search. ``feasible`` is over all rows of the table (holes are false)."""
 
     pod: PodInfo
@@ -129,7 +129,7 @@ class PodSearch:
         reasons = _reasons_now(self.framework, self.pod, self.cluster, rows)
         if reasons or not len(promised_rows(self.pod, self.cluster, rows)):
             return reasons
-        with Promised(self.pod, self.cluster, rows):
+        with with_promised(self.pod, self.cluster, rows):
             return _reasons_now(self.framework, self.pod, self.cluster, rows)
 
     def lacking_resources(self) -> tuple[tuple[str, int, int], ...] | None:
@@ -316,15 +316,9 @@ def _left(found: PodSearch, rows: Rows) -> NDArray[np.intp]:
 
 def _reserve_promised(found: PodSearch) -> None:
     """Nodes promised to other pods fit only if they do with those pods on them, too."""
-    table = found.cluster.nodes
     if not len(found.cluster.nominations):
         return
-    feasible = (
-        row
-        for name in found.cluster.nominations.nodes()
-        if (row := table.rows.get(name)) is not None and row < len(found.feasible) and found.feasible[row]
-    )
-    rows = promised_rows(found.pod, found.cluster, np.array(sorted(feasible), dtype=np.intp))
+    rows = promised_rows(found.pod, found.cluster, np.flatnonzero(found.feasible))
     if not len(rows):
         return
     found.states, found.codes, found.first = dict(found.states), dict(found.codes), found.first.copy()

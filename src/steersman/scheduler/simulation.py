@@ -18,8 +18,9 @@ step. One seed and one scenario give one result.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -40,8 +41,7 @@ class ScenarioError(ValueError):
     """The scenario cannot be read; the message says where."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Utilization:
+class Utilization(Struct, frozen=True, kw_only=True):
     """What a node has and what its pods request, by resource (CPU in milli)."""
 
     node_name: str
@@ -58,8 +58,7 @@ class Utilization:
         return self.requested.get(resource, 0) / have if have else 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """The end of a simulation."""
 
     placements: Mapping[str, str]
@@ -70,8 +69,7 @@ class Result:
     nodes: tuple[Utilization, ...]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Simulation:
+class Simulation(Struct, kw_only=True, eq=False):
     """A scenario at work."""
 
     core: SchedulerCore

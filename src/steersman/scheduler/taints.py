@@ -6,9 +6,10 @@ Source: "Taints and Tolerations" in the Kubernetes documentation.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 TAINT_UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 
@@ -16,8 +17,7 @@ HARD_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
 """The effects that keep a pod away; ``PreferNoSchedule`` only makes a node less liked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taint:
+class Taint(Struct, frozen=True):
     """One taint of a node."""
 
     key: str
@@ -25,8 +25,7 @@ class Taint:
     effect: str
 
 
-@dataclass(frozen=True, slots=True)
-class Toleration:
+class Toleration(Struct, frozen=True):
     """One toleration of a pod. Empty ``key`` and empty ``effect`` stand for all."""
 
     key: str

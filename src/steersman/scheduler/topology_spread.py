@@ -6,11 +6,11 @@ Source: "Pod Topology Spread Constraints" in the Kubernetes documentation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.resources import REPLICASETS, REPLICATIONCONTROLLERS, SERVICES, STATEFULSETS
@@ -24,8 +24,7 @@ HOSTNAME = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constraint:
+class Constraint(Struct, frozen=True, kw_only=True):
     """One constraint of one pod."""
 
     max_skew: int

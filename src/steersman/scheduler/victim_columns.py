@@ -7,9 +7,9 @@ pod of every node can be judged in one step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from steersman.scheduler.node_table import NodeTable
@@ -22,8 +22,7 @@ _NOBODY = np.iinfo(np.int64).max
 """Priority where a node has no pod at that place: never lower than anyone's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shortage:
+class Shortage(Struct, frozen=True, kw_only=True):
     """Why a node cannot be cleared: which of the wanted resources would still be short. The first is the number of pods."""
 
     lacking: NDArray[np.bool_]

@@ -5,6 +5,8 @@ Source: upstream's ``duration`` package and its table printers.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from steersman.meta import times
 
 NONE = "<none>"
@@ -70,9 +72,15 @@ def age(timestamp: str | None, now: float) -> str:
     if not timestamp:
         return UNKNOWN
     try:
-        return human_duration(now - times.parse_time(timestamp))
+        return human_duration(now - _parsed(timestamp))
     except ValueError:
         return UNKNOWN
+
+
+@lru_cache(maxsize=4096)
+def _parsed(timestamp: str) -> float:
+    """Objects that come into being together have the same time."""
+    return times.parse_time(timestamp)
 
 
 def until(timestamp: str | None, now: float) -> str:

@@ -7,8 +7,9 @@ say (defaults that depend on other fields, semantic validation, rules of status 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
@@ -17,8 +18,7 @@ from steersman.meta.resources import Resource
 STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(Struct, frozen=True, kw_only=True):
     """One column of ``kubectl get``: upstream's TableColumnDefinition and how its cell is computed."""
 
     name: str
@@ -34,8 +34,7 @@ class Column:
     """(object, now as epoch seconds) -> the cell's JSON value."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subresource:
+class Subresource(Struct, frozen=True, kw_only=True):
     """A path below an object, e.g. ``status``, ``scale``, ``eviction``, ``exec``."""
 
     name: str
@@ -68,8 +67,7 @@ def _no_preparation(new: Object, old: Object) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Kind(Struct, frozen=True, kw_only=True):
     """A built-in kind in one served version.
 
     The hooks get objects that they may change in place *on the paths they own*: the caller has copied the top level, metadata,
@@ -97,6 +95,10 @@ class Kind:
     storage_group: str | None = None
     """Group of what is stored where it is another one (``events.k8s.io`` shares core's events); None: this one."""
     columns: Sequence[Column] = ()
+    cells: Callable[[Object, float], list[Any]] | None = None
+    """All cells of a row at once, where several have one source; None: those of ``columns``."""
+    printed: Any = None
+    """A ``TypedDict`` of what cells and ``row_conditions`` read, for kinds of large objects that are listed by the thousand; None: anything."""
     row_conditions: Callable[[Object], list[Object]] | None = None
     """Conditions of the object's row in a Table, e.g. Completed for finished pods, by which clients filter."""
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)

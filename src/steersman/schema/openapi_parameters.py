@@ -6,13 +6,13 @@ Source: ListOptions, PatchOptions, DeleteOptions, PodLogOptions and their kin in
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.schema.openapi_operation import Operation
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     type: str
     description: str
 

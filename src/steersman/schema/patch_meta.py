@@ -6,16 +6,16 @@ Source: the extensions ``x-kubernetes-patch-strategy`` and ``x-kubernetes-patch-
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from steersman.meta.errors import APIError
 from steersman.schema import definitions
 from steersman.schema.definitions import Definition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldMeta:
+class FieldMeta(Struct, frozen=True, kw_only=True):
     """One field as a patch meets it."""
 
     strategy: str

@@ -1,8 +1,8 @@
 """Structure of objects: each definition compiled once, on first use, into closures that decode values of its type.
 
-Decoding an object checks the types of its fields, drops unknown fields, nulls and empty optional lists and maps, and brings
-scalars into the form in which upstream writes them back (quantities, times, base64). An object that is right already comes back as itself;
-otherwise only the containers on changed paths are new. Words of errors are those of kube-apiserver's JSON decoder.
+Decoding an object checks the types of its fields, drops unknown fields and nulls, leaves out and fills in zero values as Go
+does (``zerovalues``), and brings scalars into the form in which upstream writes them back (quantities, times, base64). An
+object that is right already comes back as itself; otherwise only the containers on changed paths are new. Words of errors are those of kube-apiserver's JSON decoder.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from steersman.meta.errors import BadRequest, FieldError
 from steersman.meta.errors import required as required_error
 from steersman.meta.objects import Object
-from steersman.schema import definitions, scalars
+from steersman.schema import definitions, scalars, zerovalues
 from steersman.schema.definitions import Definition
 from steersman.schema.gotypes import go_type, named_type
 from steersman.schema.scalars import Decoder, Fault, mismatch
@@ -146,7 +146,8 @@ def _struct_decoder(name: str, schema: Definition) -> Decoder:
             plain[field] = str
         elif decoder is scalars.decode_boolean:
             plain[field] = bool
-    omitted = _omitted(schema)
+    zeros = zerovalues.of_definition(name)
+    omitted, written = zeros.omitted, zeros.written
     plain_type = plain.get
     decoder_of = decoders.get
 
@@ -155,10 +156,10 @@ def _struct_decoder(name: str, schema: Definition) -> Decoder:
             raise mismatch(value, type_name)
         changed: Object | None = None
         for key, child in value.items():
-            if type(child) is plain_type(key):
+            if child and type(child) is plain_type(key):
                 continue
             decoder = decoder_of(key)
-            if decoder is None or child is None or (not child and child == omitted.get(key)):
+            if decoder is None or child is None or (not child and _is_same(child, omitted.get(key))):
                 if decoder is None and unknown is not None:
                     unknown.append(key)
                 if changed is None:
@@ -177,26 +178,18 @@ def _struct_decoder(name: str, schema: Definition) -> Decoder:
                 if changed is None:
                     changed = value.copy()
                 changed[key] = decoded
+        for key, zero in written:
+            if value.get(key) is None:
+                if changed is None:
+                    changed = value.copy()
+                changed[key] = zero()
         return value if changed is None else changed
 
     return decode_struct
 
 
-def _omitted(schema: Definition) -> dict[str, Any]:
-    """Optional lists and maps, which upstream leaves out when they are empty, each with its empty value.
-
-    Not managed fields: a client that sends them empty asks to forget them.
-    """
-    required = schema.get("required", ())
-    empty: dict[str, Any] = {}
-    for field, field_schema in schema["properties"].items():
-        if field == "managedFields":
-            continue
-        if field not in required and field_schema.get("type") == "array":
-            empty[field] = []
-        elif field not in required and "additionalProperties" in field_schema:
-            empty[field] = {}
-    return empty
+def _is_same(value: Any, zero: Any) -> bool:
+    return type(value) is type(zero) and value == zero
 
 
 def _below(parent: str, path: str) -> str:
@@ -237,7 +230,7 @@ def _list_decoder(schema: Definition) -> Decoder:
             if strings and type(item) is str:
                 continue
             before = 0 if unknown is None else len(unknown)
-            decoded = zero if item is None else decode_item(item, unknown)
+            decoded = decode_item(zero if item is None else item, unknown)
             if unknown and len(unknown) != before:
                 unknown[before:] = [_below(f"[{index}]", path) for path in unknown[before:]]
             if decoded is not item:
@@ -264,7 +257,7 @@ def _map_decoder(schema: Definition) -> Decoder:
             if strings and type(child) is str:
                 continue
             before = 0 if unknown is None else len(unknown)
-            decoded = zero if child is None else decode_value(child, unknown)
+            decoded = decode_value(zero if child is None else child, unknown)
             if unknown and len(unknown) != before:
                 unknown[before:] = [_below(key, path) for path in unknown[before:]]
             if decoded is not child:

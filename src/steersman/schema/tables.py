@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -78,18 +78,25 @@ def column_definitions(columns: Sequence[Column]) -> list[Object]:
     ]
 
 
+def cells(kind: Kind, columns: Sequence[Column], obj: Object, now: float) -> list[Any]:
+    """One row's cells; ``columns``: those of ``kind``."""
+    if kind.cells is not None:
+        return kind.cells(obj, now)
+    return [column.cell(obj, now) for column in columns]
+
+
 def row(
+    kind: Kind,
     columns: Sequence[Column],
     obj: Object,
     *,
     now: float,
     include: IncludeObject = "Metadata",
     version: str = "v1",
-    conditions: Callable[[Object], list[Object]] | None = None,
 ) -> Object:
     """One ``TableRow``; ``now`` in epoch seconds, for ages."""
-    line: Object = {"cells": [column.cell(obj, now) for column in columns]}
-    found = conditions(obj) if conditions is not None else None
+    line: Object = {"cells": cells(kind, columns, obj, now)}
+    found = kind.row_conditions(obj) if kind.row_conditions is not None else None
     if found:
         line["conditions"] = found
     if include == "Object":
@@ -121,10 +128,7 @@ def table(
         "apiVersion": f"meta.k8s.io/{version}",
         "metadata": {key: value for key, value in (list_metadata or {}).items() if key in kept and value},
         "columnDefinitions": column_definitions(columns) if headers else None,
-        "rows": [
-            row(columns, item, now=now, include=include, version=version, conditions=kind.row_conditions)
-            for item in items
-        ],
+        "rows": [row(kind, columns, item, now=now, include=include, version=version) for item in items],
     }
 
 

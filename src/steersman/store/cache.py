@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from steersman.meta.objects import Object
 from steersman.store.api import CompactedError, KeyValue, StoreEvent, WatchBatch
@@ -21,8 +22,7 @@ ROOT = "/registry/"
 """Where objects are; other keys of the Store are not the cache's business."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """Objects in order of their keys, as they were at ``revision``."""
 
     items: Sequence[Stored]
@@ -31,8 +31,7 @@ class Listing:
     """How many more there are beyond the limit."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class OwnWrite:
+class OwnWrite(Struct, kw_only=True, eq=False):
     """A write of this process that is under way: when its event comes, it need not be decoded.
 
     Two that would write the same are two: one of them will fail.

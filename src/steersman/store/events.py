@@ -6,14 +6,14 @@ from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
-import msgspec
+from msgspec import Struct, field
 
 from steersman.store.stored import Stored
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
-class ObjectEvent(msgspec.Struct, frozen=True, kw_only=True):
+class ObjectEvent(Struct, frozen=True, kw_only=True):
     """One change of one object, shared by every watcher."""
 
     type: EventType
@@ -22,7 +22,7 @@ class ObjectEvent(msgspec.Struct, frozen=True, kw_only=True):
     previous: Stored | None
     """The version before the change; None for ADDED."""
     revision: int
-    frames: dict[Hashable, Any] = msgspec.field(default_factory=dict)
+    frames: dict[Hashable, Any] = field(default_factory=dict)
     """Watch frames already built, by representation: whoever serves watches builds each once."""
 
     @property
@@ -34,7 +34,7 @@ class EventWindow:
     """The latest events, bounded by number and by the bytes of their JSON; the oldest go first."""
 
     def __init__(self, *, max_events: int = 10_000, max_bytes: int = 32 << 20) -> None:
-        self._max_events = max_events
+        self.capacity = max_events
         self._max_bytes = max_bytes
         self._events: list[ObjectEvent] = []
         self._first = 0
@@ -54,7 +54,7 @@ class EventWindow:
     def append(self, event: ObjectEvent) -> None:
         self._events.append(event)
         self._bytes += len(event.stored.json)
-        while len(self) > self._max_events or (self._bytes > self._max_bytes and len(self) > 1):
+        while len(self) > self.capacity or (self._bytes > self._max_bytes and len(self) > 1):
             oldest = self._events[self._first]
             self.start = oldest.revision
             self._bytes -= len(oldest.stored.json)

@@ -70,6 +70,9 @@ class StoreObserver(Protocol):
     def requested(self, operation: str, key: str, elapsed_s: float, *, failed: bool) -> None:
         """The Store answered ``get``, ``list``, ``create``, ``update`` or ``delete`` of ``key`` (of a list: its prefix)."""
 
+    def waited(self, key: str, elapsed_s: float) -> None:
+        """A read of ``key`` (of a list: its prefix) had the cache brought up to date with a remote Store before."""
+
     def received(self, key: str) -> None:
         """A change of ``key`` came into the cache."""
 
@@ -123,6 +126,11 @@ class ObjectStore:
         """The revision the cache is at."""
         return self._cache.revision
 
+    @property
+    def window_capacity(self) -> int:
+        """How many of the latest events the cache keeps, of all kinds together."""
+        return self._cache.window.capacity
+
     def cached(self, key: str) -> Stored | None:
         """``key`` as the cache has it, without asking a remote store whether that is the latest."""
         return self._cache.get(key)
@@ -145,7 +153,7 @@ class ObjectStore:
         Raises ``CompactedError``, ``FutureRevisionError`` and ``StoreUnavailable``.
         """
         if revision is None:
-            await self._fresh()
+            await self._fresh(key)
             return self._cache.get(key)
         await self._reach(revision)
         cached = self._cache.get(key)
@@ -161,7 +169,7 @@ class ObjectStore:
         Raises ``CompactedError``, ``FutureRevisionError`` and ``StoreUnavailable``.
         """
         if revision is None:
-            await self._fresh()
+            await self._fresh(prefix)
             return self._cache.list(prefix, start=start, limit=limit)
         if revision < self._horizon:
             raise CompactedError(self._horizon)
@@ -358,10 +366,14 @@ class ObjectStore:
             await self._load()
             self._cache.subscriptions.fail(error)
 
-    async def _fresh(self) -> None:
-        """Until the cache reflects every write acknowledged so far."""
-        if not self._embedded:
-            await self._applied(await self._store_revision())
+    async def _fresh(self, key: str = "") -> None:
+        """Until the cache reflects every write acknowledged so far; ``key``: what will be read then."""
+        if self._embedded:
+            return
+        began_s = self._clock.monotonic()
+        await self._applied(await self._store_revision())
+        if self._observer is not None and key:
+            self._observer.waited(key, self._clock.monotonic() - began_s)
 
     async def _reach(self, revision: int) -> None:
         """Until the cache is at ``revision``. Raises ``FutureRevisionError`` where the Store is not."""

@@ -107,14 +107,24 @@ class Stored:
             self._window.add(self)
         return obj
 
-    def in_form(self, encode: Callable[[Object], bytes]) -> bytes:
+    @property
+    def at_hand(self) -> Object | None:
+        """The decoded object where there is one; None: its reader has to decode it. Shared: never change it."""
+        return self._obj
+
+    def decoded(self) -> Object:
+        """The decoded object for one that reads it and forgets it: it is not kept, and keeps no other one from being kept."""
+        obj = self._obj
+        return decode(self.json) if obj is None else obj
+
+    def in_form(self, encode: Callable[[Stored], bytes]) -> bytes:
         """The object in the one other form that clients ask for besides JSON, kept while there is room.
 
         Every caller for this object gives an ``encode`` that gives the same bytes.
         """
         form = self._form
         if not form:
-            form = encode(self.obj)
+            form = encode(self)
             self._window.keep_form(self, form)
         return form
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
+
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock, FakeClock
 from steersman.aio.tasks import TaskGroup

@@ -8,8 +8,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from steersman.aio.clock import SystemClock
 from steersman.cluster.pki import Authority, Identity, Pair
@@ -18,8 +19,7 @@ from steersman.store.drivers.etcd_connection import EtcdConfig
 READY_TIMEOUT_S = 20.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificates:
+class Certificates(Struct, frozen=True, kw_only=True):
     """What etcd on 127.0.0.1 and its client show each other."""
 
     ca_file: Path

@@ -13,11 +13,12 @@ import asyncio
 import itertools
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.kubelet.runtimes.api import (
     AttachRequest,
@@ -51,8 +52,7 @@ POLL_S = 0.02
 _uids = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Harness:
+class Harness(Struct, frozen=True, kw_only=True):
     """How the suite gets at one runtime, and the commands that it must understand."""
 
     runtime: Runtime

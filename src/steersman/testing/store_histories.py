@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies
+from msgspec import Struct, field
 
 from steersman.store.api import (
     CompactedError,
@@ -31,16 +31,14 @@ TURNS = 5
 """Turns of the event loop in which an embedded driver's watch goes live."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class Write(Struct, frozen=True, kw_only=True):
     """Put (value) or delete (None) keys in one transaction, guarded by the first key's revision as it is, or by a wrong one."""
 
     changes: Mapping[str, bytes | None]
     guard: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class Read(Struct, frozen=True, kw_only=True):
     prefix: str
     start: str
     limit: int
@@ -48,21 +46,18 @@ class Read:
     """How many revisions before the present one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Watch(Struct, frozen=True, kw_only=True):
     prefix: str
     back: int
     eager: bool
     """Read as events come, rather than at the end of the history."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compact:
+class Compact(Struct, frozen=True, kw_only=True):
     back: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restart:
+class Restart(Struct, frozen=True, kw_only=True):
     """Close the store and open it again; watches resume from where they were."""
 
 
@@ -84,8 +79,7 @@ _step: strategies.SearchStrategy[Step] = strategies.sampled_from(_weighted).flat
 steps: strategies.SearchStrategy[list[Step]] = strategies.lists(_step, min_size=15, max_size=50)
 
 
-@dataclass(slots=True)
-class Model:
+class Model(Struct):
     """What a store must hold: the state after every revision since ``base``, and every event."""
 
     base: int
@@ -138,8 +132,7 @@ def _event(kind: str, version: KeyValue, revision: int, old: KeyValue | None) ->
     )
 
 
-@dataclass(slots=True)
-class Watcher:
+class Watcher(Struct):
     """A watch under test, resumed where it was after each restart."""
 
     prefix: str

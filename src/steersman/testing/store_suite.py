@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
+from msgspec import Struct
 
 from steersman.aio.clock import FakeClock
 from steersman.store.api import (
@@ -37,8 +37,7 @@ DEADLINE_S = 20.0
 ROOT = "/suite/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driver:
+class Driver(Struct, frozen=True, kw_only=True):
     """How the suite gets at one driver."""
 
     open: Callable[[], Store]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.admission.api import OPERATIONS, AdmissionRequest

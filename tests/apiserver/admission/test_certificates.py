@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.admission.api import AdmissionRequest, Operation

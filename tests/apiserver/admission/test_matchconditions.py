@@ -104,6 +104,16 @@ async def test_the_authorizer_is_asked_for_the_user_of_the_request() -> None:
     assert [asked.verb for asked in authorizer.asked] == ["delete", "get"]
 
 
+async def test_the_authorizer_is_asked_with_selectors() -> None:
+    authorizer = Allowing("list")
+    pods = "authorizer.group('').resource('pods').fieldSelector('spec.nodeName=n1').labelSelector('app=x,y in')"
+    await verdict(f"{pods}.check('list').allowed()", authorizer=authorizer)
+    asked = authorizer.asked[0]
+    assert asked.field_selector.terms == (("spec.nodeName", True, "n1"),)
+    assert asked.label_selector.is_everything
+    assert asked.label_selector_error, "it cannot be parsed, and is left out"
+
+
 async def test_the_authorizer_can_be_asked_for_a_service_account_and_for_paths() -> None:
     authorizer = Allowing("get")
     assert (

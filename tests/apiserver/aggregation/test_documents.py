@@ -16,6 +16,9 @@ from steersman.schema.registry import Registry
 from steersman.testing.waiting import eventually
 from tests.apiserver.aggregation.conftest import NAME, Aggregation
 from tests.apiserver.aggregation.extension import AGGREGATED, GROUP, PATH, RESOURCES, VERSION
+from tests.schema.gnostic import decoded
+
+PROTOBUF = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
 
 
 async def _get(aggregation: Aggregation, path: str, accept: str = "application/json") -> Any:
@@ -150,6 +153,8 @@ async def test_openapi_v3_of_a_server_that_has_only_v2_is_made(aggregation: Aggr
     metadata = document["components"]["schemas"]["wardle.Flunder"]["properties"]["metadata"]
     reference = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
     assert metadata == {"description": "standard", "allOf": [{"$ref": reference}]}
+    protobuf = await aggregation.client.request("GET", path, query={"hash": digest}, headers={"accept": PROTOBUF})
+    assert decoded(protobuf.body)["components"] == document["components"]
     moved = await aggregation.client.request("GET", path, query={"hash": "old"})
     assert (moved.status, moved.headers["location"]) == (301, entry["serverRelativeURL"])
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.api import API
@@ -29,8 +30,7 @@ from steersman.store.drivers.memory import MemoryStore
 from tests.apiserver.builders import config_map, pod
 
 
-@dataclass
-class Audited:
+class Audited(Struct):
     server: APIServer
     client: Client
     clock: FakeClock

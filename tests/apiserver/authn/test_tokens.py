@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from random import Random
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.authn.legacytokens import INVALID_SINCE, LAST_USED, TRACKING, LastUsedLabels, day_of
 from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
 from steersman.apiserver.authn.tokens import TokenIssuer, TokenVerifier, jwks, load_keys
+from steersman.apiserver.metrics.credentials import CredentialMetrics
 from steersman.apiserver.reviews.identity import review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
 from steersman.client.api import Client
@@ -180,7 +183,10 @@ class LegacyTokens:
         self.reader = ListedObjects([(SERVICEACCOUNTS, named("runner", "shop"))])
         self.put(self.token, labels)
         verifier = TokenVerifier(issuers=[ISSUER], keys=load_keys(KEYS["EC"]), audiences=[ISSUER], clock=self.clock)
-        self.authenticator = ServiceAccountAuthenticator(verifier, self.reader, clock=self.clock, uses=self.uses)
+        self.registry = CollectorRegistry()
+        self.authenticator = ServiceAccountAuthenticator(
+            verifier, self.reader, clock=self.clock, uses=self.uses, metrics=CredentialMetrics(self.registry)
+        )
 
     def put(self, token: str, labels: dict[str, str]) -> None:
         secret = named("old", "shop", data={"token": base64.b64encode(token.encode()).decode()})
@@ -213,6 +219,31 @@ async def test_a_token_that_is_marked_as_invalid_is_refused_and_its_use_is_noted
     assert legacy.uses.seen == ["old"]
     told = await review_token({"spec": {"token": legacy.token}}, legacy.authenticator)
     assert "has been marked invalid" in told["status"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("secrets", "labels", "counted"),
+    [
+        ([], {}, ["legacy_tokens", "legacy_manual_token_uses"]),
+        ([{"name": "old"}], {}, ["legacy_tokens", "legacy_auto_token_uses"]),
+        ([{"name": "old"}], {INVALID_SINCE: "2026-01-01"}, ["invalid_legacy_auto_token_uses"]),
+    ],
+)
+async def test_uses_of_legacy_tokens_are_counted_by_where_they_come_from(
+    secrets: list[Object], labels: dict[str, str], counted: list[str]
+) -> None:
+    legacy = LegacyTokens(**labels)
+    legacy.reader.put(SERVICEACCOUNTS, {**named("runner", "shop"), "secrets": secrets})
+    with contextlib.suppress(Unauthorized):
+        await legacy.authenticate()
+    found = {
+        name: legacy.registry.get_sample_value(f"serviceaccount_{name}_total")
+        for name in (
+            "valid_tokens", "stale_tokens", "legacy_tokens", "legacy_manual_token_uses", "legacy_auto_token_uses",
+            "invalid_legacy_auto_token_uses",
+        )
+    }  # fmt: skip
+    assert found == {name: float(name in counted) for name in found}
 
 
 async def test_a_server_says_since_when_it_notes_uses_and_writes_the_day_once(client: Client) -> None:

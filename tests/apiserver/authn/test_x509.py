@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.authn.requestheader import RequestHeaderAuthenticator, RequestHeaderConfig
 from steersman.apiserver.authn.x509 import X509Authenticator, load_authorities
+from steersman.apiserver.metrics.credentials import CredentialMetrics
 from steersman.cluster.pki import ClusterPKI, ServingHosts
 from steersman.meta.errors import Unauthorized
 from steersman.meta.wire import Peer, Request
@@ -62,6 +64,19 @@ async def test_a_certificate_ends_also_on_an_open_connection(pki: ClusterPKI, cl
     await clock.advance(400 * 24 * 3600)
     with pytest.raises(Unauthorized):
         await authenticator.authenticate(request(pki, "jane"))
+
+
+async def test_the_time_that_certificates_have_left_is_measured(pki: ClusterPKI, clock: FakeClock) -> None:
+    registry = CollectorRegistry()
+    metrics = CredentialMetrics(registry)
+    authenticator = X509Authenticator(authorities(pki, "ca"), clock=clock, metrics=metrics)
+    certificate = x509.load_pem_x509_certificate(pki.pair("jane").certificate.read_bytes())
+    await authenticator.authenticate(request(pki, "jane"))
+    await clock.advance(certificate.not_valid_after_utc.timestamp() - clock.now() - 3000)
+    await authenticator.authenticate(request(pki, "jane"))
+    name = "apiserver_client_certificate_expiration_seconds_bucket"
+    counts = [registry.get_sample_value(name, {"le": bound}) for bound in ("1800", "3600", "+Inf")]
+    assert counts == [0, 1, 2]
 
 
 async def test_the_front_proxy_speaks_for_its_users(pki: ClusterPKI) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steersman.client.api import Client
-from steersman.meta.errors import BadRequest, Conflict, Invalid, NotFound
+from steersman.meta.errors import Conflict, Invalid, NotFound, OtherStatus
 from steersman.meta.objects import with_metadata
 from steersman.meta.resources import CONFIGMAPS, DEPLOYMENTS, LEASES
 from tests.apiserver.builders import config_map, deployment
@@ -88,5 +88,16 @@ async def test_the_selector_of_a_deployment_is_immutable(client: Client) -> None
 
 async def test_malformed_versions_are_refused(client: Client) -> None:
     await client.create(CONFIGMAPS, config_map())
-    with pytest.raises((Invalid, BadRequest, Conflict)):
-        await client.update(CONFIGMAPS, config_map(resourceVersion="x"))
+    for version, why in (("x", "invalid syntax"), ("-1", "invalid syntax"), (str(1 << 64), "value out of range")):
+        with pytest.raises(OtherStatus) as refused:
+            await client.update(CONFIGMAPS, config_map(resourceVersion=version))
+        assert refused.value.message == f'strconv.ParseUint: parsing "{version}": {why}'
+
+
+async def test_versions_are_compared_as_numbers(client: Client) -> None:
+    created = await client.create(CONFIGMAPS, config_map(resourceVersion="what is no version is nobody's"))
+    padded = f"00{created['metadata']['resourceVersion']}"
+    updated = await client.update(CONFIGMAPS, config_map(resourceVersion=padded, labels={"a": "b"}))
+    assert updated["metadata"]["labels"] == {"a": "b"}
+    with pytest.raises(Conflict):
+        await client.update(CONFIGMAPS, config_map(resourceVersion=padded))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from steersman.aio.clock import FakeClock
@@ -66,6 +67,30 @@ async def test_openapi_describes_it(client: Client, define: Define) -> None:
     assert b'"com.example.v1.WidgetList"' in v3.body
     v2 = await client.request("GET", "/openapi/v2")
     assert b"/apis/example.com/v1/namespaces/{namespace}/widgets/{name}" in v2.body
+
+
+async def test_a_changed_schema_changes_the_hash_by_which_its_document_is_cached(
+    client: Client, define: Define, until: Eventually
+) -> None:
+    async def urls() -> dict[str, str]:
+        index = msgspec.json.decode((await client.request("GET", "/openapi/v3")).body)["paths"]
+        return {path: entry["serverRelativeURL"] for path, entry in index.items()}
+
+    await define(definition())
+    before = await urls()
+    schema = msgspec.json.decode(msgspec.json.encode(SCHEMA))
+    schema["properties"]["spec"]["properties"]["color"]["description"] = "of the paint"
+    await define(definition(version(schema=schema)))
+
+    async def is_changed() -> bool:
+        return await urls() != before
+
+    await until(is_changed)
+    after = await urls()
+    assert {path for path in before if before[path] != after[path]} == {"apis/example.com/v1"}
+    path, _, digest = before["apis/example.com/v1"].partition("?hash=")
+    moved = await client.request("GET", path, query={"hash": digest})
+    assert (moved.status, moved.headers["location"]) == (301, after["apis/example.com/v1"])
 
 
 async def test_a_name_that_is_taken_is_accepted_when_it_is_free(
@@ -189,3 +214,22 @@ async def test_a_default_that_the_schema_refuses_is_refused(client: Client, defa
     with pytest.raises(Invalid) as error:
         await client.create(CUSTOMRESOURCEDEFINITIONS, definition(version(schema=schema)))
     assert text in error.value.message
+
+
+async def test_the_generation_counts_changes_of_the_spec_and_not_the_deletion(client: Client, define: Define) -> None:
+    async def patched(patch: Object) -> int:
+        found = await client.patch(CUSTOMRESOURCEDEFINITIONS, NAME, patch)
+        return int(found["metadata"]["generation"])
+
+    await define(definition())
+    await client.create(
+        WIDGETS, widget(metadata={"name": "a", "namespace": "default", "finalizers": ["example.com/x"]})
+    )
+    assert await patched({"metadata": {"labels": {"a": "b"}, "annotations": {"a": "b"}}}) == 1
+    assert await patched({"spec": {"names": {"shortNames": ["w"]}}}) == 2
+    await client.delete(CUSTOMRESOURCEDEFINITIONS, NAME)
+    await client.delete(WIDGETS, "a", namespace="default")
+    instance = await client.get(WIDGETS, "a", namespace="default")
+    assert instance["metadata"]["generation"] == 2
+    deleting = await client.get(CUSTOMRESOURCEDEFINITIONS, NAME)
+    assert (deleting["metadata"]["generation"], bool(deleting["metadata"]["deletionTimestamp"])) == (2, True)

@@ -18,6 +18,7 @@ from steersman.apiserver.filters.chain import chain
 from steersman.apiserver.filters.deadline import DeadlineFilter, parse_duration
 from steersman.apiserver.filters.flowcontrol import FlowControlFilter
 from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
+from steersman.apiserver.metrics.series import Distribution
 from steersman.apiserver.requestinfo import request_info
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
@@ -35,7 +36,8 @@ def _call(path: str = "/api/v1/pods", user: str = "joe", **query: str) -> Call:
 
 async def test_what_takes_too_long_is_a_timeout() -> None:
     clock = FakeClock(start_s=0)
-    deadlines = DeadlineFilter(clock, limit_s=60)
+    given_up: list[str] = []
+    deadlines = DeadlineFilter(clock, limit_s=60, gave_up=given_up.append)
     sweeper = asyncio.ensure_future(deadlines.run())
 
     async def slow(call: Call) -> Response:
@@ -48,11 +50,13 @@ async def test_what_takes_too_long_is_a_timeout() -> None:
     await clock.advance(2)
     with pytest.raises(Timeout, match="did not complete within the allotted timeout"):
         await answer
+    assert given_up == ["ok"]
     watching = asyncio.ensure_future(deadlines(_call(watch="1"), slow))
     await clock.advance(90)
     assert not watching.done()
     await clock.advance(20)
     assert (await watching).status == 200
+    assert given_up == ["ok"], "a watch has no deadline"
     sweeper.cancel()
 
 
@@ -68,7 +72,7 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 async def test_too_many_requests_are_refused() -> None:
-    control = FlowControlFilter(MaxInFlight(reads=1, writes=0))
+    control = FlowControlFilter(MaxInFlight(reads=1, writes=0), clock=FakeClock(), durations=Distribution(()))
     release = asyncio.Event()
 
     async def held(call: Call) -> Response:
@@ -92,8 +96,9 @@ def test_filters_stand_in_upstreams_order() -> None:
     async def last(call: Call) -> Response:
         return Response()
 
+    control = FlowControlFilter(MaxInFlight(reads=1, writes=1), clock=clock, durations=Distribution(()))
     with pytest.raises(ValueError, match="filters must be in the order"):
-        chain([FlowControlFilter(MaxInFlight(reads=1, writes=1)), DeadlineFilter(clock, limit_s=1)], last)
+        chain([control, DeadlineFilter(clock, limit_s=1)], last)
 
 
 class _OnlyJoe:
@@ -107,7 +112,7 @@ class _OnlyJoe:
 
 @pytest.fixture
 async def guarded() -> AsyncIterator[APIServer]:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from steersman.apiserver.plugins import assemble
 

@@ -15,6 +15,7 @@ from steersman.apiserver.component import APIServer
 from steersman.apiserver.filters.flowcontrol import FlowControlFilter
 from steersman.apiserver.flowcontrol import bootstrap
 from steersman.apiserver.flowcontrol.controller import UID_HEADERS, PriorityAndFairness
+from steersman.apiserver.metrics.series import Distribution
 from steersman.apiserver.requestinfo import request_info
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
@@ -37,7 +38,7 @@ class Front:
             server_limit=seats, clock=clock, stats=lambda info: None, request_timeout_s=60
         )
         self.control.configure(bootstrap.levels(), bootstrap.schemas())
-        self._filter = FlowControlFilter(self.control)
+        self._filter = FlowControlFilter(self.control, clock=self.clock, durations=Distribution(()))
         self.answers: Counter[tuple[str, int]] = Counter()
         self.slowest_s: dict[str, float] = {}
 

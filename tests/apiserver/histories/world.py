@@ -105,7 +105,7 @@ class World:
         self._starts += 1
         store = self._open_store()
         server = APIServer(store=store, clock=SystemClock(), config=CONFIG, rng=random.Random(self._starts))
-        server.objects._cache.window._max_events = WINDOW_EVENTS
+        server.objects._cache.window.capacity = WINDOW_EVENTS
         await server.start()
         door = Door(InProcessTransport(server.handle))
         self._stores[index : index + 1] = [store]

@@ -7,12 +7,13 @@ import gzip
 import random
 import zlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.aio.clock import SystemClock
 from steersman.apiserver.api import API
@@ -29,8 +30,7 @@ from tests.apiserver.authorities import TestAuthority
 PATH = "/api/v1/namespaces/default/pods/web/proxy"
 
 
-@dataclass
-class Backend:
+class Backend(Struct):
     """What a pod was asked."""
 
     port: int = 0
@@ -61,8 +61,7 @@ def _deflated(data: bytes) -> bytes:
     return compressor.compress(data) + compressor.flush()
 
 
-@dataclass
-class Proxied:
+class Proxied(Struct):
     base: str
     port: int
     backend: Backend

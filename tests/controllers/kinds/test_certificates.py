@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from steersman.controllers import certificates
+from steersman.controllers import certificates, signingrequests
 from steersman.controllers.config import KeyPair
 from steersman.meta import objects, times
 from steersman.meta.objects import Object
@@ -43,7 +43,7 @@ def authority() -> KeyPair:
 
 
 def request(
-    signer: str = certificates.KUBELET_CLIENT,
+    signer: str = signingrequests.KUBELET_CLIENT,
     *,
     name: str = "csr",
     common_name: str = "system:node:n1",
@@ -123,7 +123,7 @@ async def test_a_request_that_the_signer_is_not_for_fails(world_of: StartWorld) 
 async def test_a_kubelet_is_approved_when_authorization_allows_it(world_of: StartWorld) -> None:
     world = await world_of("certificatesigningrequest-approving-controller")
     await world.create(CERTIFICATESIGNINGREQUESTS, request())
-    await world.create(CERTIFICATESIGNINGREQUESTS, request(name="other", signer=certificates.CLIENT))
+    await world.create(CERTIFICATESIGNINGREQUESTS, request(name="other", signer=signingrequests.CLIENT))
     approved = objects.condition(await world.get(CERTIFICATESIGNINGREQUESTS, "csr"), "Approved")
     assert approved is not None
     assert approved["message"] == "Auto approving kubelet client certificate after SubjectAccessReview."
@@ -133,23 +133,23 @@ async def test_a_kubelet_is_approved_when_authorization_allows_it(world_of: Star
 @pytest.mark.parametrize(
     "signer, fields, complaint",
     [
-        (certificates.KUBELET_CLIENT, {}, ""),
-        (certificates.KUBELET_CLIENT, {"common_name": "n1"}, "subject common name does not begin with system:node:"),
-        (certificates.KUBELET_CLIENT, {"dns": ("n1",)}, "DNS subjectAltNames are not allowed"),
+        (signingrequests.KUBELET_CLIENT, {}, ""),
+        (signingrequests.KUBELET_CLIENT, {"common_name": "n1"}, "subject common name does not begin with system:node:"),
+        (signingrequests.KUBELET_CLIENT, {"dns": ("n1",)}, "DNS subjectAltNames are not allowed"),
         (
-            certificates.KUBELET_CLIENT,
+            signingrequests.KUBELET_CLIENT,
             {"usages": ("server auth",)},
             "usages did not match [client auth digital signature key encipherment]",
         ),
-        (certificates.KUBELET_SERVING, {"usages": ("digital signature", "server auth"), "dns": ("n1",)}, ""),
+        (signingrequests.KUBELET_SERVING, {"usages": ("digital signature", "server auth"), "dns": ("n1",)}, ""),
         (
-            certificates.KUBELET_SERVING,
+            signingrequests.KUBELET_SERVING,
             {"usages": ("digital signature", "server auth")},
             "DNS or IP subjectAltName is required",
         ),
-        (certificates.CLIENT, {"usages": ("client auth",)}, ""),
-        (certificates.CLIENT, {"usages": ("server auth",)}, "invalid usage for client certificate: server auth"),
-        (certificates.LEGACY_UNKNOWN, {"organization": "anything"}, ""),
+        (signingrequests.CLIENT, {"usages": ("client auth",)}, ""),
+        (signingrequests.CLIENT, {"usages": ("server auth",)}, "invalid usage for client certificate: server auth"),
+        (signingrequests.LEGACY_UNKNOWN, {"organization": "anything"}, ""),
     ],
 )
 def test_what_each_signer_accepts(signer: str, fields: dict[str, Any], complaint: str) -> None:

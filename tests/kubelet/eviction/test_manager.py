@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.aio.clock import FakeClock
 from steersman.kubelet.disk_usage import TreeUsage
@@ -24,8 +25,7 @@ MI = 1024**2
 GI = 1024**3
 
 
-@dataclass
-class Numbers:
+class Numbers(Struct):
     """A node as the test has it: observer, reclaimer and evictor at once."""
 
     memory: int = 8 * GI
@@ -302,7 +302,7 @@ CRITICAL = pod(priority=2_000_001_000)
 async def test_admission_under_pressure(
     clock: FakeClock, short: dict[str, int], admitted: list[Object], refused: list[Object], shown: str
 ) -> None:
-    numbers = replace(Numbers(), **short)  # type: ignore[arg-type]
+    numbers = replace(Numbers(), **short)
     hard = {signals.MEMORY: "1Gi", signals.NODE_FS: "10%", signals.NODE_INODES: "5%", signals.PIDS: "5%"}
     watched = Watched(numbers, clock, config(hard))
     await watched.look()

@@ -142,6 +142,27 @@ async def test_admissions_are_counted(make: Make) -> None:
     assert read("kubelet_cpu_manager_shared_pool_size_millicores") == 5000
 
 
+def aligned(node: Node, scope: str, boundary: str, *, failed: bool = False) -> float | None:
+    name = f"kubelet_container_aligned_compute_resources_{'failure_' if failed else ''}count"
+    return node.metrics.registry.get_sample_value(name, {"scope": scope, "boundary": boundary})
+
+
+@pytest.mark.parametrize(("scope", "other"), [("container", "pod"), ("pod", "container")])
+async def test_what_one_numa_node_serves_is_counted_by_scope(make: Make, scope: str, other: str) -> None:
+    node = make(policy="single-numa-node", scope=scope)
+    await node.start(pod(container(cpu="2"), name="a"))
+    await node.start(pod(container(cpu="8")))
+    assert (aligned(node, scope, "numa_node"), aligned(node, scope, "numa_node", failed=True)) == (1, 1)
+    assert (aligned(node, other, "numa_node"), aligned(node, other, "numa_node", failed=True)) == (0, 0)
+
+
+async def test_a_policy_that_promises_no_alignment_counts_none(make: Make) -> None:
+    node = make(policy="restricted")
+    await node.start(pod(container(cpu="2"), name="a"))
+    await node.start(pod(container(cpu="8")))
+    assert (aligned(node, "container", "numa_node"), aligned(node, "container", "numa_node", failed=True)) == (0, 0)
+
+
 def test_machines_with_many_nodes_are_refused() -> None:
     nodes = machine(nodes=9).nodes
     with pytest.raises(PolicyError, match="unsupported on machines with more than 8 NUMA Nodes"):

@@ -28,6 +28,7 @@ from tests.kubelet.node_resources.topologies import cpus
 EIGHT = cpus(cores=8)
 DUAL = cpus(sockets=2, cores=4)
 THREADS = cpus(cores=4, threads=2)
+DUAL_THREADS = cpus(sockets=2, cores=4, threads=2)
 
 
 class Runtime:
@@ -58,7 +59,13 @@ Make = Callable[..., CPUManager]
 
 @pytest.fixture
 def make(tmp_path: Path, active: ActivePods, runtime: Runtime) -> Make:
-    def made(topology: CPUTopology = EIGHT, *options: str, reserved: str = "", count: str = "1") -> CPUManager:
+    def made(
+        topology: CPUTopology = EIGHT,
+        *options: str,
+        reserved: str = "",
+        count: str = "1",
+        metrics: KubeletMetrics | None = None,
+    ) -> CPUManager:
         return CPUManager(
             topology,
             config=CPUManagerConfig(policy="static", options=frozenset(options), reserved=parse_cpus(reserved)),
@@ -67,7 +74,7 @@ def make(tmp_path: Path, active: ActivePods, runtime: Runtime) -> Make:
             active_pods=active,
             runtime=runtime,  # type: ignore[arg-type]
             clock=FakeClock(),
-            metrics=KubeletMetrics(),
+            metrics=metrics or KubeletMetrics(),
         )
 
     return made
@@ -202,6 +209,25 @@ async def test_full_cores_only(make: Make, active: ActivePods, count: str, messa
     assert (refused.value.reason, str(refused.value)) == ("SMTAlignmentError", message)
     await serve(manager, active, pod(container(cpu="2")))
     assert own(manager, "web") == "1,5"
+
+
+async def test_whole_cores_and_caches_are_counted(make: Make, active: ActivePods) -> None:
+    metrics = KubeletMetrics()
+    manager = make(DUAL_THREADS, "full-pcpus-only", metrics=metrics)
+
+    def counted(boundary: str, suffix: str = "count") -> float | None:
+        labels = {"scope": "container", "boundary": boundary}
+        name = f"kubelet_container_aligned_compute_resources_{suffix}"
+        return metrics.registry.get_sample_value(name, labels)
+
+    assert (counted("physical_cpu"), counted("physical_cpu", "failure_count"), counted("uncore_cache")) == (0, 0, 0)
+    await serve(manager, active, pod(container(cpu="2"), name="near"))
+    assert (counted("physical_cpu"), counted("uncore_cache")) == (1, 1)
+    await serve(manager, active, pod(container(cpu="10"), name="far"))
+    assert (counted("physical_cpu"), counted("uncore_cache")) == (2, 1)
+    with pytest.raises(AllocationRefused):
+        await serve(manager, active, pod(container(cpu="1"), name="odd"))
+    assert counted("physical_cpu", "failure_count") == 1
 
 
 async def test_distributed_over_numa_nodes(make: Make, active: ActivePods) -> None:

@@ -34,6 +34,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import CONFIGMAPS, EVENTS, PODS, SECRETS, SERVICEACCOUNTS
 from steersman.store.drivers.memory import MemoryStore
 from steersman.testing.containerd import BUSYBOX, cgroup_parent, missing, private_containerd
+from tests.patience import PATIENCE
 
 NODE = "real-1"
 
@@ -89,7 +90,7 @@ class RealNode:
         await runtime.close()
 
     async def wait(self, holds: Callable[[], Any], *, within_s: float = 30) -> None:
-        deadline_s = self.clock.monotonic() + within_s
+        deadline_s = self.clock.monotonic() + within_s * PATIENCE
         while not holds():
             assert self.clock.monotonic() < deadline_s, "not in time"
             await asyncio.sleep(0.05)
@@ -104,7 +105,7 @@ class RealNode:
         return await self.client.get(PODS, name, namespace="default")
 
     async def until(self, name: str, holds: Callable[[Object], Any], *, within_s: float = 30) -> Object:
-        deadline_s = self.clock.monotonic() + within_s
+        deadline_s = self.clock.monotonic() + within_s * PATIENCE
         while True:
             pod = await self.pod(name)
             if holds(pod):
@@ -121,7 +122,7 @@ class RealNode:
 
     async def eventually(self, holds: Callable[[], Awaitable[Any]], *, within_s: float = 30) -> Any:
         """The first true answer."""
-        deadline_s = self.clock.monotonic() + within_s
+        deadline_s = self.clock.monotonic() + within_s * PATIENCE
         while not (found := await holds()):
             assert self.clock.monotonic() < deadline_s, "not in time"
             await asyncio.sleep(0.1)
@@ -134,7 +135,7 @@ class RealNode:
             await self.until_gone(name)
 
     async def until_gone(self, name: str, *, within_s: float = 30) -> None:
-        deadline_s = self.clock.monotonic() + within_s
+        deadline_s = self.clock.monotonic() + within_s * PATIENCE
         while True:
             try:
                 pod = await self.pod(name)

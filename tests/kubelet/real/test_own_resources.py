@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import grpc.aio
 import pytest
+from msgspec.structs import replace
 
 from steersman.kubelet.cgroups import CgroupFS
 from steersman.kubelet.component import Kubelet

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from steersman.meta.objects import Object
 from steersman.meta.resources import EVENTS, SECRETS, SERVICEACCOUNTS

@@ -10,7 +10,7 @@ import pytest
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.kubelet.cgroups import CgroupFS
-from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.linux_resources import ResourcePolicy, cpu_weight
 from steersman.kubelet.runtimes.sandboxes import LinuxResources
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -61,12 +61,15 @@ def resized(**limits: Mapping[str, str]) -> Any:
 
 def cgroup(node: RealNode, pod: Object, container: str = "") -> LinuxResources:
     """What the kernel has for the pod, or for one of its containers."""
-    if not container:
-        return CgroupFS(root=node.config.cgroup_root).current(pod, POLICY)
-    container_id = statuses(pod)[container]["containerID"].partition("://")[2]
     found = CgroupFS(root=node.config.cgroup_root)
+    if not container:
+        return found.current(pod, POLICY)
+    container_id = statuses(pod)[container]["containerID"].partition("://")[2]
     folder = f"{found.path(pod)}/{container_id}".strip("/")
+    return _unified(Path("/sys/fs/cgroup") / folder) if found.is_v2 else _version_1(folder)
 
+
+def _version_1(folder: str) -> LinuxResources:
     def read(controller: str, file: str) -> int:
         return int((Path("/sys/fs/cgroup") / controller / folder / file).read_text())
 
@@ -77,7 +80,27 @@ def cgroup(node: RealNode, pod: Object, container: str = "") -> LinuxResources:
     )
 
 
-@pytest.mark.skipif(CgroupFS().is_v2, reason="reads the files of cgroup v1")
+def _unified(folder: Path) -> LinuxResources:
+    def limit(file: str) -> int:
+        value = (folder / file).read_text().split()[0]
+        return 0 if value == "max" else int(value)
+
+    return LinuxResources(
+        cpu_shares=_shares(int((folder / "cpu.weight").read_text())),
+        cpu_quota=limit("cpu.max"),
+        memory_limit_bytes=limit("memory.max"),
+    )
+
+
+def _shares(weight: int) -> int:
+    return next(shares for shares in range(2, 262_145) if cpu_weight(shares) == weight)
+
+
+def kept(shares: int) -> int:
+    """What is left of ``shares`` in the kernel: cgroup v2 has a weight for each 26 of them."""
+    return _shares(cpu_weight(shares)) if CgroupFS().is_v2 else shares
+
+
 async def test_containers_are_resized_up_and_down_without_a_restart(node: RealNode) -> None:
     async with node.kubelet():
         await node.create(
@@ -95,17 +118,16 @@ async def test_containers_are_resized_up_and_down_without_a_restart(node: RealNo
         assert statuses(after)["a"]["containerID"] == statuses(before)["a"]["containerID"]
         assert statuses(after)["a"]["allocatedResources"] == a
         grown, shrunk = cgroup(node, after, "a"), cgroup(node, after, "b")
-        assert (grown.cpu_quota, grown.cpu_shares, grown.memory_limit_bytes) == (2500, 25, 40 * MIB)
-        assert (shrunk.cpu_quota, shrunk.cpu_shares, shrunk.memory_limit_bytes) == (1700, 17, 32 * MIB)
+        assert (grown.cpu_quota, grown.cpu_shares, grown.memory_limit_bytes) == (2500, kept(25), 40 * MIB)
+        assert (shrunk.cpu_quota, shrunk.cpu_shares, shrunk.memory_limit_bytes) == (1700, kept(17), 32 * MIB)
         whole = cgroup(node, after)
-        assert (whole.cpu_quota, whole.cpu_shares, whole.memory_limit_bytes) == (4200, 43, 72 * MIB)
+        assert (whole.cpu_quota, whole.cpu_shares, whole.memory_limit_bytes) == (4200, kept(43), 72 * MIB)
         assert after["status"]["resources"]["limits"] == {"cpu": "42m", "memory": "72Mi"}
         await resize(node, "web", a=resources("20m", "35Mi"))
         await node.until("web", resized(a={"cpu": "20m", "memory": "35Mi"}, b=b))
         await node.delete("web")
 
 
-@pytest.mark.skipif(CgroupFS().is_v2, reason="reads the files of cgroup v1")
 async def test_limits_are_added_and_restarts_happen_where_the_policy_says(node: RealNode) -> None:
     policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
     async with node.kubelet():

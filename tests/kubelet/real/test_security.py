@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.kubelet import apparmor
@@ -145,6 +148,53 @@ async def test_a_profile_is_refused_where_the_kernel_has_none(node: RealNode) ->
         text = "Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host"
         assert pod["status"]["message"] == text
         await node.delete("confined")
+
+
+@pytest.mark.skipif(not apparmor.is_enabled(), reason="needs AppArmor")
+async def test_profiles_confine_containers(node: RealNode) -> None:
+    """The runtime's where nothing or that is asked for, none, and one of the node's own."""
+    confined = "cat /proc/self/attr/current; touch /kept 2>/dev/null && echo wrote || echo refused"
+    with profile("steersman-test-sealed", "deny /kept w,"):
+        async with node.kubelet():
+            found = await said(
+                node, "profiles",
+                shell(confined, name="default"),
+                shell(confined, name="runtime", securityContext={"appArmorProfile": {"type": "RuntimeDefault"}}),
+                shell(confined, name="free", securityContext={"appArmorProfile": {"type": "Unconfined"}}),
+                shell(confined, name="own", securityContext={
+                    "appArmorProfile": {"type": "Localhost", "localhostProfile": "steersman-test-sealed"}}),
+            )  # fmt: skip
+            for name in ("default", "runtime"):
+                assert found[name].splitlines() == ["cri-containerd.apparmor.d (enforce)", "wrote"]
+            assert found["free"].splitlines() == ["unconfined", "wrote"]
+            assert found["own"].splitlines() == ["steersman-test-sealed (enforce)", "refused"]
+
+
+@pytest.mark.skipif(not apparmor.is_enabled(), reason="needs AppArmor")
+async def test_a_profile_that_the_node_does_not_have_keeps_the_container_from_starting(node: RealNode) -> None:
+    async with node.kubelet():
+        wanted = {"appArmorProfile": {"type": "Localhost", "localhostProfile": "steersman-test-none"}}
+        await node.create("lost", shell("sleep 1000", securityContext=wanted))
+
+        def waiting(pod: Object) -> Object:
+            found: Object = (pod["status"].get("containerStatuses") or [{"state": {}}])[0]["state"].get("waiting") or {}
+            return found if found.get("reason") == "CreateContainerError" else {}
+
+        pod = await node.until("lost", waiting)
+        assert "steersman-test-none" in waiting(pod)["message"]
+        await node.delete("lost")
+
+
+@contextmanager
+def profile(name: str, rule: str) -> Iterator[None]:
+    """A profile that allows everything but what ``rule`` denies, in the kernel for as long as this lasts."""
+    text = f"profile {name} flags=(attach_disconnected,mediate_deleted) {{ file, capability, network, {rule} }}\n"
+    text = text.replace(", ", ",\n")
+    subprocess.run(["apparmor_parser", "--add"], input=text, text=True, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["apparmor_parser", "--remove"], input=text, text=True, check=True)
 
 
 async def test_sysctls(node: RealNode) -> None:

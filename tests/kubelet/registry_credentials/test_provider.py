@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.aio.clock import FakeClock, SystemClock
 from steersman.kubelet.configuration import ConfigurationError
@@ -166,7 +167,9 @@ async def test_a_plugin_without_need_of_an_account_is_asked_without_token() -> N
 
 async def test_the_token_may_not_come_back_as_the_password() -> None:
     plugin = Asked()
-    plugin.answer = replace(plugin.answer, logins={"reg.example": Login(username="u", password="token-web")})
+    plugin.answer = dataclasses.replace(
+        plugin.answer, logins={"reg.example": Login(username="u", password="token-web")}
+    )
     with pytest.raises(PluginFailed, match="returned the service account token as the password"):
         await Setup(plugin, replace(CONFIG, token=TOKEN)).provider.provide("reg.example/a", pod_of("web"))
     by_token = replace(CONFIG, token=replace(TOKEN, cache_type="Token"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from steersman.meta.resources import Resource
 from steersman.schema.groups import REGISTRY
@@ -38,7 +38,7 @@ def openapi() -> OpenAPI:
 def document(openapi: OpenAPI) -> Any:
     found = openapi.v3("apis/example.com/v1")
     assert found is not None
-    return msgspec.json.decode(found.body)
+    return msgspec.json.decode(found.json.body)
 
 
 def test_neither_watches_of_old_nor_discovery_are_documented(openapi: OpenAPI, document: Any) -> None:

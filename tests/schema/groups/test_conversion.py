@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from steersman.schema.groups.autoscaling import conversion as autoscaling
+from steersman.schema.groups.autoscaling.conversion import convert
 from steersman.schema.groups.events import conversion as events
 
 TARGET = {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "minReplicas": 1, "maxReplicas": 3}
@@ -91,3 +92,15 @@ def test_event_fields_have_their_names_of_the_version() -> None:
 def test_unknown_versions_are_refused() -> None:
     with pytest.raises(ValueError, match="autoscaling/v3"):
         autoscaling.convert(autoscaler(), "autoscaling/v3")
+
+
+def test_behavior_travels_in_upstreams_internal_form() -> None:
+    policies = [{"type": "Pods", "value": 4, "periodSeconds": 15}]
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 5, "selectPolicy": "Max", "policies": policies}}
+    written = convert(autoscaler(behavior=behavior), "autoscaling/v1")
+    note = written["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/behavior"]
+    assert note == (
+        '{"ScaleUp":null,"ScaleDown":{"StabilizationWindowSeconds":5,"SelectPolicy":"Max",'
+        '"Policies":[{"Type":"Pods","Value":4,"PeriodSeconds":15}],"Tolerance":null}}'
+    )
+    assert convert(written, "autoscaling/v2")["spec"]["behavior"] == behavior

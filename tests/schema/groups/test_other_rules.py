@@ -146,7 +146,8 @@ CREATED: list[Row] = [
         "PodDisruptionBudget",
         {"spec.maxUnavailable": "10%"},
         [
-            'spec: Invalid value: {"minAvailable":1,"selector":{"matchLabels":{"a":"b"}},"maxUnavailable":"10%"}: minAvailable '
+            'spec: Invalid value: {"MinAvailable":1,"Selector":{"matchLabels":{"a":"b"}},"MaxUnavailable":"10%",'
+            '"UnhealthyPodEvictionPolicy":null}: minAvailable '
             "and maxUnavailable cannot be both set"
         ],
     ),
@@ -310,7 +311,7 @@ CREATED: list[Row] = [
         {"webhooks.0.clientConfig": {"url": "http://example.com"}},
         [
             "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: "
-            "https://host[:port]/path"
+            "https://host[/path]"
         ],
     ),
     (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
 
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.call import add_warning
@@ -21,8 +22,7 @@ Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 OPERATIONS: tuple[Operation, ...] = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 
 
-@dataclass(slots=True, kw_only=True)
-class AdmissionRequest:
+class AdmissionRequest(Struct, kw_only=True):
     """One write on its way to the store.
 
     ``obj`` is what will be stored (None for DELETE), ``old`` what is stored (None for CREATE). Both are read-only: a

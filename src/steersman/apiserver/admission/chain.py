@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import OPERATIONS, AdmissionPlugin, AdmissionRequest, Operation
@@ -18,8 +19,7 @@ _Subject = tuple[Operation, str, str, str]
 """Operation, group, plural and subresource: what decides which plugins take part."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class _Part(Struct, frozen=True, kw_only=True):
     """A plugin in one step."""
 
     name: str

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 GROUP = "apiserver.config.k8s.io"
 _API_VERSIONS = (f"{GROUP}/v1", f"{GROUP}/v1alpha1")
 _FIELDS = frozenset({"apiVersion", "kind", "plugins"})
@@ -65,6 +63,8 @@ def kubeconfig_of(plugin: str, configuration: Mapping[str, Any] | None) -> str:
 
 
 def _document(file: Path) -> Mapping[str, Any]:
+    import yaml
+
     try:
         document = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.authz.api import Attributes, Authorizer
+from steersman.apiserver.authz.selectors import parsed
 from steersman.cel.libraries.authorizer import Decision, Question
 
 
@@ -40,6 +41,7 @@ class Decisions:
         if question.path:
             attributes = Attributes(user=user, verb=question.verb, path=question.path, is_resource=False)
         else:
+            selection = parsed(question.field_selector, question.label_selector)
             attributes = Attributes(
                 user=user,
                 verb=question.verb,
@@ -49,6 +51,10 @@ class Decisions:
                 subresource=question.subresource,
                 namespace=question.namespace,
                 name=question.name,
+                field_selector=selection.field_selector,
+                field_selector_error=selection.field_selector_error,
+                label_selector=selection.label_selector,
+                label_selector_error=selection.label_selector_error,
             )
         decision = await self._authorizer.authorize(attributes)
         self._known[question] = Decision(allowed=decision.allowed, reason=decision.reason)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.apiserver.admission.decisions import Decisions, Undecided
 from steersman.apiserver.admission.matching import GroupVersionKind, Versioned, kind_of
@@ -36,8 +38,7 @@ class OutOfBudget(Exception):
         super().__init__(_OUT_OF_BUDGET)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """What one expression came to."""
 
     value: Value = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, ValidatingPlugin
@@ -19,8 +20,7 @@ CACHE_SIZE = 4096
 """Buckets that a limit keeps where its configuration does not say; the least recently used one goes first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventLimit:
+class EventLimit(Struct, frozen=True, kw_only=True):
     type: str
     qps: int
     burst: int

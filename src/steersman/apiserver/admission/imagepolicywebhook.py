@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.aio.backoff import Backoff
 from steersman.aio.clock import Clock
@@ -48,8 +48,7 @@ _decoder = msgspec.json.Decoder(_Review)
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePolicy:
+class ImagePolicy(Struct, frozen=True, kw_only=True):
     """Durations in seconds; 0 keeps nothing."""
 
     kubeconfig: KubeConfig

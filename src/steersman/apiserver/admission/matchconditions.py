@@ -8,8 +8,9 @@ Source: "Matching requests: matchConditions" in the documentation of dynamic adm
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.decisions import Decisions
 from steersman.apiserver.admission.evaluation import OutOfBudget, Result, evaluate
@@ -20,8 +21,7 @@ COST_BUDGET = 2_500_000
 """Cost units of all the conditions of one webhook or binding for one request: about a quarter of a second."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """``matches`` says whether to go on; with an ``error`` the request is to be refused instead."""
 
     matches: bool
@@ -35,8 +35,7 @@ class Verdict:
 _MATCHES = Verdict(matches=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatchConditions:
+class MatchConditions(Struct, frozen=True, kw_only=True):
     """The conditions of one webhook or policy, compiled."""
 
     conditions: Sequence[tuple[str, Expression]]

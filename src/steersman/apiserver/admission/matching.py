@@ -8,8 +8,9 @@ Source: "Matching requests" in the documentation of dynamic admission control.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.api import AdmissionRequest, Reader
 from steersman.meta.errors import InternalError, NotFound
@@ -32,8 +33,7 @@ _EXEMPT = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class GroupVersionKind:
+class GroupVersionKind(Struct, frozen=True):
     group: str
     version: str
     kind: str
@@ -51,8 +51,7 @@ class GroupVersionKind:
         return f"{self.api_version}, Kind={self.kind}"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A resource as a rule names it, and the kind in which whoever has the rule wants to see the objects."""
 
     resource: Resource
@@ -77,8 +76,7 @@ class Versions(Protocol):
         custom resources), what it has by default is there. A copy of its own. Raises ``APIError`` where types are wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Versioned:
+class Versioned(Struct, frozen=True, kw_only=True):
     """A request as one webhook or policy sees it: in the version that its rule asks for."""
 
     request: AdmissionRequest
@@ -113,8 +111,7 @@ async def versioned(request: AdmissionRequest, target: Target, versions: Version
     return Versioned(request=request, target=target, obj=obj, old=old)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """RuleWithOperations, and NamedRuleWithOperations with its ``names``."""
 
     operations: frozenset[str]
@@ -164,8 +161,7 @@ def _names(wanted: frozenset[str], have: str) -> bool:
     return have in wanted or _ANY in wanted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matcher:
+class Matcher(Struct, frozen=True, kw_only=True):
     """Compiled once, then asked of every request."""
 
     rules: tuple[Rule, ...]

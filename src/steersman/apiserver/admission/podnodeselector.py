@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader, ValidatingPlugin
 from steersman.apiserver.admission.configuration import AdmissionConfigurationError
@@ -20,8 +21,7 @@ _SECTION = "podNodeSelectorPluginConfig"
 _CLUSTER = "clusterDefaultNodeSelector"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSelectors:
+class NodeSelectors(Struct, frozen=True, kw_only=True):
     """Selectors as they are written, ``a=b,c=d``."""
 
     default: str = ""

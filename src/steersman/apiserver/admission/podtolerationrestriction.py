@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader, ValidatingPlugin
 from steersman.apiserver.admission.configuration import AdmissionConfigurationError
@@ -25,8 +25,7 @@ _MEMORY_PRESSURE = {"key": "node.kubernetes.io/memory-pressure", "operator": "Ex
 _decoder = msgspec.json.Decoder(list[dict[str, Any]] | None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterTolerations:
+class ClusterTolerations(Struct, frozen=True, kw_only=True):
     """Of namespaces that say nothing."""
 
     default: Sequence[Object] = field(default_factory=tuple)

@@ -6,9 +6,10 @@ The steps, and their order, are those of upstream's quota admission, because eac
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.apiserver.admission.api import AdmissionRequest
 from steersman.apiserver.admission.errors import Unwrapped
@@ -30,8 +31,7 @@ _REQUIRED = ("cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "re
 """Where a quota limits one of these, every container has to say how much of it it wants."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitedResource:
+class LimitedResource(Struct, frozen=True, kw_only=True):
     """What nobody may use without a quota that covers it, by the plugin's configuration."""
 
     group: str
@@ -40,8 +40,7 @@ class LimitedResource:
     match_scopes: Sequence[Scope]
 
 
-@dataclass(slots=True, kw_only=True)
-class RunningQuota:
+class RunningQuota(Struct, kw_only=True):
     """A quota while requests are charged to it, one after the other."""
 
     obj: Object
@@ -77,8 +76,7 @@ class RunningQuota:
         return {**self.obj, "status": {**status, "used": used}}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """One request, and what is used by its object and was used by the object before."""
 
     request: AdmissionRequest

@@ -10,8 +10,9 @@ dynamic resource allocation" in the Kubernetes documentation, KEP 4817.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from steersman.apiserver.admission.api import AdmissionRequest, Reader, ValidatingPlugin
 from steersman.apiserver.authn.api import User

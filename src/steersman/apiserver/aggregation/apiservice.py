@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.apiserver.webhooks.api import ServiceReference
 from steersman.meta.objects import Object, is_true, labels, name
@@ -66,8 +67,7 @@ PRIORITIES: Mapping[tuple[str, str], tuple[int, int]] = {
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class APIService:
+class APIService(Struct, frozen=True, kw_only=True):
     """One group and version, and who serves it."""
 
     name: str

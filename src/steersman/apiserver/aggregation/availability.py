@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import Reader
@@ -30,8 +31,7 @@ ATTEMPTS = 5
 CHECKER = User(name="system:kube-aggregator", groups=(MASTERS_GROUP,))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What the condition says."""
 
     status: str

@@ -7,7 +7,8 @@ aggregated discovery manager.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.apiserver.aggregation.apiservice import CONTINUOUSLY, CUSTOM_PRIORITY, PRIORITIES, APIService
 from steersman.apiserver.aggregation.remotediscovery import RemoteDiscovery
@@ -20,8 +21,7 @@ _REGISTRATION_PRIORITY = (20001, 0)
 """Above everything that an APIService can have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _Entry(Struct, frozen=True, kw_only=True):
     group: str
     version: str
     group_priority: int

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from steersman.apiserver.admission.api import Reader
 from steersman.apiserver.aggregation.apiservice import (
@@ -69,8 +70,7 @@ def _managed(service: Object | None) -> str:
     return labels(service).get(MANAGED_LABEL, "") if service is not None else ""
 
 
-@dataclass(slots=True, kw_only=True)
-class Registration:
+class Registration(Struct, kw_only=True):
     """``start`` once; then ``sync`` whenever a definition or an APIService changed."""
 
     client: Client

@@ -7,13 +7,12 @@ that only has v2 has it converted.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.aio.backoff import ItemBackoff
 from steersman.aio.clock import Clock
@@ -24,7 +23,10 @@ from steersman.apiserver.aggregation.refreshing import LookFailed, Refresher
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.proxying.backend import Fetched
 from steersman.meta.errors import BadRequest
-from steersman.schema import openapi_merging, openapi_protobuf
+from steersman.schema import openapi_merging
+
+if TYPE_CHECKING:
+    from steersman.schema.openapi import V3Document
 
 REFRESH_INTERVAL_S = 60.0
 TIMEOUT_S = 60.0
@@ -32,8 +34,7 @@ READER = User(name="system:aggregator")
 _JSON = {"accept": "application/json"}
 
 
-@dataclass(frozen=True)
-class RemoteDocuments:
+class RemoteDocuments(Struct, frozen=True, dict=True):
     """What one APIService's server publishes."""
 
     service: APIService
@@ -44,9 +45,11 @@ class RemoteDocuments:
     """Path (``apis/<group>/<version>``) -> URL with the hash; None where the server has no v3."""
 
     @cached_property
-    def converted(self) -> bytes:
+    def converted(self) -> V3Document:
         """The v3 document of a server that has none."""
-        return msgspec.json.encode(openapi_merging.to_v3(dict(self.v2)))
+        from steersman.schema.openapi import V3Document, encoded  # only a server that is asked for documents needs it
+
+        return V3Document(json=encoded(msgspec.json.encode(openapi_merging.to_v3(dict(self.v2)))))
 
     def index(self) -> Mapping[str, str]:
         """The v3 documents of the APIService, by path."""
@@ -55,8 +58,9 @@ class RemoteDocuments:
             return {path: url for path, url in self.v3_index.items() if path == own}
         if not self.v2:
             return {}
-        digest = hashlib.sha512(self.converted).hexdigest().upper()
-        return {own: f"/openapi/v3/{own}?hash={digest}"}
+        from steersman.schema.openapi import v3_url
+
+        return {own: v3_url(own, self.converted.json.etag)}
 
 
 class RemoteOpenAPI:
@@ -142,10 +146,12 @@ def _own(document: dict[str, Any], prefix: str) -> dict[str, Any]:
 
     Raises ``LookFailed``: nobody's document may spoil that of the cluster.
     """
+    from steersman.schema import openapi_protobuf, openapi_v3_protobuf  # only servers with extensions need it
+
     try:
         own = openapi_merging.filtered(document, lambda path: path.startswith(prefix))
         openapi_protobuf.encode(own)
-        openapi_merging.to_v3(own)
+        openapi_v3_protobuf.encode(openapi_merging.to_v3(own))
     except (AttributeError, BadRequest, KeyError, RecursionError, TypeError, ValueError) as error:
         raise LookFailed(f"the OpenAPI document is malformed: {error!r}") from error
     return own

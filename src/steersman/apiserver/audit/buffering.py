@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -14,8 +15,7 @@ from steersman.apiserver.audit.event import AuditEvent
 from steersman.apiserver.audit.metrics import AuditMetrics
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchOptions:
+class BatchOptions(Struct, frozen=True, kw_only=True):
     """``--audit-*-batch-*``."""
 
     buffer_size: int = 10_000

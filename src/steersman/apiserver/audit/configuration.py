@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.audit.api import AuditBackend, Lenient, Union
@@ -26,8 +27,7 @@ FORMATS = ("legacy", "json")
 LOG_BATCHES = BatchOptions(max_size=1, throttle=False, in_parallel=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditLog:
+class AuditLog(Struct, frozen=True, kw_only=True):
     """``--audit-log-*``."""
 
     path: str
@@ -39,8 +39,7 @@ class AuditLog:
     truncate: TruncateOptions = field(default_factory=TruncateOptions)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditWebhook:
+class AuditWebhook(Struct, frozen=True, kw_only=True):
     """``--audit-webhook-*``. ``connect`` makes the connection to the server that the kubeconfig names."""
 
     connect: Callable[[], Transport]
@@ -50,8 +49,7 @@ class AuditWebhook:
     truncate: TruncateOptions = field(default_factory=TruncateOptions)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditConfig:
+class AuditConfig(Struct, frozen=True, kw_only=True):
     """Without a policy nothing is recorded."""
 
     policy: Policy | None = None

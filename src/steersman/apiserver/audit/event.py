@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.apiserver.audit.policy import AuditDecision, Stage
 from steersman.apiserver.authn.api import User
@@ -28,8 +28,7 @@ _encoder = msgspec.json.Encoder()
 _STATUS_FIELDS = ("status", "message", "reason", "details", "code")
 
 
-@dataclass(frozen=True)
-class AuditEvent:
+class AuditEvent(Struct, frozen=True, dict=True):
     """One stage of one request. ``fields`` are without ``apiVersion`` and ``kind``, as in a list."""
 
     fields: Mapping[str, Any]
@@ -50,8 +49,7 @@ class AuditEvent:
         return AuditEvent(kept)
 
 
-@dataclass(slots=True, kw_only=True)
-class AuditRecord:
+class AuditRecord(Struct, kw_only=True):
     """The state of one request's events. ``Call.audit`` is None where nothing is recorded."""
 
     decision: AuditDecision

@@ -8,10 +8,11 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
@@ -24,8 +25,7 @@ _MEGABYTE = 1024 * 1024
 _DAY_S = 86400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RotationOptions:
+class RotationOptions(Struct, frozen=True, kw_only=True):
     """``--audit-log-max*``. Zero: no limit."""
 
     max_age_days: int = 366

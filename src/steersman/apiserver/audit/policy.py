@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import yaml
+from msgspec import Struct
 
 from steersman.apiserver.authz.api import Attributes
 from steersman.meta.names import subdomain_errors
@@ -27,8 +26,7 @@ class InvalidPolicy(ValueError):
     """The document is no audit policy; the text names the field."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditDecision:
+class AuditDecision(Struct, frozen=True, kw_only=True):
     """What is recorded of one request."""
 
     level: Level
@@ -39,8 +37,7 @@ class AuditDecision:
         return LEVELS.index(self.level) >= LEVELS.index(level)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupResources:
+class GroupResources(Struct, frozen=True, kw_only=True):
     group: str = ""
     resources: Sequence[str] = ()
     names: frozenset[str] = frozenset()
@@ -59,8 +56,7 @@ class GroupResources:
         return any(entry in accepted for entry in self.resources)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     decision: AuditDecision
     users: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
@@ -88,8 +84,7 @@ class Rule:
         return not self.resources or any(entry.matches(attributes) for entry in self.resources)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """Rules in order: the first that matches decides."""
 
     rules: Sequence[Rule]
@@ -110,6 +105,8 @@ def _is_below(path: str, url: str) -> bool:
 
 def load(text: str | bytes) -> Policy:
     """The policy of a YAML or JSON document. Raises ``InvalidPolicy``."""
+    import yaml
+
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

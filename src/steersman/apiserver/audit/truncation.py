@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.aio.tasks import TaskGroup
 from steersman.apiserver.audit.api import AuditBackend
@@ -11,8 +12,7 @@ from steersman.apiserver.audit.event import AuditEvent
 from steersman.apiserver.audit.metrics import AuditMetrics
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TruncateOptions:
+class TruncateOptions(Struct, frozen=True, kw_only=True):
     """``--audit-*-truncate-*``."""
 
     enabled: bool = False

@@ -8,11 +8,11 @@ in the Kubernetes documentation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from msgspec import Struct
 
 from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
 from steersman.apiserver.authn.x509 import is_issued_by
@@ -21,8 +21,7 @@ from steersman.meta.wire import Request
 NAME = "RequestHeader"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestHeaderConfig:
+class RequestHeaderConfig(Struct, frozen=True, kw_only=True):
     """``--requestheader-*``."""
 
     authorities: Sequence[x509.Certificate]

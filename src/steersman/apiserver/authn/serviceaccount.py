@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import Reader
-from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
+from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, CREDENTIAL_ID, Authenticator, User
+from steersman.apiserver.authn.claims import Claims, InvalidToken
 from steersman.apiserver.authn.legacytokens import INVALID_SINCE, UseTracker, is_token_of
-from steersman.apiserver.authn.tokens import Claims, InvalidToken, TokenVerifier
-from steersman.apiserver.authn.x509 import CREDENTIAL_ID
+from steersman.apiserver.metrics.credentials import CredentialMetrics
 from steersman.meta import objects, times
 from steersman.meta.errors import Unauthorized
 from steersman.meta.resources import NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
 from steersman.meta.wire import Request
+
+if TYPE_CHECKING:
+    from steersman.apiserver.authn.tokens import TokenVerifier
 
 NAME = "ServiceAccount"
 DELETION_GRACE_S = 60
@@ -26,12 +30,19 @@ class ServiceAccountAuthenticator:
     """``uses`` hears of uses of tokens that stand in Secrets."""
 
     def __init__(
-        self, verifier: TokenVerifier, reader: Reader, *, clock: Clock, uses: UseTracker | None = None
+        self,
+        verifier: TokenVerifier,
+        reader: Reader,
+        *,
+        clock: Clock,
+        uses: UseTracker | None = None,
+        metrics: CredentialMetrics | None = None,
     ) -> None:
         self._verifier = verifier
         self._reader = reader
         self._clock = clock
         self._uses = uses
+        self._metrics = metrics
 
     async def authenticate(self, request: Request) -> User | None:
         token = bearer_token(request)
@@ -55,8 +66,24 @@ class ServiceAccountAuthenticator:
         if secret is not None:
             if self._uses is not None:
                 await self._uses.used(secret)
+            self._count_legacy(secret, claims)
             _check_valid(secret, claims)
+        self._count("legacy_tokens" if claims.is_legacy else "valid_tokens")
+        if self._clock.now() > claims.warn_after_s:
+            self._count("stale_tokens")
         return user_of(claims), claims.audiences
+
+    def _count(self, name: str) -> None:
+        if self._metrics is not None:
+            self._metrics.token(name)
+
+    def _count_legacy(self, secret: objects.Object, claims: Claims) -> None:
+        if objects.labels(secret).get(INVALID_SINCE):
+            self._count("invalid_legacy_auto_token_uses")
+            return
+        account = self._reader.get(SERVICEACCOUNTS, claims.namespace, claims.name) or {}
+        is_made = any(entry.get("name") == objects.name(secret) for entry in account.get("secrets") or ())
+        self._count("legacy_auto_token_uses" if is_made else "legacy_manual_token_uses")
 
     def _check_bindings(self, claims: Claims, token: str) -> objects.Object | None:
         """The Secret that a legacy token stands in."""

@@ -12,7 +12,6 @@ import hashlib
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -22,43 +21,18 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
+from steersman.apiserver.authn.claims import LEGACY_ISSUER, Claims, InvalidToken, claims_of
 
-LEGACY_ISSUER = "kubernetes/serviceaccount"
-KUBELET_EXPIRATION_S = 3607
-"""What kubelets ask for; such tokens live a year so that old clients which never reread them go on, and warn instead."""
-EXTENDED_EXPIRATION_S = 365 * 24 * 3600
 CACHE_LIMIT = 8192
 LEEWAY_S = 60
 
 Key = ECKey | RSAKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
-    """What a token says, after its signature and times were found good."""
-
-    namespace: str
-    name: str
-    uid: str = ""
-    audiences: tuple[str, ...] = ()
-    token_id: str = ""
-    pod: tuple[str, str] | None = None
-    """(name, uid) of what the token is bound to, here and below."""
-    node: tuple[str, str] | None = None
-    secret: tuple[str, str] | None = None
-    expires_s: float = float("inf")
-    warn_after_s: float = float("inf")
-    is_legacy: bool = False
-
-
-class InvalidToken(Exception):
-    """The token is one of ours (by its issuer) and must not be accepted; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationKey:
+class VerificationKey(Struct, frozen=True):
     """A key with the identifier and algorithm that tokens name it by."""
 
     key: Key
@@ -163,7 +137,7 @@ class TokenVerifier:
             payload = self._payload(token)
             if payload is None:
                 return None
-            claims = _claims(payload, wanted)
+            claims = claims_of(payload, wanted)
             self._known[identity] = claims
             if len(self._known) > CACHE_LIMIT:
                 self._known.popitem(last=False)
@@ -190,44 +164,6 @@ class TokenVerifier:
                 raise InvalidToken("token is not valid yet")
             return payload
         raise InvalidToken("invalid signature")
-
-
-def _claims(payload: Mapping[str, Any], wanted: tuple[str, ...]) -> Claims:
-    if payload.get("iss") == LEGACY_ISSUER:
-        prefix = "kubernetes.io/serviceaccount/"
-        secret = payload.get(f"{prefix}secret.name", "")
-        return Claims(
-            namespace=payload.get(f"{prefix}namespace", ""),
-            name=payload.get(f"{prefix}service-account.name", ""),
-            uid=payload.get(f"{prefix}service-account.uid", ""),
-            audiences=wanted,
-            secret=(secret, "") if secret else None,
-            is_legacy=True,
-        )
-    audience = payload.get("aud") or []
-    has = {audience} if isinstance(audience, str) else set(audience)
-    common = tuple(entry for entry in wanted if entry in has)
-    if not common:
-        raise InvalidToken(f"token audiences {sorted(has)} are not any of {list(wanted)}")
-    private = payload.get("kubernetes.io") or {}
-    account = private.get("serviceaccount") or {}
-
-    def bound(kind: str) -> tuple[str, str] | None:
-        entry = private.get(kind)
-        return (entry.get("name", ""), entry.get("uid", "")) if entry else None
-
-    return Claims(
-        namespace=private.get("namespace", ""),
-        name=account.get("name", ""),
-        uid=account.get("uid", ""),
-        audiences=common,
-        token_id=payload.get("jti", ""),
-        pod=bound("pod"),
-        node=bound("node"),
-        secret=bound("secret"),
-        expires_s=float(payload.get("exp") or 0),
-        warn_after_s=float(private.get("warnafter") or "inf"),
-    )
 
 
 def jwks(keys: Sequence[VerificationKey]) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from steersman.aio.clock import Clock
-from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
+from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, CREDENTIAL_ID, Authenticator, User
+from steersman.apiserver.metrics.credentials import CredentialMetrics
 from steersman.meta.errors import Unauthorized
 from steersman.meta.wire import Request
 
 NAME = "X509"
-CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 CACHE_LIMIT = 4096
 
 
@@ -44,7 +44,10 @@ def is_issued_by(certificate: x509.Certificate, authorities: Sequence[x509.Certi
 class X509Authenticator:
     """Users by the certificates of ``authorities``."""
 
-    def __init__(self, authorities: Sequence[x509.Certificate], *, clock: Clock) -> None:
+    def __init__(
+        self, authorities: Sequence[x509.Certificate], *, clock: Clock, metrics: CredentialMetrics | None = None
+    ) -> None:
+        self._metrics = metrics
         self._authorities = tuple(authorities)
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[User, float]] = OrderedDict()
@@ -66,8 +69,11 @@ class X509Authenticator:
             if len(self._known) > CACHE_LIMIT:
                 self._known.popitem(last=False)
         user, expires_s = known
-        if self._clock.now() > expires_s:
+        left_s = expires_s - self._clock.now()
+        if left_s < 0:
             raise Unauthorized
+        if self._metrics is not None:
+            self._metrics.certificate_lifetimes.observe(left_s)
         return user
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
+from msgspec import Struct
 
 from steersman.apiserver.authn.api import User
+from steersman.meta.selectors import EVERY_FIELD, EVERYTHING, FieldSelector, LabelSelector
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attributes:
+class Attributes(Struct, frozen=True, kw_only=True):
     """A request as authorization sees it."""
 
     user: User
@@ -25,10 +24,15 @@ class Attributes:
     path: str = ""
     """The URL path, for requests that name no resource."""
     is_resource: bool = True
+    field_selector: FieldSelector = EVERY_FIELD
+    """Of requests for many objects: what they are restricted to. What could not be parsed is left out: authorization of more."""
+    field_selector_error: str = ""
+    label_selector: LabelSelector = EVERYTHING
+    label_selector_error: str = ""
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """Allowed, denied (nobody else is asked), or neither: no opinion. A struct, not a dataclass: every request makes some."""
+class Decision(Struct, frozen=True, kw_only=True):
+    """Allowed, denied (nobody else is asked), or neither: no opinion."""
 
     allowed: bool
     denied: bool = False

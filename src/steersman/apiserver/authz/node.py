@@ -1,12 +1,12 @@
 """The Node authorizer: a kubelet reads what its own pods need, and nothing of other nodes.
 
 Source: "Using Node Authorization" in the Kubernetes documentation. Which secrets, config maps, claims and volumes a node may
-read follows from the pods bound to it; writes by nodes are narrowed further by the NodeRestriction admission plugin.
+read follows from the pods bound to it; pods it lists and watches by the field selector of its own name. Writes by nodes are narrowed further by the NodeRestriction admission plugin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from steersman.apiserver.admission.api import Reader
@@ -16,17 +16,18 @@ from steersman.apiserver.bootstrap.policy import parse_rules
 from steersman.apiserver.bootstrap.roles import CLUSTER_ROLES
 from steersman.meta import objects
 from steersman.meta.objects import Object
-from steersman.meta.resources import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, SERVICEACCOUNTS, VOLUMEATTACHMENTS
+from steersman.meta.resources import (
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODS,
+    RESOURCESLICES,
+    VOLUMEATTACHMENTS,
+    Resource,
+)
 
 NAME = "Node"
 NODE_PREFIX = "system:node:"
 NODES_GROUP = "system:nodes"
-_READS = ("get", "list", "watch")
-
-_CHECKED = frozenset(
-    {("", "secrets"), ("", "configmaps"), ("", "persistentvolumeclaims"), ("", "persistentvolumes"),
-     ("", "serviceaccounts"), ("storage.k8s.io", "volumeattachments"), ("resource.k8s.io", "resourceclaims")}
-)  # fmt: skip
 
 
 def node_of(name: str, groups: Iterable[str]) -> str:
@@ -48,52 +49,125 @@ class NodeAuthorizer:
         if not node:
             return NO_OPINION
         if attributes.is_resource:
-            key = (attributes.group, attributes.resource)
-            if key in _CHECKED and attributes.verb in _READS and not attributes.subresource:
-                return self._decide_reference(node, attributes)
-            if key == ("", "persistentvolumeclaims"):
-                if attributes.subresource != "status" or attributes.verb not in ("get", "update", "patch"):
-                    return _no("nodes may only get, update and patch the status of their pods' claims")
-                return self._decide_reference(node, attributes)
-            if key == ("", "serviceaccounts"):
-                return self._decide_token(node, attributes)
-            own = self._decide_own(node, attributes)
-            if own is not None:
-                return own
+            decide = _DECIDED.get((attributes.group, attributes.resource))
+            if decide is not None:
+                return decide(self, node, attributes)
         if any(rule.allows(attributes) for rule in self._rules):
             return ALLOWED
         return NO_OPINION
 
-    def _decide_own(self, node: str, attributes: Attributes) -> Decision | None:
-        match attributes.group, attributes.resource:
-            case "coordination.k8s.io", "leases":
-                if attributes.namespace != "kube-node-lease":
-                    return _no('can only access leases in the "kube-node-lease" system namespace')
-                if attributes.verb != "create" and attributes.name != node:
-                    return _no("can only access node lease with the same name as the requesting node")
-            case "storage.k8s.io", "csinodes":
-                if attributes.verb != "create" and attributes.name != node:
-                    return _no("can only access CSINode with the same name as the requesting node")
-            case "", "nodes":
-                if attributes.verb == "get" and attributes.name not in ("", node):
-                    return _no("node is not allowed to read other nodes")
-        return None
+    def _decide_read(self, node: str, attributes: Attributes) -> Decision:
+        """Secrets and config maps: one may be listed and watched by its name, too."""
+        if attributes.verb not in ("get", "list", "watch"):
+            return _no("can only read resources of this type")
+        if attributes.subresource:
+            return _no("cannot read subresource")
+        if not attributes.namespace:
+            return _no("can only read namespaced object of this type")
+        return self._decide_reference(node, attributes)
+
+    def _decide_get(self, node: str, attributes: Attributes) -> Decision:
+        if attributes.verb != "get":
+            return _no("can only get individual resources of this type")
+        if attributes.subresource:
+            return _no("cannot get subresource")
+        return self._decide_reference(node, attributes)
+
+    def _decide_claim(self, node: str, attributes: Attributes) -> Decision:
+        if attributes.subresource != "status":
+            return self._decide_get(node, attributes)
+        if attributes.verb not in ("update", "patch"):
+            return _no("can only get/update/patch this type")
+        return self._decide_reference(node, attributes)
+
+    def _decide_account(self, node: str, attributes: Attributes) -> Decision:
+        if attributes.verb == "get" and not attributes.subresource:
+            return self._decide_read(node, attributes)
+        if attributes.verb != "create" or not attributes.name:
+            return _no("can only create tokens for individual service accounts")
+        if attributes.subresource != "token":
+            return _no("can only create token subresource of serviceaccount")
+        return self._decide_reference(node, attributes)
+
+    def _decide_lease(self, node: str, attributes: Attributes) -> Decision:
+        if attributes.verb not in _OWN_OBJECT:
+            return _no("can only get, create, update, patch, or delete a node lease")
+        if attributes.namespace != "kube-node-lease":
+            return _no('can only access leases in the "kube-node-lease" system namespace')
+        if attributes.verb != "create" and attributes.name != node:
+            return _no("can only access node lease with the same name as the requesting node")
+        return ALLOWED
+
+    def _decide_csinode(self, node: str, attributes: Attributes) -> Decision:
+        if attributes.verb not in _OWN_OBJECT:
+            return _no("can only get, create, update, patch, or delete a CSINode")
+        if attributes.subresource:
+            return _no("cannot authorize CSINode subresources")
+        if attributes.verb != "create" and attributes.name != node:
+            return _no("can only access CSINode with the same name as the requesting node")
+        return ALLOWED
+
+    def _decide_node(self, node: str, attributes: Attributes) -> Decision:
+        """Which Node it writes is up to the NodeRestriction admission plugin."""
+        verb = attributes.verb
+        if attributes.subresource == "status":
+            return ALLOWED if verb in ("update", "patch") else NO_OPINION
+        if attributes.subresource:
+            return NO_OPINION
+        if verb in ("get", "list", "watch"):
+            if attributes.name == node:
+                return ALLOWED
+            others = f"'{attributes.name}'" if attributes.name else "all nodes"
+            return _no(f"node '{node}' cannot read {others}, only its own Node object")
+        return ALLOWED if verb in ("create", "update", "patch") else NO_OPINION
+
+    def _decide_pod(self, node: str, attributes: Attributes) -> Decision:
+        """Which pods it writes is up to the NodeRestriction admission plugin."""
+        verb, subresource = attributes.verb, attributes.subresource
+        if subresource:
+            allowed = {"status": ("update", "patch"), "eviction": ("create",)}.get(subresource, ())
+            return ALLOWED if verb in allowed else NO_OPINION
+        if verb == "get":
+            return self._decide_bound(node, PODS, attributes)
+        if verb in ("list", "watch"):
+            if attributes.field_selector.requires("spec.nodeName", node):
+                return ALLOWED
+            if attributes.name:
+                return self._decide_bound(node, PODS, attributes)
+            return _no("can only list/watch pods with spec.nodeName field selector")
+        return ALLOWED if verb in ("create", "delete") else NO_OPINION
+
+    def _decide_slice(self, node: str, attributes: Attributes) -> Decision:
+        verb = attributes.verb
+        if attributes.subresource:
+            return _no("cannot authorize ResourceSlice subresources")
+        if verb == "create":
+            return ALLOWED
+        if verb in _OWN_OBJECT:
+            return self._decide_bound(node, RESOURCESLICES, attributes)
+        if verb not in ("watch", "list", "deletecollection"):
+            return _no(
+                "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, "
+                "deletecollection"
+            )
+        if attributes.field_selector.requires("spec.nodeName", node):
+            return ALLOWED
+        return _no("can only list/watch/deletecollection resourceslices with nodeName field selector")
+
+    def _decide_bound(self, node: str, resource: Resource, attributes: Attributes) -> Decision:
+        """An object that says in its spec to which node it belongs."""
+        if not attributes.name:
+            return _no("No Object name found")
+        found = self._reader.get(resource, attributes.namespace, attributes.name)
+        if found is not None and (found.get("spec") or {}).get("nodeName") == node:
+            return ALLOWED
+        return _unrelated(node)
 
     def _decide_reference(self, node: str, attributes: Attributes) -> Decision:
         if not attributes.name:
-            return _no("can only read resources of this type by name, as its pods refer to them")
+            return _no("No Object name found")
         wanted = (attributes.resource, attributes.namespace, attributes.name)
-        if wanted in self._current().get(node, ()):
-            return ALLOWED
-        return _no(f"no relationship found between node '{node}' and this object")
-
-    def _decide_token(self, node: str, attributes: Attributes) -> Decision:
-        if attributes.verb != "create" or attributes.subresource != "token":
-            return _no("can only create tokens for individual service accounts")
-        wanted = (SERVICEACCOUNTS.plural, attributes.namespace, attributes.name)
-        if wanted in self._current().get(node, ()):
-            return ALLOWED
-        return _no(f"no relationship found between node '{node}' and this object")
+        return ALLOWED if wanted in self._current().get(node, ()) else _unrelated(node)
 
     def _current(self) -> dict[str, set[tuple[str, str, str]]]:
         resources = (PODS, PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, VOLUMEATTACHMENTS)
@@ -149,6 +223,24 @@ class NodeAuthorizer:
                         yield "secrets", reference.get("namespace") or namespace, reference["name"]
 
 
+_OWN_OBJECT = ("get", "create", "update", "patch", "delete")
+_DECIDED: Mapping[tuple[str, str], Callable[[NodeAuthorizer, str, Attributes], Decision]] = {
+    ("", "secrets"): NodeAuthorizer._decide_read,
+    ("", "configmaps"): NodeAuthorizer._decide_read,
+    ("", "persistentvolumeclaims"): NodeAuthorizer._decide_claim,
+    ("", "persistentvolumes"): NodeAuthorizer._decide_get,
+    ("resource.k8s.io", "resourceclaims"): NodeAuthorizer._decide_get,
+    ("storage.k8s.io", "volumeattachments"): NodeAuthorizer._decide_get,
+    ("", "serviceaccounts"): NodeAuthorizer._decide_account,
+    ("coordination.k8s.io", "leases"): NodeAuthorizer._decide_lease,
+    ("storage.k8s.io", "csinodes"): NodeAuthorizer._decide_csinode,
+    ("resource.k8s.io", "resourceslices"): NodeAuthorizer._decide_slice,
+    ("", "nodes"): NodeAuthorizer._decide_node,
+    ("", "pods"): NodeAuthorizer._decide_pod,
+}
+"""What is not decided by the rules of ``system:node`` alone."""
+
+
 def pod_references(spec: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Config maps and secrets that a pod spec names, as (``configmaps`` or ``secrets``, name)."""
     for entry in spec.get("imagePullSecrets") or ():
@@ -195,6 +287,10 @@ def _volume_references(source: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _no(reason: str) -> Decision:
     return Decision(allowed=False, reason=reason)
+
+
+def _unrelated(node: str) -> Decision:
+    return _no(f"no relationship found between node '{node}' and this object")
 
 
 def _conforms(reader: Reader) -> Authorizer:

@@ -7,7 +7,8 @@ rules of the user's own bindings only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from steersman.apiserver.admission.api import Reader
 from steersman.apiserver.authn.api import User
@@ -25,8 +26,7 @@ Subject = tuple[str, str]
 """("User" or "Group", name); service accounts are users."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(Struct, frozen=True, kw_only=True):
     """The rules of one role for one binding's subjects."""
 
     rules: tuple[Rule, ...]
@@ -38,8 +38,7 @@ class Grant:
     """The role does not exist."""
 
 
-@dataclass(slots=True)
-class _Policy:
+class _Policy(Struct):
     everywhere: dict[Subject, list[Grant]] = field(default_factory=dict)
     by_namespace: dict[str, dict[Subject, list[Grant]]] = field(default_factory=dict)
 

@@ -6,16 +6,16 @@ Source: "Using RBAC Authorization" in the Kubernetes documentation.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.apiserver.authz.api import Attributes
 
 ALL = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One PolicyRule, its lists as sets."""
 
     verbs: frozenset[str]

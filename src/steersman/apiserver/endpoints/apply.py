@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from steersman.apiserver import objectmeta, ownership, respond, yamlbody
+from steersman.apiserver import objectmeta, ownership, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.creation import create_object
@@ -96,6 +96,8 @@ def _loaded(call: Call, options: WriteOptions) -> object:
         else:
             if options.field_validation == "Ignore" or not may_have_duplicates(body, value):
                 return value
+    from steersman.apiserver import yamlbody
+
     try:
         value, duplicates = yamlbody.load(body)
     except yamlbody.YAMLError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from steersman.apiserver import respond
 from steersman.apiserver.admitting import admission_request

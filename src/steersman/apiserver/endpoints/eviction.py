@@ -5,9 +5,7 @@ Source: "API-initiated Eviction" in the Kubernetes documentation.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from msgspec import structs
+from msgspec.structs import replace
 
 from steersman.apiserver import deletion, respond
 from steersman.apiserver.admitting import admission_request
@@ -44,7 +42,7 @@ async def evict(api: API, served: Served, call: Call) -> Response:
     """``pods/<name>/eviction``."""
     options = write_options(call, "CreateOptions")
     expected = expected_definition(api, "policy", "v1", "Eviction", _DEFINITION)
-    expected = structs.replace(expected, also_accepted=_OLDER)
+    expected = replace(expected, also_accepted=_OLDER)
     eviction = decode(call, expected, options.field_validation)
     if (eviction.get("metadata") or {}).get("name") != call.info.name:
         raise BadRequest("name in URL does not match name in Eviction object")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from steersman.apiserver import respond
+from steersman.apiserver import resourceversion, respond
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
-from steersman.apiserver.options import parse_resource_version
 from steersman.apiserver.served import Served
 from steersman.meta.errors import NotFound, Timeout
 from steersman.meta.wire import Response
@@ -19,7 +18,7 @@ async def get(api: API, served: Served, call: Call) -> Response:
     key = served.key(info.namespace, info.name)
     version = call.query("resourceVersion") if call.request.query else ""
     if version and version != "0":
-        await require_version(api, parse_resource_version(version))
+        await require_version(api, resourceversion.parse_parameter(version))
     stored = await api.objects.get(key)
     if stored is None:
         raise NotFound.of(served.resource, info.name)

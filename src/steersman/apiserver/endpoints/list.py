@@ -6,7 +6,9 @@ Source: "Retrieving large results sets in chunks" and "Resource versions" of the
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.apiserver import respond
 from steersman.apiserver.api import API
@@ -14,7 +16,8 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.continuation import INCONSISTENT, decode_continue, encode_continue, encode_start
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.get import TooLargeResourceVersion, require_version
-from steersman.apiserver.options import ListOptions, list_options, parse_resource_version
+from steersman.apiserver.options import ListOptions, list_options
+from steersman.apiserver.resourceversion import MalformedVersion, parse_parameter
 from steersman.apiserver.respond import ListMeta
 from steersman.apiserver.served import Served
 from steersman.meta.errors import APIError, BadRequest, Expired
@@ -45,8 +48,7 @@ class ExpiredContinuation(Expired):
         return {**super().status(), "metadata": {"continue": self._token}}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """A page of a list, before it is represented."""
 
     items: list[Stored] = field(default_factory=list)
@@ -83,8 +85,8 @@ async def read_page(api: API, served: Served, namespace: str, options: ListOptio
         revision = None if continuation.revision == INCONSISTENT else continuation.revision
     elif options.resource_version not in ("", "0"):
         try:
-            wanted = parse_resource_version(options.resource_version)
-        except BadRequest as error:
+            wanted = parse_parameter(options.resource_version)
+        except MalformedVersion as error:
             raise BadRequest(f"invalid resource version: {error.message}") from error
         if options.match == "Exact" or (not options.match and options.limit > 0):
             revision = wanted

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from steersman.apiserver import objectmeta, respond
 from steersman.apiserver.api import API
@@ -101,8 +101,7 @@ def check_media_type(call: Call, definition: str, *, is_built_in: bool = False) 
     return media_type
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mechanism:
+class Mechanism(Struct, frozen=True, kw_only=True):
     """What a patch's body does to an object."""
 
     apply: Patch

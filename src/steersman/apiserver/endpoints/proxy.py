@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from steersman.apiserver import respond
 from steersman.apiserver.api import API

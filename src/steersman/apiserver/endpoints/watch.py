@@ -6,9 +6,10 @@ Source: "Efficient detection of changes" and "Streaming lists" of the API concep
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 
-from steersman.apiserver import respond, websocketstreams
+from msgspec.structs import replace
+
+from steersman.apiserver import resourceversion, respond, websocketstreams
 from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
@@ -16,7 +17,7 @@ from steersman.apiserver.endpoints.get import require_version
 from steersman.apiserver.endpoints.list import read_page
 from steersman.apiserver.metrics.requests import scope_of
 from steersman.apiserver.negotiation import JSON, PROTOBUF, Representation
-from steersman.apiserver.options import ListOptions, list_options, parse_resource_version
+from steersman.apiserver.options import ListOptions, list_options
 from steersman.apiserver.served import Served
 from steersman.apiserver.watching import FrameMaker, PlainFrames, ShapedFrames, Watch
 from steersman.meta.errors import NotAcceptable
@@ -90,7 +91,7 @@ def _prefix(served: Served, namespace: str, options: ListOptions) -> str:
 
 async def _start(api: API, served: Served, namespace: str, options: ListOptions) -> tuple[Sequence[Stored], int]:
     """The objects that the client is sent first, and the revision after which changes follow."""
-    version = parse_resource_version(options.resource_version)
+    version = resourceversion.parse_parameter(options.resource_version)
     if options.send_initial_events:
         if version:
             await require_version(api, version)

@@ -10,10 +10,10 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.apiserver.extensions.conversion import ConversionFailed, Converter
 from steersman.apiserver.extensions.resource import CustomResource, CustomVersion
@@ -68,8 +68,7 @@ def _key(stored: Stored) -> _Key:
     return stored.key, stored.revision
 
 
-@dataclass(slots=True)
-class _Outcome:
+class _Outcome(Struct):
     """Of one call on behalf of whoever waits for it."""
 
     converted: dict[_Key, Stored] = field(default_factory=dict)

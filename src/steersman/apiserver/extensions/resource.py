@@ -6,9 +6,11 @@ What a schema is compiled to is made when it is first used: most definitions of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.apiserver import objectmeta
 from steersman.apiserver.extensions.rulemetrics import RuleMetrics
@@ -161,8 +163,7 @@ class CustomVersion:
         return self._metrics.evaluated(lambda: rules.errors(new, old))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomResource:
+class CustomResource(Struct, frozen=True, kw_only=True):
     """What one definition defines, in all versions. ``definition`` is the object it was made from."""
 
     definition: Object

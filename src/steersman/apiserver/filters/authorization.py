@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.authz.api import Attributes, Authorizer
+from steersman.apiserver.authz.selectors import NONE, VERBS, parsed
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
 from steersman.apiserver.metrics.identity import IdentityMetrics
@@ -19,6 +20,9 @@ def attributes_of(call: Call) -> Attributes:
     info = call.info
     if not info.is_resource:
         return Attributes(user=call.user, verb=info.verb, path=info.path, is_resource=False)
+    selection = NONE
+    if call.request.query and info.verb in VERBS and not info.is_verb_in_path:
+        selection = parsed(call.query("fieldSelector"), call.query("labelSelector"))
     return Attributes(
         user=call.user,
         verb=info.verb,
@@ -29,6 +33,10 @@ def attributes_of(call: Call) -> Attributes:
         subresource=info.subresource,
         name=info.name,
         path=info.path,
+        field_selector=selection.field_selector,
+        field_selector_error=selection.field_selector_error,
+        label_selector=selection.label_selector,
+        label_selector_error=selection.label_selector_error,
     )
 
 

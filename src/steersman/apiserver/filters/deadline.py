@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Final
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
-from steersman.meta.errors import BadRequest, Timeout
+from steersman.meta.errors import APIError, BadRequest, Timeout
 from steersman.meta.wire import Response
 
 SWEEP_INTERVAL_S = 0.25
@@ -35,8 +36,10 @@ class DeadlineFilter:
 
     NAME = "deadline"
 
-    def __init__(self, clock: Clock, *, limit_s: float) -> None:
+    def __init__(self, clock: Clock, *, limit_s: float, gave_up: Callable[[str], None] = lambda result: None) -> None:
+        """``gave_up`` is told how each of the expired came to its end: ``ok`` or ``panic``."""
         self._clock = clock
+        self._gave_up = gave_up
         self._limit_s = limit_s
         self._due: dict[asyncio.Task[object], float] = {}
         self._expired: set[asyncio.Task[object]] = set()
@@ -54,14 +57,27 @@ class DeadlineFilter:
             return await following(call)
         self._due[task] = call.deadline_s = call.received_s + limit_s
         try:
-            return await following(call)
+            response = await following(call)
+            self._ended(task, "ok")
+            return response
         except asyncio.CancelledError:
             if task in self._expired and not task.uncancel():
+                self._ended(task, "ok")
                 raise Timeout("Timeout: request did not complete within the allotted timeout") from None
+            raise
+        except APIError:
+            self._ended(task, "ok")
+            raise
+        except Exception:
+            self._ended(task, "panic")
             raise
         finally:
             del self._due[task]
             self._expired.discard(task)
+
+    def _ended(self, task: asyncio.Task[object], result: str) -> None:
+        if self._expired and task in self._expired:
+            self._gave_up(result)
 
     async def run(self) -> None:
         """Sweep until cancelled."""

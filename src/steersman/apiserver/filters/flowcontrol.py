@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
+from msgspec.structs import replace
+
+from steersman.aio.clock import Clock
 from steersman.apiserver import respond
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
 from steersman.apiserver.flowcontrol.api import FlowController, Pass, Refused
 from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
+from steersman.apiserver.metrics.series import Distribution
 from steersman.meta.wire import Response
 
 
@@ -18,18 +21,23 @@ class FlowControlFilter:
 
     NAME = "flowcontrol"
 
-    def __init__(self, controller: FlowController) -> None:
+    def __init__(self, controller: FlowController, *, clock: Clock, durations: Distribution) -> None:
+        """``durations``: until each request is let through."""
         self._controller = controller
+        self._clock = clock
+        self._durations = durations
 
     async def __call__(self, call: Call, following: Next) -> Response:
+        began_s = self._clock.monotonic()
         try:
             made = self._controller.enter(call)
-            if made is None:
-                return await following(call)
-            if made.is_waiting:
+            if made is not None and made.is_waiting:
                 await made.turn()
         except Refused as refused:
             return _too_many(call, refused.retry_after_s)
+        self._durations.observe(self._clock.monotonic() - began_s)
+        if made is None:
+            return await following(call)
         try:
             response = await following(call)
         except BaseException:
@@ -71,5 +79,5 @@ def _too_many(call: Call, retry_after_s: int) -> Response:
     return replace(response, headers={**response.headers, "retry-after": str(retry_after_s)})
 
 
-def _conforms() -> Filter:
-    return FlowControlFilter(MaxInFlight(reads=1, writes=1))
+def _conforms(clock: Clock, durations: Distribution) -> Filter:
+    return FlowControlFilter(MaxInFlight(reads=1, writes=1), clock=clock, durations=durations)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _LEAST_TARGET = 0.001
 """Stands for a target of zero, so that levels without demand divide what is left evenly."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shares:
+class Shares(Struct, frozen=True, kw_only=True):
     """The part of a PriorityLevelConfiguration that seats follow from."""
 
     nominal: int
@@ -23,8 +23,7 @@ class Shares:
     is_exempt: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatLimits:
+class SeatLimits(Struct, frozen=True, kw_only=True):
     """Seats of one level: as configured, and between which bounds borrowing moves them."""
 
     nominal: int
@@ -51,8 +50,7 @@ def _percent(seats: int, percent: int) -> int:
     return math.floor(seats * percent / 100 + 0.5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """What one level asks of an allocation: ``least <= target``, ``least <= most``."""
 
     least: float
@@ -60,8 +58,7 @@ class Claim:
     target: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allocation:
+class Allocation(Struct, frozen=True, kw_only=True):
     seats: Sequence[float]
     fair_fraction: float
     """Of its target, what a level gets where no bound holds it."""
@@ -103,8 +100,7 @@ def _between(low: float, high: float, total: float, granted: Callable[[float], l
     return low + (high - low) * (total - at_low) / (at_high - at_low)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Borrower:
+class Borrower(Struct, frozen=True, kw_only=True):
     """A level as borrowing sees it."""
 
     limits: SeatLimits
@@ -120,8 +116,7 @@ class Borrower:
         return max(self.limits.least, wanted)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adjustment:
+class Adjustment(Struct, frozen=True, kw_only=True):
     seats: Sequence[int]
     """In the order of the borrowers."""
     targets: Sequence[float]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.apiserver.flowcontrol.distribution import Distribution
 
@@ -27,8 +29,7 @@ Held = dict[Load, float]
 """Seconds spent in each state."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denominators:
+class Denominators(Struct, frozen=True, kw_only=True):
     """What the utilization metrics are fractions of."""
 
     waiting: float = 1.0
@@ -36,8 +37,7 @@ class Denominators:
     demand: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeatDemand:
+class SeatDemand(Struct, frozen=True, kw_only=True):
     """What a level could have used in the latest period, in seats."""
 
     average: float = 0.0
@@ -56,8 +56,7 @@ class SeatDemand:
         return SeatDemand(average=average, deviation=deviation, high_watermark=peak, smoothed=smoothed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
+class Moments(Struct, frozen=True, kw_only=True):
     """Integrals over time of the demand for seats, of its zeroth, first and second power."""
 
     duration_s: float = 0.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.apiserver.flowcontrol.concurrency import SeatLimits, Shares
 from steersman.apiserver.flowcontrol.demand import Denominators, Moments, SeatDemand, Utilization
@@ -69,8 +70,7 @@ class FlowAccount:
         self.watches = Distribution(_WATCHES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevelConfig:
+class LevelConfig(Struct, frozen=True, kw_only=True):
     """A PriorityLevelConfiguration, read once."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.requestinfo import RequestInfo
@@ -13,8 +14,7 @@ _ALL = "*"
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Values:
+class _Values(Struct, frozen=True, kw_only=True):
     """A list of values, or everything."""
 
     everything: bool
@@ -29,8 +29,7 @@ class _Values:
         return self.everything or value in self.values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ResourceRule:
+class _ResourceRule(Struct, frozen=True, kw_only=True):
     verbs: _Values
     groups: _Values
     resources: _Values
@@ -57,8 +56,7 @@ class _ResourceRule:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PathRule:
+class _PathRule(Struct, frozen=True, kw_only=True):
     verbs: _Values
     paths: frozenset[str]
     prefixes: tuple[str, ...]
@@ -75,8 +73,7 @@ class _PathRule:
         return _ALL in self.paths or info.path in self.paths or info.path.startswith(self.prefixes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subjects:
+class _Subjects(Struct, frozen=True, kw_only=True):
     users: frozenset[str]
     groups: frozenset[str]
     account_namespaces: tuple[str, ...]
@@ -108,8 +105,7 @@ class _Subjects:
         return not self.groups.isdisjoint(user.groups) or user.name.startswith(self.account_namespaces)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rule:
+class _Rule(Struct, frozen=True, kw_only=True):
     subjects: _Subjects
     resources: tuple[_ResourceRule, ...]
     paths: tuple[_PathRule, ...]
@@ -121,8 +117,7 @@ class _Rule:
         return any(rule.matches(info) for rule in rules)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowSchema:
+class FlowSchema(Struct, frozen=True, kw_only=True):
     """A FlowSchema, ready to match."""
 
     name: str

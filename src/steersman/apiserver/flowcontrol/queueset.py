@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from steersman.apiserver.flowcontrol.demand import Held
 
@@ -44,8 +45,7 @@ class WorkEstimate:
 ONE_SEAT = WorkEstimate()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queuing:
+class Queuing(Struct, frozen=True, kw_only=True):
     """How requests wait: in ``queues`` queues; 0: not at all; ``is_exempt``: they never have to."""
 
     queues: int = 0

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.call import Call
@@ -29,8 +30,7 @@ _LARGEST_OBJECT_BYTES = 1_500_000
 _WRITES = frozenset({"create", "update", "patch", "delete"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectStats:
+class ObjectStats(Struct, frozen=True, kw_only=True):
     """How many objects of a resource there are, and how big they are on average."""
 
     count: int

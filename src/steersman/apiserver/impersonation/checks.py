@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.apiserver.authn.api import ANONYMOUS, AUTHENTICATED_GROUP, MASTERS_GROUP, UNAUTHENTICATED_GROUP, User
 from steersman.apiserver.authz.api import Attributes, Authorizer
@@ -17,8 +19,7 @@ _MANY = 4
 """From this many groups or extras on it is asked first whether all are allowed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checks:
+class Checks(Struct, frozen=True, kw_only=True):
     """Asks with one verb for all that is wanted. ``is_constrained``: nothing that legacy impersonation lets through."""
 
     authorizer: Authorizer

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.authn.api import User
@@ -45,8 +47,7 @@ _REMEMBERED_USERS = 10_000
 """Beyond it the mode of the user who least recently began with one is forgotten: all are tried in order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Impersonated:
+class Impersonated(Struct, frozen=True, kw_only=True):
     """Whom a request is made as."""
 
     user: User

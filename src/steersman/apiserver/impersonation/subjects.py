@@ -7,7 +7,8 @@ Legacy impersonation knows service accounts and users.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.apiserver.authn.api import User
 from steersman.meta.names import label_errors, subdomain_errors
@@ -18,8 +19,7 @@ _SERVICE_ACCOUNT = "system:serviceaccount:"
 _NODE_NAME_EXTRA = "authentication.kubernetes.io/node-name"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """The user of an impersonation as authorization sees it."""
 
     resource: str

@@ -14,13 +14,24 @@ from prometheus_client.registry import Collector
 from steersman.aio.clock import Clock
 from steersman.apiserver.call import Call
 from steersman.apiserver.lifetimes import at_end, counting, lasts
-from steersman.apiserver.metrics.series import Distribution, Labels, counters, gauges, histograms
+from steersman.apiserver.metrics.series import Distribution, Labels, counters, gauges, histograms, rebucketed
 from steersman.apiserver.requestinfo import RequestInfo
 from steersman.meta.wire import Response
 
 SERVER, AGGREGATOR = "apiserver", "aggregator"
 _DURATIONS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
 _SLI_DURATIONS = _DURATIONS[2:]
+_VALIDATION_DURATIONS = _DURATIONS[2:]
+_BODY_SIZES = tuple(50_000.0 + 100_000 * step for step in range(31))
+_BODIES = {
+    "create": "create",
+    "update": "update",
+    "patch": "patch",
+    "delete": "delete",
+    "deletecollection": "delete_collection",
+}
+"""Verbs of requests that have a body, as ``apiserver_request_body_size_bytes`` names them."""
+_VALIDATIONS = frozenset({"Ignore", "Warn", "Strict"})
 _SIZES = tuple(1000.0 * 10**power for power in range(7))
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "LIST", "PATCH", "POST", "PROXY", "PUT", "WATCH"})
 _CONNECTS = frozenset({"log", "exec", "portforward", "attach", "proxy"})
@@ -54,6 +65,9 @@ class RequestMetrics(Collector):
         self._aborts: dict[Labels, int] = {}
         self._own: dict[Labels, int] = {}
         self._deprecated: dict[Labels, int] = {}
+        self._bodies: dict[Labels, Distribution] = {}
+        self._validated: dict[Labels, Distribution] = {}
+        self._given_up: dict[Labels, int] = {}
         registry.register(self)
 
     # -- what happens
@@ -84,6 +98,11 @@ class RequestMetrics(Collector):
         """A deprecated version was asked for. Of those that are served none has a release yet that will be without it."""
         self._deprecated[info.group, info.version, info.resource, info.subresource, ""] = 1
 
+    def gave_up(self, result: str) -> None:
+        """What worked on a request that had timed out has come to its end."""
+        key = ("timeout-handler", result)
+        self._given_up[key] = self._given_up.get(key, 0) + 1
+
     def terminated(self, call: Call, code: int, component: str = SERVER) -> None:
         """The request was given up to protect the server, or because another one does not answer."""
         key = (*self._subject(call, component), str(code))
@@ -100,8 +119,13 @@ class RequestMetrics(Collector):
         series.codes[code] = series.codes.get(code, 0) + 1
         elapsed_s = self._clock.monotonic() - call.received_s
         series.durations.observe(elapsed_s)
-        if not call.request.query or "dryRun" not in call.request.query:
+        query, verb = call.request.query, _BODIES.get(call.info.verb)
+        if not query or "dryRun" not in query:
             series.slis.observe(elapsed_s)
+        if query and "fieldValidation" in query:
+            self._validated_as(call.query("fieldValidation"), elapsed_s)
+        if verb is not None and call.info.is_resource and call.request.content is None:
+            self._of_body((call.info.group, call.info.resource, verb), len(call.request.body))
         if call.request.method in ("GET", "HEAD") and call.info.is_resource and not call.info.is_long_running:
             if series.sizes is None:
                 series.sizes = Distribution(_SIZES)
@@ -111,6 +135,21 @@ class RequestMetrics(Collector):
         if call.header("user-agent").startswith(_OWN_AGENT):
             key = (verb_of(call), call.info.group, call.info.resource, call.info.subresource)
             self._own[key] = self._own.get(key, 0) + 1
+
+    def _validated_as(self, value: str, elapsed_s: float) -> None:
+        if not value:
+            return
+        key = (value if value in _VALIDATIONS else "invalid",)
+        found = self._validated.get(key)
+        if found is None:
+            found = self._validated[key] = Distribution(_VALIDATION_DURATIONS)
+        found.observe(elapsed_s)
+
+    def _of_body(self, key: Labels, size_bytes: int) -> None:
+        found = self._bodies.get(key)
+        if found is None:
+            found = self._bodies[key] = Distribution(_BODY_SIZES)
+        found.observe(size_bytes)
 
     def _began(self, call: Call, code: int) -> Callable[[], None]:
         """A watch or a stream that goes on; the result is called at its end."""
@@ -211,6 +250,35 @@ class RequestMetrics(Collector):
             ("verb", "group", "resource", "subresource"),
             dict(self._own),
         )
+        yield from self._of_writes()
+
+    def _of_writes(self) -> Iterator[Metric]:
+        yield histograms(
+            "apiserver_request_body_size_bytes",
+            "Apiserver request body size in bytes broken out by resource and verb.",
+            ("group", "resource", "verb"),
+            dict(self._bodies),
+        )
+        yield histograms(
+            "field_validation_request_duration_seconds",
+            "Response latency distribution in seconds for each field validation value",
+            ("field_validation",),
+            {("",): self._not_validated(), **self._validated},
+        )
+        yield counters(
+            "apiserver_request_post_timeout",
+            "Tracks the activity of the request handlers after the associated requests have been timed out by the apiserver",
+            ("source", "status"),
+            dict(self._given_up),
+        )
+
+    def _not_validated(self) -> Distribution:
+        """Of the requests that say nothing about it: all but the others."""
+        found = rebucketed(_VALIDATION_DURATIONS, [series.durations for series in self._series.values()])
+        for said in self._validated.values():
+            found.total -= said.total
+            found.counts = [count - other for count, other in zip(found.counts, said.counts, strict=True)]
+        return found
 
 
 def verb_of(call: Call) -> str:

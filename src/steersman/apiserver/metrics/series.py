@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -34,6 +34,16 @@ class Distribution:
             count += here
             found.append((number(bound), count))
         return found
+
+
+def rebucketed(bounds: Sequence[float], found: Iterable[Distribution]) -> Distribution:
+    """All of ``found`` together, by ``bounds``, each of which is one of theirs."""
+    total = Distribution(bounds)
+    for distribution in found:
+        total.total += distribution.total
+        for bound, count in zip((*distribution.bounds, float("inf")), distribution.counts, strict=True):
+            total.counts[bisect_left(bounds, bound)] += count
+    return total
 
 
 def number(value: float) -> str:

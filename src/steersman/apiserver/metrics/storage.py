@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from steersman.apiserver.api import ServedKinds
 
 _DURATIONS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
+_WAITS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3)
 _KIND = ("group", "resource")
 _Kind = tuple[str, str]
 _UNKNOWN: _Kind = ("", "")
@@ -36,6 +37,7 @@ class StorageMetrics(Collector):
         self._errors: dict[tuple[str, _Kind], int] = {}
         self._events: dict[_Kind, int] = {}
         self._lists: dict[Labels, list[int]] = {}
+        self._waits: dict[_Kind, Distribution] = {}
         self._size_bytes = 0
         self._registry: Registry | None = None
         self._by_prefix: dict[str, _Kind] = {}
@@ -69,6 +71,14 @@ class StorageMetrics(Collector):
         """A change of ``key`` came into the watch cache."""
         kind = self._kind_of(key)
         self._events[kind] = self._events.get(kind, 0) + 1
+
+    def waited(self, key: str, elapsed_s: float) -> None:
+        """A read of ``key`` (of a list: its prefix) had the watch cache brought up to date before."""
+        kind = self._kind_of(key)
+        found = self._waits.get(kind)
+        if found is None:
+            found = self._waits[kind] = Distribution(_WAITS)
+        found.observe(elapsed_s)
 
     def listed(self, group: str, resource: str, *, fetched: int, returned: int) -> None:
         """A LIST was answered from the watch cache."""
@@ -187,15 +197,28 @@ class StorageMetrics(Collector):
             _KIND,
             dict.fromkeys(prefixes, objects.revision % 10**15),
         )
+        yield gauges(
+            "watch_cache_capacity",
+            "Total capacity of watch cache broken by resource type.",
+            _KIND,
+            dict.fromkeys(prefixes, objects.window_capacity),
+        )
         yield from self._of_events(prefixes)
 
     def _of_events(self, prefixes: dict[_Kind, str]) -> Iterator[Metric]:
         by_kind = {kind: count for kind, count in self._events.items() if kind != _UNKNOWN}
         for name, text in (
-            ("received", "Counter of events received in watch cache broken by resource type."),
-            ("dispatched", "Counter of events dispatched in watch cache broken by resource type."),
+            ("watch_cache_events_received", "Counter of events received in watch cache broken by resource type."),
+            ("watch_cache_events_dispatched", "Counter of events dispatched in watch cache broken by resource type."),
+            ("storage_events_received", "Number of etcd events received split by kind."),
         ):
-            yield counters(f"apiserver_watch_cache_events_{name}", text, _KIND, by_kind)
+            yield counters(f"apiserver_{name}", text, _KIND, by_kind)
+        yield histograms(
+            "apiserver_watch_cache_read_wait_seconds",
+            "Histogram of time spent waiting for a watch cache to become fresh.",
+            _KIND,
+            {kind: found for kind, found in self._waits.items() if kind != _UNKNOWN},
+        )
         yield counters(
             "apiserver_watch_cache_initializations",
             "Counter of watch cache initializations broken by resource type.",

@@ -12,12 +12,12 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import msgspec
+from msgspec import Struct
 
 from steersman.apiserver.call import Call
 from steersman.apiserver.proxying.responsehead import HEAD_LIMIT_BYTES, read_body, read_head
@@ -55,8 +55,7 @@ _REPEATABLE = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate",
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """Where a request goes. ``path`` is decoded; it is escaped here."""
 
     scheme: str = "http"
@@ -94,8 +93,7 @@ class BackendError(ServiceUnavailable):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class Fetched(Struct, frozen=True, kw_only=True):
     """An answer that was read as a whole."""
 
     status: int

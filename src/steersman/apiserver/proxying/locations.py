@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.api import Reader
 from steersman.apiserver.config import KubeletAccess
@@ -22,8 +23,7 @@ KUBELET_PORT = 10250
 _SCHEMES = ("", "http", "https")
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyName:
+class ProxyName(Struct, frozen=True):
     """``[scheme:]name[:port]``, as the name in a proxy URL may be."""
 
     scheme: str

@@ -9,9 +9,10 @@ import posixpath
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from html import escape, unescape
 from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
 
 _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "a": ("href",), "applet": ("codebase",), "area": ("href",), "audio": ("src",), "base": ("href",),
@@ -33,8 +34,7 @@ CORS_HEADERS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewriter:
+class Rewriter(Struct, frozen=True, kw_only=True):
     """``host`` is the backend's authority; links to it begin with ``prefix`` for the client, which asked for ``requested``."""
 
     host: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.authz.api import Attributes, Authorizer
 from steersman.apiserver.authz.rbac import RBACAuthorizer, non_resource_rules, resource_rules
+from steersman.apiserver.authz.selectors import reviewed
 from steersman.meta.errors import BadRequest, FieldError, Invalid, invalid
 from steersman.meta.objects import Object
 from steersman.schema.groups.authorization.attributes import check_selectors
@@ -85,6 +86,9 @@ async def _status(spec: Object, user: User, authorizer: Authorizer) -> Object:
         status["denied"] = True
     if decision.reason:
         status["reason"] = decision.reason
+    errors = reviewed(spec.get("resourceAttributes") or {}).evaluation_errors()
+    if errors:
+        status["evaluationError"] = "; ".join(errors)
     return status
 
 
@@ -93,6 +97,7 @@ def _attributes(spec: Object, user: User) -> Attributes:
     if path:
         return Attributes(user=user, verb=path.get("verb") or "", path=path.get("path") or "", is_resource=False)
     of = spec.get("resourceAttributes") or {}
+    selection = reviewed(of)
     return Attributes(
         user=user,
         verb=of.get("verb") or "",
@@ -102,6 +107,10 @@ def _attributes(spec: Object, user: User) -> Attributes:
         resource=of.get("resource") or "",
         subresource=of.get("subresource") or "",
         name=of.get("name") or "",
+        field_selector=selection.field_selector,
+        field_selector_error=selection.field_selector_error,
+        label_selector=selection.label_selector,
+        label_selector_error=selection.label_selector_error,
     )
 
 

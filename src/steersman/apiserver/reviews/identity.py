@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from steersman.apiserver.authn.api import User
+from steersman.apiserver.authn.claims import InvalidToken
 from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
-from steersman.apiserver.authn.tokens import InvalidToken
 from steersman.meta import times
 from steersman.meta.errors import BadRequest
 from steersman.meta.objects import Object

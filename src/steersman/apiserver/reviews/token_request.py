@@ -6,13 +6,17 @@ Source: "TokenRequest API" in the Kubernetes documentation and the API reference
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from steersman.apiserver.admission.api import Reader
-from steersman.apiserver.authn.tokens import EXTENDED_EXPIRATION_S, KUBELET_EXPIRATION_S, TokenIssuer
+from steersman.apiserver.authn.claims import EXTENDED_EXPIRATION_S, KUBELET_EXPIRATION_S
 from steersman.meta import objects, times
 from steersman.meta.errors import Conflict, FieldError, Invalid, NotFound, invalid
 from steersman.meta.objects import Object
 from steersman.meta.resources import NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
+
+if TYPE_CHECKING:
+    from steersman.apiserver.authn.tokens import TokenIssuer
 
 DEFAULT_EXPIRATION_S = 3600
 LEAST_EXPIRATION_S = 600

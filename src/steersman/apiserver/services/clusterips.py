@@ -9,6 +9,7 @@ from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import Reader
 from steersman.apiserver.api import ServedKinds
 from steersman.apiserver.objectmeta import new_uid
+from steersman.apiserver.services.counting import AllocationCounts
 from steersman.apiserver.services.networks import Family, ServiceNetwork, family_of, parse_address
 from steersman.meta import times
 from steersman.meta.objects import Object
@@ -44,6 +45,8 @@ class ClusterIPs:
         self._configured = [ServiceNetwork.parse(cidr) for cidr in cidrs]
         self._clock = clock
         self._rng = rng
+        self.counts = AllocationCounts()
+        """By network and whether the user has chosen."""
 
     @property
     def families(self) -> Sequence[Family]:
@@ -63,14 +66,18 @@ class ClusterIPs:
     async def allocate(self, address: str, *, namespace: str, name: str, dry_run: bool) -> str:
         """Take the very ``address`` for a Service. Raises ``AllocationError``."""
         networks = self.networks(family_of(address))
-        if not any(network.contains(address) for network in networks):
+        network = next((network for network in networks if network.contains(address)), None)
+        if network is None:
+            self.counts.failed(str(networks[0].network) if networks else "", "static")
             listed = ", ".join(str(network.network) for network in networks)
             raise AllocationError(
                 f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {listed}"
             )
         canonical = str(parse_address(address))
         if not await self._take(canonical, namespace, name, dry_run):
+            self.counts.failed(str(network.network), "static")
             raise AllocationError("provided IP is already allocated")
+        self.counts.succeeded(str(network.network), "static", dry_run=dry_run)
         return address
 
     async def allocate_next(self, family: Family, *, namespace: str, name: str, dry_run: bool) -> str:
@@ -80,8 +87,20 @@ class ClusterIPs:
                 if self._objects.cached(self._key(address)) is not None:
                     continue
                 if await self._take(address, namespace, name, dry_run):
+                    self.counts.succeeded(str(network.network), "dynamic", dry_run=dry_run)
                     return address
+            self.counts.failed(str(network.network), "dynamic")
         raise RangeFull
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Network -> addresses that are taken, addresses that are free."""
+        listed = self._objects.cached_list(self._addresses.prefix).items
+        taken = [stored.obj["metadata"]["name"] for stored in listed]
+        found: dict[str, tuple[int, int]] = {}
+        for network in (*self.networks("IPv4"), *self.networks("IPv6")):
+            used = sum(network.contains(address) for address in taken)
+            found[str(network.network)] = (used, network.size - used)
+        return found
 
     async def release(self, address: str) -> None:
         """Give the address back; nothing happens where it was not taken."""

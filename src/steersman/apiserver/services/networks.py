@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Family = Literal["IPv4", "IPv6"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -15,8 +16,7 @@ _IPV6_LIMIT = 2**20
 """Addresses used of a large IPv6 network."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceNetwork:
+class ServiceNetwork(Struct, frozen=True, kw_only=True):
     """One range of addresses: all but the first, and in IPv4 but the last.
 
     The lower end is kept for addresses that users choose, as long as there are others (KEP-3070).

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable
 
 from steersman.apiserver.services.clusterips import AllocationError
+from steersman.apiserver.services.counting import AllocationCounts, Scope
 from steersman.meta.objects import Object
 from steersman.store.objects import KeyExists, Modified, ObjectStore
 
@@ -23,10 +24,12 @@ class NodePorts:
         self._first = first
         self._last = last
         self._rng = rng
+        self.counts = AllocationCounts()
 
     async def allocate(self, port: int, *, dry_run: bool) -> None:
         """Take the very ``port``. Raises ``AllocationError``."""
         if not self._first <= port <= self._last:
+            self.counts.failed("", "static")
             raise AllocationError(
                 f"provided port is not in the valid range. The range of valid ports is {self._first}-{self._last}"
             )
@@ -36,7 +39,7 @@ class NodePorts:
                 raise AllocationError("provided port is already allocated")
             return taken | {port}
 
-        await self._change(take, dry_run=dry_run)
+        await self._counted("static", take, dry_run=dry_run)
 
     async def allocate_next(self, *, excluded: Iterable[int] = (), dry_run: bool) -> int:
         """Take any port but the ``excluded``, which a dry run has promised already. Raises ``AllocationError``."""
@@ -48,8 +51,22 @@ class NodePorts:
             chosen = self._free(taken | not_these)
             return taken | {chosen}
 
-        await self._change(take, dry_run=dry_run)
+        await self._counted("dynamic", take, dry_run=dry_run)
         return chosen
+
+    async def _counted(self, scope: Scope, take: Callable[[set[int]], set[int]], *, dry_run: bool) -> None:
+        try:
+            await self._change(take, dry_run=dry_run)
+        except AllocationError:
+            self.counts.failed("", scope)
+            raise
+        self.counts.succeeded("", scope, dry_run=dry_run)
+
+    def usage(self) -> tuple[int, int]:
+        """Ports that are taken, ports that are free."""
+        stored = self._objects.cached(KEY)
+        taken = len(self._decode(stored.obj)) if stored is not None else 0
+        return taken, self._last - self._first + 1 - taken
 
     async def release(self, ports: Iterable[int]) -> None:
         """Give ports back; those that are not taken do not matter."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from steersman.meta.objects import Object
 
 HTTPS_PORT = 443
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceReference:
+class ServiceReference(Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     port: int = HTTPS_PORT
@@ -25,8 +25,7 @@ class ServiceReference:
         return f"{self.name}.{self.namespace}.svc"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where to connect to."""
 
     host: str
@@ -44,8 +43,7 @@ class ServiceResolver(Protocol):
         """Raises ``Unresolvable``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True):
     """Where one webhook is and how it is known to be the right one."""
 
     url: str

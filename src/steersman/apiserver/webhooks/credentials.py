@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.webhooks.api import HTTPS_PORT, Endpoint
@@ -21,8 +23,7 @@ TOKEN_REREAD_S = 60.0
 _UNSUPPORTED = ("exec", "auth-provider")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Identity:
+class _Identity(Struct, frozen=True, kw_only=True):
     """One user of the kubeconfig."""
 
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -6,8 +6,10 @@ Whoever evaluates binds ``authorizer`` to an ``Authorizer`` over something that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.cel import types
 from steersman.cel.costs import NEW_LIST, NEW_OBJECT, TRAVERSAL, Estimate, Range, Rule, fixed
@@ -26,8 +28,7 @@ CHECK_COST = 350_000
 """So that one expression can afford two."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     cel_type: ClassVar[Type] = DECISION_TYPE
 
     allowed: bool
@@ -36,8 +37,7 @@ class Decision:
     """Why it could not be decided."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """May the user do this? A resource, or with ``path`` set a path of the API."""
 
     verb: str
@@ -59,8 +59,7 @@ class Decides(Protocol):
     def decide(self, question: Question) -> Decision: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Authorizer:
+class Authorizer(Struct, frozen=True):
     """The value of ``authorizer``."""
 
     cel_type: ClassVar[Type] = AUTHORIZER_TYPE
@@ -70,27 +69,24 @@ class Authorizer:
 
     def request_resource(self, **resource: str) -> ResourceCheck:
         """The value of ``authorizer.requestResource``: fields of ``Question`` of the resource that is requested."""
-        return ResourceCheck(self.decides, replace(self.question, **resource))  # type: ignore[arg-type]
+        return ResourceCheck(self.decides, replace(self.question, **resource))
 
 
-@dataclass(frozen=True, slots=True)
-class PathCheck:
+class PathCheck(Struct, frozen=True):
     cel_type: ClassVar[Type] = PATH_CHECK_TYPE
 
     decides: Decides
     question: Question
 
 
-@dataclass(frozen=True, slots=True)
-class GroupCheck:
+class GroupCheck(Struct, frozen=True):
     cel_type: ClassVar[Type] = GROUP_CHECK_TYPE
 
     decides: Decides
     question: Question
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceCheck:
+class ResourceCheck(Struct, frozen=True):
     cel_type: ClassVar[Type] = RESOURCE_CHECK_TYPE
 
     decides: Decides
@@ -127,7 +123,7 @@ def _check(check: PathCheck | ResourceCheck, verb: str) -> Decision:
 
 def _narrowing(name: str, id: str, field: str, cost: Rule | None = None) -> Function:
     def narrow(check: ResourceCheck, value: str) -> ResourceCheck:
-        return ResourceCheck(check.decides, replace(check.question, **{field: value}))  # type: ignore[arg-type]
+        return ResourceCheck(check.decides, replace(check.question, **{field: value}))
 
     return function(name, member(id, RESOURCE_CHECK_TYPE, STRING, to=RESOURCE_CHECK_TYPE, do=narrow, cost=cost))
 

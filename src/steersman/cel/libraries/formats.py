@@ -6,9 +6,10 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
+
+from msgspec import Struct
 
 from steersman.cel import types
 from steersman.cel.conversions import parse_timestamp
@@ -25,8 +26,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f
 _LONGEST_PATTERN = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Struct, frozen=True):
     cel_type: ClassVar[Type] = FORMAT_TYPE
 
     name: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
+
+from msgspec import Struct
 
 from steersman.cel import types
 from steersman.cel.costs import ONE, TRAVERSAL, Estimate, Operands, Range, Rule, scale, traversal
@@ -20,15 +21,13 @@ CIDR_TYPE = types.opaque("net.CIDR")
 _ADDRESS_BYTES = Range(4, 16)
 
 
-@dataclass(frozen=True, slots=True)
-class IP:
+class IP(Struct, frozen=True):
     cel_type: ClassVar[Type] = IP_TYPE
 
     address: _Address
 
 
-@dataclass(frozen=True, slots=True)
-class CIDR:
+class CIDR(Struct, frozen=True):
     """A range with the address that it was written with."""
 
     cel_type: ClassVar[Type] = CIDR_TYPE

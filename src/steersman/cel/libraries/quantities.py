@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
+
+from msgspec import Struct
 
 from steersman.cel import types
 from steersman.cel.costs import traversal
@@ -18,8 +19,7 @@ from steersman.meta.quantities import parse_quantity
 QUANTITY_TYPE = types.object_of("kubernetes.Quantity")
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(Struct, frozen=True):
     cel_type: ClassVar[Type] = QUANTITY_TYPE
 
     value: Fraction

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import quote, unquote, unquote_plus
+
+from msgspec import Struct
 
 from steersman.cel import types
 from steersman.cel.costs import traversal
@@ -22,8 +23,7 @@ _HOST_CHARACTER = re.compile(r"[A-Za-z0-9\-_.~!$&'()*+,;=:\[\]<>\"%\u0080-\U0010
 _SAFE_IN_PATH = "/!$&'()*+,;=:@-._~[]"
 
 
-@dataclass(frozen=True, slots=True)
-class URL:
+class URL(Struct, frozen=True):
     cel_type: ClassVar[Type] = URL_TYPE
 
     scheme: str

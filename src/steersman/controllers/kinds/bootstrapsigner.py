@@ -9,7 +9,8 @@ invariants: a signature is there exactly for each valid, unexpired token with us
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers import bootstraptokens
@@ -29,8 +30,7 @@ WATCHES = (CONFIGMAP_WATCH, SECRET_WATCH)
 SIGNATURE_PREFIX = "jws-kubeconfig-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The ConfigMap with its signatures, where they change."""
 
     update: Object | None = None

@@ -9,7 +9,8 @@ invariants: rules are those of the selected roles, ordered by the roles' names, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
@@ -23,8 +24,7 @@ ROLE_WATCH = Watch(resource=CLUSTERROLES)
 WATCHES = (ROLE_WATCH,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The role's new rules; None: they are right."""
 
     rules: Sequence[Object] | None = None

@@ -10,10 +10,11 @@ never let two Jobs of one CronJob run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from steersman.client.informer import Change
 from steersman.controllers.cron import Schedule, ScheduleError, UnknownTimeZone, parse_schedule, zone_of
@@ -37,15 +38,13 @@ DELTA_S = 0.1
 """Look a little after the time, never before it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Writes in the order of the fields; ``status`` is what it is without ``create``."""
 
     delete: Sequence[Object] = ()
@@ -62,8 +61,7 @@ def plan(cronjob: Object, jobs: Sequence[Object], now_s: float) -> Plan:
     return _Planner(cronjob, jobs, now_s).plan()
 
 
-@dataclass(slots=True)
-class _Planner:
+class _Planner(Struct):
     cronjob: Object
     jobs: Sequence[Object]
     now_s: float

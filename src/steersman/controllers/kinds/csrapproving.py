@@ -10,10 +10,11 @@ authorization decides who may have one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
-from steersman.controllers import certificates
+from steersman.controllers import signingrequests
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch, reconcile_log
 from steersman.meta import objects, times
 from steersman.meta.objects import Object
@@ -30,8 +31,7 @@ _MESSAGES = {
 log = reconcile_log(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Subresources of CertificateSigningRequests, one of which the requestor must be allowed to create."""
 
     permissions: Sequence[str] = ()
@@ -39,10 +39,12 @@ class Plan:
 
 def plan(request: Object) -> Plan:
     status, spec = request.get("status") or {}, request["spec"]
-    if status.get("certificate") or certificates.is_decided(request):
+    if status.get("certificate") or signingrequests.is_decided(request):
         return Plan()
-    if spec["signerName"] != certificates.KUBELET_CLIENT:
+    if spec["signerName"] != signingrequests.KUBELET_CLIENT:
         return Plan()
+    from steersman.controllers import certificates
+
     try:
         parsed = certificates.parse(request)
         certificates.check_kubelet_client(parsed, spec.get("usages") or ())

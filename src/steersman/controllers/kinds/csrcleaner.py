@@ -9,10 +9,10 @@ invariants: what was decided, issued or failed stays for an hour at least, what 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
-from steersman.controllers import certificates
 from steersman.controllers.pods import created_s
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
 from steersman.meta import objects, times
@@ -28,8 +28,7 @@ DECIDED_S = 3600.0
 PENDING_S = 24 * 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """When the request goes, epoch seconds."""
 
     delete_at_s: float
@@ -45,12 +44,20 @@ def plan(request: Object) -> Plan:
     due = [conditions[kind] + DECIDED_S for kind in ("Denied", "Failed") if kind in conditions]
     if "Approved" in conditions:
         due.append(conditions["Approved"] + (DECIDED_S if status.get("certificate") else PENDING_S))
-    expires_s = certificates.expires_s(request)
+    expires_s = _expires_s(request)
     if expires_s is not None:
         due.append(expires_s)
     if not due:
         due.append(created_s(request) + PENDING_S)
     return Plan(delete_at_s=min(due))
+
+
+def _expires_s(request: Object) -> float | None:
+    if not (request.get("status") or {}).get("certificate"):
+        return None
+    from steersman.controllers import certificates
+
+    return certificates.expires_s(request)
 
 
 class CSRCleanerController:

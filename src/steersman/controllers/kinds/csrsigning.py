@@ -10,43 +10,50 @@ outlives its CA.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
-from steersman.controllers import certificates
+from steersman.controllers import signingrequests
+from steersman.controllers.config import KeyPair
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
 from steersman.meta import times
 from steersman.meta.objects import Object
 from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, Resource
+
+if TYPE_CHECKING:
+    from steersman.controllers.certificates import Authority, ParsedRequest
 
 NAME = "certificatesigningrequest-signing-controller"
 REQUEST_WATCH = Watch(resource=CERTIFICATESIGNINGREQUESTS)
 WATCHES = (REQUEST_WATCH,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Sign, or say why never; neither where the request is not for us or not yet."""
 
-    sign: certificates.ParsedRequest | None = None
+    sign: ParsedRequest | None = None
     failure: str = ""
     life_s: float = 0.0
 
 
 def plan(request: Object, longest_s: float) -> Plan:
     spec, status = request["spec"], request.get("status") or {}
-    if spec["signerName"] not in certificates.SIGNERS or status.get("certificate"):
+    if spec["signerName"] not in signingrequests.SIGNERS or status.get("certificate"):
         return Plan()
-    if not certificates.is_approved(request) or certificates.has_failed(request):
+    if not signingrequests.is_approved(request) or signingrequests.has_failed(request):
         return Plan()
+    from steersman.controllers import certificates
+
     try:
         parsed = certificates.parse(request)
         certificates.check(spec["signerName"], parsed, spec.get("usages") or ())
     except ValueError as error:
         return Plan(failure=str(error))
     wanted_s = spec.get("expirationSeconds")
-    life_s = longest_s if wanted_s is None else min(max(float(wanted_s), certificates.SHORTEST_S), longest_s)
+    life_s = longest_s if wanted_s is None else min(max(float(wanted_s), signingrequests.SHORTEST_S), longest_s)
     return Plan(sign=parsed, life_s=life_s)
 
 
@@ -57,8 +64,8 @@ class CSRSigningController:
         self._context = context
         self._requests = context.informer(REQUEST_WATCH)
         config = context.config
-        pairs = {name: config.signers.get(name, config.cluster_signing) for name in certificates.SIGNERS}
-        self._authorities = {name: certificates.Authority(pair) for name, pair in pairs.items() if pair is not None}
+        pairs = {name: config.signers.get(name, config.cluster_signing) for name in signingrequests.SIGNERS}
+        self._authorities = _authorities({name: pair for name, pair in pairs.items() if pair is not None})
 
     def concerned(self, resource: Resource, change: Change) -> Iterable[str]:
         return (change.key,) if change.new is not None else ()
@@ -88,6 +95,14 @@ class CSRSigningController:
         )
         self._context.expectations.wrote(key, self._requests, updated)
         return DONE
+
+
+def _authorities(pairs: Mapping[str, KeyPair]) -> dict[str, Authority]:
+    if not pairs:
+        return {}
+    from steersman.controllers.certificates import Authority
+
+    return {name: Authority(pair) for name, pair in pairs.items()}
 
 
 def _conforms(context: Context) -> Controller:

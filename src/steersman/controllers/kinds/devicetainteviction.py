@@ -10,8 +10,9 @@ count; tolerationSeconds run from when the taint was added. (DeviceTaintRules ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
@@ -54,8 +55,7 @@ SLICE_WATCH = Watch(resource=RESOURCESLICES, indexers={"pool": by_pool})
 WATCHES = (POD_WATCH, CLAIM_WATCH, SLICE_WATCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """When the pod has to go: epoch seconds; None: it may stay."""
 
     evict_at_s: float | None = None

@@ -10,8 +10,9 @@ two minutes before it is; nothing is allowed for a budget that selects no pod.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
@@ -56,16 +57,14 @@ class CannotCount(Exception):
     """How many pods there should be cannot be told; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class Expected(Struct, frozen=True, kw_only=True):
     """How many pods should be there by what their controllers say."""
 
     count: int
     unmanaged: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     status: Object | None = None
     not_deleted: Sequence[Object] = ()
     """Pods that were evicted long ago and are still there."""

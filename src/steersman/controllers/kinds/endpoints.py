@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers import pods as podstate
@@ -38,16 +39,14 @@ MANAGER = "endpoint-controller"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """At most one of the two."""
 
     create: Object | None = None
     update: Object | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What a pod, as it was then, is to a Service: the numbers of its ports and its address; neither where it is no endpoint."""
 
     pod: Object

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.client.informer import Change
 from steersman.controllers import pods as podstate
@@ -43,8 +44,7 @@ NODE_WATCH = Watch(resource=NODES)
 WATCHES = (SERVICE_WATCH, POD_WATCH, SLICE_WATCH, NODE_WATCH)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What a pod is to a Service in one address family: an endpoint with its ports, or nothing where ``key`` is None."""
 
     pod: Object
@@ -85,8 +85,7 @@ class Memory:
             self._identities = {name: known for name, known in self._identities.items() if name in names}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The slices to write, and what could not be said in them."""
 
     changes: slices.Changes

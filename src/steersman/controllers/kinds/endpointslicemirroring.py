@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers import slices
@@ -50,8 +51,7 @@ REPEAT_S = 300.0
 """How often it is told again that addresses are left out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     changes: slices.Changes
     skipped: int = 0
     """Addresses beyond the limit of their subset."""

@@ -9,7 +9,8 @@ invariants: a claim of that name that the pod does not control is never used nor
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.pods import by_claim
@@ -25,8 +26,7 @@ CLAIM_WATCH = Watch(resource=PERSISTENTVOLUMECLAIMS)
 WATCHES = (POD_WATCH, CLAIM_WATCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Claims to create, each with the name of its volume."""
 
     create: Sequence[tuple[str, Object]] = ()

@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from steersman.client.informer import Change, Informer
 from steersman.client.transport import Unreachable
@@ -55,8 +56,7 @@ class Misplaced(Exception):
     """An owner of a namespace is said to own an object of the cluster: it cannot be looked up, and its dependent is left alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What to do about one object; nothing where all is empty."""
 
     delete: Policy | None = None
@@ -319,8 +319,7 @@ class GarbageCollector:
             self._context.queue.add(key)
 
 
-@dataclass(frozen=True, slots=True)
-class _Observer:
+class _Observer(Struct, frozen=True):
     """Feeds one resource's changes into the graph."""
 
     graph: OwnerGraph

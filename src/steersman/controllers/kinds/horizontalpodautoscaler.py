@@ -10,8 +10,9 @@ maxReplicas and the rates of spec.behavior.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from steersman.client.informer import Change
 from steersman.controllers.conditions import with_condition
@@ -32,8 +33,7 @@ POD_WATCH = Watch(resource=PODS)
 WATCHES = (HPA_WATCH, POD_WATCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The new size, and why; equal to the present one: no change. ``error``: it cannot be told."""
 
     replicas: int
@@ -81,8 +81,7 @@ def asks_metrics(hpa: Object, current: int) -> bool:
     )
 
 
-@dataclass(slots=True)
-class _Status:
+class _Status(Struct):
     """Conditions and counts as they come to be known."""
 
     hpa: Object

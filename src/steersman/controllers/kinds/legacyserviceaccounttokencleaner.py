@@ -11,9 +11,10 @@ the use of tokens for so long. The day, in UTC, is the unit of time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.client.api import MERGE_PATCH
 from steersman.client.informer import Change
@@ -38,8 +39,7 @@ WATCHES = (SECRET_WATCH, ACCOUNT_WATCH, POD_WATCH)
 log = reconcile_log(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Secrets to mark as invalid since today, and Secrets to delete."""
 
     mark: Sequence[Object] = ()

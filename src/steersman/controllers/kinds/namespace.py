@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.client.informer import Change
 from steersman.client.transport import Unreachable
@@ -48,8 +49,7 @@ _OK: Mapping[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remaining:
+class Remaining(Struct, frozen=True, kw_only=True):
     """What is left of one resource after its deletion was asked for."""
 
     resource: Resource
@@ -60,8 +60,7 @@ class Remaining:
     failure: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The namespace's new status, and whether it may go."""
 
     status: Object | None

@@ -10,7 +10,8 @@ handed out before every node that exists has been seen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.cidrs import CIDRExhausted, CIDRPool
@@ -29,8 +30,7 @@ WATCHES = (NODE_WATCH,)
 RETRY_EXHAUSTED_S = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The blocks to give; empty: nothing to do."""
 
     cidrs: Sequence[str] = ()

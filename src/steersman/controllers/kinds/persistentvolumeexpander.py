@@ -10,7 +10,8 @@ external resizer does the work.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
@@ -32,8 +33,7 @@ VOLUME_WATCH = Watch(resource=PERSISTENTVOLUMES)
 WATCHES = (CLAIM_WATCH, VOLUME_WATCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What to tell, and the claim with its annotation where that changes."""
 
     notice: Notice | None = None

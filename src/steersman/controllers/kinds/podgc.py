@@ -10,8 +10,9 @@ says that it does not exist; finished pods only beyond the threshold, evicted an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
@@ -37,8 +38,7 @@ QUARANTINE_S = 40.0
 Why = Literal["terminated", "out-of-service", "orphaned", "unscheduled"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Pods to delete, each once, and why; nodes that are missing and have to be asked for."""
 
     delete: Sequence[tuple[Object, Why]] = ()

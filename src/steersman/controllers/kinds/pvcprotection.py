@@ -10,7 +10,8 @@ to a node do not use it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.pods import by_claim, is_finished, node_name
@@ -29,8 +30,7 @@ POD_WATCH = Watch(resource=PODS, indexers={"claim": by_claim})
 WATCHES = (CLAIM_WATCH, POD_WATCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The claim with other finalizers, where they change."""
 
     update: Object | None = None

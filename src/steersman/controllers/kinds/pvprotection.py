@@ -9,7 +9,8 @@ invariants: the finalizer goes only when the volume is being deleted and is not 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.protection import with_finalizer
@@ -23,8 +24,7 @@ VOLUME_WATCH = Watch(resource=PERSISTENTVOLUMES)
 WATCHES = (VOLUME_WATCH,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The volume with other finalizers, where they change."""
 
     update: Object | None = None

@@ -11,7 +11,8 @@ done gets none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.api import APPLY_PATCH
 from steersman.client.informer import Change
@@ -65,8 +66,7 @@ TEMPLATE_WATCH = Watch(resource=RESOURCECLAIMTEMPLATES)
 WATCHES = (POD_WATCH, CLAIM_WATCH, TEMPLATE_WATCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What to do about one claim whose reservations are checked; the fields that are set, in this order."""
 
     update_status: Object | None = None

@@ -9,8 +9,9 @@ invariants: usage is counted anew from what is there, never changed by differenc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from steersman.client.informer import Change, Informer
 from steersman.controllers.discovery import Discovery, discover
@@ -39,8 +40,7 @@ WATCHES = (QUOTA_WATCH, *CACHED)
 _CORE = {resource.plural: resource for resource in (CONFIGMAPS, SECRETS, REPLICATIONCONTROLLERS, RESOURCEQUOTAS)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The quota with its new status, where that changes."""
 
     status: Object | None = None

@@ -9,7 +9,8 @@ invariants: the data is exactly the configured bundle; other annotations and lab
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.podcontrol import namespace_is_terminating
@@ -32,8 +33,7 @@ DESCRIPTION = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """At most one of the two."""
 
     create: Object | None = None

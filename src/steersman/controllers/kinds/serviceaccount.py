@@ -9,7 +9,8 @@ invariants: never changes one that exists; creates none in a namespace that is b
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.podcontrol import namespace_is_terminating
@@ -25,8 +26,7 @@ SERVICEACCOUNT_WATCH = Watch(resource=SERVICEACCOUNTS, field_selector="metadata.
 WATCHES = (NAMESPACE_WATCH, SERVICEACCOUNT_WATCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The service account to create, if any."""
 
     create: Object | None = None

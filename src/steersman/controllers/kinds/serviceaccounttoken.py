@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
@@ -38,8 +39,7 @@ ACCOUNT_WATCH = Watch(resource=SERVICEACCOUNTS)
 WATCHES = (SECRET_WATCH, ACCOUNT_WATCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What a token secret lacks."""
 
     delete: bool = False

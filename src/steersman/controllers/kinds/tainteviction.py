@@ -10,7 +10,8 @@ taint was added or the pod came, whichever is later, and do not start anew when 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.api import STRATEGIC_MERGE_PATCH
 from steersman.client.informer import Change
@@ -32,8 +33,7 @@ REASON = "DeletionByTaintManager"
 MESSAGE = "Taint manager: deleting due to NoExecute taint"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """When the pod has to go: epoch seconds; None: it may stay."""
 
     evict_at_s: float | None = None

@@ -9,7 +9,8 @@ invariants: a token without expiration stays; only that very Secret is deleted.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers import bootstraptokens
@@ -26,8 +27,7 @@ SECRET_WATCH = Watch(
 WATCHES = (SECRET_WATCH,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """When the Secret goes, epoch seconds; None: never."""
 
     delete_at_s: float | None = None

@@ -9,7 +9,8 @@ invariants: the steps overlap, so that a cluster on the edge of one does not cha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
@@ -27,8 +28,7 @@ STEPS = ((0, 100, 0), (90, 500, 15), (450, 1000, 30), (900, 2000, 60), (1800, 2*
 """(fewest nodes, most nodes, seconds)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The annotation's new value; None: it is right."""
 
     ttl_s: int | None = None

@@ -9,7 +9,8 @@ invariants: a Job is deleted only when the server itself says that it has ended 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.jobpolicy import is_finished
@@ -24,8 +25,7 @@ JOB_WATCH = Watch(resource=JOBS)
 WATCHES = (JOB_WATCH,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """When the Job goes, epoch seconds; None: never, as far as is known."""
 
     delete_at_s: float | None = None

@@ -9,7 +9,8 @@ invariants: the finalizer goes only when no cached claim or volume names the cla
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.client.informer import Change
 from steersman.controllers.protection import with_finalizer
@@ -38,8 +39,7 @@ VOLUME_WATCH = Watch(resource=PERSISTENTVOLUMES, indexers={"attributes-class": b
 WATCHES = (CLASS_WATCH, CLAIM_WATCH, VOLUME_WATCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The class with other finalizers, where they change."""
 
     update: Object | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -22,14 +21,14 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from msgspec import Struct
 
 
 class PairError(ValueError):
     """Certificate and key cannot be read or do not belong together."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificatePair:
+class CertificatePair(Struct, frozen=True, kw_only=True):
     """PEM. ``leaf`` is the first of the certificates."""
 
     certificate_pem: bytes

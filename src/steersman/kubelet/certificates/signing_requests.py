@@ -6,7 +6,6 @@ import base64
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Final
 
 from cryptography import x509
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
@@ -35,8 +35,7 @@ class RequestFailed(Exception):
     """The request was denied, could not be signed, or took too long."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
+class Template(Struct, frozen=True, kw_only=True):
     """Whom the certificate is for."""
 
     node_name: str

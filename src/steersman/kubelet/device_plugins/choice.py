@@ -8,7 +8,8 @@ preferred allocations) and upstream's device manager.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.kubelet.device_plugins.devices import DeviceList
 
@@ -20,8 +21,7 @@ class DevicesUnavailable(Exception):
     """They cannot be given; the message says which and why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     resource: str
     count: int
     reusable: frozenset[str] = frozenset()

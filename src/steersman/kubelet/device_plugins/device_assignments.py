@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
+from msgspec import Struct
 
 from steersman.kubelet.device_plugins.v1beta1 import deviceplugin_pb2 as pb
 from steersman.kubelet.node_resources.state_file import StateError, StateFile
@@ -20,8 +20,7 @@ FILE: Final = "kubelet_internal_checkpoint"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Given(Struct, frozen=True, kw_only=True):
     """Devices of one resource that a container has."""
 
     by_node: Mapping[int, list[str]]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.device_plugins.choice import DevicesUnavailable, Wish, choose
@@ -35,8 +37,7 @@ GRACE_S: Final = 300.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Resource:
+class _Resource(Struct, kw_only=True):
     devices: DeviceList = field(default_factory=DeviceList)
     plugin: Plugin | None = None
     gone_at_s: float | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from steersman.meta.names import label_key_errors
 
@@ -13,8 +14,7 @@ NO_NODE: Final = -1
 """Stands for a NUMA node where a device is near none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     id: str
     health: str = HEALTHY
     """As the plugin says it: all but ``Healthy`` is unhealthy."""
@@ -26,8 +26,7 @@ class Device:
         return self.health == HEALTHY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceList:
+class DeviceList(Struct, frozen=True, kw_only=True):
     """Of one resource. Without a plugin that answers for them none of them can be given."""
 
     known: Mapping[str, Device] = field(default_factory=dict)

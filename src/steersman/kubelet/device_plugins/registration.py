@@ -16,6 +16,7 @@ from steersman.kubelet.device_plugins.v1beta1 import deviceplugin_pb2 as pb
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.plugin_watcher.handlers import PluginRefused
 from steersman.kubelet.socket_folder import SocketFolder
+from steersman.kubelet.socket_service import serve
 
 FOLDER: Final = "device-plugins"
 SOCKET: Final = "kubelet.sock"
@@ -32,21 +33,7 @@ class RegistrationServer:
 
     async def run(self) -> None:
         """Until cancelled. Raises ``OSError`` and ``RuntimeError`` where the socket cannot be made."""
-        server = grpc.aio.server()
-        register = grpc.unary_unary_rpc_method_handler(
-            self._register,
-            request_deserializer=pb.RegisterRequest.FromString,
-            response_serializer=pb.Empty.SerializeToString,
-        )
-        handler = grpc.method_handlers_generic_handler("v1beta1.Registration", {"Register": register})
-        server.add_generic_rpc_handlers((handler,))
-        with self._folder as folder:
-            server.add_insecure_port(folder.address(SOCKET))
-            await server.start()
-            try:
-                await server.wait_for_termination()
-            finally:
-                await server.stop(None)
+        await serve(self._folder, SOCKET, {"v1beta1.Registration": {"Register": (self._register, pb.RegisterRequest)}})
 
     async def _register(self, request: pb.RegisterRequest, context: Any) -> pb.Empty:
         log.info("device plugin registers for %s", request.resource_name)

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet import podspec
@@ -64,8 +65,7 @@ class Evictor(Protocol):
         """Say so, stop it, and return when nothing of it is left or that takes too long."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evicted:
+class Evicted(Struct, frozen=True, kw_only=True):
     """For metrics: which signal it was."""
 
     signal: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet.eviction.signals import ContainerDisk, Observations, PodConsumption
 from steersman.kubelet.eviction.thresholds import RESOURCE_OF, Threshold
@@ -13,8 +14,7 @@ from steersman.meta.objects import Object
 from steersman.meta.quantities import canonical, format_binary, format_decimal, to_int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvictionMessage:
+class EvictionMessage(Struct, frozen=True, kw_only=True):
     text: str
     annotations: Mapping[str, str]
     """Of the event."""

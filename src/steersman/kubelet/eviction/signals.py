@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from steersman.kubelet.disk_usage import TreeUsage
 from steersman.kubelet.eviction import thresholds as signals
@@ -15,8 +16,7 @@ from steersman.kubelet.stats import PodUsage, RuntimeFilesystems, StatsProvider
 from steersman.kubelet.summary import ephemeral_usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class Observation(Struct, frozen=True, kw_only=True):
     """In the unit of the signal: bytes, inodes, processes."""
 
     available: int
@@ -26,8 +26,7 @@ class Observation:
 Observations = Mapping[str, Observation]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filesystems:
+class Filesystems(Struct, frozen=True, kw_only=True):
     """Which file systems the node has besides its own."""
 
     image: bool = False
@@ -36,15 +35,13 @@ class Filesystems:
     """Containers' writable layers are not where images are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerDisk:
+class ContainerDisk(Struct, frozen=True, kw_only=True):
     rootfs: TreeUsage | None = None
     logs: TreeUsage | None = None
     memory_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodConsumption:
+class PodConsumption(Struct, frozen=True, kw_only=True):
     """What one pod uses of what a node can run short of."""
 
     memory_bytes: int | None = None

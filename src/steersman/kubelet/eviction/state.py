@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from steersman.kubelet.eviction.signals import Observations
 from steersman.kubelet.eviction.thresholds import ALLOCATABLE_MEMORY, CONDITION_OF, MEMORY, Threshold
@@ -29,8 +30,7 @@ def by_urgency(thresholds: Sequence[Threshold]) -> list[Threshold]:
     return sorted(thresholds, key=lambda item: item.signal not in (MEMORY, ALLOCATABLE_MEMORY))
 
 
-@dataclass(slots=True)
-class EvictionState:
+class EvictionState(Struct):
     """Fed with observations, one after another. Times are monotonic seconds."""
 
     thresholds: Sequence[Threshold]

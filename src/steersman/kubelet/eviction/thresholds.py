@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.meta.durations import parse_duration
 from steersman.meta.quantities import canonical, parse_quantity
@@ -45,8 +47,7 @@ class ThresholdError(ValueError):
     """A threshold cannot be used; the message is upstream's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
+class Amount(Struct, frozen=True, kw_only=True):
     """A quantity, or a share of the capacity."""
 
     quantity: Fraction = Fraction(0)
@@ -58,8 +59,7 @@ class Amount:
         return int(capacity * self.share) if self.share is not None else int(self.quantity)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Threshold:
+class Threshold(Struct, frozen=True, kw_only=True):
     """Met while less than ``value`` of ``signal`` is available. ``grace_s`` 0 is a hard threshold."""
 
     signal: str
@@ -72,8 +72,7 @@ class Threshold:
         return self.grace_s == 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvictionConfig:
+class EvictionConfig(Struct, frozen=True, kw_only=True):
     """How a kubelet defends its node."""
 
     thresholds: tuple[Threshold, ...] = ()

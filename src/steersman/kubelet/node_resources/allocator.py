@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Final
 
 from steersman.aio.clock import Clock
 from steersman.kubelet import podspec
-from steersman.kubelet.metrics import KubeletMetrics
+from steersman.kubelet.metrics import KubeletMetrics, Scope
 from steersman.kubelet.node_resources.machine_topology import NUMANode
 from steersman.kubelet.node_resources.numa_hints import NOWHERE, Hint, NUMALayout, decide
 from steersman.kubelet.node_resources.policies import PolicyError, TopologyManagerConfig
@@ -22,6 +23,7 @@ from steersman.meta.objects import Object
 AFFINITY: Final = Verdict(
     reason="TopologyAffinityError", message="Resources cannot be allocated with Topology locality"
 )
+SCOPES: Final[tuple[Scope, ...]] = ("container", "pod")
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +53,10 @@ class ResourceAllocator:
         self._layout = layout
         self._clock = clock
         self._metrics = metrics
+        self._guarantees = config.policy == "single-numa-node"
+        """What is given comes from within one NUMA node, or not at all."""
+        for scope, succeeded in product(SCOPES, (True, False)):
+            metrics.aligned(scope, "numa_node", succeeded=succeeded, times=0)
 
     def wants(self, pod: Mapping[str, Any]) -> bool:
         return any(provider.wants(pod) for provider in self._providers)
@@ -69,17 +75,28 @@ class ResourceAllocator:
         by_pod = self._config.policy != "none" and self._config.scope == "pod"
         if by_pod:
             affinity = self._affinity(pod, None)
+            if affinity is None:
+                return self._not_aligned("pod")
         for container in (*init_containers(pod), *app_containers(pod)):
             if self._config.policy != "none" and not by_pod:
                 affinity = self._affinity(pod, container)
             if affinity is None:
-                return AFFINITY
+                return self._not_aligned("container")
             try:
                 for provider in self._providers:
                     await provider.allocate(pod, container, affinity)
             except AllocationRefused as error:
                 return Verdict(reason=error.reason, message=str(error))
+            if self._guarantees and not by_pod:
+                self._metrics.aligned("container", "numa_node", succeeded=True)
+        if self._guarantees and by_pod:
+            self._metrics.aligned("pod", "numa_node", succeeded=True)
         return None
+
+    def _not_aligned(self, scope: Scope) -> Verdict:
+        if self._guarantees:
+            self._metrics.aligned(scope, "numa_node", succeeded=False)
+        return AFFINITY
 
     def _affinity(self, pod: Object, container: PodContainer | None) -> Hint | None:
         """For one container or, for None, all of them; None where the policy does not admit what there is."""

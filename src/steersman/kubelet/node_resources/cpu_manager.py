@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.cpusets import CPUs, format_cpus
-from steersman.kubelet.metrics import KubeletMetrics
+from steersman.kubelet.metrics import Boundary, KubeletMetrics
 from steersman.kubelet.node_resources.cpu_assignments import CPUAssignments
 from steersman.kubelet.node_resources.cpu_taking import NotEnoughCPUs, take_distributed, take_packed, take_spread
 from steersman.kubelet.node_resources.machine_topology import CPUTopology
@@ -30,6 +30,10 @@ from steersman.meta.quantities import quantity
 
 RESOURCE: Final = "cpu"
 SMT: Final = "SMTAlignmentError"
+FULL_CORES: Final = "full-pcpus-only"
+_COUNTED: Final[tuple[tuple[Boundary, bool], ...]] = (
+    ("physical_cpu", True), ("physical_cpu", False), ("uncore_cache", True)
+)  # fmt: skip
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +69,8 @@ class CPUManager:
         self._told: dict[str, CPUs] = {}
         """By container id, what the runtime was told last."""
         self._count()
+        for boundary, succeeded in _COUNTED:
+            metrics.aligned("container", boundary, succeeded=succeeded, times=0)
 
     def _reserve(self, count: int) -> CPUs:
         if count == 0:
@@ -147,9 +153,11 @@ class CPUManager:
             self._allocate(objects.uid(pod), container, count, affinity)
         except (AllocationRefused, NotEnoughCPUs, OSError) as error:
             self._metrics.cpu_pinning_errors.inc()
+            self._count_aligned(False)
             if isinstance(error, AllocationRefused):
                 raise
             raise AllocationRefused(f"Allocate failed due to {error}, which is unexpected") from error
+        self._count_aligned(True)
         self._count()
 
     def _allocate(self, uid: str, container: PodContainer, count: int, affinity: Hint) -> None:
@@ -163,13 +171,15 @@ class CPUManager:
                 cpus = self._take(near, min(count, len(near)))
             cpus |= self._take(free - cpus, count - len(cpus))
             self.assignments.give(uid, container.name, cpus)
+            if len({self._topology.cpus[cpu].uncore for cpu in cpus}) == 1:
+                self._metrics.aligned("container", "uncore_cache", succeeded=True)
         if container.kind == "init":
             self._reusable = (uid, reusable | cpus)
         else:
             self._reusable = (uid, reusable - cpus)
 
     def _check_threads(self, count: int) -> None:
-        if "full-pcpus-only" not in self._config.options:
+        if FULL_CORES not in self._config.options:
             return
         threads = self._topology.threads_per_core
         if count % threads:
@@ -190,7 +200,7 @@ class CPUManager:
 
     def _take(self, free: CPUs, count: int) -> CPUs:
         if "distribute-cpus-across-numa" in self._config.options:
-            group = self._topology.threads_per_core if "full-pcpus-only" in self._config.options else 1
+            group = self._topology.threads_per_core if FULL_CORES in self._config.options else 1
             return take_distributed(self._topology, free, count, group=group)
         if "distribute-cpus-across-cores" in self._config.options:
             return take_spread(self._topology, free, count)
@@ -238,6 +248,11 @@ class CPUManager:
     def _count(self) -> None:
         self._metrics.cpu_shared_pool.set(len(self._free) * 1000)
         self._metrics.cpu_exclusive.set(len(self.assignments.exclusive))
+
+    def _count_aligned(self, succeeded: bool) -> None:
+        """Where whole cores are promised. As upstream."""
+        if FULL_CORES in self._config.options:
+            self._metrics.aligned("container", "physical_cpu", succeeded=succeeded)
 
     async def run(self) -> None:
         """Keep running containers on their CPUs, until cancelled."""

@@ -10,10 +10,11 @@ documentation's "Control CPU Management Policies on the Node" and those KEPs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from statistics import pstdev
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from steersman.kubelet.cpusets import CPUs
 from steersman.kubelet.node_resources.machine_topology import CPU, CPUTopology
@@ -155,8 +156,7 @@ def _number(cpu: CPU, unit: Unit) -> int:
             return cpu.core
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
+class _Plan(Struct, frozen=True, kw_only=True):
     """How many CPUs each of ``nodes`` gives, and which of them give the rest, a group at a time."""
 
     nodes: tuple[int, ...]

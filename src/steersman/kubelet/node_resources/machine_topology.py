@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from steersman.kubelet.cpusets import CPUs, parse_cpus
 
@@ -22,8 +23,7 @@ PRIVATE_LEVELS: Final = 2
 _MEMORY: Final = re.compile(r"^Node \d+ MemTotal:\s+(\d+) kB", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CPU:
+class CPU(Struct, frozen=True, kw_only=True):
     """One logical processor."""
 
     id: int
@@ -40,8 +40,7 @@ class CPU:
         return self.socket if self.cache is None else self.cache
 
 
-@dataclass(frozen=True, kw_only=True)
-class CPUTopology:
+class CPUTopology(Struct, frozen=True, kw_only=True, dict=True):
     """The processors that are online."""
 
     cpus: Mapping[int, CPU]
@@ -90,8 +89,7 @@ class CPUTopology:
         return frozenset(cpu.id for cpu in self.cpus.values() if cpu.core in cores)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NUMANode:
+class NUMANode(Struct, frozen=True, kw_only=True):
     id: int
     memory_bytes: int
     hugepages: Mapping[int, int] = field(default_factory=dict)
@@ -100,8 +98,7 @@ class NUMANode:
     """To each node, by its place in the list of nodes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineTopology:
+class MachineTopology(Struct, frozen=True, kw_only=True):
     cpus: CPUTopology
     nodes: tuple[NUMANode, ...]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from steersman.kubelet.node_resources.machine_topology import HUGEPAGES, NUMANode
 from steersman.kubelet.node_resources.state_file import StateError, StateFile
@@ -17,8 +18,7 @@ POLICY: Final = "Static"
 MEMORY: Final = "memory"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class Block(Struct, frozen=True, kw_only=True):
     """Memory of one kind that a container got from ``nodes`` together."""
 
     nodes: tuple[int, ...]
@@ -26,8 +26,7 @@ class Block:
     size: int
 
 
-@dataclass(slots=True, kw_only=True)
-class Table:
+class Table(Struct, kw_only=True):
     """Bytes of one kind on one node."""
 
     total: int
@@ -37,16 +36,14 @@ class Table:
     free: int
 
 
-@dataclass(slots=True, kw_only=True)
-class NodeMemory:
+class NodeMemory(Struct, kw_only=True):
     tables: dict[str, Table]
     group: tuple[int, ...]
     """The nodes that give memory together with this one; itself alone while it gives single."""
     assignments: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
-class MachineMemory:
+class MachineMemory(Struct, kw_only=True):
     """Changes as memory is given and taken back."""
 
     nodes: dict[int, NodeMemory] = field(default_factory=dict)

@@ -8,9 +8,10 @@ Policies on a node" (KEP-693, KEP-3545).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Final
+
+from msgspec import Struct
 
 from steersman.kubelet.node_resources.policies import TopologyPolicy
 
@@ -18,8 +19,7 @@ Mask = int
 """A set of NUMA nodes, one bit each: narrower sets and lower nodes compare as integers do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hint:
+class Hint(Struct, frozen=True, kw_only=True):
     nodes: Mask | None = None
     """None: any."""
     preferred: bool = False
@@ -54,8 +54,7 @@ def narrower(one: Mask, other: Mask) -> bool:
     return (one.bit_count(), one) < (other.bit_count(), other)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NUMALayout:
+class NUMALayout(Struct, frozen=True, kw_only=True):
     """The machine's nodes, and how far they are from each other where that counts."""
 
     nodes: tuple[int, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+from msgspec import Struct, field
 
 from steersman.kubelet.cpusets import CPUs
 from steersman.meta.quantities import to_int
@@ -38,8 +39,7 @@ class PolicyError(ValueError):
     """The policies cannot be followed as configured."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CPUManagerConfig:
+class CPUManagerConfig(Struct, frozen=True, kw_only=True):
     policy: CPUPolicy = "none"
     options: frozenset[str] = frozenset()
     """Those that are switched on."""
@@ -50,15 +50,13 @@ class CPUManagerConfig:
     """From containers that have CPUs of their own, which it would only throttle."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryManagerConfig:
+class MemoryManagerConfig(Struct, frozen=True, kw_only=True):
     policy: MemoryPolicy = "None"
     reserved: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     """Bytes by NUMA node and resource (``memory``, ``hugepages-…``)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopologyManagerConfig:
+class TopologyManagerConfig(Struct, frozen=True, kw_only=True):
     policy: TopologyPolicy = "none"
     scope: TopologyScope = "container"
     prefer_closest: bool = False

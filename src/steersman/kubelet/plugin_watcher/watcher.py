@@ -10,11 +10,11 @@ import asyncio
 import logging
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from steersman.aio.backoff import ItemBackoff
 from steersman.aio.clock import Clock
@@ -35,15 +35,13 @@ Identity = tuple[int, int]
 """Inode and time of change: a socket of the same name that was made anew has another one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Registered:
+class _Registered(Struct, frozen=True, kw_only=True):
     identity: Identity
     handler: PluginHandler
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Failed:
+class _Failed(Struct, frozen=True, kw_only=True):
     identity: Identity
     retry_at_s: float
 

@@ -16,6 +16,7 @@ from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.pod_resources import lister
 from steersman.kubelet.pod_resources.v1 import podresources_pb2 as pb
 from steersman.kubelet.socket_folder import SocketFolder
+from steersman.kubelet.socket_service import Service, serve
 from steersman.meta import objects
 from steersman.meta.objects import Object
 
@@ -44,26 +45,14 @@ class PodResourcesServer:
 
     async def run(self) -> None:
         """Until cancelled. Raises ``OSError`` and ``RuntimeError`` where the socket cannot be made."""
-        server = grpc.aio.server()
-        current = {
-            "List": _unary(self._list, pb.ListPodResourcesRequest),
-            "GetAllocatableResources": _unary(self._get_allocatable, pb.AllocatableResourcesRequest),
-            "Get": _unary(self._get, pb.GetPodResourcesRequest),
+        current: Service = {
+            "List": (self._list, pb.ListPodResourcesRequest),
+            "GetAllocatableResources": (self._get_allocatable, pb.AllocatableResourcesRequest),
+            "Get": (self._get, pb.GetPodResourcesRequest),
         }
-        first = {"List": _unary(self._list_devices, pb.ListPodResourcesRequest)}
-        server.add_generic_rpc_handlers(
-            (
-                grpc.method_handlers_generic_handler("v1.PodResourcesLister", current),
-                grpc.method_handlers_generic_handler("v1alpha1.PodResourcesLister", first),
-            )
-        )
-        with self._folder as folder:
-            server.add_insecure_port(folder.address(SOCKET))
-            await server.start()
-            try:
-                await server.wait_for_termination()
-            finally:
-                await server.stop(None)
+        first: Service = {"List": (self._list_devices, pb.ListPodResourcesRequest)}
+        services = {"v1.PodResourcesLister": current, "v1alpha1.PodResourcesLister": first}
+        await serve(self._folder, SOCKET, services)
 
     async def _list(self, request: pb.ListPodResourcesRequest, context: Any) -> pb.ListPodResourcesResponse:
         await self._admit(context, "v1", "List")
@@ -105,9 +94,3 @@ class PodResourcesServer:
         self._metrics.pod_resources_requests.labels(version).inc()
         if method:
             self._metrics.pod_resources_by_method[method].labels(version).inc()
-
-
-def _unary(method: Any, request: Any) -> Any:
-    return grpc.unary_unary_rpc_method_handler(
-        method, request_deserializer=request.FromString, response_serializer=lambda answer: answer.SerializeToString()
-    )

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+from msgspec import Struct
 
 DEFAULT_REGISTRY_KEY: Final = "index.docker.io"
 """What Docker Hub's credentials are filed under, though its images are called ``docker.io/…``."""
@@ -34,8 +35,7 @@ DockerConfig = Mapping[str, Login]
 """By location: a registry, optionally with wildcards in the host's parts, a port, a path."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """The API object that credentials belong to."""
 
     kind: Literal["Secret", "ServiceAccount"]
@@ -44,8 +44,7 @@ class Source:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
+class Credential(Struct, frozen=True, kw_only=True):
     login: Login
     source: Source | None = None
     """None: the node's, and so every pod's on it."""
@@ -56,8 +55,7 @@ class Credential:
         return login_hash(self.login)
 
 
-@dataclass(frozen=True, slots=True)
-class _Location:
+class _Location(Struct, frozen=True):
     host_parts: tuple[str, ...]
     port: str
     path: str

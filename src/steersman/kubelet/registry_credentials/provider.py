@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
+
 from steersman.aio.clock import Clock
 from steersman.client.transport import Unreachable
 from steersman.kubelet.configuration import ConfigurationError
@@ -47,8 +49,7 @@ class _Account:
         return hashlib.sha256(self.token.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class _Remembered:
+class _Remembered(Struct, frozen=True):
     logins: DockerConfig
     until_s: float
 

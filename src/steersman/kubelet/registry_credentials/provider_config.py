@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import yaml
+from msgspec import Struct, field
 
 from steersman.kubelet.configuration import ConfigurationError
 from steersman.kubelet.registry_credentials.keyring import check_location
@@ -36,8 +35,7 @@ _TOKEN_FIELDS: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenAttributes:
+class TokenAttributes(Struct, frozen=True, kw_only=True):
     """The pod's service account speaks for it: a token of it goes to the plugin."""
 
     audience: str
@@ -47,8 +45,7 @@ class TokenAttributes:
     optional_annotations: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderConfig:
+class ProviderConfig(Struct, frozen=True, kw_only=True):
     """One plugin."""
 
     name: str
@@ -61,8 +58,7 @@ class ProviderConfig:
     token: TokenAttributes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProvidersConfig:
+class ProvidersConfig(Struct, frozen=True, kw_only=True):
     providers: tuple[ProviderConfig, ...]
     hash: str
     """Of the files, as ``kubelet_credential_provider_config_info`` shows it."""
@@ -105,6 +101,8 @@ def _files(path: Path) -> list[Path]:
 
 
 def _decode(file: Path, data: bytes) -> list[Mapping[str, Any]]:
+    import yaml
+
     def refused(why: object) -> ConfigurationError:
         return ConfigurationError(f"error decoding config {str(file)!r}: {why}")
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.kubelet.registry_credentials.keyring import Source
 from steersman.kubelet.state_files import replace_file
@@ -26,8 +26,7 @@ _PREFIX: Final = "sha256-"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grants:
+class Grants(Struct, frozen=True, kw_only=True):
     """Who has shown that they may have an image."""
 
     every_pod: bool = False
@@ -46,8 +45,7 @@ class Grants:
         return not (self.every_pod or self.secrets or self.accounts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PulledRecord:
+class PulledRecord(Struct, frozen=True, kw_only=True):
     """One image on the node that this kubelet pulled."""
 
     ref: str

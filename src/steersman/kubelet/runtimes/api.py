@@ -18,8 +18,9 @@ Rules every runtime keeps:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from msgspec import Struct, field
 
 from steersman.kubelet.runtimes.containers import (
     Container,
@@ -87,15 +88,13 @@ class ImagePullError(RuntimeServiceError):
         """``ErrImagePull``, or one of CRI's ``RegistryUnavailable`` and ``SignatureValidationFailed``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(Struct, frozen=True, kw_only=True):
     runtime_name: str
     runtime_version: str
     api_version: str = "v1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeCondition:
+class RuntimeCondition(Struct, frozen=True, kw_only=True):
     type: str
     """``RuntimeReady``, ``NetworkReady``, or one of the runtime's own."""
     status: bool
@@ -103,8 +102,7 @@ class RuntimeCondition:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeHandler:
+class RuntimeHandler(Struct, frozen=True, kw_only=True):
     """A way to run pods that a RuntimeClass can name; the default's name is empty."""
 
     name: str
@@ -112,8 +110,7 @@ class RuntimeHandler:
     user_namespaces: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeStatus:
+class RuntimeStatus(Struct, frozen=True, kw_only=True):
     conditions: tuple[RuntimeCondition, ...]
     handlers: tuple[RuntimeHandler, ...] = ()
     supplemental_groups_policy: bool = False
@@ -135,8 +132,7 @@ class RuntimeStatus:
         return condition is not None and condition.status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecRequest:
+class ExecRequest(Struct, frozen=True, kw_only=True):
     """What ``exec`` runs and which of its streams are wanted. With ``tty`` everything comes as stdout."""
 
     container_id: str
@@ -147,8 +143,7 @@ class ExecRequest:
     tty: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachRequest:
+class AttachRequest(Struct, frozen=True, kw_only=True):
     """Which streams of a running container's first process are wanted. ``tty`` has to be as it was created."""
 
     container_id: str
@@ -158,8 +153,7 @@ class AttachRequest:
     tty: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(Struct, frozen=True, kw_only=True):
     stream: Literal["stdout", "stderr"]
     data: bytes
 

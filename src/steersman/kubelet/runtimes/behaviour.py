@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 ANNOTATION = "simulated.steersman.dev/behaviour"
 
@@ -24,8 +25,7 @@ class BehaviourError(ValueError):
     """The description cannot be used; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """How long a stage takes, in seconds: drawn evenly between two bounds."""
 
     low_s: float = 0.0
@@ -38,8 +38,7 @@ class Stage:
 AT_ONCE = Stage()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class Behaviour(Struct, frozen=True, kw_only=True):
     """One container's. ``sandbox_*`` and ``pull_*`` of the entry ``*`` are the pod's."""
 
     sandbox_s: Stage = AT_ONCE

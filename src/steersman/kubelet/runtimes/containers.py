@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from steersman.kubelet.runtimes.images import ImageSpec
 from steersman.kubelet.runtimes.sandboxes import (
@@ -22,16 +23,14 @@ MountPropagation = Literal["PRIVATE", "HOST_TO_CONTAINER", "BIDIRECTIONAL"]
 ContainerEventType = Literal["CREATED", "STARTED", "STOPPED", "DELETED"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerMetadata:
+class ContainerMetadata(Struct, frozen=True, kw_only=True):
     """Unique in a sandbox; ``attempt`` counts restarts from 0."""
 
     name: str
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Struct, frozen=True, kw_only=True):
     """A path of the node, or of an image, inside the container."""
 
     container_path: str
@@ -47,15 +46,13 @@ class Mount:
     image_sub_path: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     container_path: str
     host_path: str
     permissions: str = "rwm"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
+class Capabilities(Struct, frozen=True, kw_only=True):
     """Names without ``CAP_``; ``ALL`` is understood."""
 
     add: tuple[str, ...] = ()
@@ -63,8 +60,7 @@ class Capabilities:
     add_ambient: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerSecurityContext:
+class ContainerSecurityContext(Struct, frozen=True, kw_only=True):
     capabilities: Capabilities | None = None
     privileged: bool = False
     namespaces: NamespaceOption = field(default_factory=NamespaceOption)
@@ -82,8 +78,7 @@ class ContainerSecurityContext:
     apparmor: SecurityProfile | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerConfig:
+class ContainerConfig(Struct, frozen=True, kw_only=True):
     metadata: ContainerMetadata
     image: ImageSpec
     """``image`` is the id or reference that ``pull_image`` or ``image_status`` gave."""
@@ -107,8 +102,7 @@ class ContainerConfig:
     """``SIGTERM``, ``SIGRTMIN+3`` …; empty: the image's, else the runtime's default."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class Container(Struct, frozen=True, kw_only=True):
     """One row of a list."""
 
     id: str
@@ -123,15 +117,13 @@ class Container:
     image_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerUser:
+class ContainerUser(Struct, frozen=True, kw_only=True):
     uid: int
     gid: int
     supplemental_groups: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerStatus:
+class ContainerStatus(Struct, frozen=True, kw_only=True):
     id: str
     metadata: ContainerMetadata
     state: ContainerState
@@ -161,8 +153,7 @@ class ContainerStatus:
     """Verbose only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerFilter:
+class ContainerFilter(Struct, frozen=True, kw_only=True):
     """Everything that is set has to match."""
 
     id: str = ""
@@ -171,8 +162,7 @@ class ContainerFilter:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerEvent:
+class ContainerEvent(Struct, frozen=True, kw_only=True):
     """Something happened to a container, with the state of its whole pod at that moment."""
 
     container_id: str
@@ -182,8 +172,7 @@ class ContainerEvent:
     containers: tuple[ContainerStatus, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecResult:
+class ExecResult(Struct, frozen=True, kw_only=True):
     stdout: bytes
     stderr: bytes
     exit_code: int

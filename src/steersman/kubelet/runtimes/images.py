@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSpec:
+
+class ImageSpec(Struct, frozen=True, kw_only=True):
     """Names an image: ``image`` is a reference (``name:tag``, ``name@digest``) or an id."""
 
     image: str
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     user_specified_image: str = ""
     """As written in the pod."""
     runtime_handler: str = ""
@@ -30,8 +32,7 @@ class AuthConfig:
     registry_token: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     id: str
     """``sha256:…`` of its configuration."""
     repo_tags: tuple[str, ...] = ()
@@ -45,15 +46,13 @@ class Image:
     """Never removed by image garbage collection."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilesystemUsage:
+class FilesystemUsage(Struct, frozen=True, kw_only=True):
     timestamp_ns: int
     mountpoint: str = ""
     used_bytes: int = 0
     inodes_used: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFsInfo:
+class ImageFsInfo(Struct, frozen=True, kw_only=True):
     image_filesystems: tuple[FilesystemUsage, ...] = ()
     container_filesystems: tuple[FilesystemUsage, ...] = ()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 NamespaceMode = Literal["POD", "CONTAINER", "NODE", "TARGET"]
 """Whose namespace: shared in the pod, the container's own, the node's, or that of ``target_id``'s container."""
@@ -13,8 +14,7 @@ PortProtocol = Literal["TCP", "UDP", "SCTP"]
 SupplementalGroupsPolicy = Literal["Merge", "Strict"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DNSConfig:
+class DNSConfig(Struct, frozen=True, kw_only=True):
     """The sandbox's resolv.conf. As a whole None means: the node's own."""
 
     servers: tuple[str, ...] = ()
@@ -22,8 +22,7 @@ class DNSConfig:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortMapping:
+class PortMapping(Struct, frozen=True, kw_only=True):
     """A container port that the runtime's network plugin makes reachable on the node (``hostPort``)."""
 
     protocol: PortProtocol = "TCP"
@@ -32,22 +31,19 @@ class PortMapping:
     host_ip: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IDMapping:
+class IDMapping(Struct, frozen=True, kw_only=True):
     host_id: int
     container_id: int
     length: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserNamespace:
+class UserNamespace(Struct, frozen=True, kw_only=True):
     mode: NamespaceMode = "NODE"
     uids: tuple[IDMapping, ...] = ()
     gids: tuple[IDMapping, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamespaceOption:
+class NamespaceOption(Struct, frozen=True, kw_only=True):
     """Which namespaces are whose. CRI's zero values: everything shared in the pod."""
 
     network: NamespaceMode = "POD"
@@ -58,31 +54,27 @@ class NamespaceOption:
     user: UserNamespace | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SELinuxOption:
+class SELinuxOption(Struct, frozen=True, kw_only=True):
     user: str = ""
     role: str = ""
     type: str = ""
     level: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecurityProfile:
+class SecurityProfile(Struct, frozen=True, kw_only=True):
     """A seccomp or AppArmor profile; ``localhost_ref`` names it for ``Localhost``."""
 
     type: Literal["RuntimeDefault", "Unconfined", "Localhost"] = "RuntimeDefault"
     localhost_ref: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HugepageLimit:
+class HugepageLimit(Struct, frozen=True, kw_only=True):
     page_size: str
     """As in the cgroup's file name: ``2MB``, ``1GB``."""
     limit_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinuxResources:
+class LinuxResources(Struct, frozen=True, kw_only=True):
     """What a container's or sandbox's cgroup is set to. Zero and empty mean: not set."""
 
     cpu_period: int = 0
@@ -100,8 +92,7 @@ class LinuxResources:
     """cgroup v2 files and their values."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxSecurityContext:
+class SandboxSecurityContext(Struct, frozen=True, kw_only=True):
     namespaces: NamespaceOption = NamespaceOption()
     selinux: SELinuxOption | None = None
     run_as_user: int | None = None
@@ -114,8 +105,7 @@ class SandboxSecurityContext:
     apparmor: SecurityProfile | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSandboxMetadata:
+class PodSandboxMetadata(Struct, frozen=True, kw_only=True):
     """Together unique in a runtime."""
 
     name: str
@@ -124,8 +114,7 @@ class PodSandboxMetadata:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSandboxConfig:
+class PodSandboxConfig(Struct, frozen=True, kw_only=True):
     metadata: PodSandboxMetadata
     hostname: str = ""
     """Empty with the node's network."""
@@ -142,8 +131,7 @@ class PodSandboxConfig:
     """The sum over the pod's containers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSandbox:
+class PodSandbox(Struct, frozen=True, kw_only=True):
     """One row of a list."""
 
     id: str
@@ -156,8 +144,7 @@ class PodSandbox:
     runtime_handler: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSandboxStatus:
+class PodSandboxStatus(Struct, frozen=True, kw_only=True):
     id: str
     metadata: PodSandboxMetadata
     state: SandboxState
@@ -172,8 +159,7 @@ class PodSandboxStatus:
     """Verbose only: what the runtime says beyond CRI, JSON by topic."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSandboxFilter:
+class PodSandboxFilter(Struct, frozen=True, kw_only=True):
     """Everything that is set has to match."""
 
     id: str = ""

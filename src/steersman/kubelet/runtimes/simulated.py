@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from steersman.aio.broadcast import Broadcaster
 from steersman.aio.clock import Clock
@@ -25,8 +27,6 @@ from steersman.kubelet.runtimes.api import (
     CgroupDriver,
     ExecRequest,
     FailedPrecondition,
-    ImagePullError,
-    InvalidArgument,
     NotFound,
     PortConnection,
     Runtime,
@@ -38,7 +38,7 @@ from steersman.kubelet.runtimes.api import (
     Unimplemented,
     Version,
 )
-from steersman.kubelet.runtimes.behaviour import Behaviour, BehaviourError, Stage, behaviour_of
+from steersman.kubelet.runtimes.behaviour import Behaviour
 from steersman.kubelet.runtimes.containers import (
     Container,
     ContainerConfig,
@@ -48,7 +48,6 @@ from steersman.kubelet.runtimes.containers import (
     ContainerStatus,
     ExecResult,
 )
-from steersman.kubelet.runtimes.images import AuthConfig, FilesystemUsage, Image, ImageFsInfo, ImageSpec
 from steersman.kubelet.runtimes.sandboxes import (
     LinuxResources,
     PodSandbox,
@@ -56,28 +55,26 @@ from steersman.kubelet.runtimes.sandboxes import (
     PodSandboxFilter,
     PodSandboxStatus,
 )
+from steersman.kubelet.runtimes.simulated_images import SimulatedImages
 from steersman.kubelet.runtimes.stats import ContainerStats, PodSandboxStats, StatsFilter
 
 EVENT_LIMIT = 10_000
-IMAGE_BYTES = 700_000
 KILLED, TERMINATED = 137, 143
 
 
-@dataclass(slots=True)
-class _Sandbox:
+class _Sandbox(Struct):
     status: PodSandboxStatus
     config: PodSandboxConfig
 
 
-@dataclass(slots=True)
-class _Container:
+class _Container(Struct):
     sandbox_id: str
     status: ContainerStatus
     config: ContainerConfig
     behaviour: Behaviour
 
 
-class SimulatedRuntime:
+class SimulatedRuntime(SimulatedImages):
     """One node's runtime. Use from one event loop only."""
 
     def __init__(
@@ -91,14 +88,10 @@ class SimulatedRuntime:
         images_present: bool = False,
     ) -> None:
         """``images_present``: every image is on the node already, so that nothing is ever pulled."""
-        self._clock = clock
+        super().__init__(clock=clock, rng=rng, default=default or Behaviour(), images_present=images_present)
         self._timers = timers
-        self._rng = rng
-        self._default = default or Behaviour()
-        self._images_present = images_present
         self._sandboxes: dict[str, _Sandbox] = {}
         self._containers: dict[str, _Container] = {}
-        self._images: dict[str, Image] = {}
         self._addresses = PodAddresses(pod_cidr)
         self._events: Broadcaster[ContainerEvent] = Broadcaster()
 
@@ -295,7 +288,7 @@ class SimulatedRuntime:
         """What ``resources`` does not name stays."""
         item = self._container(container_id)
         before = item.status.resources or LinuxResources()
-        named = {entry.name: value for entry in fields(resources) if (value := getattr(resources, entry.name))}
+        named = {name: value for name, value in asdict(resources).items() if value}
         item.status = replace(item.status, resources=replace(before, **named))
 
     async def reopen_container_log(self, container_id: str) -> None:
@@ -339,53 +332,6 @@ class SimulatedRuntime:
         finally:
             subscription.close()
 
-    # -- images
-
-    async def list_images(self, image: str = "") -> Sequence[Image]:
-        return [found for name, found in self._images.items() if not image or name == image]
-
-    async def image_status(self, image: ImageSpec) -> Image | None:
-        if self._images_present and image.image not in self._images:
-            self._add_image(image.image)
-        return self._find_image(image.image)
-
-    async def pull_image(
-        self, image: ImageSpec, *, auth: AuthConfig | None = None, sandbox_config: PodSandboxConfig | None = None
-    ) -> str:
-        annotations = sandbox_config.annotations if sandbox_config is not None else {}
-        behaviour = self._behaviour_of(annotations, "")
-        await self._pause(behaviour.pull_s)
-        if behaviour.pull_error:
-            raise ImagePullError(behaviour.pull_error)
-        return self._add_image(image.image).id
-
-    async def remove_image(self, image: ImageSpec) -> None:
-        found = self._find_image(image.image)
-        self._images = {name: item for name, item in self._images.items() if item is not found}
-
-    async def image_fs_info(self) -> ImageFsInfo:
-        used_bytes = sum({image.id: image.size_bytes for image in self._images.values()}.values())
-        usage = FilesystemUsage(timestamp_ns=self._now_ns(), used_bytes=used_bytes)
-        return ImageFsInfo(image_filesystems=(usage,))
-
-    def add_image(self, image: Image) -> None:
-        """As if it had been pulled, or loaded by hand."""
-        for name in image.repo_tags or (image.id,):
-            self._images[name] = image
-
-    def _find_image(self, name: str) -> Image | None:
-        """By reference or id."""
-        if name in self._images:
-            return self._images[name]
-        return next((image for image in self._images.values() if image.id == name), None)
-
-    def _add_image(self, name: str) -> Image:
-        found = self._images.get(name)
-        if found is None:
-            found = Image(id=name, repo_tags=(name,), size_bytes=IMAGE_BYTES)
-            self._images[name] = found
-        return found
-
     # -- what tests and the handlers of simulated probes look at
 
     def behaviour(self, container_id: str) -> tuple[Behaviour, float]:
@@ -407,17 +353,6 @@ class SimulatedRuntime:
         self._say("STOPPED", sandbox_id, sandbox_id)
 
     # -- inside
-
-    def _behaviour_of(self, annotations: Mapping[str, str], container: str) -> Behaviour:
-        try:
-            return behaviour_of(annotations, container, self._default)
-        except BehaviourError as error:
-            raise InvalidArgument(str(error)) from error
-
-    async def _pause(self, stage: Stage) -> None:
-        delay_s = stage.draw(self._rng)
-        if delay_s > 0:
-            await self._clock.sleep(delay_s)
 
     def _exit(self, item: _Container, exit_code: int) -> None:
         if item.status.state not in ("CREATED", "RUNNING"):
@@ -464,9 +399,6 @@ class SimulatedRuntime:
 
     def _new_id(self) -> str:
         return f"{self._rng.getrandbits(256):064x}"
-
-    def _now_ns(self) -> int:
-        return int(self._clock.now() * 1e9)
 
 
 def _has_labels(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

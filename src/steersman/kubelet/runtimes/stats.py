@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from steersman.kubelet.runtimes.containers import ContainerMetadata
 from steersman.kubelet.runtimes.images import FilesystemUsage
 from steersman.kubelet.runtimes.sandboxes import PodSandboxMetadata
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CPUUsage:
+class CPUUsage(Struct, frozen=True, kw_only=True):
     timestamp_ns: int
     usage_core_nano_seconds: int | None = None
     """Since the container's start, over all cores."""
     usage_nano_cores: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryUsage:
+class MemoryUsage(Struct, frozen=True, kw_only=True):
     timestamp_ns: int
     working_set_bytes: int | None = None
     available_bytes: int | None = None
@@ -29,15 +28,13 @@ class MemoryUsage:
     major_page_faults: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwapUsage:
+class SwapUsage(Struct, frozen=True, kw_only=True):
     timestamp_ns: int
     available_bytes: int | None = None
     usage_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerStats:
+class ContainerStats(Struct, frozen=True, kw_only=True):
     id: str
     metadata: ContainerMetadata
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -48,24 +45,26 @@ class ContainerStats:
     writable_layer: FilesystemUsage | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterfaceUsage:
+class InterfaceUsage(Struct, frozen=True, kw_only=True):
     name: str
     rx_bytes: int | None = None
     rx_errors: int | None = None
     tx_bytes: int | None = None
     tx_errors: int | None = None
+    rx_packets: int | None = None
+    rx_dropped: int | None = None
+    tx_packets: int | None = None
+    tx_dropped: int | None = None
+    """Packets are what the kernel says; runtimes do not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkUsage:
+class NetworkUsage(Struct, frozen=True, kw_only=True):
     timestamp_ns: int
     default_interface: InterfaceUsage | None = None
     interfaces: tuple[InterfaceUsage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSandboxStats:
+class PodSandboxStats(Struct, frozen=True, kw_only=True):
     id: str
     metadata: PodSandboxMetadata
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -77,8 +76,7 @@ class PodSandboxStats:
     containers: tuple[ContainerStats, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatsFilter:
+class StatsFilter(Struct, frozen=True, kw_only=True):
     """Everything that is set has to match. ``id`` is a container's or a sandbox's, by what is listed."""
 
     id: str = ""

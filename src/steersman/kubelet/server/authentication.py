@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.client.api import Client
@@ -24,8 +24,7 @@ MAX_CACHED: Final = 4096
 """Remembered answers; the oldest goes first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """An authenticated user."""
 
     name: str
@@ -34,8 +33,7 @@ class Caller:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(Struct, frozen=True, kw_only=True):
     """What a request brings."""
 
     certificate_der: bytes | None = None

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.kubelet import podspec
@@ -25,8 +26,7 @@ DEFAULT_TIMEOUT_S: Final = 120
 _is_integer = re.compile(r"[+-]?[0-9]+", re.ASCII).fullmatch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoints:
+class Checkpoints(Struct, frozen=True, kw_only=True):
     pods: PodLookup
     runtime: RuntimeService
     directory: Path

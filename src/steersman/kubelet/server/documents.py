@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry, generate_latest
 
 from steersman.aio.clock import Clock
@@ -30,8 +30,7 @@ ZPAGE_WARNING: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class About(Struct, frozen=True, kw_only=True):
     """What the kubelet says of itself."""
 
     configz: Callable[[], Mapping[str, Any]] = dict

@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from aiohttp import web
+from msgspec import Struct
 from multidict import MultiMapping
 
 from steersman.kubelet.runtimes.api import RuntimeServiceError, Session
@@ -31,8 +31,7 @@ V1_BASE64: Final = "base64.channel.k8s.io"
 MAX_RESIZE_BYTES: Final = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamOptions:
+class StreamOptions(Struct, frozen=True, kw_only=True):
     """Which streams a client wants."""
 
     stdin: bool
@@ -51,8 +50,7 @@ class StreamOptions:
         return cls(stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TerminalSize:
+class TerminalSize(Struct, frozen=True, kw_only=True):
     width: int
     height: int
 

@@ -12,11 +12,11 @@ import json
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from steersman.aio.clock import Clock
@@ -52,8 +52,7 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerConfig:
+class ServerConfig(Struct, frozen=True, kw_only=True):
     """Where it listens and with what."""
 
     address: str = "0.0.0.0"
@@ -70,7 +69,6 @@ class ServerConfig:
     system_logs: Path | None = field(default_factory=lambda: Path("/var/log"))
     """What ``/logs/`` shows; None: nothing."""
     debug_flags: bool = True
-    profiling: bool = True
 
 
 class KubeletServer:
@@ -173,8 +171,7 @@ class KubeletServer:
                 router.add_put("/debug/flags/v", set_verbosity)
             else:
                 router.add_route("*", "/debug/flags/v", _disabled("flags endpoint is disabled."))
-            if not config.profiling:
-                router.add_route("*", "/debug/pprof/{rest:.*}", _disabled("profiling endpoint is disabled."))
+            router.add_route("*", "/debug/pprof/{rest:.*}", _disabled("profiling endpoint is disabled."))
             self._documents.add_debugging(router)
         else:
             disabled = _disabled("Debug endpoints are disabled.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 VERSIONS: Final[Mapping[str, ssl.TLSVersion]] = {
     "VersionTLS12": ssl.TLSVersion.TLSv1_2,
@@ -41,8 +42,7 @@ class TLSSettingsError(ValueError):
     """A version or a cipher suite that there is none of."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TLSSettings:
+class TLSSettings(Struct, frozen=True, kw_only=True):
     minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
     ciphers: tuple[str, ...] = ()
     """OpenSSL's names; empty: its own choice."""

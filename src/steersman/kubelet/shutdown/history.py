@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from steersman.kubelet.state_files import replace_file
 from steersman.meta.times import format_time, parse_time
@@ -17,8 +17,7 @@ ZERO: Final = "0001-01-01T00:00:00Z"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastShutdown:
+class LastShutdown(Struct, frozen=True, kw_only=True):
     """Seconds since the epoch; 0 for never."""
 
     began_s: float = 0.0

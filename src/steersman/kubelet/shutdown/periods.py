@@ -6,23 +6,22 @@ Source: the documentation's "Graceful node shutdown" (KEP-2000, KEP-2712).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.kubelet.podspec import SYSTEM_CRITICAL_PRIORITY
 from steersman.meta.objects import Object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShutdownPeriod:
+class ShutdownPeriod(Struct, frozen=True, kw_only=True):
     """Pods of at least ``priority``, below the next period's, get ``grace_s``."""
 
     priority: int
     grace_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShutdownTurn:
+class ShutdownTurn(Struct, frozen=True, kw_only=True):
     grace_s: int
     pods: tuple[Object, ...]
 

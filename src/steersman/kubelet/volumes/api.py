@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.pod_paths import PodPaths
@@ -24,8 +25,7 @@ class Tokens(Protocol):
         """A token bound to ``pod``, renewed well before it expires. Raises ``APIError``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeContext:
+class VolumeContext(Struct, frozen=True, kw_only=True):
     """One volume of one pod, and what its plugin may use."""
 
     pod: Object
@@ -57,8 +57,7 @@ class VolumeContext:
         return self.paths.volume(objects.uid(self.pod), plugin, self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountedVolume:
+class MountedVolume(Struct, frozen=True, kw_only=True):
     """A volume that containers can be given."""
 
     name: str

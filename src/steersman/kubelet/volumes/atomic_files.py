@@ -11,9 +11,10 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from steersman.kubelet.volumes.trees import remove_tree
 
@@ -21,8 +22,7 @@ DATA = "..data"
 NEW_DATA = "..data_tmp"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class File(Struct, frozen=True, kw_only=True):
     data: bytes
     mode: int = 0o644
     uid: int | None = None

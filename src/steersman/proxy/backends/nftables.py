@@ -23,8 +23,9 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from steersman.proxy.backends.api import Backend, BackendError
 from steersman.proxy.rules import Endpoint, Frontend, Target
@@ -37,8 +38,7 @@ ELEMENTS_PER_LINE = 2000
 Version = Literal[4, 6]
 
 
-@dataclass(slots=True)
-class _Elements:
+class _Elements(Struct):
     """Map -> element key -> value (empty for sets)."""
 
     maps: dict[str, dict[str, str]] = field(default_factory=dict)

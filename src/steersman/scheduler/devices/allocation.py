@@ -10,8 +10,9 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
+
+from msgspec import Struct, field
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -36,8 +37,7 @@ class _TooManyResults(Exception):
     """The claim cannot get that many devices, whichever they are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Given(Struct, frozen=True, kw_only=True):
     """A device that a request gets."""
 
     request: Request
@@ -47,8 +47,7 @@ class Given:
     """What the share takes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Solution:
+class Solution(Struct, frozen=True, kw_only=True):
     """What one claim gets: the alternative of each request, and the devices."""
 
     claim: Claim
@@ -56,8 +55,7 @@ class Solution:
     given: tuple[Given, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
+class _Plan(Struct, frozen=True, kw_only=True):
     """What one request needs on this node."""
 
     request: Request

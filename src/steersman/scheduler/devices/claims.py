@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -19,8 +20,7 @@ class NotThere(Exception):
     """A claim of the pod does not exist yet, or cannot be used."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(Struct, frozen=True, kw_only=True):
     """A claim that the pod names. ``is_generated``: it was made from a template, for this pod alone."""
 
     name: str

@@ -8,8 +8,9 @@ uses what later containers will have, and asks for more only where that is not e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -22,8 +23,7 @@ from steersman.scheduler.pod_requests import is_extended_resource
 ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mapped:
+class Mapped(Struct, frozen=True, kw_only=True):
     """A container's part in a request."""
 
     container: str
@@ -34,8 +34,7 @@ class Mapped:
         return {"containerName": self.container, "resourceName": self.resource, "requestName": self.request}
 
 
-@dataclass(slots=True, kw_only=True)
-class _Asked:
+class _Asked(Struct, kw_only=True):
     """A request in the making."""
 
     name: str

@@ -4,8 +4,9 @@ them, or what is asked for changed. That makes a burst of equal pods cost one se
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -24,8 +25,7 @@ _ALTERNATIVES_LIMIT = 8
 """``FirstAvailableDeviceRequestMaxSize``"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True, eq=False):
     """The claims of one pod, sorted out."""
 
     pod: PodInfo
@@ -61,8 +61,7 @@ class Wanted:
         return objects.with_metadata(new_claim(self.pod, requests), uid=f"{self.pod.uid}-extended"), mappings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """What a search gave on one node: a solution for each claim, or why there is none."""
 
     solutions: tuple[Solution, ...] = ()

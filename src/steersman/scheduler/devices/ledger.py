@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -20,8 +21,7 @@ from steersman.scheduler.devices.requests import allocation_of
 from steersman.scheduler.devices.slices import DeviceID, PoolID
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """One device of one allocation. ``capacity`` is set for shares of a device."""
 
     device: DeviceID

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -19,8 +20,7 @@ class AllocationError(Exception):
     """Something is wrong with a claim, a class or a selector: the pod's try ends with an error, on whatever node."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One request, or one of the alternatives of a prioritized one."""
 
     name: str
@@ -44,16 +44,14 @@ class Request:
         return any(_tolerates(toleration, taint) for toleration in self.tolerations)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """A request: its alternatives, the most wanted first. Plain requests have one."""
 
     name: str
     alternatives: tuple[Request, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True, eq=False):
     """A claim whose devices are to be found."""
 
     obj: Object

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.meta import objects, times
 from steersman.meta.errors import Conflict, NotFound
@@ -18,8 +19,7 @@ TRIES = 5
 """How often a write is tried that others get in the way of."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
+class Promise(Struct, frozen=True, kw_only=True):
     """What a pod's claims get on the node that was chosen."""
 
     allocations: tuple[tuple[Object, Object], ...]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -20,8 +21,7 @@ Counters = Mapping[str, Mapping[str, Fraction]]
 """Amounts by counter set and counter."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeChoice:
+class NodeChoice(Struct, frozen=True, kw_only=True):
     """From which nodes something can be used."""
 
     node_name: str = ""
@@ -40,8 +40,7 @@ class NodeChoice:
         return self.is_everywhere or any(term.matches(name, objects.labels(node)) for term in self.terms)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Device:
+class Device(Struct, frozen=True, kw_only=True, eq=False):
     """One device. Compare by identity; ``id`` names it across versions of its slice."""
 
     id: DeviceID
@@ -60,8 +59,7 @@ class Device:
     has_own_choice: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Slice:
+class Slice(Struct, frozen=True, kw_only=True, eq=False):
     """One ResourceSlice."""
 
     name: str
@@ -84,8 +82,7 @@ class Slice:
         return self.has_device_choices and any(device.nodes.includes(node) for device in self.devices)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pool:
+class Pool(Struct, frozen=True, kw_only=True, eq=False):
     """A pool as one node sees it."""
 
     id: PoolID

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from steersman.scheduler.cluster import Cluster
 from steersman.scheduler.framework import SKIP, PreScorePlugin, ScorePlugin, Scores
@@ -14,11 +15,11 @@ from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.resource_scoring import DEFAULT_RESOURCES, WeightedResource, balance, demands, resources_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeResourcesBalancedAllocation:
+class NodeResourcesBalancedAllocation(Struct, frozen=True, kw_only=True):
     NAME: ClassVar[str] = "NodeResourcesBalancedAllocation"
     LOCAL: ClassVar[bool] = True
     READS_PODS: ClassVar[bool] = True
+    READS_AMOUNTS: ClassVar[bool] = True
 
     resources: tuple[WeightedResource, ...] = DEFAULT_RESOURCES
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from steersman.meta import objects
@@ -31,8 +32,7 @@ NO_VICTIMS = "No preemption victims found for incoming pod"
 Rows = NDArray[np.intp]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class DefaultPreemption:
+class DefaultPreemption(Struct, kw_only=True, eq=False):
     NAME: ClassVar[str] = "DefaultPreemption"
 
     min_candidate_percentage: int = 10
@@ -215,17 +215,14 @@ def _promised(pod: PodInfo, search: Search, rows: Rows, names: Sequence[str]) ->
     table, nominations = search.cluster.nodes, search.cluster.nominations
     if not len(nominations):
         return taken
+    slots = nominations.before(pod, table)
     column_of = np.full(table.capacity, -1, dtype=np.intp)
     column_of[rows] = np.arange(len(rows))
-    for node_name in nominations.nodes():
-        row = table.rows.get(node_name)
-        if row is None or column_of[row] < 0:
-            continue
-        for other in nominations.before(pod, node_name):
-            if table.pod(other.uid) is None:
-                taken[0, column_of[row]] += 1
-                for place, name in enumerate(names, start=1):
-                    taken[place, column_of[row]] += other.requests.amounts.get(name, 0)
+    slots = slots[column_of[nominations.rows(slots)] >= 0]
+    columns = column_of[nominations.rows(slots)]
+    np.add.at(taken[0], columns, 1)
+    for place, name in enumerate(names, start=1):
+        np.add.at(taken[place], columns, nominations.amounts(slots, name))
     return taken
 
 

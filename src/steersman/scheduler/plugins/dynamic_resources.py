@@ -8,11 +8,11 @@ the pod away from nodes is deallocated.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
+from msgspec import Struct, field
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -81,8 +81,7 @@ _REASONS = {
 _BINDING_POLL_S = 5.0
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class DynamicResources:
+class DynamicResources(Struct, kw_only=True, eq=False):
     NAME: ClassVar[str] = "DynamicResources"
     LOCAL: ClassVar[bool] = False
     READS_PODS: ClassVar[bool] = False
@@ -265,7 +264,11 @@ class DynamicResources:
         return _undo(reserved, made, pod) if reserved or made is not None else None
 
     def pre_bind(self, pod: PodInfo, node_name: str, cluster: Cluster) -> Errand | None:
-        promise = self._promises.get(pod.uid) or Promise(allocations=())
+        promise = self._promises.get(pod.uid)
+        if promise is None:
+            if not pod.obj["spec"].get("resourceClaims"):
+                return None
+            promise = Promise(allocations=())
         known = (self.finder.ledger.claim(objects.make_key(pod.namespace, name), cluster) for name in _names(pod))
         claims = [claim for claim in known if claim is not None]
         if promise.extended is None and not claims:

@@ -7,10 +7,10 @@ pod and of the pods that run already, and their required affinity with ``hardPod
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from steersman.meta import objects
@@ -47,16 +47,14 @@ _REJECTIONS = {
 _MEMO_LIMIT = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domains:
+class Domains(Struct, frozen=True, kw_only=True):
     """A set of domains of one topology key, as a flag by domain id; the last element stands for no label."""
 
     column: LabelColumn
     flags: Mask
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """The state of filtering."""
 
     wanted: tuple[Domains, ...]
@@ -66,8 +64,7 @@ class Rules:
     hated_by_others: tuple[Domains, ...]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class InterPodAffinity:
+class InterPodAffinity(Struct, kw_only=True, eq=False):
     NAME: ClassVar[str] = "InterPodAffinity"
     LOCAL: ClassVar[bool] = False
     READS_PODS: ClassVar[bool] = True
@@ -185,6 +182,8 @@ class InterPodAffinity:
     def _carried_about(self, pod: PodInfo, cluster: Cluster, kinds: tuple[TermKind, ...]) -> list[CarriedTerm]:
         """Terms of pods on nodes that speak of ``pod``. Memoised by what terms can see of it."""
         tallies = cluster.nodes.tallies
+        if not tallies.has_carried:
+            return []
         version = (tallies.carried_version, cluster.lister(NAMESPACES).version)
         if version != self._matching_version or len(self._matching) > _MEMO_LIMIT:
             self._matching.clear()

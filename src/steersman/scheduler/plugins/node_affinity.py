@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from msgspec import Struct
 
 from steersman.scheduler.affinity import (
     NodeSelectorTerm,
@@ -45,8 +45,7 @@ _REJECTIONS = {
 _CONFLICT = Rejection(reasons=("pod affinity terms conflict",), unresolvable=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeAffinity:
+class NodeAffinity(Struct, frozen=True, kw_only=True):
     NAME: ClassVar[str] = "NodeAffinity"
     LOCAL: ClassVar[bool] = True
     READS_PODS: ClassVar[bool] = False

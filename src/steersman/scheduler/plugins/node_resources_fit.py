@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -52,8 +52,7 @@ _UNRESOLVABLE_BIT = 1 << 62
 even when empty."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """The resources a pod requests: (name, row of the table's columns, amount)."""
 
     resources: tuple[tuple[str, int, int], ...]
@@ -61,11 +60,11 @@ class Wanted:
     """Devices stand for these on nodes that do not offer them; that is the business of DynamicResources."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeResourcesFit:
+class NodeResourcesFit(Struct, frozen=True, kw_only=True):
     NAME: ClassVar[str] = "NodeResourcesFit"
     LOCAL: ClassVar[bool] = True
     READS_PODS: ClassVar[bool] = True
+    READS_AMOUNTS: ClassVar[bool] = True
 
     ignored_resources: frozenset[str] = frozenset()
     ignored_groups: frozenset[str] = frozenset()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -31,8 +31,7 @@ Volume = tuple[str, str]
 """(driver, what identifies the volume to it)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewVolumes:
+class NewVolumes(Struct, frozen=True, kw_only=True):
     """The CSI volumes that the pod would need attached."""
 
     cluster: Cluster

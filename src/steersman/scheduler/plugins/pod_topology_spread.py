@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICASETS, REPLICATIONCONTROLLERS, SERVICES, STATEFULSETS
 from steersman.meta.selectors import LabelSelector
-from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.cluster import Cluster, Lister
 from steersman.scheduler.events import ClusterEvent, EventInterest
 from steersman.scheduler.framework import (
     MAX_NODE_SCORE,
@@ -58,8 +58,7 @@ _REJECTIONS = {
 _MEMO_LIMIT = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
+class Limit(Struct, frozen=True, kw_only=True):
     """A hard constraint at work: which domains are full."""
 
     column: LabelColumn
@@ -67,8 +66,7 @@ class Limit:
     """By domain id; the last element stands for nodes without the label and is never asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preference:
+class Preference(Struct, frozen=True, kw_only=True):
     """A soft constraint at work."""
 
     column: LabelColumn
@@ -80,8 +78,7 @@ class Preference:
     """Otherwise: matching pods by domain id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preferences:
+class Preferences(Struct, frozen=True, kw_only=True):
     """The state of scoring."""
 
     constraints: tuple[Preference, ...]
@@ -89,16 +86,23 @@ class Preferences:
     """By row: nodes that lack a topology key and get no score."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class PodTopologySpread:
+class PodTopologySpread(Struct, kw_only=True, eq=False):
     NAME: ClassVar[str] = "PodTopologySpread"
     LOCAL: ClassVar[bool] = False
     READS_PODS: ClassVar[bool] = True
 
     defaults: tuple[Mapping[str, Any], ...] = SYSTEM_DEFAULTS
     has_system_defaults: bool = True
-    _selectors: dict[Any, LabelSelector] = field(default_factory=dict)
-    _selectors_version: tuple[int, ...] = ()
+    _default_constraints: Mapping[Action, tuple[Constraint, ...]] = field(default_factory=dict)
+    """Without a selector: each pod has its own."""
+    _selectors: dict[bytes, LabelSelector] = field(default_factory=dict)
+    """By the signature of the pod."""
+    _selectors_version: int = -1
+    _siblings: tuple[Lister, ...] = ()
+    """What default selectors are made from."""
+
+    def __post_init__(self) -> None:
+        self._default_constraints = {action: constraints_of(self.defaults, action, {}) for action in get_args(Action)}
 
     @classmethod
     def from_args(cls, args: Args) -> PodTopologySpread:
@@ -234,13 +238,14 @@ class PodTopologySpread:
 
     def _known_constraints(self, pod: PodInfo) -> tuple[Constraint, ...]:
         """Hard constraints without looking at the cluster: hard default ones keep no selector here."""
-        entries = pod.template.spread_constraints or self.defaults
-        return constraints_of(entries, "DoNotSchedule", pod.labels)
+        if pod.template.spread_constraints:
+            return constraints_of(pod.template.spread_constraints, "DoNotSchedule", pod.labels)
+        return self._default_constraints["DoNotSchedule"]
 
     def _constraints(self, pod: PodInfo, action: Action, cluster: Cluster) -> tuple[Constraint, ...]:
         if pod.template.spread_constraints:
             return constraints_of(pod.template.spread_constraints, action, pod.labels)
-        constraints = constraints_of(self.defaults, action, pod.labels)
+        constraints = self._default_constraints[action]
         if not constraints:
             return ()
         selector = self._default_selector(pod, cluster)
@@ -253,18 +258,15 @@ class PodTopologySpread:
 
     def _default_selector(self, pod: PodInfo, cluster: Cluster) -> LabelSelector:
         """Memoised until a Service or an owner changes."""
-        version = tuple(
-            cluster.lister(resource).version
-            for resource in (SERVICES, REPLICATIONCONTROLLERS, REPLICASETS, STATEFULSETS)
-        )
+        if not self._siblings:
+            self._siblings = tuple(map(cluster.lister, (SERVICES, REPLICATIONCONTROLLERS, REPLICASETS, STATEFULSETS)))
+        version = sum(lister.version for lister in self._siblings)
         if version != self._selectors_version or len(self._selectors) > _MEMO_LIMIT:
             self._selectors.clear()
             self._selectors_version = version
-        owner = objects.controller_of(pod.obj)
-        key = (pod.namespace, pod.label_set, owner and (owner.get("kind"), owner.get("name")))
-        found = self._selectors.get(key)
+        found = self._selectors.get(pod.signature)
         if found is None:
-            found = self._selectors[key] = default_selector(pod, cluster)
+            found = self._selectors[pod.signature] = default_selector(pod, cluster)
         return found
 
 

@@ -7,10 +7,10 @@ new ones), ``pre_bind`` writes that down and waits for the volume controller to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from msgspec import Struct, field
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
@@ -60,8 +60,7 @@ _REASONS = {
 _UNBOUND = Rejection(reasons=("pod has unbound immediate PersistentVolumeClaims",), unresolvable=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class Claims(Struct, frozen=True, kw_only=True):
     """The state of filtering: a pod's claims, sorted out."""
 
     cluster: Cluster
@@ -72,8 +71,7 @@ class Claims:
     """For each waiting claim the volumes that suit it, the smallest first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
+class Binding(Struct, frozen=True, kw_only=True):
     """What a node means for the waiting claims."""
 
     chosen: tuple[tuple[Object, Object], ...]
@@ -82,8 +80,7 @@ class Binding:
     """Claims whose volumes are to be made."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class VolumeBinding:
+class VolumeBinding(Struct, kw_only=True, eq=False):
     NAME: ClassVar[str] = "VolumeBinding"
     LOCAL: ClassVar[bool] = False
     READS_PODS: ClassVar[bool] = False

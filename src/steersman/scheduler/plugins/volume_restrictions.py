@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.resources import PERSISTENTVOLUMECLAIMS
@@ -31,8 +31,7 @@ _REJECTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restrictions:
+class Restrictions(Struct, frozen=True, kw_only=True):
     """What the pod's volumes forbid."""
 
     disks: tuple[Mapping[str, Any], ...]

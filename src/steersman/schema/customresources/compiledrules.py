@@ -7,8 +7,9 @@ are told about it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.cel import CELError, CompileError, Declared, Environment, Program, types
 from steersman.cel.transitions import is_transition_rule, rule_environment
@@ -19,8 +20,7 @@ Schema = Mapping[str, Any]
 VALIDATIONS = "x-kubernetes-validations"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompiledRule:
+class CompiledRule(Struct, frozen=True, kw_only=True):
     """One rule. Errors are upstream's texts; empty: there is none."""
 
     text: str

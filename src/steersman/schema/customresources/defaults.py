@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from steersman.meta.errors import BadRequest, FieldError, invalid
 from steersman.schema.customresources import validation

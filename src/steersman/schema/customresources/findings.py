@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta.errors import FieldError, invalid
 
@@ -16,8 +17,7 @@ UNCORRELATED: Any = object()
 """There is no old value to compare with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is wrong. ``text`` tells findings apart: the same one is told once."""
 
     text: str

@@ -9,10 +9,10 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.schema.customresources.values import go_number
 
@@ -24,8 +24,7 @@ class JSONPathError(ValueError):
     """The expression is malformed, or something has a shape that it cannot be applied to."""
 
 
-@dataclass(frozen=True, slots=True)
-class JSONPath:
+class JSONPath(Struct, frozen=True):
     """A parsed expression."""
 
     text: str

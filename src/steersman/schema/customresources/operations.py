@@ -7,7 +7,8 @@ body of a collection's deletion, and calls the subresource ``scale`` by the cust
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from steersman.schema.openapi_operation import CUSTOM_OBJECTS, PATCH_MEDIA_TYPES, Operation
 

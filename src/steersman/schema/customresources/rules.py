@@ -8,11 +8,12 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from steersman.cel import CELError, CostLimitExceeded, Declared, declare
 from steersman.cel.schemas import escape
@@ -31,8 +32,7 @@ EMBEDDED = "x-kubernetes-embedded-resource"
 _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """A part of a schema with rules at it or below it."""
 
     schema: Schema
@@ -45,8 +45,7 @@ class Place:
     items: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     errors: list[FieldError]
     """Those that are forgiven are in it, too: ``FieldError.forgiven``."""
     budget: int
@@ -133,8 +132,7 @@ def _element_place(schema: Any, declared: Declared | None) -> Place | None:
     return _place(schema, declared or declare(schema, resource_root=bool(schema.get(EMBEDDED))))
 
 
-@dataclass(frozen=True, slots=True)
-class _Ratchet:
+class _Ratchet(Struct, frozen=True):
     """What decides whether an error is forgiven."""
 
     current: Correlation | None
@@ -164,8 +162,7 @@ class _OutOfBudget(Exception):
     """Evaluation ends here; why has been told."""
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """One pass over an object."""
 
     budget: int

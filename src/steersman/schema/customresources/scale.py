@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta.errors import FieldError, invalid
 from steersman.meta.objects import Object
@@ -17,8 +18,7 @@ class AccessorError(ValueError):
     """A value on the way is not what the path takes it for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalePaths:
+class ScalePaths(Struct, frozen=True, kw_only=True):
     """``subresources.scale`` of a version: paths with a leading dot; ``selector`` empty where there is none."""
 
     spec_replicas: str

@@ -10,11 +10,11 @@ with its old one where that is known, that is below objects by key and below lis
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.meta.errors import FieldError, invalid, required
 from steersman.schema.customresources.findings import (

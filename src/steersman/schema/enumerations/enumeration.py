@@ -7,11 +7,11 @@ that is not marked (``ipMode`` of a Service's ingress) has no enum there, and no
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enumeration:
+class Enumeration(Struct, frozen=True, kw_only=True):
     values: Collection[str]
     """Those that validation accepts, from where it has them, in any order; for fields that only the server writes, listed here."""
     meanings: Mapping[str, str] = field(default_factory=dict)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.schema.managedfields import fieldset
 from steersman.schema.managedfields.fieldset import SELF, FieldSet
@@ -14,8 +15,7 @@ _MEMBER: FieldSet = {}
 _LISTS = ("keyed", "set")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """No field is in more than one of the sets; all are empty where the objects are equal."""
 
     removed: FieldSet

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.meta.objects import Object
 from steersman.schema.managedfields import fieldset
@@ -20,8 +20,7 @@ OLDEST = "ancient-changes"
 """The manager that the oldest updates are merged into."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Identity:
+class Identity(Struct, frozen=True, order=True):
     """What tells managers apart. An applier is the same whatever version it applies in."""
 
     manager: str
@@ -52,8 +51,7 @@ def identity(manager: str, operation: Operation, api_version: str, subresource: 
     return Identity(manager, operation, api_version if operation == "Update" else "", subresource)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owned:
+class Owned(Struct, frozen=True, kw_only=True):
     """What one manager owns, and since when."""
 
     fields: FieldSet

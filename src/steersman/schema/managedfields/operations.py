@@ -6,11 +6,11 @@ Both give a new object with its managed fields; live objects and configurations 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.errors import APIError, BadRequest
@@ -21,6 +21,7 @@ from steersman.schema.managedfields.comparison import Comparison, compare
 from steersman.schema.managedfields.conflict import ApplyConflict
 from steersman.schema.managedfields.fieldset import FieldSet, MalformedFields
 from steersman.schema.managedfields.managers import Identity, Managers, Operation, Owned, identity
+from steersman.schema.managedfields.reconciliation import reconciled
 from steersman.schema.managedfields.shape import shape_of
 from steersman.schema.managedfields.typed import Type, UntypedElement
 
@@ -38,8 +39,7 @@ _MAX_SHAPES = 2048
 _created: dict[Any, FieldSet] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(Struct, frozen=True, kw_only=True):
     """An object's kind in one of its group's versions, for managers that wrote in another one than the request's."""
 
     type: Type
@@ -95,6 +95,7 @@ def update(
             fields = _created_fields(bare, structure, ignored)
             owned = Owned(fields=fields, api_version=api_version, time=format_time(now))
             return _with_entries(bare, [managers.new_entry(key, owned)] if fields else [])
+        known = _reconciled(known, api_version, structure, versions)
         after = _updated(_bare(live or {}), bare, known, key, api_version, now, structure, ignored, versions)
         if after == untouched:
             return _with_entries(bare, (live or {}).get("metadata", {}).get("managedFields"))
@@ -121,6 +122,17 @@ def _present_managers(live: Object | None, new: Object, subresource: str) -> tup
     except MalformedFields:
         return {}, None
     return known, known
+
+
+def _reconciled(known: Managers, api_version: str, structure: Type, versions: Versions) -> Managers:
+    """Managers with what they own as the types have it now; without those of versions that are not served any more."""
+    result: Managers = {}
+    for key, owned in known.items():
+        if owned.api_version == api_version:
+            result[key] = owned.with_fields(reconciled(owned.fields, structure))
+        elif (version := versions(owned.api_version)) is not None:
+            result[key] = owned.with_fields(reconciled(owned.fields, version.type))
+    return result
 
 
 def _created_fields(new: Object, structure: Type, ignored: FieldSet) -> FieldSet:
@@ -163,8 +175,7 @@ def _updated(
     return after
 
 
-@dataclass(frozen=True, slots=True)
-class _Changes:
+class _Changes(Struct, frozen=True):
     """A comparison as far as it matters to those who own fields."""
 
     removed: FieldSet
@@ -249,6 +260,7 @@ def apply(
     try:
         known = managers.decode((live or {}).get("metadata", {}).get("managedFields"))
         before = _bare(live or {})
+        known = _reconciled(known, api_version, structure, versions)
         if not known and live is not None:
             untracked = identity(BEFORE_FIRST_APPLY, "Update", api_version, subresource)
             known = _updated({}, before, {}, untracked, api_version, now, structure, ignored, versions)

@@ -5,11 +5,11 @@ Made from the definitions (for custom resources: from their schemas), each type 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
-from steersman.schema import definitions
+from steersman.schema import definitions, zerovalues
 from steersman.schema.defaults import NONE, default_of
 from steersman.schema.definitions import Definition
 from steersman.schema.managedfields import fieldset
@@ -29,7 +29,17 @@ class UntypedElement(ValueError):
 class Type:
     """One type. ``fields`` is for structs only, ``element`` for lists and maps."""
 
-    __slots__ = ("_field_type", "_fields", "_zeros", "element", "expects", "form", "keys", "zero_source")
+    __slots__ = (
+        "_field_type",
+        "_fields",
+        "_zero_scalars",
+        "_zeros",
+        "element",
+        "expects",
+        "form",
+        "keys",
+        "zero_source",
+    )
 
     def __init__(
         self,
@@ -51,6 +61,7 @@ class Type:
         self._fields: dict[str, Type | None] = {}
         self.zero_source = zero_source
         self._zeros: dict[str, Any] | None = None
+        self._zero_scalars: Sequence[tuple[str, Any]] | None = None
 
     def field(self, name: str) -> Type | None:
         """The type of a declared field of a struct; None for others."""
@@ -70,10 +81,20 @@ class Type:
 
     @property
     def zeros(self) -> dict[str, Any]:
-        """Fields that upstream writes even when nobody set them, with what it writes: ``resources: {}`` of a container."""
+        """Fields that upstream writes even when nobody set them, with what it writes: ``resources: {}`` of a container.
+        It compares with an object of nothing but these when one is created."""
         if self._zeros is None:
             self._zeros = dict(self.zero_source()) if self.zero_source is not None else {}
         return self._zeros
+
+    @property
+    def zero_scalars(self) -> Sequence[tuple[str, Any]]:
+        """Those of ``zeros`` that are no structures and not null: their fields may be there and nobody's."""
+        if self._zero_scalars is None:
+            self._zero_scalars = [
+                (name, zero) for name, zero in self.zeros.items() if not (zero is None or isinstance(zero, dict))
+            ]
+        return self._zero_scalars
 
     def step(self, item: Any) -> str:
         """The path step to an element of this list. Raises ``UntypedElement``."""
@@ -119,23 +140,11 @@ def type_of(definition: str) -> Type:
         return None if child is None else _of(child, definition, name)
 
     def zeros() -> Iterable[tuple[str, Any]]:
-        required = schema.get("required", ())
-        for name, child in properties.items():
-            default = default_of(definition, name)
-            if default == {}:
-                found = field_type(name)
-                yield name, {} if found is None else zero_value(found)
-            elif default is not NONE and name in required:
-                yield name, default
-            elif child.get("type") == "array" and name in required:
-                yield name, None
+        found = zerovalues.of_definition(definition)
+        yield from ((name, zero()) for name, zero in found.written)
+        yield from ((name, None) for name in found.null)
 
     return Type("struct", expects="object", field_type=field_type, zero_source=zeros)
-
-
-def zero_value(found: Type) -> dict[str, Any]:
-    """A structure that nobody filled, as upstream writes it."""
-    return {name: value for name, value in found.zeros.items() if value is not None}
 
 
 def _of(schema: Definition, definition: str, field: str) -> Type:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta.quoting import quoted
 from steersman.schema.managedfields import fieldset
 from steersman.schema.managedfields.typed import ANY, Type, UntypedElement
 
 
-@dataclass(frozen=True, slots=True)
-class NoJSON:
+class NoJSON(Struct, frozen=True):
     """Stands for a value that JSON does not have, in configurations that are not read but computed."""
 
     printed: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -36,7 +36,7 @@ def encoder(name: str) -> Encode:
     message = tables.message(name)
     if message.element:
         return _list_encoder(1, message.element)
-    fields = _fields_encoder(message.fields)
+    fields = fields_encoder(message.fields, field_encoder)
     wrapping = WRAPPINGS.get(name)
     if wrapping is None:
         return fields
@@ -44,16 +44,17 @@ def encoder(name: str) -> Encode:
     return lambda value: fields(wrap(value))
 
 
-def _fields_encoder(fields: Sequence[Field]) -> Encode:
+def fields_encoder(fields: Sequence[Field], make: Callable[[Field], Encode]) -> Encode:
+    """The encoder of a message; ``make`` gives that of each field, with its tag."""
     zeros: list[bytes] = []
     slots: dict[str, tuple[int, Encode]] = {}
     inline: list[tuple[int, Encode]] = []
     for index, field in enumerate(fields):
-        zeros.append(_zero(field))
+        zeros.append(zero_of(field))
         if field.is_inline:
-            inline.append((index, _message_encoder(field.number, field.type)))
+            inline.append((index, make(field)))
         else:
-            slots[field.name] = (index, _field_encoder(field))
+            slots[field.name] = (index, make(field))
     slot_of = slots.get
 
     def encode(obj: Mapping[str, Any]) -> bytes:
@@ -69,7 +70,7 @@ def _fields_encoder(fields: Sequence[Field]) -> Encode:
     return encode
 
 
-def _zero(field: Field) -> bytes:
+def zero_of(field: Field) -> bytes:
     """What Go writes where the JSON object does not have the field."""
     if field.is_pointer or field.shape or field.type == "bytes":
         return b""
@@ -87,7 +88,8 @@ def _zero(field: Field) -> bytes:
     return delimited(field.number, encoder(field.type)({}))
 
 
-def _field_encoder(field: Field) -> Encode:
+def field_encoder(field: Field) -> Encode:
+    """A field with its tag. Of an inline one: of the object that it stands in."""
     if field.shape == "list":
         return _list_encoder(field.number, field.type)
     if field.shape == "map":
@@ -124,6 +126,18 @@ def _string_encoder(number: int) -> Encode:
 
     def encode(value: str) -> bytes:
         data = value.encode()
+        size = len(data)
+        return head + (_SIZES[size] if size < 512 else varint(size)) + data
+
+    return encode
+
+
+def message_field(number: int, encode_message: Encode) -> Encode:
+    """A field of a message that is compiled already."""
+    head = tag(number, wire.BYTES)
+
+    def encode(value: Any) -> bytes:
+        data = encode_message(value)
         size = len(data)
         return head + (_SIZES[size] if size < 512 else varint(size)) + data
 

@@ -6,12 +6,12 @@ Source: the marshalling methods of these types in k8s.io/apimachinery and k8s.io
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from steersman.schema.protobuf import wire
 from steersman.schema.protobuf.wire import MalformedMessage, delimited, read_varint, varint
@@ -29,8 +29,7 @@ MAGIC = b"k8s\x00"
 """Before everything in this media type, so that it is told from JSON."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Special:
+class Special(Struct, frozen=True, kw_only=True):
     """How one such message is written and read."""
 
     encode: Encode
@@ -185,8 +184,7 @@ SPECIALS: Mapping[str, Special] = {
 """By name of the message."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wrapping:
+class Wrapping(Struct, frozen=True, kw_only=True):
     """A message that is one of several forms in JSON: what its fields are for a value, and back."""
 
     wrap: Callable[[Any], dict[str, Any]]

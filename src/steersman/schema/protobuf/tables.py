@@ -7,7 +7,7 @@
       2 initialDelaySeconds int32              0 is absent in JSON
       7 terminationGracePeriodSeconds *int64   a pointer in Go: 0 is a value, absence is another
     ContainerStatus
-      4 ready! bool                            never absent in JSON (structures: ``{}``)
+      4 ready! bool                            never absent in JSON (structures: ``{}``; lists, maps, pointers: null)
     Verbs []string                             a list in JSON, a message with ``items`` on the wire
 """
 
@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
+
+from msgspec import Struct
 
 Shape = Literal["", "list", "map"]
 SCALARS = frozenset({"string", "bool", "int32", "int64", "double", "bytes"})
@@ -27,8 +28,7 @@ class UnknownMessage(KeyError):
     """The API has no such message in protobuf."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """One field of a message."""
 
     number: int
@@ -39,15 +39,14 @@ class Field:
     shape: Shape = ""
     is_pointer: bool = False
     is_always: bool = False
-    """Never absent in JSON."""
+    """Never absent in JSON; lists, maps and pointers are null there."""
 
     @property
     def is_inline(self) -> bool:
         return not self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """One message: its fields, or the type of its elements where its JSON is a list."""
 
     name: str

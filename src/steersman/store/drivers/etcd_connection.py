@@ -7,12 +7,12 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from steersman.aio.rpc import grpc
 from steersman.store.api import LeaseNotFound, StoreUnavailable
@@ -42,8 +42,7 @@ _REQUIRE_LEADER = (("hasleader", "true"),)
 A = TypeVar("A", bound=Message)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EtcdConfig:
+class EtcdConfig(Struct, frozen=True, kw_only=True):
     """Which cluster, and who we are there. kube-apiserver's ``--etcd-servers``, ``--etcd-cafile`` and so on."""
 
     endpoints: tuple[str, ...]
@@ -64,8 +63,7 @@ class EtcdConfig:
                 raise ValueError(f'etcd endpoint {endpoint!r} is not supported: use "https://host:port"')
 
 
-@dataclass(frozen=True, slots=True)
-class Method(Generic[A]):
+class Method(Struct, Generic[A], frozen=True):
     path: str
     answer: type[A]
 

@@ -16,11 +16,10 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from msgspec import Struct, field
 
 from steersman.aio import threads
 from steersman.store.api import (
@@ -49,7 +48,7 @@ _REFUSALS = (LeaseNotFound, CompactedError, FutureRevisionError)
 _RECOVERABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM})
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(Struct, frozen=True, kw_only=True):
     """What became of one queued write."""
 
     token: Any
@@ -64,8 +63,7 @@ Work = Callable[[], tuple[Any, WatchBatch | None]]
 """One write inside the transaction: its result and what it changed. Raises one of ``_REFUSALS`` before changing anything."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Batch:
+class _Batch(Struct, kw_only=True):
     """Writes that share a transaction; on its way between the loop and the thread."""
 
     writes: Sequence[tuple[Any, Work]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import msgspec
+from msgspec import Struct
 
 from steersman.store.api import Compare, Delete, KeyValue, Operation, StoreEvent
 
@@ -12,7 +12,7 @@ Lookup = Callable[[str], KeyValue | None]
 """The present version of a key."""
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(Struct, frozen=True, kw_only=True):
     """One event and the version that it leaves behind, None for a deletion."""
 
     event: StoreEvent

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.configuration import AdmissionConfigurationError
 from steersman.apiserver.admission.podsecurity.policies import (
@@ -22,8 +23,7 @@ _API_VERSIONS = tuple(f"pod-security.admission.config.k8s.io/{version}" for vers
 _MODES = ("enforce", "audit", "warn")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSecurityConfiguration:
+class PodSecurityConfiguration(Struct, frozen=True, kw_only=True):
     defaults: Policy = PRIVILEGED
     usernames: frozenset[str] = frozenset()
     namespaces: frozenset[str] = frozenset()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.podsecurity import baseline, restricted
 from steersman.apiserver.admission.podsecurity.policies import Level, Standard
 from steersman.apiserver.admission.podsecurity.subjects import Check, Subject, Violation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckVersions:
+class CheckVersions(Struct, frozen=True, kw_only=True):
     """One check: from which minor version on it is done how."""
 
     id: str

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.meta.errors import FieldError, invalid
 
@@ -42,8 +44,7 @@ def parse_version(text: str) -> int:
     return int(match.group(1))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standard:
+class Standard(Struct, frozen=True, kw_only=True):
     """One level in one version: ``restricted:latest``."""
 
     level: Level = "privileged"
@@ -59,8 +60,7 @@ class Standard:
         return LEVELS.index(self.level) > LEVELS.index(other.level)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """What is refused, what is noted in the audit log, and what users are warned of."""
 
     enforce: Standard = Standard()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.quoting import quoted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """A pod's annotations, its spec, and its containers of all kinds."""
 
     annotations: Mapping[str, str]
@@ -46,8 +46,7 @@ class Subject:
         return self.spec.get("hostUsers") is False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
+class Violation(Struct, frozen=True, kw_only=True):
     reason: str
     detail: str = ""
 

@@ -7,8 +7,9 @@ that is remembered; names, selectors, bindings and conditions are looked at each
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.api import AdmissionRequest, Reader
 from steersman.apiserver.admission.matching import Target, Versions, is_exempt
@@ -34,16 +35,14 @@ P = TypeVar("P", bound=Policy)
 C = TypeVar("C", bound=Policy | Binding)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Active(Generic[P]):
+class Active(Struct, Generic[P], frozen=True, kw_only=True):
     """A policy with its bindings, in the order of their names."""
 
     policy: P
     bindings: Sequence[Binding]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate(Generic[P]):
+class Candidate(Struct, Generic[P], frozen=True, kw_only=True):
     """A policy whose rules match a request."""
 
     active: Active[P]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from steersman.apiserver.admission.decisions import Decisions
 from steersman.apiserver.admission.evaluation import OutOfBudget, Result, evaluate

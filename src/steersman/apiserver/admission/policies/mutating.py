@@ -6,8 +6,9 @@ Source: "Mutating Admission Policy" in the Kubernetes documentation (KEP-3962).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader
@@ -32,8 +33,7 @@ from steersman.meta.objects import Object
 _Key = tuple[str, str, str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Invocation:
+class _Invocation(Struct, frozen=True, kw_only=True):
     """One policy by one binding with one parameter."""
 
     policy: MutatingPolicy
@@ -47,8 +47,7 @@ class _Invocation:
         return self.policy.name, self.binding.name, metadata.get("namespace") or "", metadata.get("name") or ""
 
 
-@dataclass(slots=True)
-class _Rounds:
+class _Rounds(Struct):
     """What is known from one round to the next."""
 
     output: Object | None = None

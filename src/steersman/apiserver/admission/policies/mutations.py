@@ -6,9 +6,10 @@ Source: "Mutating Admission Policy" in the Kubernetes documentation (KEP-3962).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.evaluation import OutOfBudget
 from steersman.apiserver.admission.matching import GroupVersionKind, Versioned
@@ -29,8 +30,7 @@ from steersman.schema.managedfields.typed import ANY, Type, UntypedElement
 from steersman.schema.managedfields.validation import NoJSON
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mutation:
+class Mutation(Struct, frozen=True, kw_only=True):
     expression: Expression
     is_json_patch: bool
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.matchconditions import MatchConditions
 from steersman.apiserver.admission.matching import Matcher
@@ -14,8 +15,7 @@ from steersman.schema.groups.admissionregistration.expressions import Expression
 from steersman.schema.groups.admissionregistration.policyexpressions import PolicyExpressions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParamKind:
+class ParamKind(Struct, frozen=True, kw_only=True):
     api_version: str
     kind: str
 

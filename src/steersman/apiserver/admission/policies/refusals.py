@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.api import AdmissionRequest
 from steersman.meta.errors import APIError, Forbidden, InternalError
@@ -29,8 +30,7 @@ class Denied(APIError):
         return {**super().status(), "reason": self._reason}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """One policy's, or one binding's."""
 
     policy: str

@@ -6,10 +6,10 @@ Source: "Validating Admission Policy" in the Kubernetes documentation (KEP-3488)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, Reader, ValidatingPlugin
@@ -36,8 +36,7 @@ _MAX_ANNOTATION_BYTES = 10 * 1024
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(slots=True, kw_only=True)
-class _Hearing:
+class _Hearing(Struct, kw_only=True):
     """One request before all policies."""
 
     request: AdmissionRequest

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.decisions import Decisions
@@ -18,8 +19,7 @@ from steersman.schema.groups.admissionregistration.expressions import Expression
 MAX_MESSAGE_BYTES = 5 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
+class Validation(Struct, frozen=True, kw_only=True):
     expression: Expression
     message_expression: Expression | None
     message: str
@@ -27,8 +27,7 @@ class Validation:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
+class Annotation(Struct, frozen=True, kw_only=True):
     key: str
     expression: Expression
 
@@ -58,8 +57,7 @@ class ValidatingPolicy(Policy):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """About one validation, or about the policy as a whole."""
 
     outcome: Literal["admitted", "denied", "failed", "failed open"]
@@ -74,8 +72,7 @@ class Decision:
         return self.outcome in ("denied", "failed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     decisions: Sequence[Decision] = ()
     annotations: Sequence[tuple[str, str]] = ()
     """(key, value) to publish."""

@@ -7,9 +7,10 @@ remembered; selectors and match conditions are looked at each time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from steersman.apiserver.admission.api import AdmissionRequest, Reader
 from steersman.apiserver.admission.matchconditions import MatchConditions
@@ -50,8 +51,7 @@ class Hook:
         return endpoint_of(self._webhook["clientConfig"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """A webhook whose rules match."""
 
     index: int

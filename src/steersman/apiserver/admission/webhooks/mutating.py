@@ -5,10 +5,10 @@ Source: "Dynamic Admission Control" in the Kubernetes documentation; reinvocatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, MutatingPlugin, Reader
@@ -29,8 +29,7 @@ _PATCH = "patch.webhook.admission.k8s.io"
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(slots=True)
-class _Rounds:
+class _Rounds(Struct):
     """What is known from one round to the next: who was asked, and who has to be asked again."""
 
     output: Object | None = None

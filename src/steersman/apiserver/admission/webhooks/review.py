@@ -6,10 +6,10 @@ Source: ``admission.k8s.io`` v1 and v1beta1 in the API reference; a v1 answer is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from steersman.apiserver.admission.evaluation import kind_value, resource_value, user_value
 from steersman.apiserver.admission.matching import Versioned, kind_of
@@ -62,8 +62,7 @@ class EncodedObject:
         return self._json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What a webhook said."""
 
     allowed: bool

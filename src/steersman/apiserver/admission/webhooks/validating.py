@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import AdmissionRequest, Reader, ValidatingPlugin
@@ -23,8 +24,7 @@ from steersman.meta.errors import APIError
 _FAILED_OPEN = "failed-open.validating.webhook.admission.k8s.io"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class _Seen(Struct, frozen=True, kw_only=True):
     """The request in one version, encoded once for all webhooks that want this version."""
 
     versioned: Versioned

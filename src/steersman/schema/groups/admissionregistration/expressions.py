@@ -7,9 +7,11 @@ Source: "Common Expression Language in Kubernetes" and the ``request`` and ``nam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.meta.errors import FieldError, invalid
 
@@ -22,16 +24,14 @@ AUTHORIZER, REQUEST_RESOURCE = "authorizer", "authorizer.requestResource"
 _REMEMBERED = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variables:
+class Variables(Struct, frozen=True, kw_only=True):
     """Which of the variables that not every expression has this one has."""
 
     params: bool = False
     authorizer: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expression:
+class Expression(Struct, frozen=True, kw_only=True):
     """An expression and what became of it: a program, or the reason why there is none."""
 
     text: str

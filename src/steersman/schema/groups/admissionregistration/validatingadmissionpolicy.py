@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from steersman.meta.errors import FieldError, duplicate, invalid, required
 from steersman.meta.names import label_key_errors

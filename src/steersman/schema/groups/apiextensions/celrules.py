@@ -7,8 +7,9 @@ Limits and messages are upstream's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from steersman.cel import Program
 from steersman.cel.costs import UNBOUNDED
@@ -24,8 +25,7 @@ _NAMED = 4
 """How many of the most expensive rules are named when all together are too expensive."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Context:
+class _Context(Struct, frozen=True, kw_only=True):
     """Of a place in the schema."""
 
     path: str
@@ -35,8 +35,7 @@ class _Context:
     """The path of the list around it whose elements cannot be told from old ones."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Check:
+class _Check(Struct, kw_only=True):
     schema_errors: list[FieldError]
     limits_rules: bool
     errors: list[FieldError] = field(default_factory=list)

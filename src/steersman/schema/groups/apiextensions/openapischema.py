@@ -6,15 +6,17 @@ CEL rules are looked at as text only; ``celrules`` compiles them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.meta.errors import FieldError, forbidden, invalid, not_supported, required
 from steersman.schema.customresources import fieldpaths
 from steersman.schema.groups.apiextensions.structural import EMBEDDED, PRESERVE, Schema, properties_of
 from steersman.schema.rules import Errors
 
-_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _REFUSED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 _OBJECT_FIELDS = frozenset({"metadata", "kind", "apiVersion"})
 _LIST, _KEYS, _MAP = "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"
@@ -29,8 +31,7 @@ _STRING_FORMATS = frozenset(
 _FORMATS = {"integer": ("int32", "int64"), "number": ("float", "double")}
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """Where in the schema we are."""
 
     no_defaults: str = ""

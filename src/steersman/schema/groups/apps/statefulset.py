@@ -9,6 +9,7 @@ from steersman.meta.errors import FieldError, forbidden, invalid, not_supported,
 from steersman.meta.names import label_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import STATEFULSETS
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, computed, containers, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.core.claimspec import check_claim_spec, default_claim_template
@@ -152,7 +153,13 @@ def _check_strategy(errors: list[FieldError], strategy: Mapping[str, Any]) -> No
         if rolling is not None:
             errors.append(invalid(f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'"))
     elif kind != "RollingUpdate":
-        errors.append(invalid(path, dict(strategy), "must be 'RollingUpdate' or 'OnDelete'"))
+        errors.append(
+            invalid(
+                path,
+                goforms.internal("apps.v1.StatefulSetUpdateStrategy", strategy),
+                "must be 'RollingUpdate' or 'OnDelete'",
+            )
+        )
     elif rolling is not None:
         check_counts(errors, rolling, f"{path}.rollingUpdate", "partition")
         unavailable, at = rolling.get("maxUnavailable"), f"{path}.rollingUpdate.maxUnavailable"

@@ -65,7 +65,7 @@ def _to_v1(obj: Object) -> Object:
     current = status.get("currentMetrics") or []
     carried = {
         METRICS: [_metric_to_v1(metric) for metric, percent in zip(metrics, percents, strict=True) if percent is None],
-        BEHAVIOR: spec.get("behavior"),
+        BEHAVIOR: _internal_behavior(spec.get("behavior")),
         CURRENT_METRICS: [_status_to_v1(metric) for metric in current],
         CONDITIONS: status.get("conditions"),
     }
@@ -101,6 +101,44 @@ def _with_carried(meta: Mapping[str, Any], carried: Mapping[str, Any]) -> Object
     return {**bare, "annotations": own} if own else bare
 
 
+_RULES = ("stabilizationWindowSeconds", "selectPolicy", "policies", "tolerance")
+_POLICY = ("type", "value", "periodSeconds")
+
+
+def _internal_behavior(behavior: Mapping[str, Any] | None) -> Object | None:
+    """As upstream carries it: a type of its own, which has Go's names for its fields."""
+    if behavior is None:
+        return None
+    return {_go_name(name): _internal_rules(behavior.get(name)) for name in ("scaleUp", "scaleDown")}
+
+
+def _internal_rules(rules: Mapping[str, Any] | None) -> Object | None:
+    if rules is None:
+        return None
+    policies = [{_go_name(name): policy.get(name) for name in _POLICY} for policy in rules.get("policies") or ()]
+    written = {**rules, "policies": policies or None}
+    return {_go_name(name): written.get(name) for name in _RULES}
+
+
+def _go_name(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+def _of_internal(value: Any) -> Any:
+    """With the API's names again, however they are written: Go reads them in any case."""
+    if isinstance(value, list):
+        return [_of_internal(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    return {key[:1].lower() + key[1:]: _of_internal(entry) for key, entry in value.items() if entry is not None}
+
+
+def carries_metrics(obj: Object) -> bool:
+    """An object of v1 says in some way by what it scales."""
+    percent = (obj.get("spec") or {}).get("targetCPUUtilizationPercentage")
+    return percent is not None or bool(_read(metadata(obj).get("annotations") or {}, METRICS))
+
+
 def _read(notes: Mapping[str, str], key: str) -> Any:
     """What an annotation carries; what cannot be read counts as absent."""
     try:
@@ -132,7 +170,7 @@ def _to_v2(obj: Object) -> Object:
                 "minReplicas": spec.get("minReplicas"),
                 "maxReplicas": spec.get("maxReplicas"),
                 "metrics": metrics or [cpu_metric(DEFAULT_CPU_PERCENT)],
-                "behavior": _read(notes, BEHAVIOR),
+                "behavior": _of_internal(_read(notes, BEHAVIOR)),
             }
         ),
         "status": _without(

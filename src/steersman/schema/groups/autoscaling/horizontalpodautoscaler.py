@@ -9,7 +9,7 @@ from steersman.schema.cells import UNSET
 from steersman.schema.columns import AGE, NAME, computed, count, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.autoscaling.behavior import check_behavior
-from steersman.schema.groups.autoscaling.conversion import DEFAULT_CPU_PERCENT, convert, cpu_metric
+from steersman.schema.groups.autoscaling.conversion import DEFAULT_CPU_PERCENT, carries_metrics, convert, cpu_metric
 from steersman.schema.groups.autoscaling.metricrules import check_api_version, check_metrics, check_scale_reference
 from steersman.schema.groups.autoscaling.metrics import format_targets
 from steersman.schema.kind import Kind
@@ -41,6 +41,8 @@ def default_v1(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     if spec.get("minReplicas") is None:
         spec["minReplicas"] = 1
+    if not carries_metrics(obj):
+        spec["targetCPUUtilizationPercentage"] = DEFAULT_CPU_PERCENT
     _default_status(obj, _EMPTY_V1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from steersman.meta import times
 from steersman.meta.errors import FieldError, forbidden
 from steersman.meta.objects import Object, is_deleting
 from steersman.meta.resources import PERSISTENTVOLUMES
@@ -47,7 +48,19 @@ def _claim(obj: Object, now: float) -> str:
 
 
 def prepare_create(obj: Object) -> None:
-    obj["status"] = {"phase": "Pending"}
+    created = obj["metadata"].get("creationTimestamp")
+    obj["status"] = {"phase": "Pending", **({"lastPhaseTransitionTime": created} if created else {})}
+
+
+def stamp_phase(new: Object, old: Object, now: float) -> None:
+    """The time of a change of phase, unless the client says another one than it found."""
+    status, before = new.get("status") or {}, old.get("status") or {}
+    time, since = status.get("lastPhaseTransitionTime"), before.get("lastPhaseTransitionTime")
+    if status.get("phase") == before.get("phase"):
+        kept = time or since
+    else:
+        kept = times.format_time(now) if time in (None, since) else time
+    new["status"] = {**status, "lastPhaseTransitionTime": kept} if kept else status
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -130,6 +143,7 @@ KIND = Kind(
         ),
     ),
     prepare_create=prepare_create,
+    stamp=stamp_phase,
     validate=validate,
     validate_update=validate_update,
 )

@@ -19,7 +19,7 @@ from steersman.schema.groups.core.podspec.specification import MIRROR_ANNOTATION
 from steersman.schema.groups.core.podspec.statuses import pod_status_errors, prepare_status
 from steersman.schema.groups.core.podspec.updates import ephemeral_containers_errors, pod_update_errors, resize_errors
 from steersman.schema.groups.core.podspec.warnings import pod_warnings
-from steersman.schema.groups.core.podtable import COLUMNS
+from steersman.schema.groups.core.podtable import COLUMNS, PrintedPod, cells, row_conditions
 from steersman.schema.kind import Kind, Subresource
 from steersman.schema.selectable import flag_at, text_at
 from steersman.schema.subresources import STATUS, proxy, upgrade
@@ -33,6 +33,9 @@ def _no_text(obj: Object) -> str:
 def prepare_create(obj: Object) -> None:
     spec = obj["spec"]
     merge_label_keys(obj)
+    grace_s = spec.get("terminationGracePeriodSeconds")
+    if grace_s is not None and grace_s < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
     conditions = gated_conditions(spec)
     if conditions:
@@ -191,6 +194,9 @@ KIND = Kind(
     delete_returns_object=True,
     default=default_pod,
     columns=COLUMNS,
+    cells=cells,
+    printed=PrintedPod,
+    row_conditions=row_conditions,
     counts_generation=True,
     prepare_create=prepare_create,
     prepare_status_update=prepare_status,

@@ -6,12 +6,13 @@ Source: upstream's pod printer, whose words users and scripts know (``Init:0/1``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
+
+from msgspec import Struct
 
 from steersman.meta.objects import Object, is_deleting, is_true
 from steersman.schema.cells import NONE, age
-from steersman.schema.columns import AGE, NAME, computed, text, value_at
+from steersman.schema.columns import AGE, NAME, computed, own_age, own_name, value_at
 from steersman.schema.kind import Column
 
 _STATUS = "io.k8s.api.core.v1.PodStatus"
@@ -19,8 +20,7 @@ _SPEC = "io.k8s.api.core.v1.PodSpec"
 NODE_LOST = "NodeLost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSummary:
+class PodSummary(Struct, frozen=True, kw_only=True):
     ready: int
     total: int
     status: str
@@ -29,8 +29,7 @@ class PodSummary:
     """RFC 3339, empty where no container has ended yet."""
 
 
-@dataclass(slots=True)
-class _Restarts:
+class _Restarts(Struct):
     count: int = 0
     last: str = ""
 
@@ -134,54 +133,102 @@ def _main_phase(pod: Object, status: Mapping[str, Any], word: str, restarts: _Re
     return word, running
 
 
-def _ready(pod: Object, now: float) -> str:
-    summary = summarize(pod)
-    return f"{summary.ready}/{summary.total}"
-
-
-def _restarts(pod: Object, now: float) -> str:
-    summary = summarize(pod)
+def _restarts(summary: PodSummary, now: float) -> str:
     if summary.restarts and summary.last_restart:
         return f"{summary.restarts} ({age(summary.last_restart, now)} ago)"
     return str(summary.restarts)
 
 
-def _address(pod: Object, now: float) -> str:
+def _address(pod: Object) -> str:
     addresses = value_at(pod, "status", "podIPs") or ()
     return str(addresses[0].get("ip") or NONE) if addresses else NONE
 
 
-def _gates(pod: Object, now: float) -> str:
+def _gates(pod: Object) -> str:
     gates = value_at(pod, "spec", "readinessGates") or ()
     if not gates:
         return NONE
     return f"{sum(is_true(pod, gate.get('conditionType') or '') for gate in gates)}/{len(gates)}"
 
 
+def cells(pod: Object, now: float) -> list[Any]:
+    """One row, in the order of ``COLUMNS``."""
+    summary = summarize(pod)
+    return [
+        own_name(pod, now),
+        f"{summary.ready}/{summary.total}",
+        summary.status,
+        _restarts(summary, now),
+        own_age(pod, now),
+        _address(pod),
+        str(value_at(pod, "spec", "nodeName") or NONE),
+        str(value_at(pod, "status", "nominatedNodeName") or NONE),
+        _gates(pod),
+    ]
+
+
+def row_conditions(pod: Object) -> list[Object]:
+    """Pods that have ended are marked, so that clients can leave them out."""
+    found = _ENDED.get((pod.get("status") or {}).get("phase") or "")
+    return [] if found is None else [found]
+
+
+_ENDED: dict[str, Object] = {
+    phase: {"type": "Completed", "status": "True", "reason": phase, "message": f"The pod {text}."}
+    for phase, text in (("Succeeded", "has completed successfully"), ("Failed", "failed"))
+}
+
+
+def _computed(position: int, name: str, *, priority: int = 0, documented_by: str = "", description: str = "") -> Column:
+    """A column whose cell is the one at ``position`` of the row."""
+    return computed(
+        name,
+        lambda pod, now: cells(pod, now)[position],
+        priority=priority,
+        documented_by=documented_by,
+        description=description,
+    )
+
+
 COLUMNS: tuple[Column, ...] = (
     NAME,
-    computed("Ready", _ready, description="The aggregate readiness state of this pod for accepting traffic."),
-    computed(
-        "Status",
-        lambda pod, now: summarize(pod).status,
-        description="The aggregate status of the containers in this pod.",
-    ),
-    computed(
+    _computed(1, "Ready", description="The aggregate readiness state of this pod for accepting traffic."),
+    _computed(2, "Status", description="The aggregate status of the containers in this pod."),
+    _computed(
+        3,
         "Restarts",
-        _restarts,
         description="The number of times the containers in this pod have been restarted and when the last container in this "
         "pod has restarted.",
     ),
     AGE,
-    computed("IP", _address, priority=1, documented_by=f"{_STATUS}/podIP"),
-    text("Node", "spec", "nodeName", empty=NONE, priority=1, documented_by=f"{_SPEC}/nodeName"),
-    text(
-        "Nominated Node",
-        "status",
-        "nominatedNodeName",
-        empty=NONE,
-        priority=1,
-        documented_by=f"{_STATUS}/nominatedNodeName",
-    ),
-    computed("Readiness Gates", _gates, priority=1, documented_by=f"{_SPEC}/readinessGates"),
+    _computed(5, "IP", priority=1, documented_by=f"{_STATUS}/podIP"),
+    _computed(6, "Node", priority=1, documented_by=f"{_SPEC}/nodeName"),
+    _computed(7, "Nominated Node", priority=1, documented_by=f"{_STATUS}/nominatedNodeName"),
+    _computed(8, "Readiness Gates", priority=1, documented_by=f"{_SPEC}/readinessGates"),
 )
+
+
+class _Container(TypedDict, total=False):
+    name: str
+    restartPolicy: str | None
+
+
+class _Spec(TypedDict, total=False):
+    containers: list[_Container] | None
+    initContainers: list[_Container] | None
+    nodeName: str | None
+    readinessGates: list[dict[str, Any]] | None
+
+
+class _Metadata(TypedDict, total=False):
+    name: str
+    creationTimestamp: str | None
+    deletionTimestamp: str | None
+
+
+class PrintedPod(TypedDict, total=False):
+    """What a row shows of a pod: most of its JSON is environment, volumes and managed fields."""
+
+    metadata: _Metadata
+    spec: _Spec
+    status: dict[str, Any] | None

@@ -4,10 +4,10 @@ the thousandth pod of a ReplicaSet is not validated word by word again."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 LIMIT = 1024
 """Specifications remembered; all are forgotten when there are more."""
@@ -18,8 +18,7 @@ _DEPENDS_ON_NAME = b'"ephemeral":'
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(Struct):
     """What is known of one specification; all of it follows from its bytes alone."""
 
     is_valid: bool = False
