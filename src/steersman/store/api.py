@@ -9,8 +9,6 @@ Rules every driver keeps:
   also across restarts.
 - A write is acknowledged only once it is durable, as far as the driver is durable at all.
 - A watcher sees an event only after its commit, in order of revision, each exactly once.
-
-What travels is made of msgspec's structs, not of dataclasses: every write makes ten, in a tenth of the time.
 """
 
 from __future__ import annotations
