@@ -124,15 +124,16 @@ _ATOMIC_MAP = Type("leaf", expects="object")
 
 
 @cache
-def type_of(definition: str) -> Type:
-    """The type of a built-in definition. Raises ``definitions.UnknownDefinition``."""
+def type_of(definition: str, *, granular: bool = False) -> Type:
+    """The type of a built-in definition; ``granular``: of a field that is owned by field, though others of its kind are owned
+    as a whole. Raises ``definitions.UnknownDefinition``."""
     if definition in (definitions.QUANTITY, definitions.INT_OR_STRING):
         return LEAF
     schema = definitions.definition(definition)
     properties: Mapping[str, Definition] = schema.get("properties", {})
     if not properties:
         return ANY if schema.get("type") in (None, "object") else _of(schema, "", "")
-    if schema.get("x-kubernetes-map-type") == "atomic":
+    if schema.get("x-kubernetes-map-type") == "atomic" and not granular:
         return _ATOMIC_MAP
 
     def field_type(name: str) -> Type | None:
@@ -153,7 +154,7 @@ def _of(schema: Definition, definition: str, field: str) -> Type:
         return _ATOMIC_MAP
     name = definitions.reference(schema)
     if name:
-        return type_of(name)
+        return type_of(name, granular=schema.get("x-kubernetes-map-type") == "granular")
     kind = schema.get("type")
     if kind == "array":
         return _list_of(schema)

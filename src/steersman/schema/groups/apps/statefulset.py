@@ -115,7 +115,8 @@ def validate(obj: Object) -> list[FieldError]:
     check_counts(errors, spec, "spec", "replicas", "minReadySeconds")
     check_counts(errors, spec.get("ordinals") or {}, "spec.ordinals", "start")
     check_workload_selector(errors, spec, "statefulset")
-    check_running_template(errors, {**spec, "template": _template_with_claims(spec)}, "StatefulSet")
+    template = _template_with_claims(spec)
+    check_running_template(errors, {**spec, "template": template}, "StatefulSet", check_again=True)
     return errors
 
 
@@ -189,6 +190,14 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
+def warnings(obj: Object) -> list[str]:
+    found = workload_warnings(obj)
+    if (value_at(obj, "spec", "revisionHistoryLimit") or 0) < 0:
+        text = "a negative value retains all historical revisions; a value >= 0 is recommended"
+        found.append(f"spec.revisionHistoryLimit: {text}")
+    return found
+
+
 KIND = Kind(
     resource=STATEFULSETS,
     definition="io.k8s.api.apps.v1.StatefulSet",
@@ -216,5 +225,5 @@ KIND = Kind(
     validate_create=validate_create,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
-    warnings=workload_warnings,
+    warnings=warnings,
 )

@@ -11,7 +11,14 @@ from steersman.meta.objects import Object
 from steersman.meta.selectors import SelectorError, label_selector_of
 from steersman.schema import goforms
 from steersman.schema.groups.core.podspec.specification import check_pod_template
-from steersman.schema.rules import NOT_NEGATIVE, Errors, check_counts, check_label_selector
+from steersman.schema.rules import (
+    NOT_NEGATIVE,
+    Errors,
+    check_annotations,
+    check_counts,
+    check_label_selector,
+    check_labels,
+)
 
 _INVALID_SELECTOR = "invalid label selector"
 _TOO_MANY = "cannot be greater than status.replicas"
@@ -54,10 +61,15 @@ def check_selector_matches(
         )
 
 
-def check_running_template(errors: Errors, spec: Mapping[str, Any], kind: str) -> None:
-    """``spec.template`` of pods that run until they are deleted."""
+def check_running_template(errors: Errors, spec: Mapping[str, Any], kind: str, *, check_again: bool = False) -> None:
+    """``spec.template`` of pods that run until they are deleted. ``check_again``: upstream checks labels and annotations of
+    such a template twice, and so tells twice what is wrong with them."""
     template = spec.get("template")
     check_pod_template(errors, template, "spec.template")
+    if check_again and template is not None:
+        metadata = template.get("metadata") or {}
+        check_labels(errors, metadata.get("labels"), "spec.template.labels")
+        check_annotations(errors, metadata.get("annotations"), "spec.template.annotations")
     pod = (template or {}).get("spec") or {}
     if template is not None and pod.get("restartPolicy") != "Always":
         errors.append(not_supported("spec.template.spec.restartPolicy", pod.get("restartPolicy") or "", ("Always",)))
