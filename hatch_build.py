@@ -28,4 +28,6 @@ class CustomBuildHook(BuildHookInterface[Any]):
         definitions = document["$defs"]
         built = Path(self.root) / "src/steersman/schema/_built"
         built.mkdir(exist_ok=True)
-        (built / "definitions.msgpack").write_bytes(msgspec.msgpack.encode(definitions))
+        fresh = built / "definitions.msgpack.new"
+        fresh.write_bytes(msgspec.msgpack.encode(definitions))
+        fresh.replace(built / "definitions.msgpack")  # running processes have the old one mapped

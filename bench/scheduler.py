@@ -5,7 +5,7 @@ scheduler, three clients that make the measured pods while they are scheduled. R
 core without an API. After each run the placements are checked against what the pods demand.
 
 This group takes every workload at its own size: less than ten minutes on two cores that nobody else uses. The group
-``scheduler_growth`` takes the same on 500, 1000, 5000 and 15000 nodes, and as long as it takes.
+``scheduler_growth`` shows what becomes of the figures on 500, 1000, 5000 and 15000 nodes.
 
     python -m bench.scheduler [--apiserver PATH --etcd PATH] [--scheduler PATH] [--core-only | --api-only] [WORKLOAD[/N] …]
 
@@ -78,18 +78,23 @@ def _place(core: SchedulerCore, obj: Object) -> None:
 
 def run() -> dict[str, float]:
     """All workloads at their own size, with Steersman's own programs."""
-    return measure_all(WORKLOADS)
+    return core_rows(WORKLOADS) | api_rows(WORKLOADS)
 
 
-def measure_all(workloads: Iterable[Workload]) -> dict[str, float]:
-    results: dict[str, float] = {}
-    for workload in workloads:
-        results |= {
-            f"scheduler-core/{workload.row}/{metric}": value for metric, value in measure_core(workload).items()
-        }
-        outcome = asdict(measure(workload, Programs()))
-        results |= {f"scheduler/{workload.row}/{metric}": value for metric, value in outcome.items()}
-    return results
+def core_rows(workloads: Iterable[Workload]) -> dict[str, float]:
+    return {
+        f"scheduler-core/{workload.row}/{metric}": value
+        for workload in workloads
+        for metric, value in measure_core(workload).items()
+    }
+
+
+def api_rows(workloads: Iterable[Workload]) -> dict[str, float]:
+    return {
+        f"scheduler/{workload.row}/{metric}": value
+        for workload in workloads
+        for metric, value in asdict(measure(workload, Programs())).items()
+    }
 
 
 def main(arguments: list[str]) -> int:

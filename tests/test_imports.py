@@ -23,10 +23,10 @@ HEAVY = frozenset(
         "msgspec",
         "numpy",
         "prometheus_client",
-        "pyroute2",
         "rich",
         "sqlite3",
         "steersman.cel",
+        "steersman.schema.groups",
         "uvloop",
         "yaml",
     }
@@ -34,9 +34,9 @@ HEAVY = frozenset(
 """Modules that cost 5 ms or a megabyte, and parts of ours that not everybody needs."""
 
 COMPONENTS = {
-    "steersman.apiserver.component": {"msgspec", "prometheus_client", "steersman.cel"},
-    "steersman.controllers.component": {"msgspec", "prometheus_client", "steersman.cel"},
-    "steersman.scheduler.component": {"msgspec", "numpy", "prometheus_client", "steersman.cel"},
+    "steersman.apiserver.component": {"msgspec", "prometheus_client", "steersman.cel", "steersman.schema.groups"},
+    "steersman.controllers.component": {"msgspec", "prometheus_client"},
+    "steersman.scheduler.component": {"msgspec", "numpy", "prometheus_client"},
     "steersman.dns.component": {"dns", "msgspec", "prometheus_client"},
     "steersman.proxy.component": {"msgspec", "prometheus_client"},
     "steersman.network.component": {"msgspec"},
@@ -57,10 +57,11 @@ COMMANDS = {
     "steersman.cli.up": set[str](),
     "steersman.cli.status": set[str](),
 }
+CLUSTER = {"msgspec", "numpy", "prometheus_client", "steersman.cel", "steersman.schema.groups"}
 TESTING = {
     "steersman.testing": set[str](),
     "steersman.testing.plugin": set[str](),
-    "steersman.testing.cluster": {"msgspec", "numpy", "prometheus_client", "steersman.cel"},
+    "steersman.testing.cluster": CLUSTER,
 }
 
 READY_CLUSTER = """
@@ -88,4 +89,4 @@ def test_importing_loads_this_and_nothing_else(module: str, expected: set[str]) 
 
 
 def test_a_ready_cluster_has_loaded_nothing_for_sockets_certificates_or_yaml() -> None:
-    assert loaded(READY_CLUSTER) == {"msgspec", "numpy", "prometheus_client", "steersman.cel"}
+    assert loaded(READY_CLUSTER) == CLUSTER

@@ -142,7 +142,7 @@ def _field(label: str, proto_type: str, field: GoField, package: str) -> str:
         return f"{field.name}{'' if is_omitted else '!'} []{type_name(proto_type, package)}"
     name = type_name(proto_type, package)
     if field.is_pointer:
-        return f"{field.name} *{name}"
+        return f"{field.name}{'' if is_omitted else '!'} *{name}"
     is_struct = proto_type.rpartition(".")[2][0].isupper()
     is_always = "omitzero" not in field.options and (is_struct or "omitempty" not in field.options)
     return f"{field.name}{'!' if is_always else ''} {name}"

@@ -48,12 +48,13 @@ class Workload(Struct, frozen=True, kw_only=True):
         return f"{self.name}/{self.nodes}Nodes"
 
     def sized(self, nodes: int) -> Workload:
-        """The same on another number of nodes: on fewer with fewer pods, on more with the same, unless they fill the nodes."""
+        """The same on another number of nodes: on fewer with fewer pods, on more with the same, unless they fill the nodes.
+        No more pods than fit where each wants a node of its own."""
         share = nodes / self.nodes
         before = int(self.before * share)
         return replace(
             self, nodes=nodes, before=before if self.is_full else min(self.before, before),
-            measured=min(self.measured, max(200, int(self.measured * share))),
+            measured=min(self.measured, max(min(200, nodes // 2), int(self.measured * share))),
         )  # fmt: skip
 
 
@@ -153,9 +154,9 @@ GROWTH = (500, 1000, 5000, 15000)
 """Node counts over which growth is shown."""
 
 
-def growth() -> Iterable[Workload]:
-    """Every workload at the sizes of ``GROWTH`` that are not its own."""
-    return (workload.sized(nodes) for workload in WORKLOADS for nodes in GROWTH if nodes != workload.nodes)
+def growth(workloads: Iterable[Workload]) -> Iterable[Workload]:
+    """Each at the sizes of ``GROWTH`` that are not its own."""
+    return (workload.sized(nodes) for workload in workloads for nodes in GROWTH if nodes != workload.nodes)
 
 
 def chosen(wanted: Iterable[str]) -> list[Workload]:

@@ -213,6 +213,22 @@ async def test_a_shared_directory_is_shared_once_and_unmounted(tmp_path: Path) -
     assert not [entry for entry in mounts.mounts() if entry.target == target]
 
 
+@real
+def test_a_mount_that_goes_with_its_peer_is_no_failure(tmp_path: Path) -> None:
+    """Each of two shared directories shows what is mounted in the other; unmounting it in one unmounts it in both."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    first, second = tmp_path / "first", tmp_path / "second"
+    mounts.make_shared(first)
+    second.mkdir()
+    subprocess.run(["mount", "--bind", first, second], check=True)
+    (first / "inner").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", first / "inner"], check=True)
+    assert {entry.target for entry in mounts.mounts()} >= {first / "inner", second / "inner"}
+    mounts.unmount_below(tmp_path)
+    assert not [entry for entry in mounts.mounts() if entry.target.is_relative_to(tmp_path)]
+
+
 def _command_lines() -> str:
     return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 

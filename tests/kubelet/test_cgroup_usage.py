@@ -28,11 +28,14 @@ def test_v2(tmp_path: Path) -> None:
             "memory.swap.current": "11\n",
             "memory.swap.max": "max\n",
             "pids.current": "5\n",
+            "cgroup.procs": "",
+            "sandbox/cgroup.procs": "1\n",
+            "container/cgroup.procs": "2\n3\n",
             "cpu.pressure": PSI,
         },
     )
     usage = CgroupUsage([Hierarchy(tmp_path, frozenset(), True)])
-    found = usage.read("/kubepods/pod1")
+    found = usage.read("/kubepods/pod1", processes=True)
     assert found is not None and usage.is_v2
     assert (found.cpu_ns, found.memory_usage_bytes, found.working_set_bytes, found.rss_bytes) == (
         2_500_000,
@@ -41,7 +44,7 @@ def test_v2(tmp_path: Path) -> None:
         600,
     )
     assert (found.memory_limit_bytes, found.available_bytes) == (4096, 3396)
-    assert (found.page_faults, found.major_page_faults, found.processes) == (7, 2, 5)
+    assert (found.page_faults, found.major_page_faults, found.processes, found.threads) == (7, 2, 3, 5)
     assert (found.swap_usage_bytes, found.swap_limit_bytes) == (11, None)
     assert found.cpu_pressure == {
         "some": {"avg10": 1.5, "avg60": 0.2, "avg300": 0.0, "total": 123456},
@@ -49,6 +52,8 @@ def test_v2(tmp_path: Path) -> None:
     }
     assert found.io_pressure is None
     assert usage.read("/kubepods/pod2") is None
+    uncounted = usage.read("/kubepods/pod1")
+    assert uncounted is not None and (uncounted.processes, uncounted.threads) == (None, 5)
 
 
 def test_v1(tmp_path: Path) -> None:
@@ -61,14 +66,16 @@ def test_v1(tmp_path: Path) -> None:
             "memory/kubepods/memory.limit_in_bytes": "9223372036854771712\n",
             "memory/kubepods/memory.stat": "rss 1\ntotal_rss 500\ntotal_inactive_file 100\ntotal_pgfault 3\n",
             "pids/kubepods/pids.current": "4\n",
+            "pids/kubepods/cgroup.procs": "10\n11\n",
         },
     )
     usage = CgroupUsage(
         [Hierarchy(tmp_path / name, frozenset({name}), False) for name in ("cpuacct", "memory", "pids")]
     )
-    found = usage.read("kubepods")
+    found = usage.read("kubepods", processes=True)
     assert found is not None and not usage.is_v2
-    assert (found.cpu_ns, found.working_set_bytes, found.rss_bytes, found.processes) == (987, 900, 500, 4)
+    assert (found.cpu_ns, found.working_set_bytes, found.rss_bytes) == (987, 900, 500)
+    assert (found.processes, found.threads) == (2, 4)
     assert (found.memory_limit_bytes, found.available_bytes, found.swap_usage_bytes) == (None, None, 200)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ class RealCluster:
         return self._run(argv, timeout_s=timeout_s, check=check)
 
     def kubectl(self, *words: str, stdin: str = "", timeout_s: float = 90, check: bool = True, binary: str = "") -> str:
-        argv = [binary or kubectls()[0], f"--kubeconfig={self.kubeconfig}", *words]
+        argv = [binary or kubectls()[0], f"--kubeconfig={self.kubeconfig}", *(_patient(word) for word in words)]
         return self._run(argv, stdin=stdin, timeout_s=timeout_s, check=check)
 
     def get(self, *words: str) -> Any:
@@ -73,6 +74,12 @@ class RealCluster:
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(argv)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout
+
+
+def _patient(word: str) -> str:
+    """``--timeout=60s`` of a kubectl that waits itself."""
+    seconds = re.fullmatch(r"--timeout=(\d+)s", word)
+    return f"--timeout={int(seconds[1]) * PATIENCE:.0f}s" if seconds else word
 
 
 def eventually(predicate: Callable[[], Any], timeout_s: float = 60.0) -> Any:
@@ -120,7 +127,7 @@ def bring_up(tmp_path_factory: pytest.TempPathFactory, images: Path, *words: str
     own = [str(real.data), str(Layout.of(real.data, is_root=True).run)]
     before = traces(own)
     try:
-        real.steersman("up", f"--api-port={API_PORT}", *words)
+        real.steersman("up", f"--api-port={API_PORT}", f"--timeout={60 * PATIENCE:g}", *words)
         real.steersman("image load", *(str(path) for path in sorted(images.glob("*.tar"))))
         yield real
     finally:

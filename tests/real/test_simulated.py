@@ -44,6 +44,16 @@ def test_up_with_simulated_nodes_only(tmp_path: Path) -> None:
     assert not cluster.data.exists()
 
 
+def test_up_says_what_was_not_ready_in_the_time_given(tmp_path: Path) -> None:
+    cluster = RealCluster(data=tmp_path / "data", kubeconfig=tmp_path / "kubeconfig", images=tmp_path)
+    try:
+        with pytest.raises(AssertionError, match=r"apiserver is not ready after 0\.001 s; see .*apiserver\.log"):
+            cluster.steersman("up", "--nodes=0", "--api-port=26448", "--timeout=0.001")
+    finally:
+        cluster.steersman("reset", "--yes")
+    assert not cluster.processes()
+
+
 class Notes:
     """Progress that remembers what it was told."""
 

@@ -205,6 +205,36 @@ def test_victims_are_minimal(per_node: list[list[tuple[int, int]]], wanted_cpu: 
         assert total - sum(cpus[name] for name in chosen if name not in spared) + wanted_cpu > capacity
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=4),
+    st.integers(0, 3),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_a_budget_is_broken_only_where_nothing_else_helps_and_then_by_as_few_as_can_be(
+    per_node: list[list[bool]], allowed: int, wanted_cpu: int, with_affinity: bool
+) -> None:
+    """Full nodes of four pods each; those that are protected have a budget together that allows so many disruptions."""
+    budget = {"metadata": {"name": "b", "namespace": "default"},
+              "spec": {"selector": {"matchLabels": {"app": "kept"}}}, "status": {"disruptionsAllowed": allowed}}  # fmt: skip
+    made: list[Object] = []
+    for index, entries in enumerate(per_node):
+        made.append(node(f"n{index}", cpu="4"))
+        made += [
+            low(f"n{index}-{number}", "1", node_name=f"n{index}", labels={"app": "kept"} if is_kept else {})
+            for number, is_kept in enumerate(entries)
+        ]
+    wanted = TestBothWays().high(with_affinity, str(wanted_cpu))
+    decision = preempt(*made, wanted=wanted, budgets=(budget,))
+    assert isinstance(decision.nomination, Nomination)
+    assert len(decision.nomination.victims) == wanted_cpu
+    kept_victims = sum(victim.labels.get("app") == "kept" for victim in decision.nomination.victims)
+    broken = [max(0, wanted_cpu - (4 - max(0, sum(entries) - allowed))) for entries in per_node]
+    assert decision.nomination.budget_violations == min(broken)
+    assert max(0, kept_victims - allowed) == min(broken)
+
+
 def test_a_claim_for_one_pod_that_a_promised_pod_uses_keeps_others_off_that_node() -> None:
     cluster = cluster_of(node("a"))
     cluster.put(STORAGECLASSES, {"metadata": {"name": "c"}, "provisioner": "p", "volumeBindingMode": "Immediate"})

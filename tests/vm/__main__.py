@@ -9,14 +9,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
 from tests.vm.image import ROOT, repository_disk, system_image
 from tests.vm.machine import EMULATED, KVM, Machine, kvm_works
 
-SELECTION: Final = ("-m", "real", "tests/kubelet/real", "tests/real/test_guestbook.py")
-DESELECTED: Final = ("--deselect=tests/kubelet/real/test_kills.py",)
+SELECTION: Final = (
+    "-m", "real", "--deselect=tests/kubelet/real/test_kills.py", "tests/kubelet/real", "tests/real/test_guestbook.py",
+)  # fmt: skip
 EMULATION_PATIENCE: Final = 10
 """How many times slower an emulated processor is than one of this machine's."""
 NO_STATUS: Final = 70
@@ -38,7 +40,7 @@ def main() -> int:
             memory_mib=options.memory_mib,
             directory=directory,
         )
-        repository = repository_disk(directory, options.command or _pytest(options.words, patience))
+        repository = repository_disk(directory, options.command or pytest_command(options.words, patience))
         try:
             status = machine.run(repository, within_s=options.minutes * 60)
         except subprocess.TimeoutExpired:
@@ -51,10 +53,11 @@ def main() -> int:
         return status
 
 
-def _pytest(words: list[str], patience: float) -> str:
+def pytest_command(words: Sequence[str], patience: float) -> str:
+    """For the machine's shell."""
     argv = [
         "python3", "-m", "pytest", "-p", "steersman.testing.plugin", "-p", "tests.vm.patient", "--color=no", "-v", "-rs",
-        *(words or (*SELECTION, *DESELECTED)),
+        *(words or SELECTION),
     ]  # fmt: skip
     return f"PYTHONPATH=src STEERSMAN_PATIENCE={patience:g} exec {shlex.join(argv)}\n"
 

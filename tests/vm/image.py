@@ -38,16 +38,16 @@ class Image:
 def system_image(cache: Path) -> Image:
     """From ``cache`` if one with the same contents was built before. Needs root and Debian's package archive."""
     lock = ROOT / "requirements/dev.lock"
-    packages = _packages()
+    wanted = packages()
     service = Path(__file__).with_name(SERVICE)
-    recipe = "\0".join((*packages, SUITE, lock.read_text(), service.read_text(), inspect.getsource(_build)))
+    recipe = "\0".join((*wanted, SUITE, lock.read_text(), service.read_text(), inspect.getsource(_build)))
     folder = cache / hashlib.sha256(recipe.encode()).hexdigest()[:16]
     if not folder.is_dir():
         shutil.rmtree(cache, ignore_errors=True)
         building = cache / "building"
         building.mkdir(parents=True)
         try:
-            _build(building, packages, lock, service)
+            _build(building, wanted, lock, service)
             building.rename(folder)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
@@ -70,7 +70,7 @@ def repository_disk(directory: Path, command: str) -> Path:
     return disk
 
 
-def _packages() -> tuple[str, ...]:
+def packages() -> tuple[str, ...]:
     listed = subprocess.run(
         [ROOT / "tools/host-tools", "--list", "node", "test"], check=True, capture_output=True, text=True
     )

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from steersman.apiserver.audit.configuration import AuditConfig
+from steersman.apiserver.authn.api import User
 from steersman.apiserver.call import STANDARD_IDENTITY_HEADERS, IdentityHeaders
 
 
@@ -91,6 +92,8 @@ class APIServerConfig(Struct, frozen=True, kw_only=True):
     service_account_signing_key: bytes = b""
     """PEM private key that signs them; empty: no tokens are issued."""
     client_ca: bytes = b""
+    static_tokens: Mapping[str, User] = field(default_factory=dict)
+    """``--token-auth-file``: the users of tokens."""
     """PEM certificates of the authority behind client certificates."""
     request_header: RequestHeaders = field(default_factory=RequestHeaders)
     request_header_client_ca: bytes = b""

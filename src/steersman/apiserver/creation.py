@@ -158,7 +158,7 @@ def prepare(served: Served, obj: Object) -> None:
 def validation_errors(served: Served, obj: Object) -> list[FieldError]:
     """The kind's own rules; for a kind without any, the fields its definition requires."""
     kind = served.kind
-    if kind.validate is not kinds._no_errors:
+    if kind.validate is not kinds._no_errors or kind.validate_create is not kinds._no_errors:
         return kind.validate(obj)
     checked = {key: value for key, value in obj.items() if key != "status"}
     return compiled(kind.definition).required_errors(checked)

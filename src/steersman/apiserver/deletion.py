@@ -83,7 +83,7 @@ def plan(served: Served, obj: Object, options: DeleteOptions, now_s: float) -> P
     if graceful is None:
         if not finalizers:
             return Plan(action="delete", obj=obj)
-        return Plan(action="update", obj=_marked(changed, now_s))
+        return Plan(action="update", obj=_marked(changed, now_s, raises=served.kind.begin_deletion is None))
     if finalizers or changed["metadata"].get("deletionGracePeriodSeconds"):
         return Plan(action="update", obj=changed)
     return Plan(action="update and delete", obj=changed)
@@ -137,14 +137,15 @@ def _grace(served: Served, obj: Object, options: DeleteOptions, now_s: float) ->
     return with_metadata(obj, **changes)
 
 
-def _marked(obj: Object, now_s: float) -> Object:
-    """The object as it waits for its finalizers."""
+def _marked(obj: Object, now_s: float, *, raises: bool) -> Object:
+    """The object as it waits for its finalizers. ``raises``: that counts as a change of it, as it does but for kinds whose
+    deletion upstream begins in a way of its own."""
     metadata = obj["metadata"]
     changes: dict[str, Any] = {"deletionGracePeriodSeconds": 0}
     deadline = metadata.get("deletionTimestamp")
     if not deadline or times.parse_time(deadline) > now_s:
         changes["deletionTimestamp"] = times.format_time(now_s)
-    if not deadline and metadata.get("generation"):
+    if raises and not deadline and metadata.get("generation"):
         changes["generation"] = metadata["generation"] + 1
     return with_metadata(obj, **changes)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -60,7 +61,7 @@ from steersman.apiserver.endpoints.reviews import reviewing, token_requesting
 from steersman.apiserver.flowcontrol.api import FlowController
 from steersman.apiserver.metrics.credentials import CredentialMetrics
 from steersman.apiserver.reviews.access import review_access, review_own_access, review_own_rules
-from steersman.apiserver.reviews.identity import review_self, review_token
+from steersman.apiserver.reviews.identity import TokenReviewer, review_self, review_token
 from steersman.apiserver.reviews.token_request import TokenRequests
 from steersman.apiserver.webhooks.client import WebhookClient
 from steersman.apiserver.webhooks.credentials import Credentials
@@ -206,7 +207,7 @@ def assemble(of: Surroundings) -> Plugins:
     rbac = RBACAuthorizer(of.reader) if "RBAC" in config.authorization_modes else None
     authorizers = [(of.decisions.of(mode), _authorizer(of, mode, rbac)) for mode in config.authorization_modes]
     authorizer = UnionAuthorizer(((None, SystemMastersAuthorizer()), *authorizers))
-    tokens = _service_accounts(of)
+    tokens = _tokens(of)
     plugins = admission(replace(of, authorizer=authorizer))
     plugins.insert(0, ResourceClaimAccess(of.reader, authorizer))
     if rbac is not None:
@@ -250,7 +251,24 @@ def _service_accounts(of: Surroundings) -> ServiceAccountAuthenticator | None:
     return ServiceAccountAuthenticator(verifier, of.reader, clock=of.clock, uses=uses, metrics=of.credential_metrics)
 
 
-def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None) -> list[Authenticator]:
+class _TokenAuthenticator(Authenticator, TokenReviewer, Protocol):
+    """Knows bearer tokens, of requests and of reviews."""
+
+
+def _tokens(of: Surroundings) -> list[_TokenAuthenticator]:
+    """What knows bearer tokens, in the order in which it is asked."""
+    config = of.config
+    found: list[_TokenAuthenticator] = []
+    if config.static_tokens:
+        from steersman.apiserver.authn.statictokens import StaticTokenAuthenticator
+
+        audiences = config.api_audiences or (config.service_account_issuer,)
+        found.append(StaticTokenAuthenticator(config.static_tokens, audiences=audiences))
+    accounts = _service_accounts(of)
+    return found if accounts is None else [*found, accounts]
+
+
+def _authenticators(of: Surroundings, tokens: Sequence[Authenticator]) -> list[Authenticator]:
     config = of.config
     found: list[Authenticator] = []
     if config.request_header_client_ca:
@@ -275,16 +293,14 @@ def _authenticators(of: Surroundings, tokens: ServiceAccountAuthenticator | None
 
         authorities = load_authorities(config.client_ca)
         found.append(X509Authenticator(authorities, clock=of.clock, metrics=of.credential_metrics))
-    if tokens is not None:
-        found.append(tokens)
-    return found
+    return [*found, *tokens]
 
 
 def _reviews(
     of: Surroundings,
     authorizer: Authorizer,
     rbac: RBACAuthorizer | None,
-    tokens: ServiceAccountAuthenticator | None,
+    tokens: Sequence[TokenReviewer],
 ) -> Mapping[tuple[str, str, str], Endpoint]:
     async def access(review: Object, call: Call) -> Object:
         return await review_access(review, authorizer, namespace=call.info.namespace)
@@ -296,9 +312,9 @@ def _reviews(
         return review_own_rules(review, call.user, rbac)
 
     async def token(review: Object, call: Call) -> Object:
-        if tokens is None:
+        if not tokens:
             raise ServiceUnavailable("no key is configured that verifies tokens")
-        return await review_token(review, tokens)
+        return await review_token(review, *tokens)
 
     async def self_(review: Object, call: Call) -> Object:
         return review_self(review, call.user, now_s=of.clock.now())

@@ -15,6 +15,7 @@ from steersman.cli.program import STOP_GRACE_S, Environment, run_component
 
 if TYPE_CHECKING:
     from steersman.aio.clock import Clock
+    from steersman.apiserver.authn.api import User
     from steersman.apiserver.component import APIServer
     from steersman.apiserver.config import APIServerConfig
     from steersman.store.api import Store
@@ -51,6 +52,7 @@ def _list(text: str) -> tuple[str, ...]:
 @click.option("--tls-cert-file", required=True, help="Server certificate, with intermediate ones.")
 @click.option("--tls-private-key-file", required=True, help="Its private key.")
 @click.option("--client-ca-file", default="", help="Authority of client certificates.")
+@click.option("--token-auth-file", default="", help="Tokens of users: lines of token, name, uid, groups.")
 @click.option("--service-cluster-ip-range", default="10.96.0.0/16", show_default=True,
               help="Addresses of Services: one CIDR, or two of different families.")  # fmt: skip
 @click.option(
@@ -232,6 +234,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
             flags["service_account_signing_key_file"], "service-account-signing-key-file"
         ),
         client_ca=_read(flags["client_ca_file"], "client-ca-file"),
+        static_tokens=_static_tokens(flags["token_auth_file"]),
         request_header=headers,
         request_header_client_ca=_read(flags["requestheader_client_ca_file"], "requestheader-client-ca-file"),
         front_proxy_certificate_file=flags["proxy_client_cert_file"],
@@ -242,6 +245,17 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         shutdown_delay_s=shutdown_delay_s,
         shutdown_linger_s=SHUTDOWN_LINGER_S,
     )
+
+
+def _static_tokens(path: str) -> Mapping[str, User]:
+    if not path:
+        return {}
+    from steersman.apiserver.authn.statictokens import parse_tokens
+
+    try:
+        return parse_tokens(_read(path, "token-auth-file").decode(), path)
+    except ValueError as error:
+        raise click.UsageError(f"--token-auth-file: {error}") from error
 
 
 def _read(path: str, flag: str) -> bytes:

@@ -17,9 +17,22 @@ from steersman.cli.cluster_options import data_dir_option, local_cluster, run
 @click.option(
     "--api-port", type=click.IntRange(1, 65535), default=None, help="Port of the API server.  [default: 6443]"
 )
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0, min_open=True),
+    default=60,
+    show_default=True,
+    help="Seconds that the API server and the nodes each may take to be ready.",
+)
 @click.option("--v", "verbosity", type=int, default=None, help="Log level of the components.")
 def command(
-    data_dir: Path, nodes: int | None, simulated_nodes: int | None, api_port: int | None, verbosity: int | None
+    data_dir: Path,
+    nodes: int | None,
+    simulated_nodes: int | None,
+    api_port: int | None,
+    timeout_s: float,
+    verbosity: int | None,
 ) -> None:
     """Start a cluster on this machine, or bring it back to what it was.
 
@@ -30,7 +43,7 @@ def command(
     cluster = local_cluster(data_dir)
     began_s = time.monotonic()
     wanted = Wanted(real_nodes=nodes, simulated_nodes=simulated_nodes, api_port=api_port, verbosity=verbosity)
-    config = run(cluster.up(wanted))
+    config = run(cluster.up(wanted, ready_s=timeout_s))
     what = " and ".join(
         text
         for text in (

@@ -19,6 +19,8 @@ from steersman.cluster import mounts, processes
 
 NAMESPACE: Final = "k8s.io"
 """containerd's namespace for what CRI makes."""
+SHIM_END_S: Final = 10.0
+SHIM_POLL_S: Final = 0.1
 log = logging.getLogger(__name__)
 
 
@@ -74,8 +76,9 @@ class Remains:
         """End everything, the daemon being gone: shims, their containers' processes, their sockets. The answer says what
         there was."""
         problems: list[str] = []
-        shims = self._shims()
-        for name in self._containers():
+        containers = self._containers()
+        shims = self._shims() if containers else await self._shims_that_stay()
+        for name in containers:
             problems.append(f"container {name} was still there")
             await self._delete(name)
         for pid in shims:
@@ -83,6 +86,13 @@ class Remains:
             await self._kill(pid)
         _remove_sockets(self._tasks)
         return problems
+
+    async def _shims_that_stay(self) -> list[int]:
+        """A shim whose last container was deleted ends by itself; on a busy machine containerd does not wait for that."""
+        deadline_s = self._clock.monotonic() + SHIM_END_S
+        while (shims := self._shims()) and self._clock.monotonic() < deadline_s:
+            await self._clock.sleep(SHIM_POLL_S)
+        return shims
 
     def _remove_dying_bundles(self) -> None:
         """containerd gives a bundle a hidden name before it removes it, and passes hidden ones over when it starts."""

@@ -66,6 +66,7 @@ class LocalCluster:
         self._progress = progress
         self._environment = dict(environment)
         self._restarts_before: dict[str, int] = {}
+        self._ready_s = READY_TIMEOUT_S
 
     def config(self) -> ClusterConfig | None:
         """The cluster as it was configured, or None where there is none."""
@@ -90,8 +91,10 @@ class LocalCluster:
             return {}
         return state
 
-    async def up(self, wanted: Wanted) -> ClusterConfig:
-        """Have the cluster running and its nodes Ready. Raises ``ClusterError`` and ``HostError``."""
+    async def up(self, wanted: Wanted, *, ready_s: float = READY_TIMEOUT_S) -> ClusterConfig:
+        """Have the cluster running and its nodes Ready, ``ready_s`` being what API server and nodes each may take. Raises
+        ``ClusterError`` and ``HostError``."""
+        self._ready_s = ready_s
         config = self._decide(wanted)
         configuration.save(self.layout, config)
         self.layout.run.mkdir(parents=True, exist_ok=True)
@@ -319,7 +322,7 @@ class LocalCluster:
     async def _wait_for_api(self, config: ClusterConfig) -> None:
         from steersman.client.transport import Unreachable
 
-        deadline_s = self._clock.monotonic() + READY_TIMEOUT_S
+        deadline_s = self._clock.monotonic() + self._ready_s
         async with self.admin() as client:
             while True:
                 with contextlib.suppress(Unreachable):
@@ -338,7 +341,7 @@ class LocalCluster:
         from steersman.meta import objects
         from steersman.meta.resources import NODES
 
-        deadline_s = self._clock.monotonic() + READY_TIMEOUT_S
+        deadline_s = self._clock.monotonic() + self._ready_s
         wanted = {node.name for node in config.nodes}
         async with self.admin() as client:
             while True:
@@ -358,7 +361,7 @@ class LocalCluster:
         if restarts >= 3:
             raise ClusterError(f"{program} keeps ending ({state.get('last_exit')}):\n{_tail(log)}\nSee {log}")
         if self._clock.monotonic() > deadline_s:
-            raise ClusterError(f"{program} is not ready after {READY_TIMEOUT_S:.0f} s; see {log}")
+            raise ClusterError(f"{program} is not ready after {self._ready_s:g} s; see {log}")
 
     def _remove_network(self, config: ClusterConfig) -> None:
         from steersman.cluster import traces

@@ -34,6 +34,7 @@ _GAUGES: Final = (
     ("container_memory_mapped_file", "Size of memory mapped files in bytes.", "mapped_file_bytes"),
     ("container_memory_max_usage_bytes", "Maximum memory usage recorded in bytes", "most_memory_bytes"),
     ("container_processes", "Number of processes running inside the container.", "processes"),
+    ("container_threads", "Number of threads running inside the container", "threads"),
 )  # fmt: skip
 _NETWORK: Final = (
     ("container_network_receive_bytes_total", "Cumulative count of bytes received", "rx_bytes"),
@@ -102,7 +103,7 @@ def _machine(out: Exposition, stats: StatsProvider, now_ms: int) -> None:
     _disks(out, labels, stats.disk_io("/"))
     _interfaces(out, labels, stats.node().interfaces())
     for name, path in stats.system_cgroups().items():
-        found = stats.cgroup(path)
+        found = stats.cgroup(path, processes=True)
         if found is not None and name == "pods":
             _cgroup(out, found, {**labels, "id": path}, now_ms)
 

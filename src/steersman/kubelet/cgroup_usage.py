@@ -5,11 +5,14 @@ Working set is usage without inactive file pages, as cAdvisor has it; pressure s
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from steersman.kubelet.cgroup_hierarchies import Hierarchy
 from steersman.kubelet.disk_io import DiskIO, device_name, read_v1, read_v2
@@ -47,6 +50,8 @@ class CgroupStats(Struct, frozen=True, kw_only=True):
     oom_kills: int | None = None
     swap_limit_bytes: int | None = None
     processes: int | None = None
+    """None too where they were not to be counted."""
+    threads: int | None = None
     cpu_pressure: Pressure | None = None
     memory_pressure: Pressure | None = None
     io_pressure: Pressure | None = None
@@ -69,15 +74,21 @@ class CgroupUsage:
     def is_v2(self) -> bool:
         return any(item.unified for item in self._hierarchies)
 
-    def read(self, path: str) -> CgroupStats | None:
-        """Of the cgroup ``path``; None where there is none."""
+    def read(self, path: str, *, processes: bool = False) -> CgroupStats | None:
+        """Of the cgroup ``path``; None where there is none. ``processes``: count them, which takes a look at every cgroup
+        below."""
         if self.is_v2:
             folder = self._folder("", path)
-            return _read_v2(folder) if folder.is_dir() else None
+            if not folder.is_dir():
+                return None
+            found = _read_v2(folder)
+            return replace(found, processes=_count_processes(folder)) if processes else found
         folders = {controller: self._folder(controller, path) for controller in self._controllers()}
         if not any(folder.is_dir() for folder in folders.values()):
             return None
-        return _read_v1(folders)
+        found = _read_v1(folders)
+        pids = folders.get("pids")
+        return replace(found, processes=_count_processes(pids)) if processes and pids is not None else found
 
     def disk_io(self, path: str) -> tuple[DiskIO, ...]:
         """Of the cgroup ``path``, by disk; nothing where that is not counted."""
@@ -139,7 +150,7 @@ def _read_v2(folder: Path) -> CgroupStats:
         oom_kills=_numbers(folder / "memory.events").get("oom_kill"),
         swap_usage_bytes=_number(folder / "memory.swap.current"),
         swap_limit_bytes=_number(folder / "memory.swap.max"),
-        processes=_number(folder / "pids.current"),
+        threads=_number(folder / "pids.current"),
         cpu_pressure=_pressure(folder / "cpu.pressure"),
         memory_pressure=_pressure(folder / "memory.pressure"),
         io_pressure=_pressure(folder / "io.pressure"),
@@ -168,8 +179,18 @@ def _read_v1(folders: Mapping[str, Path]) -> CgroupStats:
         most_memory_bytes=_number(memory_folder / "memory.max_usage_in_bytes"),
         oom_kills=_numbers(memory_folder / "memory.oom_control").get("oom_kill"),
         swap_usage_bytes=_without(both, usage),
-        processes=_number(folders.get("pids", _NOWHERE) / "pids.current"),
+        threads=_number(folders.get("pids", _NOWHERE) / "pids.current"),
     )
+
+
+def _count_processes(folder: Path) -> int | None:
+    """Of ``folder`` and what is below it: the kernel's own counter is of threads."""
+    found = None
+    for base, _, files in os.walk(folder):
+        if "cgroup.procs" in files:
+            with contextlib.suppress(OSError):
+                found = (found or 0) + Path(base, "cgroup.procs").read_bytes().count(b"\n")
+    return found
 
 
 def _without(whole: int | None, part: int | None) -> int | None:

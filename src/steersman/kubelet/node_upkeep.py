@@ -15,6 +15,7 @@ from steersman.kubelet.eviction.signals import StatsObserver
 from steersman.kubelet.image_gc import ImageGC
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_cgroups import NodeCgroupKeeper, pods_limits
+from steersman.kubelet.oom_watcher import OOMWatcher
 from steersman.kubelet.platform import Platform
 from steersman.kubelet.pod_ends import PodEnds
 from steersman.kubelet.pod_worker import PodWorker
@@ -111,6 +112,10 @@ class NodeUpkeep:
             counted=lambda signal: metrics.evictions.labels(signal).inc(),
         )
 
+        self._oom_watcher: OOMWatcher | None = None
+        if platform.open_kernel_log is not None:
+            self._oom_watcher = OOMWatcher(platform.open_kernel_log, warn)
+
     def pressures(self) -> frozenset[str]:
         """Types of the pressure conditions that hold."""
         return self.eviction.conditions
@@ -125,6 +130,8 @@ class NodeUpkeep:
             return
         if self._cgroups is not None:
             group.supervise(self._cgroups.run, name="node cgroups", clock=self._clock)
+        if self._oom_watcher is not None:
+            group.supervise(self._oom_watcher.run, name="OOM watcher", clock=self._clock)
         group.supervise(self.volume_stats.run, name="volume stats", clock=self._clock)
         group.supervise(self.container_gc.run, name="container garbage collection", clock=self._clock)
         if not self._config.image_gc.is_off:

@@ -25,6 +25,7 @@ from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary
 from steersman.kubelet.node_cgroups import NodeCgroups
 from steersman.kubelet.node_resources.machine_topology import MachineTopology, read_topology
 from steersman.kubelet.object_source import ObjectSource
+from steersman.kubelet.oom_watcher import open_kernel_log
 from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.registry_credentials.docker_config import NodeFiles, node_files
@@ -84,6 +85,8 @@ class Platform(Struct, frozen=True, kw_only=True):
     """An administrator's, for registries."""
     shutdown_bus: Connect | None = None
     """None: nothing tells of a shutdown, or nobody wants to know."""
+    open_kernel_log: Callable[[], int] | None = None
+    """None: the kernel has nothing to tell of this node."""
     topology: MachineTopology | None = None
     """None: containers share whatever CPUs and memory there are."""
     sockets: Path | None = None
@@ -184,6 +187,7 @@ def machine_platform(
         environ=dict(os.environ),
         node_credentials=node_files(config.root_dir, working_dir=Path.cwd(), home=Path.home(), clock=clock),
         shutdown_bus=_shutdown_bus() if config.shutdown else None,
+        open_kernel_log=open_kernel_log,
         topology=read_topology(
             memory_bytes=facts.memory_bytes, hugepages={size: total // size for size, total in pages.items()}
         ),

@@ -151,13 +151,13 @@ class StatsProvider:
     def node_cpu_core_nano_seconds(self) -> int:
         return self._node.cpu_core_nano_seconds()
 
-    def cgroup(self, path: str) -> CgroupStats | None:
-        return self._cgroups.read(path) if self._cgroups is not None and path else None
+    def cgroup(self, path: str, *, processes: bool = False) -> CgroupStats | None:
+        return self._cgroups.read(path, processes=processes) if self._cgroups is not None and path else None
 
     def container_cgroup(self, parent: str, container_id: str) -> CgroupStats | None:
         """Of a container in the pod's cgroup ``parent``."""
         paths = _container_cgroups(parent, container_id)
-        return next((found for path in paths if (found := self.cgroup(path)) is not None), None)
+        return next((found for path in paths if (found := self.cgroup(path, processes=True)) is not None), None)
 
     def container_disk_io(self, parent: str, container_id: str) -> tuple[DiskIO, ...]:
         """By disk, of a container in the pod's cgroup ``parent``."""
@@ -213,7 +213,7 @@ class StatsProvider:
         with_disk: bool,
     ) -> PodUsage:
         uid = box.metadata.uid
-        cgroup = self.cgroup(self.places.pod_cgroup(uid))
+        cgroup = self.cgroup(self.places.pod_cgroup(uid), processes=True)
         usage = PodUsage(sandbox=box, stats=stats, cgroup=cgroup)
         folder = self._log_folder(box) if with_disk else None
         return PodUsage(

@@ -71,6 +71,29 @@ def canonical_cidr_errors(text: str) -> list[str]:
     return errors
 
 
+def ip_warnings(path: str, text: str) -> list[str]:
+    """What is odd about an address that ``ip_errors`` accepts."""
+    address = _parsed(text)
+    if not isinstance(address, ipaddress.IPv6Address) or str(address) == text:
+        return []
+    return [f'{path}: IPv6 address "{text}" should be in RFC 5952 canonical format ("{address}")']
+
+
+def cidr_warnings(path: str, text: str) -> list[str]:
+    """What is odd about a range that ``cidr_errors`` accepts."""
+    try:
+        written = ipaddress.ip_interface(text)
+    except ValueError:
+        return []
+    network = written.network
+    if written.ip != network.network_address:
+        single = f"{written.ip}/{written.max_prefixlen}"
+        return [f'{path}: CIDR value "{text}" is ambiguous in this context (should be "{network}" or "{single}"?)']
+    if network.version == 6 and str(network) != text:
+        return [f'{path}: IPv6 CIDR value "{text}" should be in RFC 5952 canonical format ("{network}")']
+    return []
+
+
 def ip_family(text: str) -> str:
     """``IPv4`` or ``IPv6`` of an address or a range; empty for what is neither."""
     address = _parsed(text.partition("/")[0])

@@ -130,7 +130,7 @@ class SchedulerCore:
             rows = found.rows()
             numbers = np.arange(len(found.feasible)) if isinstance(rows, slice) else rows
             total = self._total(found, rows, numbers, others, more)
-        ties = np.flatnonzero(total == total.max())
+        (ties,) = (total == total[total.argmax()]).nonzero()
         index = int(ties[0]) if len(ties) == 1 else int(ties[self._rng.randrange(len(ties))])
         row = index if numbers is None else int(numbers[index])
         return Decision(

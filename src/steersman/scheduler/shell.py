@@ -1,4 +1,4 @@
-"""The scheduler's I/O: informers feed the cluster and the queue, decisions go out as bindings, events and conditions.
+"""The scheduler's I/O: what ``following`` learned is decided about, decisions go out as bindings, events and conditions.
 
 One task decides, pod after pod, without waiting for the API; ``binder.WORKERS`` tasks bind. Queues and their bounds: the
 scheduling queue (one entry a pod), the work of the binders (at most ``BACKLOG_LIMIT`` pods are assumed and not yet bound;
@@ -9,48 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
 from steersman.client.eventseries import SeriesRecorder
-from steersman.client.informer import Change, Informer
 from steersman.client.transport import Unreachable
-from steersman.meta import objects
 from steersman.meta.errors import APIError
 from steersman.meta.objects import Object
-from steersman.meta.resources import (
-    CSIDRIVERS,
-    CSINODES,
-    CSISTORAGECAPACITIES,
-    DEVICECLASSES,
-    NODES,
-    PERSISTENTVOLUMECLAIMS,
-    PERSISTENTVOLUMES,
-    PODS,
-    RESOURCECLAIMS,
-    RESOURCESLICES,
-    STORAGECLASSES,
-    VOLUMEATTACHMENTS,
-    Resource,
-)
+from steersman.meta.resources import PODS
 from steersman.scheduler.binder import WORKERS, Binder, BindingFailed
-from steersman.scheduler.cluster import LISTED_RESOURCES, Cluster
+from steersman.scheduler.cluster import Cluster
 from steersman.scheduler.core import Decision, NodeScore, NotReserved, SchedulerCore
 from steersman.scheduler.diagnosis import not_placed
-from steersman.scheduler.events import Action, ClusterEvent, EventResource, node_events, pod_events
+from steersman.scheduler.events import pod_events
+from steersman.scheduler.extended_decisions import ExtendedDecisions
+from steersman.scheduler.following import Following
 from steersman.scheduler.framework import Errand, Framework, Nomination, NoNomination
-from steersman.scheduler.http_extender import ExtenderFailed, HTTPExtender
+from steersman.scheduler.http_extender import HTTPExtender
 from steersman.scheduler.metrics import SchedulerMetrics
-from steersman.scheduler.pod_info import PodInfo, is_terminal, parse_pod
+from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.queue import QueuedPod, SchedulingQueue
-from steersman.scheduler.search import PodSearch
 from steersman.scheduler.status_writer import WRITERS, StatusWriter, condition, truncated
-from steersman.scheduler.victims import best
 
 BACKLOG_LIMIT = 1000
 SLICE_S = 0.005
@@ -58,19 +41,6 @@ SLICE_S = 0.005
 FLUSH_PERIOD_S = 30.0
 NO_NODES = "no nodes available to schedule pods"
 log = logging.getLogger(__name__)
-
-_EVENT_RESOURCES: Mapping[Resource, EventResource] = {
-    PERSISTENTVOLUMES: "PersistentVolume",
-    PERSISTENTVOLUMECLAIMS: "PersistentVolumeClaim",
-    STORAGECLASSES: "StorageClass",
-    CSINODES: "CSINode",
-    CSIDRIVERS: "CSIDriver",
-    CSISTORAGECAPACITIES: "CSIStorageCapacity",
-    VOLUMEATTACHMENTS: "VolumeAttachment",
-    RESOURCECLAIMS: "ResourceClaim",
-    RESOURCESLICES: "ResourceSlice",
-    DEVICECLASSES: "DeviceClass",
-}
 
 
 class ShellConfig(Struct, frozen=True, kw_only=True):
@@ -110,23 +80,20 @@ class Shell:
             max_unschedulable_s=config.max_unschedulable_s,
         )
         self.binder = Binder(client, self.core, recorder, clock, extenders, config.parallelism)
-        self._extenders = extenders
-        self._client = client
+        self._extended = ExtendedDecisions(self.core, extenders) if extenders else None
         self._clock = clock
         self._recorder = recorder
         self._metrics = metrics
         self._config = config
         self._statuses = StatusWriter(client, clock)
         self._wake = asyncio.Event()
-        self._assumed: dict[str, PodInfo] = {}
+        self._following = Following(client, self.core, self.queue, self.binder.waiting, clock=clock, wake=self._wake)
         self._to_bind: asyncio.Queue[tuple[PodInfo, QueuedPod]] = asyncio.Queue(BACKLOG_LIMIT)
         self._group = TaskGroup("scheduler")
-        self._opened = asyncio.Event()
-        self._informers: list[Informer] = []
 
     @property
     def synced(self) -> bool:
-        return bool(self._informers) and all(informer.synced for informer in self._informers)
+        return self._following.synced
 
     @property
     def _runners_up(self) -> int:
@@ -136,7 +103,7 @@ class Shell:
     @property
     def binding(self) -> int:
         """Pods that have been given a node and that the API does not show on it yet."""
-        return len(self._assumed)
+        return len(self._following.assumed)
 
     async def run(self) -> None:
         """Follow the API and work. Until cancelled; raises what a critical task raises."""
@@ -147,18 +114,12 @@ class Shell:
 
     async def follow(self) -> None:
         """Keep the cluster and the queue up to date, whoever places the pods. Until cancelled."""
-        async with TaskGroup("scheduler-informers") as group:
-            for informer in self._open_informers():
-                group.spawn(informer.run(), name=f"informer-{informer.resource.plural}")
-            self._opened.set()
-            await group.wait()
+        await self._following.run()
 
     async def work(self) -> None:
         """Place pods, as soon as informers that ``follow`` runs are synced. Until cancelled."""
         async with self._group as group:
-            await self._opened.wait()
-            for informer in self._informers:
-                await informer.wait_synced()
+            await self._following.wait_synced()
             log.info("synced: %d nodes, %d pods to place", self.cluster.nodes.node_count, len(list(self.queue.pods())))
             for number in range(WORKERS):
                 group.spawn(self._bind_for_ever(), name=f"binder-{number}")
@@ -167,109 +128,6 @@ class Shell:
             group.spawn(self._flush_for_ever(), name="flush")
             group.spawn(self._schedule_for_ever(), name="schedule")
             await group.wait()
-
-    # -- what the API says -------------------------------------------------------------------------------------------
-
-    def _open_informers(self) -> list[Informer]:
-        handlers: list[tuple[Resource, str, Callable[[Change], None]]] = [
-            (NODES, "", self._on_node),
-            *((resource, "", self._handler_of(resource)) for resource in LISTED_RESOURCES),
-            (PODS, "status.phase!=Succeeded,status.phase!=Failed", self._on_pod),
-        ]
-        self._informers = []
-        for resource, fields, handler in handlers:
-            informer = Informer(self._client, resource, clock=self._clock, field_selector=fields)
-            informer.subscribe(handler)
-            self._informers.append(informer)
-        return self._informers
-
-    def _handler_of(self, resource: Resource) -> Callable[[Change], None]:
-        event_resource = _EVENT_RESOURCES.get(resource)
-        actions: Mapping[str, Action] = {"added": "Add", "updated": "Update", "deleted": "Delete"}
-
-        def handle(change: Change) -> None:
-            if change.new is None:
-                self.cluster.remove(resource, change.key)
-            else:
-                self.cluster.put(resource, change.new)
-            if event_resource is not None:
-                self._tell(
-                    [ClusterEvent(resource=event_resource, action=actions[change.type], old=change.old, new=change.new)]
-                )
-
-        return handle
-
-    def _on_node(self, change: Change) -> None:
-        try:
-            if change.new is None:
-                self.cluster.nodes.remove_node(change.key)
-            else:
-                self.cluster.nodes.put_node(change.new)
-        except ValueError as error:
-            log.error("node %s cannot be used: %s", change.key, error)
-            return
-        self._tell(node_events(change.old, change.new))
-
-    def _on_pod(self, change: Change) -> None:
-        old, new = change.old, change.new
-        if old is not None and new is not None and objects.uid(old) != objects.uid(new):
-            self._pod_gone(old)
-            old = None
-        if new is None or is_terminal(new):
-            self._pod_gone(change.object)
-            return
-        try:
-            pod = parse_pod(new)
-        except ValueError as error:
-            log.error("pod %s cannot be scheduled: %s", change.key, error)
-            return
-        if pod.node_name:
-            self._pod_assigned(pod, old)
-        elif self.core.framework_of(pod) is not None:
-            self._pod_unassigned(pod, old)
-
-    def _pod_assigned(self, pod: PodInfo, old: Object | None) -> None:
-        was_assigned = old is not None and bool((old.get("spec") or {}).get("nodeName"))
-        was_assumed = self._assumed.pop(pod.uid, None)
-        self.queue.remove(pod.uid)
-        self.cluster.nominations.withdraw(pod.uid)
-        if was_assumed is not None and was_assumed.node_name != pod.node_name:
-            log.warning("pod %s was bound to %s, not to %s", pod.key, pod.node_name, was_assumed.node_name)
-        self.cluster.nodes.add_pod(pod)
-        self._tell(pod_events(old if was_assigned else None, pod.obj))
-
-    def _pod_unassigned(self, pod: PodInfo, old: Object | None) -> None:
-        if pod.uid in self._assumed:
-            self.queue.update(pod, (), self._clock.monotonic())
-            return
-        if pod.nominated_node and self.cluster.nominations.node_of(pod.uid) != pod.nominated_node:
-            self.cluster.nominations.nominate(pod, pod.nominated_node)
-        elif not pod.nominated_node and ((old or {}).get("status") or {}).get("nominatedNodeName"):
-            self.cluster.nominations.withdraw(pod.uid)
-        now_s = self._clock.monotonic()
-        if old is None:
-            self.queue.add(pod, now_s)
-        else:
-            self.queue.update(pod, pod_events(old, pod.obj), now_s)
-        self._wake.set()
-
-    def _pod_gone(self, obj: Object) -> None:
-        uid = objects.uid(obj)
-        self.queue.remove(uid)
-        self._assumed.pop(uid, None)
-        self.cluster.nominations.withdraw(uid)
-        waiting = self.binder.waiting.get(uid)
-        if waiting is not None:
-            waiting.call_back("the pod was deleted")
-        if self.cluster.nodes.remove_pod(uid) is not None or (obj.get("status") or {}).get("nominatedNodeName"):
-            self._tell(pod_events(obj, None))
-
-    def _tell(self, events: list[ClusterEvent], *, but: str = "") -> None:
-        """Wake the pods that ``events`` can help, other than the one whose uid is ``but``."""
-        now_s = self._clock.monotonic()
-        for event in events:
-            if self.queue.on_event(event, now_s, but=but):
-                self._wake.set()
 
     # -- decisions ---------------------------------------------------------------------------------------------------
 
@@ -307,8 +165,8 @@ class Shell:
         began_s = self._clock.monotonic()
         self.cluster.now_s = self._clock.now()
         try:
-            if self._extenders:
-                decision = await self._decide_with_extenders(pod)
+            if self._extended is not None:
+                decision = await self._extended.decide(pod, runners_up=self._runners_up)
             else:
                 decision = self.core.decide(pod, runners_up=self._runners_up)
         except Exception as error:
@@ -329,81 +187,9 @@ class Shell:
             self._run_errands(assumed.errands, pod)
             self._failed(queued, not_placed(assumed.rejection.reasons), assumed.plugin)
             return
-        self._assumed[pod.uid] = assumed
+        self._following.assumed[pod.uid] = assumed
         self._statuses.drop(pod.uid)
         await self._to_bind.put((assumed, queued))
-
-    async def _decide_with_extenders(self, pod: PodInfo) -> Decision:
-        """Raises ``ExtenderFailed``, also when nodes changed meanwhile: the pod is tried again."""
-        epoch = self.cluster.nodes.epoch
-        preempting = [each for each in self._extenders if each.config.preempt_verb and each.is_interested_in(pod)]
-        found = self.core.search(pod, wants_alternatives=bool(preempting))
-        nominated = found.on_nominated()
-        if nominated is not None:
-            await self._filter_by_extenders(nominated)
-        if nominated is not None and nominated.is_successful:
-            found = nominated
-        else:
-            await self._filter_by_extenders(found)
-        if not found.is_successful and self.cluster.nodes.epoch == epoch:
-            return await self._preempt_by_extenders(self.core.give_up(found), preempting)
-        found = self.core.sampled(found)
-        more = await self._prioritize_by_extenders(found) if found.count > 1 else {}
-        if self.cluster.nodes.epoch != epoch:
-            raise ExtenderFailed("nodes changed while extenders were asked")
-        return self.core.select(found, more=more, runners_up=self._runners_up)
-
-    async def _filter_by_extenders(self, found: PodSearch) -> None:
-        """Extenders are asked one after another, each about what the earlier ones left. Raises ``ExtenderFailed``."""
-        for extender in self._extenders:
-            if not (found.is_successful and extender.config.filter_verb and extender.is_interested_in(found.pod)):
-                continue
-            try:
-                outcome = await extender.filter(found.pod, found.names(), self.cluster.nodes)
-            except ExtenderFailed as failure:
-                if not extender.config.ignorable:
-                    raise
-                log.warning("extender %s not heard: %s", extender.config.url_prefix, failure)
-                continue
-            found.restrict(outcome.names, outcome.failed, outcome.unresolvable)
-
-    async def _preempt_by_extenders(self, decision: Decision, extenders: Sequence[HTTPExtender]) -> Decision:
-        """Each extender says which of the nodes that earlier ones left may be cleared. Raises ``ExtenderFailed``."""
-        if not (extenders and isinstance(decision.nomination, Nomination)):
-            return decision
-        left = {nomination.node_name: nomination for nomination in decision.nomination.alternatives}
-        for extender in extenders:
-            try:
-                left = await extender.preempt(decision.pod, left, self.cluster.nodes)
-            except ExtenderFailed as failure:
-                if not extender.config.ignorable:
-                    raise
-                log.warning("extender %s not heard: %s", extender.config.url_prefix, failure)
-            if not left:
-                break
-        if left:
-            return replace(decision, nomination=best(tuple(left.values())))
-        assert decision.diagnosis is not None
-        message = "preemption: no candidate node for preemption"
-        return replace(
-            decision,
-            nomination=NoNomination(message=message, clear_nomination=False),
-            diagnosis=decision.diagnosis.with_post_filter(message),
-        )
-
-    async def _prioritize_by_extenders(self, found: PodSearch) -> dict[str, int]:
-        """What to add to the scores of nodes. An extender that fails adds nothing."""
-        more: dict[str, int] = {}
-        for extender in self._extenders:
-            if extender.config.prioritize_verb and extender.is_interested_in(found.pod):
-                try:
-                    scores = await extender.prioritize(found.pod, found.names(), self.cluster.nodes)
-                except ExtenderFailed as failure:
-                    log.warning("extender %s not heard: %s", extender.config.url_prefix, failure)
-                    continue
-                for name, score in scores.items():
-                    more[name] = more.get(name, 0) + score
-        return more
 
     def _unschedulable(self, queued: QueuedPod, decision: Decision) -> None:
         pod = queued.pod
@@ -494,16 +280,16 @@ class Shell:
     def _unbind(self, assumed: PodInfo, queued: QueuedPod, failure: BindingFailed) -> None:
         """The room that the pod would have taken is free for others. It is free for itself, too, unless a plugin rejected
         it: then it waits for something else to happen."""
-        is_assumed = self._assumed.pop(assumed.uid, None) is not None
+        is_assumed = self._following.assumed.pop(assumed.uid, None) is not None
         self._run_errands(self.core.forget(assumed), assumed)
         gone = {**assumed.obj, "spec": {**assumed.obj["spec"], "nodeName": assumed.node_name}}
         if not failure.plugin:
-            self._tell(pod_events(gone, None))
+            self._following.tell(pod_events(gone, None))
         if is_assumed:
             message = not_placed((str(failure),)) if failure.plugin else str(failure)
             self._failed(queued, message, failure.plugin, is_nominated=failure.is_nominated)
         if failure.plugin:
-            self._tell(pod_events(gone, None), but=assumed.uid)
+            self._following.tell(pod_events(gone, None), but=assumed.uid)
 
     async def _flush_for_ever(self) -> None:
         while True:

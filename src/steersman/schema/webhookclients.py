@@ -10,7 +10,7 @@ from steersman.meta.errors import invalid, required
 from steersman.meta.names import dns_1035_label_errors, port_number_errors, subdomain_errors
 from steersman.schema.rules import Errors
 
-_FORM = "; desired format: https://host[:port]/path"
+_FORM = "; desired format: https://host[/path]"
 _REVIEW_VERSIONS = ("v1", "v1beta1")
 
 

@@ -33,7 +33,7 @@ class ZeroValues(Struct, frozen=True, kw_only=True):
     written: Sequence[tuple[str, Callable[[], Any]]] = ()
     """Fields that are always there, with what makes the value they have when nobody set them."""
     null: frozenset[str] = frozenset()
-    """Lists, maps, times and bytes that are null when nobody set them: upstream writes that, the server here leaves it out."""
+    """Lists, maps, pointers, times and bytes that are null when nobody set them: upstream writes that, the server here leaves it out."""
 
 
 @cache
@@ -46,7 +46,7 @@ def of_definition(name: str) -> ZeroValues:
     written: list[tuple[str, Callable[[], Any]]] = []
     null: set[str] = set()
     for field in _fields(message):
-        if field.name == _FORGETS or field.is_pointer:
+        if field.name == _FORGETS or (field.is_pointer and not field.is_always):
             continue
         if field.is_always:
             zero = _written(field)
@@ -71,7 +71,7 @@ def _fields(message: str) -> Iterator[Field]:
 
 def _written(field: Field) -> Callable[[], Any] | None:
     """What makes the zero value of a field that is always there; None where that is null."""
-    if field.shape or field.type == "bytes":
+    if field.shape or field.is_pointer or field.type == "bytes":
         return None
     if field.type in _SCALARS:
         scalar = _SCALARS[field.type]
@@ -83,7 +83,7 @@ def _written(field: Field) -> Callable[[], Any] | None:
 
 @cache
 def _zeros_of(message: str) -> Sequence[tuple[str, Callable[[], Any]]]:
-    zeros = ((field.name, _written(field)) for field in _fields(message) if field.is_always and not field.is_pointer)
+    zeros = ((field.name, _written(field)) for field in _fields(message) if field.is_always)
     return [(name, zero) for name, zero in zeros if zero is not None]
 
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
+from steersman.aio.clock import FakeClock
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.authz.api import ALLOWED, Attributes, Decision
 from steersman.apiserver.authz.selectors import reviewed
 from steersman.apiserver.call import Call
+from steersman.apiserver.component import APIServer
+from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.filters.authorization import attributes_of
 from steersman.apiserver.requestinfo import request_info
 from steersman.apiserver.reviews.access import review_access
+from steersman.client.api import Client
+from steersman.client.inprocess import InProcessTransport
+from steersman.meta import objects
+from steersman.meta.errors import Forbidden
+from steersman.meta.resources import PODS as POD
 from steersman.meta.wire import Request
+from steersman.store.drivers.memory import MemoryStore
+from tests.apiserver.builders import pod
 
 PODS = "/api/v1/namespaces/shop/pods"
 
@@ -105,3 +116,23 @@ async def test_a_review_asks_with_the_selectors(selector: dict[str, Any], status
     attributes = {"verb": "list", "resource": "pods", "fieldSelector": selector}
     review = {"spec": {"user": "jane", "resourceAttributes": attributes}}
     assert (await review_access(review, Restricted()))["status"] == status
+
+
+async def test_a_kubelet_lists_its_own_pods_and_no_others(clock: FakeClock) -> None:
+    config = APIServerConfig(disabled_admission_plugins=("ServiceAccount",), authorization_modes=("Node", "RBAC"))
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=config, rng=random.Random(7))
+    await server.start()
+    admin = Client(InProcessTransport(server.handle, user="root", groups=("system:masters",)))
+    for node in ("n1", "n2"):
+        await admin.create(POD, pod(f"on-{node}", node=node))
+    kubelet = Client(InProcessTransport(server.handle, user="system:node:n1", groups=("system:nodes",)))
+    listed = await kubelet.list(POD, field_selector="spec.nodeName=n1")
+    assert [objects.name(found) for found in listed.items] == ["on-n1"]
+    refusal = "can only list/watch pods with spec.nodeName field selector"
+    for selector in ("", "spec.nodeName!=n2", "spec.nodeName=n2"):
+        with pytest.raises(Forbidden, match=refusal):
+            await kubelet.list(POD, field_selector=selector)
+    assert objects.name(await kubelet.get(POD, "on-n1", namespace="default")) == "on-n1"
+    with pytest.raises(Forbidden, match="no relationship found between node 'n1' and this object"):
+        await kubelet.get(POD, "on-n2", namespace="default")
+    await server.close()

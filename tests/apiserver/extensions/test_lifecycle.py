@@ -214,3 +214,22 @@ async def test_a_default_that_the_schema_refuses_is_refused(client: Client, defa
     with pytest.raises(Invalid) as error:
         await client.create(CUSTOMRESOURCEDEFINITIONS, definition(version(schema=schema)))
     assert text in error.value.message
+
+
+async def test_the_generation_counts_changes_of_the_spec_and_not_the_deletion(client: Client, define: Define) -> None:
+    async def patched(patch: Object) -> int:
+        found = await client.patch(CUSTOMRESOURCEDEFINITIONS, NAME, patch)
+        return int(found["metadata"]["generation"])
+
+    await define(definition())
+    await client.create(
+        WIDGETS, widget(metadata={"name": "a", "namespace": "default", "finalizers": ["example.com/x"]})
+    )
+    assert await patched({"metadata": {"labels": {"a": "b"}, "annotations": {"a": "b"}}}) == 1
+    assert await patched({"spec": {"names": {"shortNames": ["w"]}}}) == 2
+    await client.delete(CUSTOMRESOURCEDEFINITIONS, NAME)
+    await client.delete(WIDGETS, "a", namespace="default")
+    instance = await client.get(WIDGETS, "a", namespace="default")
+    assert instance["metadata"]["generation"] == 2
+    deleting = await client.get(CUSTOMRESOURCEDEFINITIONS, NAME)
+    assert (deleting["metadata"]["generation"], bool(deleting["metadata"]["deletionTimestamp"])) == (2, True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,10 @@ def folder(node: RealNode, pod: Object, container: str = "") -> Path:
 
 def values(place: Path, *files: str) -> list[str]:
     return [(place / file).read_text().strip() for file in files]
+
+
+def processes(place: Path) -> int:
+    return sum(len(file.read_text().split()) for file in place.rglob("cgroup.procs"))
 
 
 def ended(pod: Object) -> bool:
@@ -159,7 +165,7 @@ async def test_the_summary_says_what_the_kernel_counts(node: RealNode) -> None:
         current = int((folder(node, pod) / "memory.current").read_text())
         assert 30 * MIB < shown["memory"]["workingSetBytes"] <= shown["memory"]["usageBytes"]
         assert abs(shown["memory"]["usageBytes"] - current) < 8 * MIB
-        assert shown["process_stats"]["process_count"] == int((folder(node, pod) / "pids.current").read_text())
+        assert shown["process_stats"]["process_count"] == processes(folder(node, pod))
         assert shown["cpu"]["usageCoreNanoSeconds"] > 0
         (container,) = shown["containers"]
         assert 30 * MIB < container["memory"]["workingSetBytes"] < 64 * MIB
@@ -172,3 +178,20 @@ async def test_the_summary_says_what_the_kernel_counts(node: RealNode) -> None:
 def _root_usage() -> int:
     counters = dict(line.split() for line in (ROOT / "memory.stat").read_text().splitlines())
     return int(counters["anon"]) + int(counters["file"])
+
+
+@pytest.mark.skipif("STEERSMAN_VM" not in os.environ, reason="the kernel kills what it likes: tests.vm runs it")
+async def test_the_node_tells_what_the_kernel_killed_for_want_of_memory(node: RealNode) -> None:
+    async with node.kubelet():
+        await node.create("victim", shell("exec tail -f /dev/null"), restartPolicy="Never")
+        await node.until("victim", is_ready)
+        await asyncio.to_thread(Path("/proc/sysrq-trigger").write_text, "f")
+        pod = await node.until("victim", ended)
+        assert terminated(pod)["exitCode"] == 137
+
+        async def told() -> list[str]:
+            return [message for reason, message in await node.events() if reason == "SystemOOM"]
+
+        (message,) = await node.eventually(told)
+        assert message.startswith("System OOM encountered, victim process: tail, pid: ")
+        await node.delete("victim")

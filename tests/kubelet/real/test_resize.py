@@ -81,11 +81,14 @@ def _version_1(folder: str) -> LinuxResources:
 
 
 def _unified(folder: Path) -> LinuxResources:
-    quota, _ = (folder / "cpu.max").read_text().split()
+    def limit(file: str) -> int:
+        value = (folder / file).read_text().split()[0]
+        return 0 if value == "max" else int(value)
+
     return LinuxResources(
         cpu_shares=_shares(int((folder / "cpu.weight").read_text())),
-        cpu_quota=int(quota),
-        memory_limit_bytes=int((folder / "memory.max").read_text()),
+        cpu_quota=limit("cpu.max"),
+        memory_limit_bytes=limit("memory.max"),
     )
 
 

@@ -68,7 +68,9 @@ CREATED: list[Row] = [
     (
         "Service",
         {"spec.ports": [{"name": "a", "port": 80}, {"name": "b", "port": 80}]},
-        ['spec.ports[1]: Duplicate value: {"protocol":"TCP","port":80,"targetPort":0}'],
+        [
+            'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}'
+        ],
     ),
     (
         "Service",

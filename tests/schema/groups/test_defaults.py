@@ -213,7 +213,9 @@ def test_an_empty_object_and_a_second_run_are_harmless(kind: Kind) -> None:
         ("registry:5000/nginx", "Always"),
         ("registry:5000/a/nginx:1", "IfNotPresent"),
         ("nginx@sha256:abc", "IfNotPresent"),
-        ("nginx:latest@sha256:abc", "Always"),
+        (f"nginx:latest@sha256:{'a' * 64}", "Always"),
+        ("nginx:latest@sha256:abc", "IfNotPresent"),
+        ("Not An Image", "IfNotPresent"),
     ],
 )
 def test_images_that_may_move_are_pulled_always(image: str, policy: str) -> None:

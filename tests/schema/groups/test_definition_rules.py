@@ -131,7 +131,7 @@ ROWS: list[Row] = [
     (
         _field({"type": "text"}),
         [
-            f'{FIELD}.type: Unsupported value: "text": supported values: "array", "boolean", "integer", "null", "number", '
+            f'{FIELD}.type: Unsupported value: "text": supported values: "array", "boolean", "integer", "number", '
             '"object", "string"'
         ],
     ),
@@ -184,7 +184,6 @@ def test_one_version_is_stored_and_none_twice() -> None:
 def test_the_stored_version_is_remembered() -> None:
     stored = prepared(NAME, sample(NAME))
     assert stored["status"] == {
-        "conditions": [],
         "acceptedNames": {"plural": "", "kind": ""},
         "storedVersions": ["v1"],
     }
@@ -218,3 +217,26 @@ def test_warning_about_formats_that_mean_nothing() -> None:
     changes = _field({"type": "string", "format": "date-time"})
     assert warnings(sample(NAME, changes)) == []
     assert warnings(sample(NAME, _field({"type": "string", "format": "phone"}))) == ['unrecognized format "phone"']
+
+
+def test_what_is_wrong_is_said_in_the_order_of_upstreams_internal_form() -> None:
+    found = create_errors(NAME, sample(NAME, {"spec.versions": [], "spec.scope": "", "spec.names.plural": ""}))
+    assert [error.partition(": ")[0] for error in found][1:] == [
+        "spec.scope",
+        "spec.versions",
+        "spec.names.plural",
+        "status.storedVersions",
+    ]
+
+
+def test_versions_are_shown_without_what_they_have_in_common() -> None:
+    (error,) = [
+        error
+        for error in create_errors(NAME, sample(NAME, {"spec.versions.0.storage": False}))
+        if error.startswith("spec.versions: ")
+    ]
+    assert error == (
+        'spec.versions: Invalid value: [{"Name":"v1","Served":true,"Storage":false,"Deprecated":false,'
+        '"DeprecationWarning":null,"Schema":null,"Subresources":null,"AdditionalPrinterColumns":null,'
+        '"SelectableFields":null}]: must have exactly one version marked as storage version'
+    )

@@ -146,7 +146,8 @@ CREATED: list[Row] = [
         "PodDisruptionBudget",
         {"spec.maxUnavailable": "10%"},
         [
-            'spec: Invalid value: {"minAvailable":1,"selector":{"matchLabels":{"a":"b"}},"maxUnavailable":"10%"}: minAvailable '
+            'spec: Invalid value: {"MinAvailable":1,"Selector":{"matchLabels":{"a":"b"}},"MaxUnavailable":"10%",'
+            '"UnhealthyPodEvictionPolicy":null}: minAvailable '
             "and maxUnavailable cannot be both set"
         ],
     ),
@@ -310,7 +311,7 @@ CREATED: list[Row] = [
         {"webhooks.0.clientConfig": {"url": "http://example.com"}},
         [
             "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: "
-            "https://host[:port]/path"
+            "https://host[/path]"
         ],
     ),
     (
@@ -542,6 +543,29 @@ WARNINGS: list[Row] = [
     ),
     ("EndpointSlice", {"addressType": "FQDN"}, ["spec.addressType: FQDN endpoints are deprecated"]),
     ("EndpointSlice", {}, []),
+    ("Service", {}, []),
+    (
+        "Service",
+        {"spec.type": "ClusterIP", "spec.externalIPs": ["2001:DB8::1"], "spec.externalName": "a.example.com"},
+        [
+            'spec.externalIPs[0]: IPv6 address "2001:DB8::1" should be in RFC 5952 canonical format ("2001:db8::1")',
+            "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
+            'spec.externalName is ignored when spec.type is not "ExternalName"',
+        ],
+    ),
+    (
+        "Service",
+        {"spec.type": "LoadBalancer", "spec.loadBalancerSourceRanges": ["10.0.0.1/8"]},
+        [
+            'spec.loadBalancerSourceRanges[0]: CIDR value "10.0.0.1/8" is ambiguous in this context (should be "10.0.0.0/8" or '
+            '"10.0.0.1/32"?)'
+        ],
+    ),
+    (
+        "StatefulSet",
+        {"spec.revisionHistoryLimit": -1},
+        ["spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"],
+    ),
 ]
 
 
@@ -550,3 +574,11 @@ def test_warnings(name: str, changes: Mapping[str, Any], expected: list[str]) ->
     warnings = kind_of(name).warnings
     assert warnings is not None
     assert warnings(sample(name, changes)) == expected
+
+
+def test_what_is_wrong_with_the_labels_of_a_stateful_sets_template_is_said_twice() -> None:
+    annotations = {"spec.template.metadata.annotations": {"a b": "c"}}
+    errors = create_errors("StatefulSet", sample("StatefulSet", annotations))
+    assert len(errors) == 2
+    assert errors[0] == errors[1]
+    assert len(create_errors("Deployment", sample("Deployment", annotations))) == 1

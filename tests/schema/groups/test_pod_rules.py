@@ -122,7 +122,9 @@ ROWS: list[Row] = [
     (
         {f"{C}.securityContext": {"privileged": True, "allowPrivilegeEscalation": False}},
         [
-            'spec.containers[0].securityContext: Invalid value: {"privileged":true,"allowPrivilegeEscalation":false}: cannot '
+            'spec.containers[0].securityContext: Invalid value: {"Capabilities":null,"Privileged":true,"SELinuxOptions":null,'
+            '"WindowsOptions":null,"RunAsUser":null,"RunAsGroup":null,"RunAsNonRoot":null,"ReadOnlyRootFilesystem":null,'
+            '"AllowPrivilegeEscalation":false,"ProcMount":null,"SeccompProfile":null,"AppArmorProfile":null}: cannot '
             "set `allowPrivilegeEscalation` to false and `privileged` to true"
         ],
     ),

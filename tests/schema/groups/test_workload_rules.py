@@ -77,8 +77,8 @@ CREATED: list[Row] = [
         "Job",
         {"spec.selector": {"matchLabels": OTHER}},
         [
-            'spec.template.metadata.labels: Invalid value: {"controller-uid":"","batch.kubernetes.io/controller-uid":"",'
-            '"job-name":"a","batch.kubernetes.io/job-name":"a"}: `selector` does not match template `labels`',
+            'spec.template.metadata.labels: Invalid value: {"batch.kubernetes.io/controller-uid":"",'
+            '"batch.kubernetes.io/job-name":"a","controller-uid":"","job-name":"a"}: `selector` does not match template `labels`',
             'spec.selector: Invalid value: {"matchLabels":{"batch.kubernetes.io/controller-uid":"","c":"d"}}: `selector` not '
             "auto-generated",
         ],

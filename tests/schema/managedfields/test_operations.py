@@ -375,3 +375,10 @@ class TestVersions:
     def test_managers_of_a_version_that_is_gone_are_forgotten(self) -> None:
         after = updated(self.live(), config_map(x="2", y="1"), "u")
         assert owners(after) == {"u/Update": {".data.x"}}
+
+
+def test_a_reference_may_be_owned_by_field_where_others_of_its_kind_are_not() -> None:
+    volume = type_of("io.k8s.api.core.v1.PersistentVolume")
+    obj = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}}
+    claimed = applied(None, {**obj, "spec": {"claimRef": {"name": "c"}}}, structure=volume)
+    assert owners(claimed)["a/Apply"] == {".spec.claimRef.name"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -62,10 +63,16 @@ class AdmissionRequest(Struct, kw_only=True):
 
     def annotate(self, key: str, value: str) -> None:
         """Add to the audit event, once for each key; keys are ``<DNS subdomain>/<name>``."""
-        if key.count("/") != 1 or label_key_errors(key):
+        if not _is_annotation_key(key):
             log.warning("the audit annotation %r has no proper key", key)
         elif self.annotations.setdefault(key, value) != value:
             log.warning("the audit annotation %r is there already", key)
+
+
+@lru_cache(maxsize=1024)
+def _is_annotation_key(key: str) -> bool:
+    """Keys are few: they are those of plugins and of policies."""
+    return key.count("/") == 1 and not label_key_errors(key)
 
 
 class MutatingPlugin(Protocol):

@@ -31,7 +31,10 @@ class ImpersonationFilter:
 
     async def __call__(self, call: Call, following: Next) -> Response:
         headers = call.request.headers
-        if not any(name.startswith("impersonate-") for name in headers):
+        for name in headers:
+            if name.startswith("impersonate-"):
+                break
+        else:
             return await following(call)
         wanted = _wanted(call)
         if wanted is None:

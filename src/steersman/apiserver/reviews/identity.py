@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from steersman.apiserver.authn.api import User
 from steersman.apiserver.authn.claims import InvalidToken
-from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
 from steersman.meta import times
 from steersman.meta.errors import BadRequest
 from steersman.meta.objects import Object
@@ -24,7 +24,32 @@ def user_info(user: User) -> Object:
     return info
 
 
-async def review_token(review: Object, authenticator: ServiceAccountAuthenticator) -> Object:
+class TokenReviewer(Protocol):
+    """Knows some kind of tokens."""
+
+    async def review(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, tuple[str, ...]] | None:
+        """The user of ``token`` and for which of ``audiences`` it is good; None: it is of another kind. Raises ``InvalidToken``."""
+
+
+async def _reviewed(
+    token: str, audiences: Sequence[str], reviewers: Sequence[TokenReviewer]
+) -> tuple[User, tuple[str, ...]] | None:
+    """What the first one says that knows the token."""
+    refusal: InvalidToken | None = None
+    for reviewer in reviewers:
+        try:
+            known = await reviewer.review(token, audiences)
+        except InvalidToken as error:
+            refusal = error
+            continue
+        if known is not None:
+            return known
+    if refusal is not None:
+        raise refusal
+    return None
+
+
+async def review_token(review: Object, *reviewers: TokenReviewer) -> Object:
     """``review`` with its status: whether its token is good for one of its audiences, and whose it is."""
     spec = review.get("spec") or {}
     token = spec.get("token") or ""
@@ -32,7 +57,7 @@ async def review_token(review: Object, authenticator: ServiceAccountAuthenticato
         raise BadRequest("token is required for TokenReview in authentication")
     audiences = spec.get("audiences") or ()
     try:
-        known = await authenticator.review(token, audiences)
+        known = await _reviewed(token, audiences, reviewers)
     except InvalidToken as error:
         return {**review, "status": {"user": {}, "error": f"[invalid bearer token, {error}]"}}
     if known is None:

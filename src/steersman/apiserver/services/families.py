@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from steersman.apiserver.services.networks import Family, family_of
 from steersman.meta.errors import FieldError, Invalid, invalid
 from steersman.meta.objects import Object
+from steersman.schema.groups.core.serviceaddresses import check_addresses
 
 _SINGLE, _PREFER, _REQUIRE = "SingleStack", "PreferDualStack", "RequireDualStack"
 _OTHER: Mapping[Family, Family] = {"IPv4": "IPv6", "IPv6": "IPv4"}
@@ -19,6 +20,9 @@ def fill_families(obj: Object, spec: Object, old: Object | None, configured: Seq
     """Fill in policy and families; ``configured`` are those of the cluster, the default first. Raises ``Invalid``."""
     if spec.get("type") == "ExternalName":
         return
+    malformed: list[FieldError] = []
+    check_addresses(malformed, spec)
+    _raise(obj, malformed)
     headless = spec.get("clusterIP") == "None"
     without_selector = headless and not spec.get("selector")
     policy = spec.get("ipFamilyPolicy")

@@ -9,16 +9,19 @@ invariants: a generation of a policy is checked once, by the types there are the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from steersman.client.api import APPLY_PATCH
 from steersman.client.informer import Change
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
-from steersman.controllers.typechecking import PolicyTypes, SchemaSource, warnings
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import VALIDATINGADMISSIONPOLICIES, Resource
+
+if TYPE_CHECKING:
+    from steersman.controllers.typechecking import PolicyTypes
 
 NAME = "validatingadmissionpolicy-status-controller"
 POLICY_WATCH = Watch(resource=VALIDATINGADMISSIONPOLICIES)
@@ -40,6 +43,8 @@ def is_checked(policy: Object) -> bool:
 def plan(policy: Object, types: PolicyTypes) -> Plan:
     if is_checked(policy):
         return Plan()
+    from steersman.controllers.typechecking import warnings
+
     found: Sequence[Object] = warnings(policy, types)
     checking: Object = {"expressionWarnings": found} if found else {}
     return Plan(status={"observedGeneration": policy["metadata"]["generation"], "typeChecking": checking})
@@ -62,6 +67,8 @@ class ValidatingAdmissionPolicyStatusController:
             return DONE
         if is_checked(policy):
             return DONE
+        from steersman.controllers.typechecking import SchemaSource  # CEL and schemas: most clusters have no policy
+
         client = self._context.client
         todo = plan(policy, await SchemaSource(client).types_of(policy))
         configuration: Object = {

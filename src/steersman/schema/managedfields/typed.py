@@ -5,7 +5,7 @@ Made from the definitions (for custom resources: from their schemas), each type 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -29,7 +29,17 @@ class UntypedElement(ValueError):
 class Type:
     """One type. ``fields`` is for structs only, ``element`` for lists and maps."""
 
-    __slots__ = ("_field_type", "_fields", "_zeros", "element", "expects", "form", "keys", "zero_source")
+    __slots__ = (
+        "_field_type",
+        "_fields",
+        "_zero_scalars",
+        "_zeros",
+        "element",
+        "expects",
+        "form",
+        "keys",
+        "zero_source",
+    )
 
     def __init__(
         self,
@@ -51,6 +61,7 @@ class Type:
         self._fields: dict[str, Type | None] = {}
         self.zero_source = zero_source
         self._zeros: dict[str, Any] | None = None
+        self._zero_scalars: Sequence[tuple[str, Any]] | None = None
 
     def field(self, name: str) -> Type | None:
         """The type of a declared field of a struct; None for others."""
@@ -75,6 +86,15 @@ class Type:
         if self._zeros is None:
             self._zeros = dict(self.zero_source()) if self.zero_source is not None else {}
         return self._zeros
+
+    @property
+    def zero_scalars(self) -> Sequence[tuple[str, Any]]:
+        """Those of ``zeros`` that are no structures and not null: their fields may be there and nobody's."""
+        if self._zero_scalars is None:
+            self._zero_scalars = [
+                (name, zero) for name, zero in self.zeros.items() if not (zero is None or isinstance(zero, dict))
+            ]
+        return self._zero_scalars
 
     def step(self, item: Any) -> str:
         """The path step to an element of this list. Raises ``UntypedElement``."""
@@ -104,15 +124,16 @@ _ATOMIC_MAP = Type("leaf", expects="object")
 
 
 @cache
-def type_of(definition: str) -> Type:
-    """The type of a built-in definition. Raises ``definitions.UnknownDefinition``."""
+def type_of(definition: str, *, granular: bool = False) -> Type:
+    """The type of a built-in definition; ``granular``: of a field that is owned by field, though others of its kind are owned
+    as a whole. Raises ``definitions.UnknownDefinition``."""
     if definition in (definitions.QUANTITY, definitions.INT_OR_STRING):
         return LEAF
     schema = definitions.definition(definition)
     properties: Mapping[str, Definition] = schema.get("properties", {})
     if not properties:
         return ANY if schema.get("type") in (None, "object") else _of(schema, "", "")
-    if schema.get("x-kubernetes-map-type") == "atomic":
+    if schema.get("x-kubernetes-map-type") == "atomic" and not granular:
         return _ATOMIC_MAP
 
     def field_type(name: str) -> Type | None:
@@ -133,7 +154,7 @@ def _of(schema: Definition, definition: str, field: str) -> Type:
         return _ATOMIC_MAP
     name = definitions.reference(schema)
     if name:
-        return type_of(name)
+        return type_of(name, granular=schema.get("x-kubernetes-map-type") == "granular")
     kind = schema.get("type")
     if kind == "array":
         return _list_of(schema)

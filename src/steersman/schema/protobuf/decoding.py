@@ -322,7 +322,7 @@ def _always(fields: Sequence[Field]) -> Sequence[tuple[str, _Zero]]:
     for field in fields:
         if field.is_inline:
             found.extend(_always(tables.message(field.type).fields))
-        elif field.is_always and not field.shape:
+        elif field.is_always and not field.shape and not field.is_pointer:
             zero = _zero(field.type)
             if zero is not None:
                 found.append((field.name, zero))

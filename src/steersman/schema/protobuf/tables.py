@@ -7,7 +7,7 @@
       2 initialDelaySeconds int32              0 is absent in JSON
       7 terminationGracePeriodSeconds *int64   a pointer in Go: 0 is a value, absence is another
     ContainerStatus
-      4 ready! bool                            never absent in JSON (structures: ``{}``)
+      4 ready! bool                            never absent in JSON (structures: ``{}``; lists, maps, pointers: null)
     Verbs []string                             a list in JSON, a message with ``items`` on the wire
 """
 
@@ -39,7 +39,7 @@ class Field(Struct, frozen=True, kw_only=True):
     shape: Shape = ""
     is_pointer: bool = False
     is_always: bool = False
-    """Never absent in JSON."""
+    """Never absent in JSON; lists, maps and pointers are null there."""
 
     @property
     def is_inline(self) -> bool:

@@ -30,7 +30,7 @@ def default_match(matching: Object) -> None:
 
 def default_rules(rules: list[Object] | None) -> None:
     for rule in rules or ():
-        if not rule.get("scope"):
+        if rule.get("scope") is None:
             rule["scope"] = "*"
 
 

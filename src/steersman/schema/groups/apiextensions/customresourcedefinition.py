@@ -15,7 +15,7 @@ from steersman.schema.columns import CREATED_AT, NAME, value_at
 from steersman.schema.groups.admissionregistration.policies import check_kind
 from steersman.schema.groups.apiextensions.conditions import deletion_begun
 from steersman.schema.groups.apiextensions.openapischema import unrecognized_formats
-from steersman.schema.groups.apiextensions.versions import check_versions
+from steersman.schema.groups.apiextensions.versions import check_common, check_versions
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_choice, check_immutable, check_present
 from steersman.schema.subresources import STATUS
@@ -46,9 +46,7 @@ def default(obj: Object) -> None:
 
 def stored_versions(spec: Mapping[str, Any]) -> list[str]:
     """The one version that is stored, or none where the definition does not say (validation refuses that)."""
-    return [
-        version["name"] for version in spec.get("versions") or () if version.get("storage") and version.get("name")
-    ][:1]
+    return [version.get("name") or "" for version in spec.get("versions") or () if version.get("storage")][:1]
 
 
 _APPROVAL = "api-approved.kubernetes.io"
@@ -58,7 +56,6 @@ _APPROVED_BY = "see https://github.com/kubernetes/enhancements/pull/1111"
 def prepare_create(obj: Object) -> None:
     spec = obj.get("spec") or {}
     obj["status"] = {
-        "conditions": [],
         "acceptedNames": {"plural": "", "kind": ""},
         "storedVersions": stored_versions(spec),
     }
@@ -74,7 +71,7 @@ def prepare_update(new: Object, old: Object) -> None:
 
 
 def validate(obj: Object) -> list[FieldError]:
-    """All but the versions, whose rules ask what they were before."""
+    """The beginning; the rest follows what the definition was before."""
     errors: list[FieldError] = []
     spec = obj.get("spec") or {}
     names, group = spec.get("names") or {}, spec.get("group") or ""
@@ -89,18 +86,35 @@ def validate(obj: Object) -> list[FieldError]:
     elif "." not in group:
         errors.append(invalid("spec.group", group, "should be a domain with at least one dot"))
     check_choice(errors, spec.get("scope"), "spec.scope", ("Cluster", "Namespaced"))
+    return errors
+
+
+def _rest_errors(obj: Object, before: Object) -> list[FieldError]:
+    """``before``: the spec of the definition that is updated; empty for a new one."""
+    errors: list[FieldError] = []
+    spec = obj.get("spec") or {}
+    names, versions, had = spec.get("names") or {}, spec.get("versions") or (), before.get("versions") or ()
+    check_versions(errors, versions, had)
     check_present(errors, names, "spec.names", "plural", "singular", "kind", "listKind")
     _check_names(errors, names, "spec.names")
+    check_common(errors, versions, had)
     _check_conversion(errors, spec.get("conversion") or {}, "spec.conversion")
-    if spec.get("preserveUnknownFields"):
-        detail = (
-            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
-        )
-        errors.append(invalid("spec.preserveUnknownFields", True, detail))
-    status = obj.get("status") or {}
-    _check_names(errors, status.get("acceptedNames") or {}, "status.acceptedNames")
-    _check_stored(errors, status.get("storedVersions") or [], spec.get("versions") or (), "status.storedVersions")
     return errors
+
+
+def _status_errors(obj: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    status, versions = obj.get("status") or {}, value_at(obj, "spec", "versions") or ()
+    _check_names(errors, status.get("acceptedNames") or {}, "status.acceptedNames")
+    _check_stored(errors, status.get("storedVersions") or [], versions, "status.storedVersions")
+    return errors
+
+
+def _pruning_errors(obj: Object) -> list[FieldError]:
+    if not value_at(obj, "spec", "preserveUnknownFields"):
+        return []
+    detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+    return [invalid("spec.preserveUnknownFields", True, detail)]
 
 
 def _check_names(errors: list[FieldError], names: Mapping[str, Any], path: str) -> None:
@@ -142,7 +156,7 @@ def _check_conversion(errors: list[FieldError], conversion: Mapping[str, Any], p
 
 def _check_stored(errors: list[FieldError], stored: Sequence[str], versions: Sequence[Object], path: str) -> None:
     if not stored:
-        errors.append(invalid(path, list(stored), "must have at least one stored version"))
+        errors.append(invalid(path, list(stored) or None, "must have at least one stored version"))
         return
     names = {version.get("name") for version in versions}
     errors.extend(
@@ -161,9 +175,7 @@ def _check_stored(errors: list[FieldError], stored: Sequence[str], versions: Seq
 
 
 def validate_create(obj: Object) -> list[FieldError]:
-    errors: list[FieldError] = []
-    check_versions(errors, value_at(obj, "spec", "versions") or ())
-    return errors + _approval_errors(obj)
+    return _rest_errors(obj, {}) + _status_errors(obj) + _approval_errors(obj) + _pruning_errors(obj)
 
 
 def _approval_errors(obj: Object) -> list[FieldError]:
@@ -190,8 +202,8 @@ def _is_url(text: str) -> bool:
 
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
-    errors: list[FieldError] = []
     spec, before = new.get("spec") or {}, old.get("spec") or {}
+    errors = _rest_errors(new, before)
     names, names_before = spec.get("names") or {}, before.get("names") or {}
     established = condition(old, "Established")
     if established is not None and established.get("status") == "True":
@@ -199,10 +211,10 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
         check_immutable(errors, names.get("kind"), names_before.get("kind"), "spec.names.kind")
     check_immutable(errors, spec.get("group"), before.get("group"), "spec.group")
     check_immutable(errors, names.get("plural"), names_before.get("plural"), "spec.names.plural")
+    errors += _status_errors(new)
     if annotations_of(new).get(_APPROVAL) != annotations_of(old).get(_APPROVAL):
-        errors.extend(_approval_errors(new))
-    check_versions(errors, spec.get("versions") or (), before.get("versions") or ())
-    return errors
+        errors += _approval_errors(new)
+    return errors + _pruning_errors(new)
 
 
 def validate_status_update(new: Object, old: Object) -> list[FieldError]:

@@ -16,7 +16,7 @@ from steersman.schema.customresources import fieldpaths
 from steersman.schema.groups.apiextensions.structural import EMBEDDED, PRESERVE, Schema, properties_of
 from steersman.schema.rules import Errors
 
-_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _REFUSED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 _OBJECT_FIELDS = frozenset({"metadata", "kind", "apiVersion"})
 _LIST, _KEYS, _MAP = "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"

@@ -7,6 +7,7 @@ from typing import Any
 
 from steersman.meta.errors import duplicate, forbidden, invalid, required
 from steersman.meta.names import dns_1035_label_errors
+from steersman.schema import goforms
 from steersman.schema.customresources.defaults import default_errors
 from steersman.schema.groups.apiextensions.celrules import rule_errors
 from steersman.schema.groups.apiextensions.openapischema import openapi_errors
@@ -52,8 +53,8 @@ def check_versions(
 ) -> None:
     """``before``: the versions of the definition that is updated.
 
-    What all versions have in common is checked once, and errors about it name it as v1beta1 did, which had it beside the versions:
-    ``spec.validation``. Upstream keeps definitions so in memory.
+    What all versions have in common is checked once, by ``check_common``, and errors about it name it as v1beta1 did, which
+    had it beside the versions: ``spec.validation``. Upstream keeps definitions so in memory.
     """
     path = "spec.versions"
     known = {version.get("name"): _schema_of(version) for version in before}
@@ -80,10 +81,23 @@ def check_versions(
         )
     names = [version.get("name") for version in versions]
     if len(set(names)) != len(names):
-        errors.append(invalid(path, list(versions), "must contain unique version names"))
+        errors.append(invalid(path, _shown(versions, common), "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
         detail = "must have exactly one version marked as storage version"
-        errors.append(invalid(path, list(versions), detail))
+        errors.append(invalid(path, _shown(versions, common), detail))
+    first = versions[0].get("name") if versions else ""
+    if first:
+        wrong = dns_1035_label_errors(first)
+        if wrong:
+            errors.append(invalid("spec.version", first, ",".join(wrong)))
+
+
+def check_common(
+    errors: Errors, versions: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """What all versions have in common; see ``check_versions``."""
+    known = {version.get("name"): _schema_of(version) for version in before}
+    common = _common(versions)
     if common:
         _check_fields(
             errors,
@@ -94,6 +108,14 @@ def check_versions(
             has_status=any((version.get("subresources") or {}).get("status") is not None for version in versions),
             is_new_schema=_is_new(versions[0], known),
         )
+
+
+def _shown(versions: Sequence[Mapping[str, Any]], common: Mapping[str, Any]) -> Any:
+    """As upstream has them in memory."""
+    if not versions:
+        return None
+    own = ({field: value for field, value in version.items() if field not in common} for version in versions)
+    return [goforms.internal("apiextensions.v1.CustomResourceDefinitionVersion", version) for version in own]
 
 
 def _common(versions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

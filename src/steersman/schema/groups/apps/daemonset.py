@@ -9,6 +9,7 @@ from steersman.meta.errors import FieldError, invalid, not_supported, required
 from steersman.meta.objects import Object
 from steersman.meta.objects import annotations as annotations_of
 from steersman.meta.resources import DAEMONSETS
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, computed, containers, count, format_labels, selector, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
@@ -103,7 +104,11 @@ def _check_strategy(errors: list[FieldError], strategy: Mapping[str, Any]) -> No
     if kind == "OnDelete":
         return
     if kind != "RollingUpdate":
-        errors.append(not_supported("spec.updateStrategy", dict(strategy), UPDATE_STRATEGIES))
+        errors.append(
+            not_supported(
+                "spec.updateStrategy", goforms.internal("apps.v1.DaemonSetUpdateStrategy", strategy), UPDATE_STRATEGIES
+            )
+        )
         return
     if rolling is None:
         errors.append(required(path))

@@ -8,6 +8,7 @@ from typing import Any
 from steersman.meta.errors import FieldError, forbidden, invalid, not_supported, required
 from steersman.meta.objects import Object, generation
 from steersman.meta.resources import DEPLOYMENTS
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, computed, containers, count, selector, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
@@ -100,7 +101,9 @@ def _check_strategy(errors: list[FieldError], strategy: Mapping[str, Any]) -> No
                 errors.append(invalid(f"{path}.maxUnavailable", unavailable, detail))
             check_at_most_100_percent(errors, unavailable, f"{path}.maxUnavailable")
         case _:
-            errors.append(not_supported("spec.strategy", dict(strategy), STRATEGIES))
+            errors.append(
+                not_supported("spec.strategy", goforms.internal("apps.v1.DeploymentStrategy", strategy), STRATEGIES)
+            )
 
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:

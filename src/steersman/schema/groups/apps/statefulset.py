@@ -9,6 +9,7 @@ from steersman.meta.errors import FieldError, forbidden, invalid, not_supported,
 from steersman.meta.names import label_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import STATEFULSETS
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, computed, containers, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.core.claimspec import check_claim_spec, default_claim_template
@@ -114,7 +115,8 @@ def validate(obj: Object) -> list[FieldError]:
     check_counts(errors, spec, "spec", "replicas", "minReadySeconds")
     check_counts(errors, spec.get("ordinals") or {}, "spec.ordinals", "start")
     check_workload_selector(errors, spec, "statefulset")
-    check_running_template(errors, {**spec, "template": _template_with_claims(spec)}, "StatefulSet")
+    template = _template_with_claims(spec)
+    check_running_template(errors, {**spec, "template": template}, "StatefulSet", check_again=True)
     return errors
 
 
@@ -152,7 +154,13 @@ def _check_strategy(errors: list[FieldError], strategy: Mapping[str, Any]) -> No
         if rolling is not None:
             errors.append(invalid(f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'"))
     elif kind != "RollingUpdate":
-        errors.append(invalid(path, dict(strategy), "must be 'RollingUpdate' or 'OnDelete'"))
+        errors.append(
+            invalid(
+                path,
+                goforms.internal("apps.v1.StatefulSetUpdateStrategy", strategy),
+                "must be 'RollingUpdate' or 'OnDelete'",
+            )
+        )
     elif rolling is not None:
         check_counts(errors, rolling, f"{path}.rollingUpdate", "partition")
         unavailable, at = rolling.get("maxUnavailable"), f"{path}.rollingUpdate.maxUnavailable"
@@ -182,6 +190,14 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
+def warnings(obj: Object) -> list[str]:
+    found = workload_warnings(obj)
+    if (value_at(obj, "spec", "revisionHistoryLimit") or 0) < 0:
+        text = "a negative value retains all historical revisions; a value >= 0 is recommended"
+        found.append(f"spec.revisionHistoryLimit: {text}")
+    return found
+
+
 KIND = Kind(
     resource=STATEFULSETS,
     definition="io.k8s.api.apps.v1.StatefulSet",
@@ -209,5 +225,5 @@ KIND = Kind(
     validate_create=validate_create,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
-    warnings=workload_warnings,
+    warnings=warnings,
 )

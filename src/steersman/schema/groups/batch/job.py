@@ -11,6 +11,7 @@ from steersman.meta.objects import name as name_of
 from steersman.meta.resources import JOBS
 from steersman.meta.selectors import SelectorError, label_selector_of
 from steersman.meta.times import parse_time
+from steersman.schema import goforms
 from steersman.schema.cells import human_duration
 from steersman.schema.columns import AGE, NAME, computed, containers, selector, value_at
 from steersman.schema.groups.batch.jobspec import check_job_spec, default_job_spec, default_running_job_spec
@@ -95,7 +96,7 @@ def validate(obj: Object) -> list[FieldError]:
         errors.append(required("spec.selector"))
     else:
         check_label_selector(errors, spec["selector"], "spec.selector")
-    check_selector_matches(errors, spec)
+    check_selector_matches(errors, spec, invalid_selector=None)
     completions = spec.get("completions") or 0
     if spec.get("completionMode") == "Indexed" and completions > 0:
         longest = f"{name_of(obj)}-{completions - 1}"
@@ -121,7 +122,8 @@ def validate_create(obj: Object) -> list[FieldError]:
             errors.append(invalid(path, labels, f"must be '{value}'"))
     try:
         if not label_selector_of(spec["selector"]).matches(expected):
-            errors.append(invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
+            shown = goforms.label_selector(spec["selector"])
+            errors.append(invalid("spec.selector", shown, "`selector` not auto-generated"))
     except (SelectorError, KeyError):
         return errors
     return errors

@@ -7,6 +7,7 @@ from typing import Any
 
 from steersman.meta.errors import OMITTED, FieldError, duplicate, invalid, not_supported, required, too_long
 from steersman.meta.names import label_key_errors
+from steersman.schema import goforms
 from steersman.schema.rules import NOT_NEGATIVE, Errors, check_name, too_many
 
 ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
@@ -89,7 +90,13 @@ def _check_conditions(errors: Errors, conditions: Sequence[Mapping[str, Any]], p
 
 def check_success_policy(errors: Errors, spec: Mapping[str, Any], path: str) -> None:
     if spec.get("completionMode") != "Indexed":
-        errors.append(invalid(path, dict(spec["successPolicy"]), "requires indexed completion mode"))
+        errors.append(
+            invalid(
+                path,
+                goforms.internal("batch.v1.SuccessPolicy", spec["successPolicy"]),
+                "requires indexed completion mode",
+            )
+        )
         return
     rules, completions = spec["successPolicy"].get("rules") or (), spec.get("completions") or 0
     if not rules:

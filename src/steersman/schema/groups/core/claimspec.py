@@ -26,7 +26,7 @@ VOLUME_MODES = ("Block", "Filesystem")
 
 
 def default_claim_spec(spec: Object) -> None:
-    if not spec.get("volumeMode"):
+    if spec.get("volumeMode") is None:
         spec["volumeMode"] = "Filesystem"
     if spec.get("resources") is None:
         spec["resources"] = {}

@@ -18,7 +18,7 @@ from steersman.schema.groups.core.resourcenames import (
     is_overcommitted,
 )
 from steersman.schema.kind import Kind
-from steersman.schema.rules import check_name, check_quantity
+from steersman.schema.rules import check_quantity
 
 
 def default(obj: Object) -> None:
@@ -41,8 +41,9 @@ def validate(obj: Object) -> list[FieldError]:
     seen: set[Any] = set()
     for index, item in enumerate((obj.get("spec") or {}).get("limits") or ()):
         path, kind = f"spec.limits[{index}]", item.get("type") or ""
-        check_name(errors, kind, f"{path}.type", label_key_errors)
-        if kind and "/" not in kind and kind not in _TYPES:
+        wrong = label_key_errors(kind)
+        errors.extend(invalid(f"{path}.type", kind, text) for text in wrong)
+        if not wrong and "/" not in kind and kind not in _TYPES:
             errors.append(invalid(f"{path}.type", kind, "must be a standard limit type or fully qualified"))
         if kind in seen:
             errors.append(duplicate(f"{path}.type", kind))

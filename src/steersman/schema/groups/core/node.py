@@ -11,6 +11,7 @@ from steersman.meta.errors import FieldError, duplicate, forbidden, invalid
 from steersman.meta.names import label_key_errors, label_value_errors
 from steersman.meta.objects import Object, condition, labels
 from steersman.meta.resources import NODES
+from steersman.schema import goforms
 from steersman.schema.cells import NONE, UNKNOWN
 from steersman.schema.columns import AGE, NAME, computed, text, value_at
 from steersman.schema.groups.core.podspec.placement import TAINT_EFFECTS
@@ -122,7 +123,7 @@ def _check_taints(errors: list[FieldError], taints: Sequence[Mapping[str, Any]],
         check_choice(errors, effect, f"{at}.effect", TAINT_EFFECTS)
         if (key, effect) in seen:
             detail = "taints must be unique by key and effect pair"
-            errors.append(FieldError("FieldValueDuplicate", at, detail, dict(taint)))
+            errors.append(FieldError("FieldValueDuplicate", at, detail, goforms.internal("core.v1.Taint", taint)))
         seen.add((key, effect))
 
 

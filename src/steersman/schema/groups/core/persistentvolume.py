@@ -23,7 +23,7 @@ def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     if not spec.get("persistentVolumeReclaimPolicy"):
         spec["persistentVolumeReclaimPolicy"] = "Retain"
-    if not spec.get("volumeMode"):
+    if spec.get("volumeMode") is None:
         spec["volumeMode"] = "Filesystem"
     if spec.get("capacity"):
         default_amounts(spec["capacity"])

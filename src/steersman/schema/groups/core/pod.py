@@ -33,6 +33,9 @@ def _no_text(obj: Object) -> str:
 def prepare_create(obj: Object) -> None:
     spec = obj["spec"]
     merge_label_keys(obj)
+    grace_s = spec.get("terminationGracePeriodSeconds")
+    if grace_s is not None and grace_s < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
     conditions = gated_conditions(spec)
     if conditions:

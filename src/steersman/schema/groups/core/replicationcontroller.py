@@ -48,7 +48,7 @@ def validate(obj: Object) -> list[FieldError]:
         labels = (template.get("metadata") or {}).get("labels") or {}
         if any(labels.get(key) != value for key, value in selector.items()):
             detail = "`selector` does not match template `labels`"
-            errors.append(invalid("spec.template.metadata.labels", labels, detail))
+            errors.append(invalid("spec.template.metadata.labels", labels or None, detail))
     check_running_template(errors, spec, "ReplicationController")
     return errors
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from steersman.meta.addresses import cidr_errors, endpoint_ip_errors, ip_errors
+from steersman.meta.addresses import cidr_errors, cidr_warnings, endpoint_ip_errors, ip_errors, ip_warnings
 from steersman.meta.errors import FieldError, forbidden, invalid, required
 from steersman.meta.names import label_errors, label_key_errors, subdomain_errors
 from steersman.meta.objects import Object
@@ -35,7 +35,7 @@ def default(obj: Object) -> None:
             port["targetPort"] = port.get("port")
     if is_externally_accessible(spec) and not spec.get("externalTrafficPolicy"):
         spec["externalTrafficPolicy"] = "Cluster"
-    if spec["type"] in ("ClusterIP", "NodePort", "LoadBalancer") and not spec.get("internalTrafficPolicy"):
+    if spec["type"] in ("ClusterIP", "NodePort", "LoadBalancer") and spec.get("internalTrafficPolicy") is None:
         spec["internalTrafficPolicy"] = "Cluster"
     status = obj.get("status")
     if status is None:
@@ -107,6 +107,8 @@ AFFINITIES = ("ClientIP", "None")
 TRAFFIC_POLICIES = ("Cluster", "Local")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _LONGEST_AFFINITY_S = 86400
+_OLD_HINTS = "service.kubernetes.io/topology-aware-hints"
+_TOPOLOGY_MODE = "service.kubernetes.io/topology-mode"
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 _ONLY_LOAD_BALANCERS = "may only be used when `type` is 'LoadBalancer'"
 
@@ -318,17 +320,35 @@ def check_ingress_point(errors: list[FieldError], entry: Mapping[str, Any], path
 
 
 def warnings(obj: Object) -> list[str]:
-    found = []
-    spec = obj.get("spec") or {}
-    if spec.get("loadBalancerIP"):
-        text = "spec.loadBalancerIP: deprecated in v1.24+; this field's meaning varies across implementations"
-        found.append(text)
-    if is_headless(spec) and spec.get("sessionAffinity") not in (None, "None"):
-        found.append("spec.SessionAffinity is ignored for headless services")
-    if is_headless(spec) and spec.get("externalIPs"):
-        found.append('spec.externalIPs is ignored when spec.clusterIP is "None"')
-    if spec.get("type") == "ExternalName" and spec.get("externalIPs"):
+    found: list[str] = []
+    spec, is_named = obj.get("spec") or {}, value_at(obj, "spec", "type") == "ExternalName"
+    external, balanced = spec.get("externalIPs") or (), spec.get("loadBalancerIP") or ""
+    if _OLD_HINTS in annotations_of(obj):
+        found.append(f"annotation {_OLD_HINTS} is deprecated, please use {_TOPOLOGY_MODE} instead")
+    headless = is_headless(spec) and spec.get("type") == "ClusterIP"
+    if not headless:
+        for index, address in enumerate(spec.get("clusterIPs") or ()):
+            found += ip_warnings(f"spec.clusterIPs[{index}]", address)
+    else:
+        if balanced:
+            found.append("spec.loadBalancerIP is ignored for headless services")
+        if external:
+            found.append("spec.externalIPs is ignored for headless services")
+        if spec.get("sessionAffinity") not in (None, "None"):
+            found.append("spec.SessionAffinity is ignored for headless services")
+    for index, address in enumerate(external):
+        found += ip_warnings(f"spec.externalIPs[{index}]", address)
+    if external and not headless and not is_named:
+        found.append("spec.externalIPs is deprecated and may no longer be implemented in some clusters")
+    found += ip_warnings("spec.loadBalancerIP", balanced)
+    for index, cidr in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        found += cidr_warnings(f"spec.loadBalancerSourceRanges[{index}]", cidr)
+    if is_named and external:
         found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+    if not is_named and spec.get("externalName"):
+        found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
+    if spec.get("trafficDistribution") == "PreferClose":
+        found.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from steersman.meta import names
 from steersman.meta.errors import duplicate, forbidden, required
+from steersman.schema import goforms
 from steersman.schema.groups.core.podspec.containers import PROTOCOLS
 from steersman.schema.groups.core.serviceaddresses import is_headless
 from steersman.schema.rules import Errors, check_choice, check_name, check_port, check_port_or_name
@@ -42,6 +43,6 @@ def check_ports(errors: Errors, spec: Mapping[str, Any]) -> None:
                 errors.append(duplicate(f"{at}.nodePort", port["nodePort"]))
             node_ports.add((protocol, port["nodePort"]))
         if (protocol, number) in numbers:
-            shown = {"protocol": protocol, "port": number, "targetPort": 0}
+            shown = goforms.internal("core.v1.ServicePort", {"protocol": protocol, "port": number})
             errors.append(duplicate(at, shown))
         numbers.add((protocol, number))

@@ -57,7 +57,7 @@ def check_volume_spec(errors: Errors, spec: Mapping[str, Any], path: str, *, inl
         errors.append(required(f"{path}.accessModes"))
     check_access_modes(errors, modes, f"{path}.accessModes")
     if not inline:
-        _check_capacity(errors, spec.get("capacity") or {}, f"{path}.capacity")
+        _check_capacity(errors, spec.get("capacity"), f"{path}.capacity")
     policy = spec.get("persistentVolumeReclaimPolicy")
     if policy and inline and policy != "Retain":
         detail = "may only be Retain in the context of inline volumes"
@@ -84,12 +84,12 @@ def _check_inline(errors: Errors, spec: Mapping[str, Any], path: str) -> None:
         errors.append(required(f"{path}.csi", "has to be specified in the context of inline volumes"))
 
 
-def _check_capacity(errors: Errors, capacity: Mapping[str, Any], path: str) -> None:
+def _check_capacity(errors: Errors, capacity: Mapping[str, Any] | None, path: str) -> None:
     if not capacity:
         errors.append(required(path))
-    elif "storage" not in capacity or len(capacity) > 1:
-        errors.append(not_supported(path, dict(capacity), ("storage",)))
-    for name, amount in capacity.items():
+    if "storage" not in (capacity or ()) or len(capacity or ()) > 1:
+        errors.append(not_supported(path, capacity, ("storage",)))
+    for name, amount in (capacity or {}).items():
         value = check_amount(errors, name, amount, f"{path}[{name}]")
         if value is not None and value <= 0:
             errors.append(invalid(f"{path}[{name}]", amount, NOT_ZERO))

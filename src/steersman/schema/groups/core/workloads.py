@@ -9,9 +9,18 @@ from steersman.meta.errors import FieldError, forbidden, invalid, not_supported,
 from steersman.meta.names import percent_errors
 from steersman.meta.objects import Object
 from steersman.meta.selectors import SelectorError, label_selector_of
+from steersman.schema import goforms
 from steersman.schema.groups.core.podspec.specification import check_pod_template
-from steersman.schema.rules import NOT_NEGATIVE, Errors, check_counts, check_label_selector
+from steersman.schema.rules import (
+    NOT_NEGATIVE,
+    Errors,
+    check_annotations,
+    check_counts,
+    check_label_selector,
+    check_labels,
+)
 
+_INVALID_SELECTOR = "invalid label selector"
 _TOO_MANY = "cannot be greater than status.replicas"
 
 
@@ -24,28 +33,43 @@ def check_workload_selector(errors: Errors, spec: Mapping[str, Any], kind: str) 
         check_selector_matches(errors, spec)
         return
     check_label_selector(errors, selector, "spec.selector")
+    if kind == "daemonset":
+        check_selector_matches(errors, spec, invalid_selector=None)
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        errors.append(invalid("spec.selector", dict(selector), f"empty selector is invalid for {kind}"))
-    else:
-        check_selector_matches(errors, spec)
+        errors.append(
+            invalid("spec.selector", goforms.label_selector(selector), f"empty selector is invalid for {kind}")
+        )
+    elif kind != "daemonset":
+        check_selector_matches(errors, spec, invalid_selector="" if kind == "statefulset" else _INVALID_SELECTOR)
 
 
-def check_selector_matches(errors: Errors, spec: Mapping[str, Any]) -> None:
+def check_selector_matches(
+    errors: Errors, spec: Mapping[str, Any], invalid_selector: str | None = _INVALID_SELECTOR
+) -> None:
+    """``invalid_selector``: what is said of one that is none; None where that is left to ``check_label_selector``."""
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     try:
         matches = label_selector_of(spec.get("selector")).matches(labels or {})
     except (SelectorError, KeyError):
-        errors.append(invalid("spec.selector", dict(spec["selector"]), "invalid label selector"))
+        if invalid_selector is not None:
+            errors.append(invalid("spec.selector", goforms.label_selector(spec["selector"]), invalid_selector))
         return
     if not matches:
         detail = "`selector` does not match template `labels`"
-        errors.append(invalid("spec.template.metadata.labels", labels, detail))
+        errors.append(
+            invalid("spec.template.metadata.labels", dict(sorted(labels.items())) if labels else None, detail)
+        )
 
 
-def check_running_template(errors: Errors, spec: Mapping[str, Any], kind: str) -> None:
-    """``spec.template`` of pods that run until they are deleted."""
+def check_running_template(errors: Errors, spec: Mapping[str, Any], kind: str, *, check_again: bool = False) -> None:
+    """``spec.template`` of pods that run until they are deleted. ``check_again``: upstream checks labels and annotations of
+    such a template twice, and so tells twice what is wrong with them."""
     template = spec.get("template")
     check_pod_template(errors, template, "spec.template")
+    if check_again and template is not None:
+        metadata = template.get("metadata") or {}
+        check_labels(errors, metadata.get("labels"), "spec.template.labels")
+        check_annotations(errors, metadata.get("annotations"), "spec.template.annotations")
     pod = (template or {}).get("spec") or {}
     if template is not None and pod.get("restartPolicy") != "Always":
         errors.append(not_supported("spec.template.spec.restartPolicy", pod.get("restartPolicy") or "", ("Always",)))

@@ -6,6 +6,7 @@ from steersman.meta.errors import FieldError, invalid, not_supported, required
 from steersman.meta.names import subdomain_errors
 from steersman.meta.objects import Object, condition
 from steersman.meta.resources import FLOWSCHEMAS
+from steersman.schema import goforms
 from steersman.schema.cells import NONE
 from steersman.schema.columns import AGE, NAME, computed, count, text
 from steersman.schema.equality import same
@@ -14,6 +15,8 @@ from steersman.schema.groups.flowcontrol.mandatory import EXEMPT, FLOW_SCHEMAS
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_name
 from steersman.schema.subresources import STATUS
+
+_METHOD = "flowcontrol.v1.FlowDistinguisherMethod"
 
 
 def default(obj: Object) -> None:
@@ -50,7 +53,9 @@ def validate(obj: Object) -> list[FieldError]:
         errors.append(invalid(path, precedence, detail))
     method = spec.get("distinguisherMethod")
     if method is not None and method.get("type") not in _DISTINGUISHERS:
-        errors.append(not_supported("spec.distinguisherMethod.type", method, _DISTINGUISHERS))
+        errors.append(
+            not_supported("spec.distinguisherMethod.type", goforms.internal(_METHOD, method), _DISTINGUISHERS)
+        )
     level = (spec.get("priorityLevelConfiguration") or {}).get("name")
     if level:
         check_name(errors, level, "spec.priorityLevelConfiguration.name", subdomain_errors)

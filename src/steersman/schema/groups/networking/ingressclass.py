@@ -20,7 +20,7 @@ from steersman.schema.rules import check_immutable, check_name
 
 def default(obj: Object) -> None:
     parameters = (obj.get("spec") or {}).get("parameters")
-    if parameters is not None and not parameters.get("scope"):
+    if parameters is not None and parameters.get("scope") is None:
         parameters["scope"] = "Cluster"
 
 

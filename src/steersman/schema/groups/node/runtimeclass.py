@@ -6,6 +6,7 @@ from steersman.meta.errors import FieldError, duplicate
 from steersman.meta.names import label_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import RUNTIMECLASSES
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, text
 from steersman.schema.groups.core.podspec.placement import check_tolerations
 from steersman.schema.groups.core.podspec.resources import check_overhead
@@ -25,7 +26,9 @@ def validate(obj: Object) -> list[FieldError]:
     for index, toleration in enumerate(tolerations):
         key = tuple(toleration.get(name) or "" for name in ("key", "operator", "value", "effect"))
         if key in seen:
-            errors.append(duplicate(f"scheduling.tolerations[{index}]", toleration))
+            errors.append(
+                duplicate(f"scheduling.tolerations[{index}]", goforms.internal("core.v1.Toleration", toleration))
+            )
         seen.add(key)
     return errors
 

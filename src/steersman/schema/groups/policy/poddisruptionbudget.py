@@ -6,6 +6,7 @@ from steersman.meta.errors import FieldError, invalid
 from steersman.meta.names import path_segment_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODDISRUPTIONBUDGETS
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, computed, count, value_at
 from steersman.schema.conditions import check_conditions
 from steersman.schema.groups.core.workloads import check_at_most_100_percent, check_count_or_percent
@@ -41,7 +42,13 @@ def validate(obj: Object) -> list[FieldError]:
     spec = obj.get("spec") or {}
     bounds = [name for name in ("minAvailable", "maxUnavailable") if spec.get(name) is not None]
     if len(bounds) == 2:
-        errors.append(invalid("spec", dict(spec), "minAvailable and maxUnavailable cannot be both set"))
+        errors.append(
+            invalid(
+                "spec",
+                goforms.internal("policy.v1.PodDisruptionBudgetSpec", spec),
+                "minAvailable and maxUnavailable cannot be both set",
+            )
+        )
     for name in bounds:
         check_count_or_percent(errors, spec[name], f"spec.{name}")
         check_at_most_100_percent(errors, spec[name], f"spec.{name}")

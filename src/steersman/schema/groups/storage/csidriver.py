@@ -10,7 +10,7 @@ from steersman.schema.columns import AGE, NAME, computed, flag, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.authentication.lifetimes import check_token_lifetime
 from steersman.schema.kind import Kind
-from steersman.schema.rules import check_choice, check_immutable, check_optional_choice
+from steersman.schema.rules import check_immutable, check_optional_choice
 
 _DEFAULTS = {
     "attachRequired": True,
@@ -68,7 +68,7 @@ def validate(obj: Object) -> list[FieldError]:
         seen.add(audience)
         check_token_lifetime(errors, entry.get("expirationSeconds"), f"{path}.expirationSeconds")
     for mode in spec.get("volumeLifecycleModes") or ():
-        check_choice(errors, mode, "spec.volumeLifecycleModes", _MODES)
+        check_optional_choice(errors, mode, "spec.volumeLifecycleModes", _MODES)
     if spec.get("seLinuxMount") is None:
         errors.append(required("spec.seLinuxMount"))
     period, in_secrets = spec.get("nodeAllocatableUpdatePeriodSeconds"), spec.get("serviceAccountTokenInSecrets")

@@ -16,7 +16,7 @@ from steersman.schema.rules import check_choice, check_distinct, check_immutable
 
 
 def default(obj: Object) -> None:
-    if not obj.get("reclaimPolicy"):
+    if obj.get("reclaimPolicy") is None:
         obj["reclaimPolicy"] = "Delete"
     if not obj.get("volumeBindingMode"):
         obj["volumeBindingMode"] = "Immediate"
@@ -36,7 +36,7 @@ def validate(obj: Object) -> list[FieldError]:
     errors: list[FieldError] = []
     check_provisioner(errors, obj.get("provisioner") or "", "provisioner")
     check_parameters(errors, obj.get("parameters") or {}, "parameters")
-    check_optional_choice(errors, obj.get("reclaimPolicy"), "reclaimPolicy", _RECLAIM_POLICIES)
+    check_optional_choice(errors, obj.get("reclaimPolicy") or None, "reclaimPolicy", _RECLAIM_POLICIES)
     check_choice(errors, obj.get("volumeBindingMode"), "volumeBindingMode", BINDING_MODES)
     seen: list[Mapping[str, set[str]]] = []
     for index, term in enumerate(obj.get("allowedTopologies") or ()):

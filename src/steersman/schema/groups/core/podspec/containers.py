@@ -44,6 +44,8 @@ _EPHEMERAL_FIELDS = frozenset(
         "targetContainerName",
     }
 )
+_EPHEMERAL_POINTERS = ("lifecycle", "restartPolicy")
+"""Fields that are set even where they are empty."""
 
 
 class PodContext(Struct, frozen=True, kw_only=True):
@@ -87,7 +89,7 @@ def _check_init_containers(
     for index, container in enumerate(containers):
         at = f"{path}[{index}]"
         _check_common(errors, container, at, pod)
-        _check_restart_policy(errors, container, at)
+        _check_restart_policy(errors, container, at, is_init=True)
         name = container.get("name") or ""
         if name in seen:
             errors.append(duplicate(f"{at}.name", name))
@@ -128,7 +130,7 @@ def _check_ephemeral_containers(errors: Errors, spec: Mapping[str, Any], path: s
         errors.extend(
             forbidden(f"{at}.{field}", "cannot be set for an Ephemeral Container")
             for field, value in container.items()
-            if field not in _EPHEMERAL_FIELDS and value
+            if field not in _EPHEMERAL_FIELDS and (value or field in _EPHEMERAL_POINTERS)
         )
         for number, mount in enumerate(container.get("volumeMounts") or ()):
             errors.extend(
@@ -220,14 +222,14 @@ def _check_resize_policy(
             errors.append(invalid(path, restart, detail))
 
 
-def _check_restart_policy(errors: Errors, container: Mapping[str, Any], path: str) -> None:
+def _check_restart_policy(errors: Errors, container: Mapping[str, Any], path: str, *, is_init: bool = False) -> None:
     policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or ()
     if policy is None:
         if rules:
             errors.append(required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used"))
-            return
-        return
-    if policy not in _RESTART_POLICIES:
+            if is_init:
+                return
+    elif policy not in _RESTART_POLICIES:
         errors.append(not_supported(f"{path}.restartPolicy", policy, _RESTART_POLICIES))
     if len(rules) > _MAX_RESTART_RULES:
         errors.append(too_many(f"{path}.restartPolicyRules", len(rules), _MAX_RESTART_RULES))

@@ -6,10 +6,11 @@ core/v1 in the API reference.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
+from steersman.meta import imagereferences
 from steersman.meta.objects import Object
 from steersman.meta.podtotals import container_totals
 from steersman.schema.groups.core.claimspec import default_claim_spec
@@ -23,7 +24,6 @@ from steersman.schema.groups.core.resourcelist import (
 
 _FILE_MODE = 0o644
 _TOKEN_LIFETIME_S = 3600
-_IMAGE = re.compile(r"(?:.*/)?[^/:@]+(?::(?P<tag>[^/:@]+))?(?P<digest>@.+)?", re.DOTALL)
 
 
 def default_pod_template(template: Object | None) -> None:
@@ -107,13 +107,14 @@ def _containers(spec: Object) -> Iterable[Object]:
     yield from spec.get("ephemeralContainers") or ()
 
 
+@lru_cache(maxsize=4096)
 def default_pull_policy(image: str) -> str:
-    """``Always`` for ``:latest`` and for images without tag and digest."""
-    match = _IMAGE.fullmatch(image)
-    if match is None:
+    """``Always`` for ``:latest`` and for images without tag and digest; what is no reference has no tag."""
+    try:
+        tag = imagereferences.parse(image).tag
+    except ValueError:
         return "IfNotPresent"
-    tag = match["tag"] or ("" if match["digest"] else "latest")
-    return "Always" if tag == "latest" else "IfNotPresent"
+    return "Always" if tag == imagereferences.DEFAULT_TAG else "IfNotPresent"
 
 
 def _default_container(container: Object) -> None:

@@ -65,7 +65,7 @@ def check_lifecycle(
         if hook is not None:
             _check_handler(errors, hook, f"{path}.{name}", _HOOK_HANDLERS, grace_s)
     signal = lifecycle.get("stopSignal")
-    if signal is None:
+    if not signal:
         return
     if os_name is None:
         errors.append(forbidden(f"{path}.stopSignal", "may not be set for containers with empty `spec.os.name`"))

@@ -6,9 +6,12 @@ has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from steersman.meta.objects import Object
 from steersman.meta.quantities import quantity
@@ -21,12 +24,18 @@ def qos_class(pod: Object) -> str:
     spec = pod.get("spec") or {}
     own = spec.get("resources")
     if own and (own.get("requests") or own.get("limits")):
-        return _class_of([own])
+        return _class_of(_encode([own]))
     containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
-    return _class_of([container.get("resources") or {} for container in containers])
+    return _class_of(_encode([container.get("resources") or {} for container in containers]))
 
 
-def _class_of(requirements: Iterable[Mapping[str, Any]]) -> str:
+_encode = msgspec.json.Encoder().encode
+
+
+@lru_cache(maxsize=1024)
+def _class_of(written: bytes) -> str:
+    """``written``: the requirements as JSON. Remembered, as the pods of a workload all have the same."""
+    requirements: Sequence[Mapping[str, Any]] = msgspec.json.decode(written)
     requests: dict[str, Fraction] = {}
     limits: dict[str, Fraction] = {}
     is_guaranteed = True

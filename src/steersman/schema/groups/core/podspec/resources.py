@@ -9,6 +9,7 @@ from typing import Any
 from steersman.meta.errors import FieldError, duplicate, forbidden, invalid, required
 from steersman.meta.names import label_errors, subdomain_errors
 from steersman.meta.podtotals import container_totals
+from steersman.schema import goforms
 from steersman.schema.groups.core.resourcelist import format_amount
 from steersman.schema.groups.core.resourcenames import (
     check_amount,
@@ -49,6 +50,8 @@ def check_pod_resources(errors: Errors, spec: Mapping[str, Any], path: str) -> N
         errors.append(forbidden(f"{path}.claims", "claims may not be set for Resources at pod-level"))
     before = len(errors)
     _check_requirements(errors, requirements, path, check_pod_resource_name)
+    claims = {claim.get("name") or "" for claim in spec.get("resourceClaims") or ()}
+    _check_claims(errors, requirements.get("claims") or (), f"{path}.claims", claims)
     if len(errors) == before:
         _check_fit(errors, spec, requirements, path)
 
@@ -155,9 +158,9 @@ def _check_resource_claim(errors: Errors, claim: Mapping[str, Any], path: str, f
     sources = [field for field in ("resourceClaimName", "resourceClaimTemplateName") if claim.get(field) is not None]
     if len(sources) > 1:
         detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
-        errors.append(invalid(path, dict(claim), detail))
+        errors.append(invalid(path, goforms.internal("core.v1.PodResourceClaim", claim), detail))
     if not sources:
         detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
-        errors.append(invalid(path, dict(claim), detail))
+        errors.append(invalid(path, goforms.internal("core.v1.PodResourceClaim", claim), detail))
     for field in sources:
         check_name(errors, claim[field], f"{path}.{field}", subdomain_errors)

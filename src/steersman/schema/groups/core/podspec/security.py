@@ -8,6 +8,7 @@ from typing import Any
 
 from steersman.meta.errors import duplicate, forbidden, invalid, not_supported, required, too_long
 from steersman.meta.names import subdomain_errors, user_or_group_errors
+from steersman.schema import goforms
 from steersman.schema.groups.core.paths import check_descending
 from steersman.schema.rules import Errors, check_name, check_optional_choice
 
@@ -72,10 +73,10 @@ def check_security_context(errors: Errors, context: Mapping[str, Any] | None, pa
     if context.get("allowPrivilegeEscalation") is False:
         if context.get("privileged"):
             detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            errors.append(invalid(path, dict(context), detail))
+            errors.append(invalid(path, goforms.internal("core.v1.SecurityContext", context), detail))
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
             detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-            errors.append(invalid(path, dict(context), detail))
+            errors.append(invalid(path, goforms.internal("core.v1.SecurityContext", context), detail))
 
 
 def check_pod_security_context(errors: Errors, spec: Mapping[str, Any], path: str) -> None:
@@ -94,7 +95,7 @@ def check_pod_security_context(errors: Errors, spec: Mapping[str, Any], path: st
     for name, allowed in (
         ("fsGroupChangePolicy", GROUP_CHANGE_POLICIES),
         ("supplementalGroupsPolicy", GROUPS_POLICIES),
-        ("seLinuxChangePolicy", ("MountOption", "Recursive")),
+        ("seLinuxChangePolicy", ("Recursive",)),
     ):
         check_optional_choice(errors, context.get(name), f"{path}.{name}", allowed)
     _check_profiles(errors, context, path)
@@ -146,7 +147,8 @@ def _check_seccomp(errors: Errors, profile: Mapping[str, Any], path: str) -> Non
     if kind != "Localhost":
         if local is not None:
             detail = "can only be set when seccomp type is Localhost"
-            errors.append(invalid(f"{path}.localhostProfile", dict(profile), detail))
+            shown = goforms.internal("core.v1.SeccompProfile", profile)
+            errors.append(invalid(f"{path}.localhostProfile", shown, detail))
     elif local is None:
         errors.append(required(f"{path}.localhostProfile", "must be set when seccomp type is Localhost"))
     else:

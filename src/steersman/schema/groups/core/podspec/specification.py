@@ -36,7 +36,6 @@ from steersman.schema.rules import (
     check_choice,
     check_labels,
     check_name,
-    check_optional_choice,
 )
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
@@ -102,7 +101,8 @@ def check_pod_spec(errors: Errors, spec: Mapping[str, Any], path: str, metadata:
     if spec.get("tolerations"):
         check_tolerations(errors, spec["tolerations"], f"{path}.tolerations")
     _check_host_aliases(errors, spec, f"{path}.hostAliases")
-    check_optional_choice(errors, spec.get("preemptionPolicy"), f"{path}.preemptionPolicy", PREEMPTION_POLICIES)
+    if spec.get("preemptionPolicy") is not None:
+        check_choice(errors, spec["preemptionPolicy"], f"{path}.preemptionPolicy", PREEMPTION_POLICIES)
     check_overhead(errors, spec.get("overhead"), f"{path}.overhead")
     if spec.get("os") is not None:
         check_operating_system(errors, spec, path)

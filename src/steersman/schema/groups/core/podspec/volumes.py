@@ -8,6 +8,7 @@ from typing import Any
 from steersman.meta import names
 from steersman.meta.errors import duplicate, forbidden, invalid, not_found, not_supported, required
 from steersman.meta.quantities import quantity
+from steersman.schema import goforms
 from steersman.schema.groups.core.claimspec import check_claim_template
 from steersman.schema.groups.core.paths import check_descending, check_file_mode, check_file_name
 from steersman.schema.groups.core.podspec.environment import (
@@ -188,7 +189,13 @@ def _check_token(errors: Errors, token: Mapping[str, Any], path: str, volume_pat
 def _check_trust_bundle(errors: Errors, bundle: Mapping[str, Any], path: str) -> None:
     name, signer = bundle.get("name"), bundle.get("signerName")
     if name is not None and signer is not None:
-        errors.append(invalid(path, dict(bundle), "only one of name and signerName may be used"))
+        errors.append(
+            invalid(
+                path,
+                goforms.internal("core.v1.ClusterTrustBundleProjection", bundle),
+                "only one of name and signerName may be used",
+            )
+        )
     elif name is not None:
         if name == "":
             errors.append(required(f"{path}.name", "must be a valid object name"))
@@ -321,4 +328,5 @@ def _check_devices(
             errors.append(invalid(f"{at}.name", name, "must not already exist in volumeMounts"))
         if target in mount_paths.values():
             errors.append(invalid(f"{at}.devicePath", target, "must not already exist as a path in volumeMounts"))
-        seen_names.add(name)
+        if name:
+            seen_names.add(name)

@@ -1,0 +1,102 @@
+"""Structures as upstream's messages show them: Go's JSON of the value that is wrong.
+
+Most values are checked in types that are internal to upstream, whose JSON has Go's names and every field:
+``{"Type":"","LocalhostProfile":null}``. Those of meta/v1 have the API's own form with fields in the order of their struct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from steersman.schema.protobuf import tables
+from steersman.schema.protobuf.tables import SCALARS, Field
+
+_INITIALISMS = {"api": "API", "uid": "UID", "url": "URL", "cel": "CEL", "se": "SE"}
+_ORDER: Mapping[str, Sequence[str]] = {
+    "core.v1.SecurityContext": (
+        "capabilities", "privileged", "seLinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot",
+        "readOnlyRootFilesystem", "allowPrivilegeEscalation", "procMount", "seccompProfile", "appArmorProfile",
+    ),
+    "core.v1.ServicePort": ("name", "protocol", "appProtocol", "port", "targetPort", "nodePort"),
+    "apiextensions.v1.CustomResourceDefinitionVersion": (
+        "name", "served", "storage", "deprecated", "deprecationWarning", "schema", "subresources",
+        "additionalPrinterColumns", "selectableFields",
+    ),
+}  # fmt: skip
+"""Fields of structures that stand in another order internally than on the wire."""
+_ZEROS: Mapping[str, Any] = {
+    "string": "", "bool": False, "int32": 0, "int64": 0, "double": 0, "bytes": None,
+    "resource.Quantity": "0", "intstr.IntOrString": 0,
+}  # fmt: skip
+
+
+def internal(message: str, value: Mapping[str, Any] | None) -> Any:
+    """A structure, called as in the tables (``core.v1.SeccompProfile``), in upstream's internal form."""
+    if value is None or not isinstance(value, Mapping):
+        return value
+    return {_go_name(field.name): _internal_field(field, value.get(field.name)) for field in _fields(message)}
+
+
+def external(message: str, value: Mapping[str, Any] | None) -> Any:
+    """A structure in the API's form, with its fields in order and the entries of maps sorted."""
+    if value is None or not isinstance(value, Mapping):
+        return value
+    return {
+        field.name: _external_field(field, value[field.name])
+        for field in _fields(message)
+        if value.get(field.name) is not None
+    }
+
+
+def label_selector(value: Mapping[str, Any] | None) -> Any:
+    return external("meta.v1.LabelSelector", value)
+
+
+def _fields(message: str) -> Sequence[Field]:
+    fields = list(_own_fields(message))
+    order = _ORDER.get(message)
+    return sorted(fields, key=lambda field: order.index(field.name)) if order else fields
+
+
+def _own_fields(message: str) -> Iterator[Field]:
+    for field in tables.message(message).fields:
+        if field.is_inline:
+            yield from _own_fields(field.type)
+        else:
+            yield field
+
+
+def _internal_field(field: Field, value: Any) -> Any:
+    if value is None:
+        return None if field.is_pointer or field.shape else _zero(field.type)
+    return _nested(field, value, internal if not field.type.startswith("meta.") else external)
+
+
+def _external_field(field: Field, value: Any) -> Any:
+    return _nested(field, value, external)
+
+
+def _nested(field: Field, value: Any, form: Any) -> Any:
+    if field.shape == "map" and isinstance(value, Mapping):
+        return {key: _one(field.type, entry, form) for key, entry in sorted(value.items())}
+    if field.shape == "list" and isinstance(value, list):
+        return [_one(field.type, entry, form) for entry in value]
+    return _one(field.type, value, form)
+
+
+def _one(type_name: str, value: Any, form: Any) -> Any:
+    return form(type_name, value) if tables.exists(type_name) else value
+
+
+def _zero(type_name: str) -> Any:
+    if type_name in _ZEROS or type_name in SCALARS or not tables.exists(type_name):
+        return _ZEROS.get(type_name)
+    return external(type_name, {}) if type_name.startswith("meta.") else internal(type_name, {})
+
+
+def _go_name(name: str) -> str:
+    for prefix, written in _INITIALISMS.items():
+        if name == prefix or (name.startswith(prefix) and name[len(prefix) : len(prefix) + 1].isupper()):
+            return written + name[len(prefix) :]
+    return name[:1].upper() + name[1:]
