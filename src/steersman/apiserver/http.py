@@ -1,7 +1,7 @@
 """HTTP/1.1 for a request core: bytes on sockets to ``Request`` values and ``Response`` values to bytes.
 
-aiohttp parses requests and keeps connections; responses are written to the transport here, because that is half of the
-cost of a request, and because watches and large lists need their own pace (docs/architecture.md has the numbers).
+aiohttp parses requests and keeps connections; ``http_responses`` writes responses to the transport, because that is half of
+the cost of a request, and because watches and large lists need their own pace (docs/architecture.md has the numbers).
 
 Bounds: header size and count, body size (the core refuses what is larger), the time a body may take, what may wait in a
 connection's write buffer, the time a client may take to empty it.
@@ -16,19 +16,16 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion10
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
+from steersman.apiserver.http_responses import CLOSE, WRITE_BUFFER_BYTES, ResponseWriter, head, write_head
 from steersman.apiserver.relay import TransportConnection
-from steersman.apiserver.watching import Watch
-from steersman.meta.wire import Handler, Peer, Request, Response, WatchFrame
+from steersman.meta.wire import Handler, Peer, Request, Response
 
 log = logging.getLogger(__name__)
 
@@ -38,41 +35,10 @@ IDLE_TIMEOUT_S = 90
 """Of a connection without a request, and of a request whose header does not come to an end."""
 BODY_TIMEOUT_S = 30.0
 """A body has to come within this time, plus what 64 KiB/s would take."""
-DRAIN_TIMEOUT_S = 60.0
-"""A client that takes nothing for so long while something waits for it is cut."""
-WRITE_BUFFER_BYTES = 256 * 1024
-"""What may wait in a connection's buffer before its response is held up."""
 CUT_S = 2.0
 """How long a request that was cut may take to end."""
-_SLICE_BYTES = 64 * 1024
-_CHUNKED_END = b"0\r\n\r\n"
-_UNSAFE = ("\r", "\n", "\0")
 _BAD_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
 _PLAIN_HEADERS: Mapping[str, str] = {"content-type": "text/plain; charset=utf-8", "connection": "close"}
-
-_PHRASES: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
-
-
-class _Written(web.StreamResponse):
-    """Tells aiohttp that the response is written already."""
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self._reusable = keep_alive
-
-    @property
-    def keep_alive(self) -> bool:
-        return self._reusable
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
-
-
-_KEEP = _Written(keep_alive=True)
-_CLOSE = _Written(keep_alive=False)
 
 
 class _Malformed(Exception):
@@ -216,32 +182,32 @@ class HTTPServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         if transport is None:
-            return _CLOSE
+            return CLOSE
         try:
             wanted, is_whole = await self._request(request)
         except _Malformed:
             body = b"400 Bad Request"
-            transport.write(_head(400, _PLAIN_HEADERS, f"content-length: {len(body)}\r\n") + body)
-            return _CLOSE
+            transport.write(head(400, _PLAIN_HEADERS, f"content-length: {len(body)}\r\n") + body)
+            return CLOSE
         except ConnectionError:
-            return _CLOSE
+            return CLOSE
         if wanted is None:
-            _write_head(transport, 408, {"content-length": "0", "connection": "close"})
-            return _CLOSE
+            write_head(transport, 408, {"content-length": "0", "connection": "close"})
+            return CLOSE
         response = await self._handler(wanted)
         if response.upgrade is not None:
             return await self._upgrade(request, transport, response)
         keep_alive = bool(request.keep_alive) and not self.is_stopping
         if not is_whole or not request.content.is_eof():
             keep_alive = False
-        writer = _Writer(request, transport, keep_alive=keep_alive)
+        writer = ResponseWriter(request, transport, keep_alive=keep_alive)
         try:
             return await writer.write(response)
         except ConnectionError:
-            return _CLOSE
+            return CLOSE
         except TimeoutError:
             transport.abort()
-            return _CLOSE
+            return CLOSE
 
     async def _request(self, request: web.BaseRequest) -> tuple[Request | None, bool]:
         """The request, and whether all of its body was read. None where the body did not come in time.
@@ -308,11 +274,11 @@ class HTTPServer:
     ) -> web.StreamResponse:
         """Write the head and hand the connection over until the response is done with it."""
         if response.upgrade is None:
-            return _CLOSE
+            return CLOSE
         connection = TransportConnection(transport, on_lost=request.protocol.connection_lost)
         self._taken_over.add(connection)
         connection.take_over()
-        _write_head(transport, response.status, response.headers)
+        write_head(transport, response.status, response.headers)
         self._busy -= 1  # nobody waits for its end: it may last for days
         try:
             await response.upgrade(connection)
@@ -322,7 +288,7 @@ class HTTPServer:
             self._busy += 1
             self._taken_over.discard(connection)
             await connection.close()
-        return _CLOSE
+        return CLOSE
 
 
 _NONE_REPEATED: Mapping[str, tuple[str, ...]] = {}
@@ -346,195 +312,3 @@ def _headers(request: web.BaseRequest) -> tuple[dict[str, str], Mapping[str, tup
 async def _body_stream(request: web.BaseRequest) -> AsyncIterator[bytes]:
     async for chunk in request.content.iter_any():
         yield chunk
-
-
-def _write_head(transport: asyncio.WriteTransport, status: int, headers: Mapping[str, str]) -> None:
-    transport.write(_head(status, headers, ""))
-
-
-def _head(status: int, headers: Mapping[str, str], more: str, repeated: tuple[tuple[str, str], ...] = ()) -> bytes:
-    lines = [f"HTTP/1.1 {status} {_PHRASES.get(status, 'Unknown')}"]
-    for name, value in (*headers.items(), *repeated) if repeated else headers.items():
-        if "\n" in value or "\r" in value or "\0" in value:
-            for character in _UNSAFE:
-                value = value.replace(character, " ")
-        lines.append(f"{name}: {value}")
-    lines.append(f"{more}\r\n")
-    return "\r\n".join(lines).encode("utf-8", errors="replace")
-
-
-class _Writer:
-    """Writes one response."""
-
-    def __init__(self, request: web.BaseRequest, transport: asyncio.Transport, *, keep_alive: bool) -> None:
-        self._transport = transport
-        self._drain = request.writer.drain
-        self._is_head = request.method == "HEAD"
-        self._can_chunk = request.version > HttpVersion10
-        self._keep_alive = keep_alive
-
-    async def write(self, response: Response) -> web.StreamResponse:
-        transport = self._transport
-        if transport.is_closing():
-            await _close_source(response)
-            return _CLOSE
-        if response.watch is not None:
-            return await self._write_watch(response)
-        if response.stream is not None:
-            return await self._write_stream(response)
-        body = response.body or b"".join(response.slices)
-        has_body = response.status != 204 and response.status != 304
-        more = f"content-length: {len(body)}\r\n" if has_body else ""
-        head = _head(response.status, response.headers, more + self._connection(), response.repeated_headers)
-        if self._is_head or not body:
-            transport.write(head)
-        elif len(body) <= _SLICE_BYTES:
-            transport.write(head + body)
-        else:
-            transport.write(head)
-            for start in range(0, len(body), _SLICE_BYTES):
-                transport.write(body[start : start + _SLICE_BYTES])
-                await self._flow()
-        return self._outcome()
-
-    def _connection(self) -> str:
-        if self._keep_alive:
-            return "" if self._can_chunk else "connection: keep-alive\r\n"
-        return "connection: close\r\n"
-
-    def _outcome(self) -> web.StreamResponse:
-        return _KEEP if self._keep_alive else _CLOSE
-
-    async def _flow(self) -> None:
-        """Wait while the client is slow. Raises ``TimeoutError`` when it is too slow, ``ConnectionError`` when it is gone."""
-        if self._transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        if self._is_slow():
-            async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                await self._drain()
-        else:
-            await asyncio.sleep(0)
-
-    def _is_slow(self) -> bool:
-        """The client has yet to take much of what was written. One that has gone is not asked: its buffer went with it."""
-        transport = self._transport
-        return not transport.is_closing() and transport.get_write_buffer_size() >= WRITE_BUFFER_BYTES
-
-    async def _write_stream(self, response: Response) -> web.StreamResponse:
-        transport, stream = self._transport, response.stream
-        if stream is None:
-            return _CLOSE
-        has_body = response.status not in (204, 304)
-        is_sized = "content-length" in response.headers or not has_body
-        chunked = not is_sized and self._can_chunk
-        if not is_sized and not self._can_chunk:
-            self._keep_alive = False
-        more = "transfer-encoding: chunked\r\n" if chunked else ""
-        head = _head(response.status, response.headers, more + self._connection(), response.repeated_headers)
-        transport.write(head)
-        try:
-            if has_body and not self._is_head:
-                async for data in stream:
-                    if data:
-                        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
-                        await self._flow()
-                if chunked:
-                    transport.write(_CHUNKED_END)
-        except (ConnectionError, TimeoutError):
-            raise
-        except Exception:
-            log.exception("a streamed response broke off")
-            transport.abort()
-            return _CLOSE
-        finally:
-            await _close(stream)
-        return self._outcome()
-
-    async def _write_watch(self, response: Response) -> web.StreamResponse:
-        transport, watch = self._transport, response.watch
-        if watch is None:
-            return _CLOSE
-        chunked = self._can_chunk
-        if not chunked:
-            self._keep_alive = False
-        more = "transfer-encoding: chunked\r\n" if chunked else ""
-        transport.write(_head(response.status, response.headers, more + self._connection()))
-        try:
-            if isinstance(watch, Watch):
-                await self._push(watch, chunked=chunked)
-            else:
-                async for frames in watch:
-                    self._send(frames, chunked=chunked)
-                    if transport.is_closing():
-                        return _CLOSE
-                    if self._is_slow():
-                        await self._flow()
-            if chunked and not transport.is_closing():
-                transport.write(_CHUNKED_END)
-        finally:
-            await _close(watch)
-        return self._outcome()
-
-    async def _push(self, watch: Watch, *, chunked: bool) -> None:
-        """Write what the watch says as it comes, without a task between; while the client is slow, at its pace."""
-        transport = self._transport
-        while True:
-            while not watch.is_live:
-                try:
-                    frames = await watch.__anext__()
-                except StopAsyncIteration:
-                    return
-                self._send(frames, chunked=chunked)
-                await self._flow()
-            paused: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-            def ready(paused: asyncio.Future[bool] = paused) -> None:
-                frames = None if transport.is_closing() else watch.take()  # who has hung up is told nothing more
-                if frames:
-                    self._send(frames, chunked=chunked)
-                if frames is None or self._is_slow():
-                    watch.listen(None)
-                    if not paused.done():
-                        paused.set_result(frames is None)
-
-            watch.listen(ready)
-            if await paused:
-                return
-            await self._flow()
-
-    def _send(self, frames: list[WatchFrame], *, chunked: bool) -> None:
-        if self._transport.is_closing():
-            return
-        write = self._transport.write
-        for data in _joined(frames):
-            write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
-
-
-def _joined(frames: list[WatchFrame]) -> list[bytes]:
-    """The frames' bytes in pieces that are worth a chunk each."""
-    if len(frames) == 1:
-        return [frames[0].data]
-    pieces: list[bytes] = []
-    group: list[bytes] = []
-    size_bytes = 0
-    for frame in frames:
-        group.append(frame.data)
-        size_bytes += len(frame.data)
-        if size_bytes >= _SLICE_BYTES:
-            pieces.append(b"".join(group))
-            group, size_bytes = [], 0
-    if group:
-        pieces.append(b"".join(group))
-    return pieces
-
-
-async def _close_source(response: Response) -> None:
-    for source in (response.stream, response.watch):
-        if source is not None:
-            await _close(source)
-
-
-async def _close(source: Any) -> None:
-    close = getattr(source, "aclose", None)
-    if close is not None:
-        await close()
