@@ -15,6 +15,7 @@ from steersman.apiserver.turns import in_turn
 from steersman.meta.errors import AlreadyExists, APIError, FieldError
 from steersman.meta.objects import Object
 from steersman.schema import kind as kinds
+from steersman.schema.gatedfields import drop_gated_fields
 from steersman.schema.structural import compiled
 from steersman.store.objects import KeyExists
 from steersman.store.stored import Stored
@@ -152,6 +153,7 @@ def prepare(served: Served, obj: Object) -> None:
         metadata["generation"] = 1
     else:
         metadata.pop("generation", None)
+    drop_gated_fields(kind.definition, obj, None)
     kind.prepare_create(obj)
 
 

@@ -21,6 +21,8 @@ from steersman.meta.selectors import (
 )
 
 META_GROUP = "meta.k8s.io"
+UNSAFE_DELETION = "ignoreStoreReadErrorWithClusterBreakingPotential"
+"""Has no effect: its feature gate is off in v1.36."""
 _EVERY_FIELD = FieldSelector()
 _PROPAGATION = ("Foreground", "Background", "Orphan")
 _FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
@@ -139,6 +141,8 @@ def delete_options(call: Call, body: Object | None) -> DeleteOptions:
     """From the body where there is one, else from the query. Raises ``BadRequest`` and ``Invalid``."""
     if body is None:
         body = _delete_options_of_query(call)
+    if UNSAFE_DELETION in body:
+        body = {name: value for name, value in body.items() if name != UNSAFE_DELETION}
     preconditions = body.get("preconditions") or {}
     propagation = body.get("propagationPolicy") or ""
     orphan = body.get("orphanDependents")
@@ -151,8 +155,6 @@ def delete_options(call: Call, body: Object | None) -> DeleteOptions:
         errors.append(not_supported("propagationPolicy", propagation, (*_PROPAGATION, "nil")))
     errors += _dry_run_errors(body.get("dryRun") or ())
     _raise("DeleteOptions", errors)
-    if body.get("ignoreStoreReadErrorWithClusterBreakingPotential"):
-        raise BadRequest("ignoreStoreReadErrorWithClusterBreakingPotential is not supported")
     return DeleteOptions(
         grace_period_s=body.get("gracePeriodSeconds"),
         orphan_dependents=orphan,
@@ -172,9 +174,7 @@ def _delete_options_of_query(call: Call) -> Object:
     grace_period_s = _integer(call, "gracePeriodSeconds")
     if grace_period_s is not None:
         body["gracePeriodSeconds"] = grace_period_s
-    unsafe = _optional_bool(call, "ignoreStoreReadErrorWithClusterBreakingPotential")
-    if unsafe is not None:
-        body["ignoreStoreReadErrorWithClusterBreakingPotential"] = unsafe
+    _optional_bool(call, UNSAFE_DELETION)
     orphan = _optional_bool(call, "orphanDependents")
     if orphan is not None:
         body["orphanDependents"] = orphan

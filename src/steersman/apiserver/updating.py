@@ -21,7 +21,7 @@ from steersman.apiserver.turns import in_turn
 from steersman.meta.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound, invalid
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
-from steersman.schema.kind import Subresource
+from steersman.schema.gatedfields import drop_gated_fields
 from steersman.store.objects import Modified
 from steersman.store.stored import Stored
 
@@ -68,6 +68,7 @@ def _prepare_main(served: Served, new: Object, old: Object) -> None:
             new["status"] = old["status"]
         else:
             new.pop("status", None)
+    drop_gated_fields(kind.definition, new, old)
     kind.prepare_update(new, old)
     raise_generation(served, new, old)
 
@@ -95,30 +96,12 @@ def _prepare_status(served: Served, new: Object, old: Object) -> None:
             new[field] = old[field]
         else:
             del new[field]
+    drop_gated_fields(served.kind.definition, new, old)
     served.kind.prepare_status_update(new, old)
 
 
 def _status_errors(served: Served, new: Object, old: Object) -> list[FieldError]:
     return served.kind.validate_status_update(new, old)
-
-
-def writing_part(name: str) -> Strategy:
-    """The strategy of a subresource that writes a part of the object by the kind's own hooks: ``resize``, ``approval``."""
-
-    def part(served: Served) -> Subresource:
-        return next(part for part in served.kind.subresources if part.name == name)
-
-    def prepare(served: Served, new: Object, old: Object) -> None:
-        keep = part(served).prepare_update
-        if keep is not None:
-            keep(new, old)
-        raise_generation(served, new, old)
-
-    def errors(served: Served, new: Object, old: Object) -> list[FieldError]:
-        rules = part(served).validate_update
-        return [] if rules is None else rules(new, old)
-
-    return Strategy(subresource=name, prepare=prepare, errors=errors)
 
 
 MAIN = Strategy(prepare=_prepare_main, errors=_main_errors)

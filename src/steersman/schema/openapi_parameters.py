@@ -29,7 +29,7 @@ QUERY: Mapping[str, Parameter] = {
     "follow": Parameter("boolean", "Keep the log stream open and send what is written from now on."),
     "force": Parameter("boolean", "Take over fields that other managers own. Only for apply requests."),
     "gracePeriodSeconds": Parameter("integer", "Seconds until the object is deleted; not negative, 0 is at once. Defaults to the object's own grace period."),
-    "ignoreStoreReadErrorWithClusterBreakingPotential": Parameter("boolean", "Delete an object that cannot be read, without regard to finalizers and preconditions. Alpha, and not supported: 'true' is refused."),
+    "ignoreStoreReadErrorWithClusterBreakingPotential": Parameter("boolean", "Delete an object that cannot be read, without regard to finalizers and preconditions. Alpha, and without effect while its feature gate is off."),
     "insecureSkipTLSVerifyBackend": Parameter("boolean", "Do not verify the serving certificate of the node that the log comes from."),
     "labelSelector": Parameter("string", "Only objects with these labels, in the form of label selectors."),
     "limit": Parameter("integer", "The most objects that one answer may have; where more exist, 'metadata.continue' says how to go on. Not for watches."),

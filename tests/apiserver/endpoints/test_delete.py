@@ -125,17 +125,18 @@ async def test_contradicting_options_are_invalid(client: Client) -> None:
 
 
 @pytest.mark.parametrize("how", ["query", "body"])
-async def test_unsafe_deletion_is_refused_by_name(client: Client, how: str) -> None:
-    await client.create(CONFIGMAPS, config_map("kept"))
+async def test_unsafe_deletion_is_an_ordinary_one(client: Client, how: str) -> None:
+    kept = config_map("kept")
+    kept["metadata"]["finalizers"] = ["example.com/mine"]
+    await client.create(CONFIGMAPS, kept)
     option = "ignoreStoreReadErrorWithClusterBreakingPotential"
     path = "/api/v1/namespaces/default/configmaps/kept"
     if how == "query":
         answer = await client.request("DELETE", path, query={option: "true"})
     else:
         answer = await client.request("DELETE", path, body=f'{{"{option}":true}}'.encode())
-    assert answer.status == 400
-    assert f"{option} is not supported".encode() in answer.body
-    assert (await client.request("DELETE", path, query={option: "false"})).status == 200
+    assert answer.status == 200
+    assert (await client.get(CONFIGMAPS, "kept", namespace="default"))["metadata"]["deletionTimestamp"]
 
 
 async def test_another_kind_of_body_is_refused(client: Client) -> None:

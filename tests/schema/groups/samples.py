@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from steersman.meta.objects import Object
+from steersman.schema.gatedfields import drop_gated_fields
 from steersman.schema.groups import REGISTRY, SUBRESOURCE_KINDS
 from steersman.schema.kind import Kind
 
@@ -226,6 +227,7 @@ def prepared(name: str, obj: Object) -> Object:
     kind.default(made)
     if kind.has_status and not kind.keeps_status_on_create:
         made.pop("status", None)
+    drop_gated_fields(kind.definition, made, None)
     kind.prepare_create(made)
     return made
 
@@ -241,6 +243,7 @@ def update_errors(name: str, old: Object, changes: Mapping[str, Any]) -> list[st
     kind = kind_of(name)
     new = changed(old, changes)
     kind.default(new)
+    drop_gated_fields(kind.definition, new, old)
     kind.prepare_update(new, old)
     return [str(error) for error in kind.validate(new) + kind.validate_update(new, old)]
 
@@ -249,5 +252,6 @@ def status_errors(name: str, old: Object, changes: Mapping[str, Any]) -> list[st
     kind = kind_of(name)
     new = changed(old, changes)
     kind.default(new)
+    drop_gated_fields(kind.definition, new, old)
     kind.prepare_status_update(new, old)
     return [str(error) for error in kind.validate_status_update(new, old)]

@@ -13,11 +13,21 @@ from steersman.apiserver.api import API
 from steersman.apiserver.call import Call
 from steersman.apiserver.decoding import decode
 from steersman.apiserver.endpoints.api import Endpoint, expected_definition
-from steersman.apiserver.options import DeleteOptions, delete_options, write_options
+from steersman.apiserver.options import UNSAFE_DELETION, DeleteOptions, delete_options, write_options
 from steersman.apiserver.served import Served
 from steersman.apiserver.updating import MAX_ATTEMPTS
 from steersman.meta import times
-from steersman.meta.errors import APIError, BadRequest, Conflict, Forbidden, NotFound, Timeout, TooManyRequests
+from steersman.meta.errors import (
+    APIError,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Timeout,
+    TooManyRequests,
+    invalid,
+)
 from steersman.meta.objects import Object, condition, is_true
 from steersman.meta.resources import PODDISRUPTIONBUDGETS, PODS
 from steersman.meta.selectors import SelectorError, label_selector_of
@@ -46,6 +56,11 @@ async def evict(api: API, served: Served, call: Call) -> Response:
     eviction = decode(call, expected, options.field_validation)
     if (eviction.get("metadata") or {}).get("name") != call.info.name:
         raise BadRequest("name in URL does not match name in Eviction object")
+    if (eviction.get("deleteOptions") or {}).get(UNSAFE_DELETION):
+        detail = "can not be set for pod eviction, try after removing the option"
+        raise Invalid.of(
+            "Eviction", "policy", call.info.name, [invalid(f"deleteOptions.{UNSAFE_DELETION}", True, detail)]
+        )
     wanted = delete_options(call, eviction.get("deleteOptions") or {})
     wanted = replace(wanted, dry_run=wanted.dry_run or options.dry_run)
     request = admission_request(

@@ -15,12 +15,14 @@ from steersman.apiserver.served import Served
 from steersman.apiserver.updating import Strategy
 from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
+from steersman.schema.gatedfields import drop_gated_fields
 
 
 def part(name: str) -> Mapping[str, Endpoint]:
     """The endpoints of one such subresource, by verb."""
 
     def prepare(served: Served, new: Object, old: Object) -> None:
+        drop_gated_fields(served.kind.definition, new, old)
         hook = served.kind.subresource(name).prepare_update
         if hook is not None:
             hook(new, old)

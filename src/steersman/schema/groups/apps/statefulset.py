@@ -80,22 +80,7 @@ _MUTABLE = (
 
 
 def prepare_create(obj: Object) -> None:
-    _drop_max_unavailable(obj, None)
     obj["status"] = {"replicas": 0, "availableReplicas": 0}
-
-
-def prepare_update(new: Object, old: Object) -> None:
-    _drop_max_unavailable(new, old)
-
-
-def _drop_max_unavailable(obj: Object, old: Object | None) -> None:
-    """Off by default in v1.36 (MaxUnavailableStatefulSet); kept where it is in use already."""
-    path = ("spec", "updateStrategy", "rollingUpdate", "maxUnavailable")
-    if value_at(obj, *path) is None or (old is not None and value_at(old, *path) is not None):
-        return
-    strategy = obj["spec"]["updateStrategy"]
-    rolling = {name: value for name, value in strategy["rollingUpdate"].items() if name != "maxUnavailable"}
-    obj["spec"]["updateStrategy"] = {**strategy, "rollingUpdate": rolling}
 
 
 def validate(obj: Object) -> list[FieldError]:
@@ -220,7 +205,6 @@ KIND = Kind(
     ),
     name_errors=label_errors,
     prepare_create=prepare_create,
-    prepare_update=prepare_update,
     validate=validate,
     validate_create=validate_create,
     validate_update=validate_update,

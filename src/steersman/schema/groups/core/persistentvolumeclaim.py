@@ -56,18 +56,30 @@ RESIZE_STATUSES = (
 
 
 def prepare_create(obj: Object) -> None:
-    """Of the two ways to name a data source, the newer one gets what the older says and the other way round."""
     obj["status"] = {"phase": "Pending"}
-    spec = obj["spec"]
+    _prepare_source(obj["spec"], None)
+
+
+def prepare_update(new: Object, old: Object) -> None:
+    _prepare_source(new["spec"], old.get("spec") or {})
+
+
+def _prepare_source(spec: Object, before: Object | None) -> None:
+    """Of the two ways to name a data source, the newer one gets what the older says and the other way round. The older knows
+    claims and snapshots only, and anything else that is named there alone is ignored."""
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    had = before is not None and (before.get("dataSource") is not None or before.get("dataSourceRef") is not None)
     if source is not None and reference is None:
-        spec["dataSourceRef"] = dict(source)
-    elif reference is not None and source is None and not reference.get("namespace") and _is_known(reference):
+        if had or _is_known(source):
+            spec["dataSourceRef"] = dict(source)
+        else:
+            del spec["dataSource"]
+    elif reference is not None and source is None and not reference.get("namespace"):
         spec["dataSource"] = {name: value for name, value in reference.items() if name != "namespace"}
 
 
-def _is_known(reference: Object) -> bool:
-    group, kind = reference.get("apiGroup") or "", reference.get("kind")
+def _is_known(source: Object) -> bool:
+    group, kind = source.get("apiGroup") or "", source.get("kind")
     return (group, kind) in (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
 
 
@@ -183,6 +195,7 @@ KIND = Kind(
         ),
     ),
     prepare_create=prepare_create,
+    prepare_update=prepare_update,
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
