@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from steersman.meta.errors import AlreadyExists, Conflict, FieldError, Invalid, 
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.schema.gatedfields import drop_gated_fields
+from steersman.schema.kind import Kind
 from steersman.store.objects import Modified
 from steersman.store.stored import Stored
 
@@ -284,9 +285,16 @@ async def _validate(api: API, served: Served, call: Call, new: Object, old: Obje
             raise served.invalid(old["metadata"]["name"], refusing)
         for error in errors:
             call.warn(str(error))
-    if served.kind.warnings is not None and not strategy.subresource:
-        for text in served.kind.warnings(new):
-            call.warn(text)
+    for text in _warnings(served.kind, new, old, strategy.subresource):
+        call.warn(text)
+
+
+def _warnings(kind: Kind, new: Object, old: Object, subresource: str) -> Iterable[str]:
+    if subresource:
+        return kind.status_warnings(new) if subresource == "status" and kind.status_warnings is not None else ()
+    if kind.update_warnings is not None:
+        return kind.update_warnings(new, old)
+    return () if kind.warnings is None else kind.warnings(new)
 
 
 def _is_finished(served: Served, new: Object, old: Object) -> bool:

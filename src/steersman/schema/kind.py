@@ -139,7 +139,11 @@ class Kind(Struct, frozen=True, kw_only=True):
     """(new, old): immutable fields and transitions, on top of ``validate(new)``."""
     validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_errors
     warnings: Callable[[Object], list[str]] | None = None
-    """Texts for Warning headers about a written object."""
+    """Texts for Warning headers about a created object, and an updated one where ``update_warnings`` is None."""
+    update_warnings: Callable[[Object, Object], list[str]] | None = None
+    """(new, old): those about an updated object."""
+    status_warnings: Callable[[Object], list[str]] | None = None
+    """Those about a status that was written."""
     convert: Callable[[Object, str], Object] | None = None
     """(object of the storage version or of this one, wanted apiVersion, e.g. ``autoscaling/v2``) -> copy in that version."""
     grace_period_s: Callable[[Object], int] | None = None

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from steersman.apiserver import objectmeta
 from steersman.apiserver.extensions.rulemetrics import RuleMetrics
 from steersman.meta.errors import FieldError, invalid
+from steersman.meta.names import label_key_errors
 from steersman.meta.objects import Object, is_true
 from steersman.meta.resources import Resource
 from steersman.schema.customresources import coercion, lists, validation
@@ -49,6 +50,24 @@ _NOT_CHECKED = (
     "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
     "validation"
 )
+
+
+_STANDARD_FINALIZERS = ("orphan", "foregroundDeletion")
+
+
+def _finalizer_warnings(obj: Object, known: Sequence[str]) -> list[str]:
+    """Names that somebody else may use as well; of those that are new."""
+    found = []
+    for name in sorted(set(obj["metadata"].get("finalizers") or ()).difference(known)):
+        at = f'metadata.finalizers: "{name}"'
+        found += [f"{at}: {text}" for text in label_key_errors(name)]
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            form = " including a path (/)" if "." in name else ""
+            found.append(
+                f"{at}: prefer a domain-qualified finalizer name{form} to avoid accidental conflicts with other finalizer "
+                "writers"
+            )
+    return found
 
 
 class CustomVersion:
@@ -101,6 +120,8 @@ class CustomVersion:
             validate_create=self._creation_errors,
             validate_update=self._update_errors,
             validate_status_update=self._status_errors,
+            warnings=lambda obj: _finalizer_warnings(obj, ()),
+            update_warnings=lambda new, old: _finalizer_warnings(new, old["metadata"].get("finalizers") or ()),
         )
 
     @cached_property

@@ -10,6 +10,7 @@ from steersman.schema.groups.admissionregistration.matching import REINVOCATION_
 from steersman.schema.groups.admissionregistration.parameters import PARAM_KIND
 from steersman.schema.groups.admissionregistration.policies import check_policy
 from steersman.schema.groups.admissionregistration.policyexpressions import PolicyExpressions
+from steersman.schema.groups.admissionregistration.reservednames import reserved_name_warnings
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_choice
@@ -83,4 +84,5 @@ KIND = Kind(
         AGE,
     ),
     validate=validate,
+    warnings=reserved_name_warnings,
 )

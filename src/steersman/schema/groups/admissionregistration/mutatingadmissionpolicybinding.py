@@ -9,6 +9,7 @@ from steersman.schema.columns import AGE, NAME, text
 from steersman.schema.groups.admissionregistration.matching import check_mutated_operations
 from steersman.schema.groups.admissionregistration.parameters import PARAM_REF
 from steersman.schema.groups.admissionregistration.policies import check_binding
+from steersman.schema.groups.admissionregistration.reservednames import reserved_name_warnings
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
 
@@ -47,4 +48,5 @@ KIND = Kind(
         AGE,
     ),
     validate=validate,
+    warnings=reserved_name_warnings,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from steersman.meta.objects import Object
 from steersman.meta.resources import MUTATINGWEBHOOKCONFIGURATIONS
 from steersman.schema.columns import AGE, NAME, length
+from steersman.schema.groups.admissionregistration.reservednames import reserved_name_warnings
 from steersman.schema.groups.admissionregistration.webhook import default_webhooks, webhook_errors
 from steersman.schema.kind import Kind
 
@@ -35,4 +36,5 @@ KIND = Kind(
         AGE,
     ),
     validate=webhook_errors,
+    warnings=reserved_name_warnings,
 )

@@ -13,6 +13,7 @@ from steersman.schema.conditions import check_conditions
 from steersman.schema.groups.admissionregistration.parameters import PARAM_KIND
 from steersman.schema.groups.admissionregistration.policies import check_policy
 from steersman.schema.groups.admissionregistration.policyexpressions import PolicyExpressions
+from steersman.schema.groups.admissionregistration.reservednames import reserved_name_warnings
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_optional_choice, check_present
@@ -131,4 +132,5 @@ KIND = Kind(
     prepare_status_update=keep_metadata,
     validate=validate,
     validate_status_update=validate_status_update,
+    warnings=reserved_name_warnings,
 )

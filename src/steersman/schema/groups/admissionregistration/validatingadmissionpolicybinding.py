@@ -8,6 +8,7 @@ from steersman.meta.resources import VALIDATINGADMISSIONPOLICYBINDINGS
 from steersman.schema.columns import AGE, NAME, text
 from steersman.schema.groups.admissionregistration.parameters import PARAM_REF
 from steersman.schema.groups.admissionregistration.policies import check_binding
+from steersman.schema.groups.admissionregistration.reservednames import reserved_name_warnings
 from steersman.schema.groups.admissionregistration.webhook import default_constraints
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_distinct, check_optional_choice
@@ -61,4 +62,5 @@ KIND = Kind(
         AGE,
     ),
     validate=validate,
+    warnings=reserved_name_warnings,
 )

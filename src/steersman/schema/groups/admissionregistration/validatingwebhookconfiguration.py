@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.meta.resources import VALIDATINGWEBHOOKCONFIGURATIONS
 from steersman.schema.columns import AGE, NAME, length
+from steersman.schema.groups.admissionregistration.reservednames import reserved_name_warnings
 from steersman.schema.groups.admissionregistration.webhook import default_webhooks, webhook_errors
 from steersman.schema.kind import Kind
 
@@ -26,4 +27,5 @@ KIND = Kind(
         AGE,
     ),
     validate=webhook_errors,
+    warnings=reserved_name_warnings,
 )

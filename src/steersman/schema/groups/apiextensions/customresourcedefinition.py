@@ -224,12 +224,21 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
 
 
 def warnings(obj: Object) -> list[str]:
+    return [f'unrecognized format "{name}"' for name in _unrecognized_formats(obj)]
+
+
+def update_warnings(new: Object, old: Object) -> list[str]:
+    known = set(_unrecognized_formats(old))
+    return [f'unrecognized format "{name}"' for name in _unrecognized_formats(new) if name not in known]
+
+
+def _unrecognized_formats(obj: Object) -> list[str]:
     schemas = [
         schema
         for version in value_at(obj, "spec", "versions") or ()
         if (schema := value_at(version, "schema", "openAPIV3Schema")) is not None
     ]
-    return [f'unrecognized format "{name}"' for schema in schemas for name in unrecognized_formats(schema)]
+    return [name for schema in schemas for name in unrecognized_formats(schema)]
 
 
 KIND = Kind(
@@ -255,6 +264,7 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     warnings=warnings,
+    update_warnings=update_warnings,
     begin_deletion=deletion_begun,
     qualifies_finalizers=False,
 )

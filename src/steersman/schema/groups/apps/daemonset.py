@@ -13,7 +13,7 @@ from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, computed, containers, count, format_labels, selector, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
-from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.podspec.warnings import template_warnings, workload_warnings
 from steersman.schema.groups.core.workloads import (
     amount_of,
     check_at_most_100_percent,
@@ -137,6 +137,13 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
+def update_warnings(new: Object, old: Object) -> list[str]:
+    template = value_at(new, "spec", "template")
+    return (
+        [] if same(template, value_at(old, "spec", "template")) else template_warnings(template or {}, "spec.template")
+    )
+
+
 KIND = Kind(
     resource=DAEMONSETS,
     definition="io.k8s.api.apps.v1.DaemonSet",
@@ -187,4 +194,5 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     warnings=workload_warnings,
+    update_warnings=update_warnings,
 )

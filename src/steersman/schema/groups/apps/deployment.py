@@ -12,7 +12,7 @@ from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, computed, containers, count, selector, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
-from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.podspec.warnings import workload_update_warnings, workload_warnings
 from steersman.schema.groups.core.workloads import (
     amount_of,
     check_at_most_100_percent,
@@ -160,4 +160,5 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     warnings=workload_warnings,
+    update_warnings=workload_update_warnings,
 )

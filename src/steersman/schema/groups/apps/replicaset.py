@@ -7,7 +7,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICASETS
 from steersman.schema.columns import AGE, NAME, containers, count, selector, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
-from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.podspec.warnings import workload_update_warnings, workload_warnings
 from steersman.schema.groups.core.workloads import (
     check_running_template,
     check_workload_selector,
@@ -78,4 +78,5 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     warnings=workload_warnings,
+    update_warnings=workload_update_warnings,
 )

@@ -14,7 +14,7 @@ from steersman.schema.columns import AGE, NAME, computed, containers, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.core.claimspec import check_claim_spec, default_claim_template
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
-from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.podspec.warnings import claim_warnings, workload_update_warnings, workload_warnings
 from steersman.schema.groups.core.workloads import (
     amount_of,
     check_at_most_100_percent,
@@ -177,6 +177,20 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
 
 def warnings(obj: Object) -> list[str]:
     found = workload_warnings(obj)
+    for index, claim in enumerate(value_at(obj, "spec", "volumeClaimTemplates") or ()):
+        found += claim_warnings(claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}]")
+    return found + _history_warnings(obj)
+
+
+def update_warnings(new: Object, old: Object) -> list[str]:
+    found = workload_update_warnings(new, old)
+    for index, claim in enumerate(value_at(new, "spec", "volumeClaimTemplates") or ()):
+        found += claim_warnings(claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].Spec")
+    return found + _history_warnings(new)
+
+
+def _history_warnings(obj: Object) -> list[str]:
+    found = []
     if (value_at(obj, "spec", "revisionHistoryLimit") or 0) < 0:
         text = "a negative value retains all historical revisions; a value >= 0 is recommended"
         found.append(f"spec.revisionHistoryLimit: {text}")
@@ -210,4 +224,5 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     warnings=warnings,
+    update_warnings=update_warnings,
 )

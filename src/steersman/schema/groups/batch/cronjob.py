@@ -9,7 +9,7 @@ from steersman.schema.cells import NONE, UNSET, age
 from steersman.schema.columns import AGE, NAME, computed, containers, length, selector, text, value_at
 from steersman.schema.groups.batch.jobspec import check_job_spec, default_job_spec
 from steersman.schema.groups.batch.schedule import schedule_errors, time_zone_errors
-from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.podspec.warnings import workload_update_warnings, workload_warnings
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_choice, check_counts, check_name
 from steersman.schema.subresources import STATUS
@@ -106,6 +106,17 @@ def _check_zone(errors: list[FieldError], spec: Object, *, had_zone: bool) -> No
         check_name(errors, zone, "spec.timeZone", time_zone_errors)
 
 
+def update_warnings(new: Object, old: Object) -> list[str]:
+    """A schedule that names its time zone itself is an error of new objects only."""
+    found = workload_update_warnings(new, old)
+    if "TZ" in (value_at(new, "spec", "schedule") or ""):
+        found.append(
+            "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
+            "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+        )
+    return found
+
+
 KIND = Kind(
     resource=CRONJOBS,
     definition="io.k8s.api.batch.v1.CronJob",
@@ -133,4 +144,5 @@ KIND = Kind(
     validate_create=validate_create,
     validate_update=validate_update,
     warnings=workload_warnings,
+    update_warnings=update_warnings,
 )

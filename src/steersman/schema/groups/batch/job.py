@@ -16,7 +16,7 @@ from steersman.schema.cells import human_duration
 from steersman.schema.columns import AGE, NAME, computed, containers, selector, value_at
 from steersman.schema.groups.batch.jobspec import check_job_spec, default_job_spec, default_running_job_spec
 from steersman.schema.groups.batch.jobstatus import job_status_errors
-from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.podspec.warnings import workload_update_warnings, workload_warnings
 from steersman.schema.groups.core.workloads import check_selector_matches
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_immutable, check_label_selector
@@ -205,4 +205,5 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=job_status_errors,
     warnings=workload_warnings,
+    update_warnings=workload_update_warnings,
 )

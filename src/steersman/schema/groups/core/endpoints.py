@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steersman.meta.addresses import endpoint_ip_errors, ip_errors
+from steersman.meta.addresses import endpoint_ip_errors, ip_errors, ip_warnings
 from steersman.meta.errors import FieldError, required
 from steersman.meta.names import label_errors, label_key_errors, subdomain_errors
 from steersman.meta.objects import Object
@@ -70,6 +70,22 @@ def _check_port(errors: list[FieldError], port: Object, path: str, *, needs_name
         check_name(errors, port["appProtocol"], f"{path}.appProtocol", label_key_errors)
 
 
+_MANAGED_BY = "endpoints.kubernetes.io/managed-by"
+
+
+def warnings(obj: Object) -> list[str]:
+    """The controller's own are as it made them."""
+    if ((obj.get("metadata") or {}).get("labels") or {}).get(_MANAGED_BY) == "endpoint-controller":
+        return []
+    return [
+        text
+        for index, subset in enumerate(obj.get("subsets") or ())
+        for group in ("addresses", "notReadyAddresses")
+        for number, address in enumerate(subset.get(group) or ())
+        for text in ip_warnings(f"subsets[{index}].{group}[{number}].ip", address.get("ip") or "")
+    ]
+
+
 KIND = Kind(
     resource=ENDPOINTS,
     definition="io.k8s.api.core.v1.Endpoints",
@@ -85,4 +101,5 @@ KIND = Kind(
     ),
     validate=validate,
     deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    warnings=warnings,
 )

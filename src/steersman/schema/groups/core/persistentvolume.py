@@ -10,6 +10,7 @@ from steersman.schema.cells import UNSET
 from steersman.schema.columns import AGE, NAME, computed, text, value_at
 from steersman.schema.equality import same
 from steersman.schema.groups.core.accessmodes import short_access_modes, storage_class_of
+from steersman.schema.groups.core.nodelabels import node_selector_term_warnings
 from steersman.schema.groups.core.podspec.defaults import VOLUME_SOURCE_DEFAULTS
 from steersman.schema.groups.core.podspec.updates import differences
 from steersman.schema.groups.core.resourcelist import default_amounts
@@ -89,6 +90,34 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
+_OLD_ANNOTATIONS = {
+    "volume.beta.kubernetes.io/storage-class": 'deprecated since v1.8; use "storageClassName" attribute instead',
+    "volume.beta.kubernetes.io/mount-options": 'deprecated since v1.31; use "mountOptions" attribute instead',
+}
+_OLD_SOURCES = (
+    ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
+    ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+    ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+    ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
+)
+"""Fields, what upstream calls them in warnings, and the warning."""
+
+
+def warnings(obj: Object) -> list[str]:
+    spec, notes = obj.get("spec") or {}, (obj.get("metadata") or {}).get("annotations") or {}
+    found = [f"metadata.annotations[{key}]: {text}" for key, text in _OLD_ANNOTATIONS.items() if key in notes]
+    if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        found.append(
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach "
+            "is to use dynamic provisioning."
+        )
+    for index, term in enumerate(value_at(spec, "nodeAffinity", "required", "nodeSelectorTerms") or ()):
+        found += node_selector_term_warnings(term, f"spec.nodeAffinity.required.nodeSelectorTerms[{index}]")
+    return found + [f"spec.{told}: {text}" for name, told, text in _OLD_SOURCES if spec.get(name) is not None]
+
+
 KIND = Kind(
     resource=PERSISTENTVOLUMES,
     definition="io.k8s.api.core.v1.PersistentVolume",
@@ -146,4 +175,5 @@ KIND = Kind(
     stamp=stamp_phase,
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
 )

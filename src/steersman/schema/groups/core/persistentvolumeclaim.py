@@ -15,6 +15,7 @@ from steersman.schema.equality import same
 from steersman.schema.groups.core.accessmodes import short_access_modes, storage_class_of
 from steersman.schema.groups.core.claimspec import check_claim_spec, default_claim_spec
 from steersman.schema.groups.core.podspec.updates import differences
+from steersman.schema.groups.core.podspec.warnings import claim_warnings
 from steersman.schema.groups.core.resourcelist import default_amounts
 from steersman.schema.groups.core.resourcenames import check_amount, is_native
 from steersman.schema.kind import Kind
@@ -157,6 +158,18 @@ def _check_resource(errors: list[FieldError], name: str, path: str) -> None:
         errors.append(not_supported(path, name, ("storage",)))
 
 
+_OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
+
+
+def warnings(obj: Object) -> list[str]:
+    found = claim_warnings(obj.get("spec") or {}, "spec")
+    if _OLD_CLASS in ((obj.get("metadata") or {}).get("annotations") or ()):
+        found.insert(
+            0, f'metadata.annotations[{_OLD_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead'
+        )
+    return found
+
+
 KIND = Kind(
     resource=PERSISTENTVOLUMECLAIMS,
     definition="io.k8s.api.core.v1.PersistentVolumeClaim",
@@ -199,4 +212,5 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
+    warnings=warnings,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from steersman.meta.addresses import ip_warnings
 from steersman.meta.errors import FieldError, forbidden
 from steersman.meta.objects import Object, generation
 from steersman.meta.resources import PODS
@@ -13,12 +14,12 @@ from steersman.schema.groups.core.podspec import remembered
 from steersman.schema.groups.core.podspec.annotations import check_pod_annotations
 from steersman.schema.groups.core.podspec.containers import check_image
 from steersman.schema.groups.core.podspec.defaults import default_pod
-from steersman.schema.groups.core.podspec.preparation import gated_conditions, merge_label_keys
+from steersman.schema.groups.core.podspec.preparation import adopt_noted_profiles, gated_conditions, merge_label_keys
 from steersman.schema.groups.core.podspec.qos import qos_class
 from steersman.schema.groups.core.podspec.specification import MIRROR_ANNOTATION, check_pod_spec
 from steersman.schema.groups.core.podspec.statuses import pod_status_errors, prepare_status
 from steersman.schema.groups.core.podspec.updates import ephemeral_containers_errors, pod_update_errors, resize_errors
-from steersman.schema.groups.core.podspec.warnings import pod_warnings
+from steersman.schema.groups.core.podspec.warnings import no_warnings, pod_warnings
 from steersman.schema.groups.core.podtable import COLUMNS, PrintedPod, cells, row_conditions
 from steersman.schema.kind import Kind, Subresource
 from steersman.schema.selectable import flag_at, text_at
@@ -33,6 +34,7 @@ def _no_text(obj: Object) -> str:
 def prepare_create(obj: Object) -> None:
     spec = obj["spec"]
     merge_label_keys(obj)
+    adopt_noted_profiles(obj)
     grace_s = spec.get("terminationGracePeriodSeconds")
     if grace_s is not None and grace_s < 0:
         spec["terminationGracePeriodSeconds"] = 1
@@ -149,6 +151,16 @@ def is_deleted_at_once(obj: Object) -> bool:
     return not has_node or (obj.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
+def status_warnings(obj: Object) -> list[str]:
+    status = obj.get("status") or {}
+    return [
+        text
+        for group in ("podIPs", "hostIPs")
+        for index, entry in enumerate(status.get(group) or ())
+        for text in ip_warnings(f"status.{group}[{index}].ip", entry.get("ip") or "")
+    ]
+
+
 KIND = Kind(
     resource=PODS,
     definition="io.k8s.api.core.v1.Pod",
@@ -207,4 +219,6 @@ KIND = Kind(
     grace_period_s=grace_period_s,
     is_deleted_at_once=is_deleted_at_once,
     warnings=pod_warnings,
+    update_warnings=no_warnings,
+    status_warnings=status_warnings,
 )

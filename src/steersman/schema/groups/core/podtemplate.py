@@ -8,6 +8,7 @@ from steersman.meta.resources import PODTEMPLATES
 from steersman.schema.columns import NAME, computed, containers, format_labels, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.groups.core.podspec.specification import check_pod_template
+from steersman.schema.groups.core.podspec.warnings import template_warnings
 from steersman.schema.kind import Kind
 
 
@@ -19,6 +20,14 @@ def validate(obj: Object) -> list[FieldError]:
     errors: list[FieldError] = []
     check_pod_template(errors, obj.get("template"), "template")
     return errors
+
+
+def warnings(obj: Object) -> list[str]:
+    return template_warnings(obj.get("template") or {}, "template")
+
+
+def update_warnings(new: Object, old: Object) -> list[str]:
+    return warnings(new) if new["metadata"].get("generation") != old["metadata"].get("generation") else []
 
 
 KIND = Kind(
@@ -40,4 +49,6 @@ KIND = Kind(
         ),
     ),
     validate=validate,
+    warnings=warnings,
+    update_warnings=update_warnings,
 )

@@ -7,7 +7,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICATIONCONTROLLERS
 from steersman.schema.columns import AGE, NAME, computed, containers, count, format_labels, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
-from steersman.schema.groups.core.podspec.warnings import workload_warnings
+from steersman.schema.groups.core.podspec.warnings import workload_update_warnings, workload_warnings
 from steersman.schema.groups.core.workloads import check_running_template, replica_status_errors
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_counts
@@ -95,4 +95,5 @@ KIND = Kind(
     validate=validate,
     validate_status_update=validate_status_update,
     warnings=workload_warnings,
+    update_warnings=workload_update_warnings,
 )

@@ -13,6 +13,7 @@ from steersman.meta.objects import annotations as annotations_of
 from steersman.meta.resources import SECRETS
 from steersman.schema.columns import AGE, NAME, length, text
 from steersman.schema.groups.core.configmap import MAX_SIZE_BYTES, decoded_size, immutable_errors
+from steersman.schema.groups.core.tlspairs import pair_error
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_immutable, check_name
 from steersman.schema.selectable import text_at
@@ -71,6 +72,14 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     return errors + immutable_errors(new, old, "data")
 
 
+def warnings(obj: Object) -> list[str]:
+    if obj.get("type") != "kubernetes.io/tls":
+        return []
+    data = obj.get("data") or {}
+    found = pair_error(data.get("tls.crt") or "", data.get("tls.key") or "")
+    return [found] if found else []
+
+
 KIND = Kind(
     resource=SECRETS,
     definition="io.k8s.api.core.v1.Secret",
@@ -86,4 +95,5 @@ KIND = Kind(
     ),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
 )

@@ -352,6 +352,14 @@ def warnings(obj: Object) -> list[str]:
     return found
 
 
+def status_warnings(obj: Object) -> list[str]:
+    return [
+        text
+        for index, entry in enumerate(value_at(obj, "status", "loadBalancer", "ingress") or ())
+        for text in ip_warnings(f"status.loadBalancer.ingress[{index}]", entry.get("ip") or "")
+    ]
+
+
 KIND = Kind(
     resource=SERVICES,
     definition="io.k8s.api.core.v1.Service",
@@ -390,4 +398,5 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     warnings=warnings,
+    status_warnings=status_warnings,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from steersman.meta.addresses import canonical_ip_errors, endpoint_ip_errors, ip_errors, ip_family
+from steersman.meta.addresses import canonical_ip_errors, endpoint_ip_errors, ip_errors, ip_family, ip_warnings
 from steersman.meta.domains import domain_name_errors
 from steersman.meta.errors import FieldError, duplicate, invalid, required
 from steersman.meta.names import label_errors, label_key_errors, label_value_errors, subdomain_errors
@@ -16,6 +16,9 @@ from steersman.schema.equality import same
 from steersman.schema.groups.core.podspec.containers import PROTOCOLS
 from steersman.schema.kind import Kind
 from steersman.schema.rules import NameRule, check_choice, check_immutable, check_name, too_many
+
+_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+_CONTROLLERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
 
 
 def default(obj: Object) -> None:
@@ -147,7 +150,24 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
 
 
 def warnings(obj: Object) -> list[str]:
-    return ["spec.addressType: FQDN endpoints are deprecated"] if obj.get("addressType") == "FQDN" else []
+    found = ["spec.addressType: FQDN endpoints are deprecated"] if obj.get("addressType") == "FQDN" else []
+    return found + _address_warnings(obj)
+
+
+def update_warnings(new: Object, old: Object) -> list[str]:
+    return _address_warnings(new)
+
+
+def _address_warnings(obj: Object) -> list[str]:
+    """The controllers' own are as they made them."""
+    if ((obj.get("metadata") or {}).get("labels") or {}).get(_MANAGED_BY) in _CONTROLLERS:
+        return []
+    return [
+        text
+        for index, endpoint in enumerate(obj.get("endpoints") or ())
+        for number, address in enumerate(endpoint.get("addresses") or ())
+        for text in ip_warnings(f"endpoints[{index}].addresses[{number}]", address)
+    ]
 
 
 KIND = Kind(
@@ -169,4 +189,5 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     warnings=warnings,
+    update_warnings=update_warnings,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from steersman.meta.addresses import ip_warnings
 from steersman.meta.errors import FieldError, invalid
 from steersman.meta.names import subdomain_errors
 from steersman.meta.objects import Object
@@ -82,6 +83,18 @@ def warnings(obj: Object) -> list[str]:
     return [f"annotation \"{_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"]
 
 
+def status_warnings(obj: Object) -> list[str]:
+    return [
+        text
+        for index, entry in enumerate(value_at(obj, "status", "loadBalancer", "ingress") or ())
+        for text in ip_warnings(f"status.loadBalancer.ingress[{index}]", entry.get("ip") or "")
+    ]
+
+
+def no_update_warnings(new: Object, old: Object) -> list[str]:
+    return []
+
+
 KIND = Kind(
     resource=INGRESSES,
     definition="io.k8s.api.networking.v1.Ingress",
@@ -121,4 +134,6 @@ KIND = Kind(
     validate_create=validate_create,
     validate_status_update=validate_status_update,
     warnings=warnings,
+    update_warnings=no_update_warnings,
+    status_warnings=status_warnings,
 )

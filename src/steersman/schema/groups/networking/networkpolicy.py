@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from steersman.meta.addresses import cidr_errors, is_strict_subset
+from steersman.meta.addresses import cidr_errors, cidr_warnings, is_strict_subset
 from steersman.meta.errors import FieldError, forbidden, invalid, required
 from steersman.meta.names import port_name_errors
 from steersman.meta.objects import Object
@@ -95,6 +95,18 @@ def _check_block(errors: list[FieldError], block: Mapping[str, Any], path: str) 
             errors.append(invalid(at, part, "must be a strict subset of `cidr`"))
 
 
+def warnings(obj: Object) -> list[str]:
+    found = []
+    for rules, peers in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate(value_at(obj, "spec", rules) or ()):
+            for number, peer in enumerate(rule.get(peers) or ()):
+                block, path = peer.get("ipBlock") or {}, f"spec.{rules}[{index}].{peers}[{number}].ipBlock"
+                found += cidr_warnings(f"{path}.cidr", block.get("cidr") or "")
+                for position, cidr in enumerate(block.get("except") or ()):
+                    found += cidr_warnings(f"{path}.except[{position}]", cidr)
+    return found
+
+
 KIND = Kind(
     resource=NETWORKPOLICIES,
     definition="io.k8s.api.networking.v1.NetworkPolicy",
@@ -113,4 +125,5 @@ KIND = Kind(
         AGE,
     ),
     validate=validate,
+    warnings=warnings,
 )

@@ -8,6 +8,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import RUNTIMECLASSES
 from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, text
+from steersman.schema.groups.core.nodelabels import NODE_LABELS
 from steersman.schema.groups.core.podspec.placement import check_tolerations
 from steersman.schema.groups.core.podspec.resources import check_overhead
 from steersman.schema.kind import Kind
@@ -39,6 +40,11 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
+def warnings(obj: Object) -> list[str]:
+    selector = (obj.get("scheduling") or {}).get("nodeSelector") or ()
+    return [f"scheduling.nodeSelector: {NODE_LABELS[key]}" for key in selector if key in NODE_LABELS]
+
+
 KIND = Kind(
     resource=RUNTIMECLASSES,
     definition="io.k8s.api.node.v1.RuntimeClass",
@@ -53,4 +59,5 @@ KIND = Kind(
     ),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
 )

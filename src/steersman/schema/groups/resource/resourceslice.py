@@ -104,6 +104,13 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
+def warnings(obj: Object) -> list[str]:
+    driver = (obj.get("spec") or {}).get("driver") or ""
+    if driver == driver.lower():
+        return []
+    return [f'spec.driver: driver names should be lowercase; "{driver}" contains uppercase characters']
+
+
 KIND = Kind(
     resource=RESOURCESLICES,
     definition="io.k8s.api.resource.v1.ResourceSlice",
@@ -123,4 +130,5 @@ KIND = Kind(
     ),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
 )

@@ -8,6 +8,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import CSISTORAGECAPACITIES
 from steersman.schema.cells import UNSET
 from steersman.schema.columns import NAME, text
+from steersman.schema.groups.core.nodelabels import node_label_selector_warnings
 from steersman.schema.kind import Kind
 from steersman.schema.rules import NOT_NEGATIVE, check_immutable, check_label_selector, check_name, check_quantity
 
@@ -30,6 +31,10 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
+def warnings(obj: Object) -> list[str]:
+    return node_label_selector_warnings(obj.get("nodeTopology"), "nodeTopology")
+
+
 KIND = Kind(
     resource=CSISTORAGECAPACITIES,
     definition="io.k8s.api.storage.v1.CSIStorageCapacity",
@@ -47,4 +52,5 @@ KIND = Kind(
     ),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
 )

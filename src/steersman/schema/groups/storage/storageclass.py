@@ -10,6 +10,7 @@ from steersman.meta.objects import Object
 from steersman.meta.objects import annotations as annotations_of
 from steersman.meta.resources import STORAGECLASSES
 from steersman.schema.columns import AGE, flag, named, own_name, text
+from steersman.schema.groups.core.nodelabels import NODE_LABELS
 from steersman.schema.groups.storage.parameters import check_parameters, check_provisioner
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_choice, check_distinct, check_immutable, check_name, check_optional_choice
@@ -70,6 +71,15 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
+def warnings(obj: Object) -> list[str]:
+    return [
+        f"allowedTopologies[{index}].matchLabelExpressions[{number}].key: {NODE_LABELS[expression['key']]}"
+        for index, topology in enumerate(obj.get("allowedTopologies") or ())
+        for number, expression in enumerate(topology.get("matchLabelExpressions") or ())
+        if expression.get("key") in NODE_LABELS
+    ]
+
+
 KIND = Kind(
     resource=STORAGECLASSES,
     definition="io.k8s.api.storage.v1.StorageClass",
@@ -104,4 +114,5 @@ KIND = Kind(
     ),
     validate=validate,
     validate_update=validate_update,
+    warnings=warnings,
 )

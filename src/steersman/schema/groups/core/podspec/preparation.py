@@ -10,6 +10,43 @@ from steersman.meta.objects import Object, labels
 _TERMS = "requiredDuringSchedulingIgnoredDuringExecution"
 _WEIGHTED = "preferredDuringSchedulingIgnoredDuringExecution"
 
+_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_LONGEST_PROFILE = 4095
+
+
+def noted_profile(noted: str) -> Object | None:
+    """The AppArmor profile that the value of an annotation stands for; None where it stands for none."""
+    match noted.partition("/"):
+        case ("unconfined", "", ""):
+            return {"type": "Unconfined"}
+        case ("runtime", "/", "default"):
+            return {"type": "RuntimeDefault"}
+        case ("localhost", "/", name) if name and name == name.strip() and len(name) <= _LONGEST_PROFILE:
+            return {"type": "Localhost", "localhostProfile": name}
+    return None
+
+
+def adopt_noted_profiles(pod: Object) -> None:
+    """AppArmor profiles of containers that stand in annotations, as they did before v1.30, become fields."""
+    notes, spec = pod["metadata"].get("annotations"), pod["spec"]
+    if not notes or not any(key.startswith(_APPARMOR) for key in notes):
+        return
+    if (spec.get("os") or {}).get("name") == "windows":
+        return
+    of_pod = (spec.get("securityContext") or {}).get("appArmorProfile")
+    for group in ("initContainers", "containers", "ephemeralContainers"):
+        if spec.get(group):
+            spec[group] = [_with_noted_profile(container, notes, of_pod) for container in spec[group]]
+
+
+def _with_noted_profile(container: Object, notes: Mapping[str, str], of_pod: Any) -> Object:
+    noted = notes.get(f"{_APPARMOR}{container.get('name')}")
+    security = container.get("securityContext") or {}
+    profile = None if noted is None or security.get("appArmorProfile") is not None else noted_profile(noted)
+    if profile is None or profile == of_pod:
+        return container
+    return {**container, "securityContext": {**security, "appArmorProfile": profile}}
+
 
 def gated_conditions(spec: Mapping[str, Any]) -> list[Object]:
     """The condition of a pod that scheduling gates hold back."""
