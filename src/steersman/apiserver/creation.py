@@ -122,7 +122,7 @@ async def _create_named(
     try:
         prepare(served, obj)
         errors = objectmeta.validate(metadata, kind)
-        errors += await in_turn(lambda: validation_errors(served, obj) + kind.validate_create(obj))
+        errors += await in_turn(lambda: creation_errors(served, obj))
         errors += privilege_errors(api.config, served.resource, obj)
         if errors:
             raise served.invalid(metadata.get("name") or "", errors)
@@ -155,6 +155,13 @@ def prepare(served: Served, obj: Object) -> None:
         metadata.pop("generation", None)
     drop_gated_fields(kind.definition, obj, None)
     kind.prepare_create(obj)
+
+
+def creation_errors(served: Served, obj: Object) -> list[FieldError]:
+    kind = served.kind
+    if kind.validate_created is not None:
+        return kind.validate_created(obj)
+    return validation_errors(served, obj) + kind.validate_create(obj)
 
 
 def validation_errors(served: Served, obj: Object) -> list[FieldError]:

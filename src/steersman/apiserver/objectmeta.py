@@ -115,7 +115,6 @@ def carry_over(new: dict[str, Any], old: dict[str, Any]) -> None:
     new["uid"] = new.get("uid") or old.get("uid")
     if "deletionGracePeriodSeconds" in old:
         new.setdefault("deletionGracePeriodSeconds", old["deletionGracePeriodSeconds"])
-    new.pop("selfLink", None)
 
 
 def validate(metadata: Object, kind: Kind) -> list[FieldError]:
@@ -234,7 +233,7 @@ def _finalizer_errors(finalizers: Sequence[str], *, must_qualify: bool) -> list[
     for position, finalizer in enumerate(finalizers):
         texts = names.label_key_errors(finalizer)
         errors += [invalid("metadata.finalizers", finalizer, text) for text in texts]
-        if must_qualify and not texts and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        if must_qualify and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             text = "name is neither a standard finalizer name nor is it fully qualified"
             errors.append(invalid(f"metadata.finalizers[{position}]", finalizer, text))
     if ORPHAN in finalizers and FOREGROUND in finalizers:

@@ -43,6 +43,8 @@ class CompileError(CELError):
     def _display(self, issue: Issue) -> str:
         line, column = self.position(issue)
         shown = f"ERROR: <input>:{line}:{column + 1}: {issue.message}"
+        if not self.text:
+            return f"ERROR: <input>:1:0: {issue.message}"
         lines = self.text.split("\n")
         if not 1 <= line <= len(lines) or len(lines[line - 1]) > _LONGEST_SNIPPET:
             return shown

@@ -25,6 +25,7 @@ class GatedField(Struct, frozen=True, kw_only=True):
     """What one gate hides of a kind. Paths are dotted; ``[]`` steps into each item of a list, ``{}`` into each value of a map."""
 
     gate: str
+    """Off by default, or gone together with what it stood for."""
     paths: Sequence[str]
     """The field, or the fields that stand and fall together: one of them in the old object keeps them all."""
     drops: str = ""
@@ -68,6 +69,10 @@ _OWN: Mapping[str, tuple[GatedField, ...]] = {
             gate="ImageVolumeWithDigest",
             paths=tuple(f"status.{group}.[].volumeMounts.[].volumeStatus" for group in _STATUSES),
         ),
+    ),
+    "io.k8s.api.core.v1.Node": (
+        GatedField(gate="DynamicKubeletConfig", paths=("spec.configSource",)),
+        GatedField(gate="DynamicKubeletConfig", paths=("status.config",)),
     ),
     "io.k8s.api.core.v1.PersistentVolumeClaim": (
         GatedField(

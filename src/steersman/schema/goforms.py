@@ -12,12 +12,38 @@ from typing import Any
 from steersman.schema.protobuf import tables
 from steersman.schema.protobuf.tables import SCALARS, Field
 
-_INITIALISMS = {"api": "API", "uid": "UID", "url": "URL", "cel": "CEL", "se": "SE"}
+_INITIALISMS = {
+    "api": "API", "aws": "AWS", "cel": "CEL", "cephfs": "CephFS", "csi": "CSI", "dns": "DNS", "fc": "FC", "fs": "FS",
+    "gce": "GCE", "grpc": "GRPC", "http": "HTTP", "iscsi": "ISCSI", "nfs": "NFS", "os": "OS", "rbd": "RBD", "se": "SE",
+    "tcp": "TCP", "tty": "TTY", "uid": "UID", "url": "URL",
+}  # fmt: skip
+_METADATA = "meta.v1.ObjectMeta"
 _ORDER: Mapping[str, Sequence[str]] = {
     "core.v1.SecurityContext": (
         "capabilities", "privileged", "seLinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot",
         "readOnlyRootFilesystem", "allowPrivilegeEscalation", "procMount", "seccompProfile", "appArmorProfile",
     ),
+    "core.v1.PodSpec": (
+        "volumes", "initContainers", "containers", "ephemeralContainers", "restartPolicy",
+        "terminationGracePeriodSeconds", "activeDeadlineSeconds", "dnsPolicy", "nodeSelector", "serviceAccountName",
+        "automountServiceAccountToken", "nodeName", "securityContext", "imagePullSecrets", "hostname", "subdomain",
+        "setHostnameAsFQDN", "affinity", "schedulerName", "tolerations", "hostAliases", "priorityClassName", "priority",
+        "preemptionPolicy", "dnsConfig", "readinessGates", "runtimeClassName", "overhead", "enableServiceLinks",
+        "topologySpreadConstraints", "os", "schedulingGates", "resourceClaims", "resources", "hostnameOverride",
+        "schedulingGroup",
+    ),
+    "core.v1.Container": (
+        "name", "image", "command", "args", "workingDir", "ports", "envFrom", "env", "resources", "resizePolicy",
+        "restartPolicy", "restartPolicyRules", "volumeMounts", "volumeDevices", "livenessProbe", "readinessProbe",
+        "startupProbe", "lifecycle", "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy",
+        "securityContext", "stdin", "stdinOnce", "tty",
+    ),
+    "core.v1.PodSecurityContext": (
+        "seLinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot", "supplementalGroups",
+        "supplementalGroupsPolicy", "fsGroup", "fsGroupChangePolicy", "sysctls", "seccompProfile", "appArmorProfile",
+        "seLinuxChangePolicy",
+    ),
+    "core.v1.ContainerPort": ("name", "hostPort", "containerPort", "protocol", "hostIP"),
     "core.v1.ServicePort": ("name", "protocol", "appProtocol", "port", "targetPort", "nodePort"),
     "apiextensions.v1.CustomResourceDefinitionVersion": (
         "name", "served", "storage", "deprecated", "deprecationWarning", "schema", "subresources",
@@ -35,7 +61,35 @@ def internal(message: str, value: Mapping[str, Any] | None) -> Any:
     """A structure, called as in the tables (``core.v1.SeccompProfile``), in upstream's internal form."""
     if value is None or not isinstance(value, Mapping):
         return value
-    return {_go_name(field.name): _internal_field(field, value.get(field.name)) for field in _fields(message)}
+    if message == "core.v1.PodSpec":
+        return _pod_spec(value)
+    shown: dict[str, Any] = {}
+    for field in _fields(message):
+        if field.type == _METADATA:
+            shown |= external(_METADATA, value.get(field.name)) or {}
+        else:
+            shown[_go_name(field.name)] = _internal_field(field, value.get(field.name))
+    return shown
+
+
+_HOST_FIELDS = {
+    "hostNetwork": False,
+    "hostPID": False,
+    "hostIPC": False,
+    "shareProcessNamespace": None,
+    "hostUsers": None,
+}
+"""Fields of a pod that are its security context's internally, and their zeros."""
+
+
+def _pod_spec(value: Mapping[str, Any]) -> Any:
+    order = _ORDER["core.v1.PodSpec"]
+    fields = {field.name: field for field in _own_fields("core.v1.PodSpec")}
+    shown = {_go_name(name): _internal_field(fields[name], value.get(name)) for name in order}
+    if shown["SecurityContext"] is not None:
+        host = {_go_name(name): value.get(name, zero) for name, zero in _HOST_FIELDS.items()}
+        shown["SecurityContext"] = host | shown["SecurityContext"]
+    return shown
 
 
 def external(message: str, value: Mapping[str, Any] | None) -> Any:

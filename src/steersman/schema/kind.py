@@ -135,6 +135,9 @@ class Kind(Struct, frozen=True, kw_only=True):
     """Semantic rules of a created or updated object; its structure is known to be right."""
     validate_create: Callable[[Object], list[FieldError]] = _no_errors
     """Rules of new objects only, on top of ``validate``."""
+    validate_created: Callable[[Object], list[FieldError]] | None = None
+    """All the rules of new objects, for kinds whose own of those stand between the others; None: ``validate``, then
+    ``validate_create``."""
     validate_update: Callable[[Object, Object], list[FieldError]] = _no_update_errors
     """(new, old): immutable fields and transitions, on top of ``validate(new)``."""
     validate_status_update: Callable[[Object, Object], list[FieldError]] = _no_update_errors

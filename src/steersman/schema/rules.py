@@ -83,9 +83,13 @@ def check_between(errors: Errors, value: int | None, path: str, low: int, high: 
         errors.append(invalid(path, value, names.between(low, high)))
 
 
-def check_immutable(errors: Errors, new: Any, old: Any, path: str) -> None:
+def check_immutable(
+    errors: Errors, new: Any, old: Any, path: str, *, shown: Callable[[Any], Any] | None = None
+) -> None:
+    """``shown``: how upstream's message writes the value, where that is not as JSON has it."""
     if not same(new, old):
-        errors.append(invalid(path, "" if new is None and isinstance(old, str) else new, IMMUTABLE))
+        value = "" if new is None and isinstance(old, str) else new
+        errors.append(invalid(path, value if shown is None else shown(value), IMMUTABLE))
 
 
 def check_quantity(errors: Errors, value: Any, path: str) -> Fraction | None:

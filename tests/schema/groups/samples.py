@@ -235,6 +235,8 @@ def prepared(name: str, obj: Object) -> Object:
 def create_errors(name: str, obj: Object) -> list[str]:
     kind = kind_of(name)
     made = prepared(name, obj)
+    if kind.validate_created is not None:
+        return [str(error) for error in kind.validate_created(made)]
     return [str(error) for error in kind.validate(made) + kind.validate_create(made)]
 
 

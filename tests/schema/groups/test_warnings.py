@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from steersman.meta.objects import Object
 from steersman.schema.groups.core.tlspairs import pair_error
-from tests.schema.groups.samples import changed, kind_of, prepared, sample
+from tests.schema.groups.samples import GONE, changed, kind_of, prepared, sample
 
 Row = tuple[str, Mapping[str, Any], list[str]]
 
@@ -215,6 +215,8 @@ OTHERS: list[Row] = [
         {
             "metadata.annotations": {"volume.beta.kubernetes.io/mount-options": "a"},
             "spec.persistentVolumeReclaimPolicy": "Recycle",
+            "spec.hostPath": GONE,
+            "spec.nfs": {"server": "a", "path": "/a"},
             "spec.nodeAffinity": {
                 "required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": _OLD_ARCH, "operator": "Exists"}]}]}
             },

@@ -77,10 +77,10 @@ CREATED: list[Row] = [
         "Job",
         {"spec.selector": {"matchLabels": OTHER}},
         [
-            'spec.template.metadata.labels: Invalid value: {"batch.kubernetes.io/controller-uid":"",'
-            '"batch.kubernetes.io/job-name":"a","controller-uid":"","job-name":"a"}: `selector` does not match template `labels`',
             'spec.selector: Invalid value: {"matchLabels":{"batch.kubernetes.io/controller-uid":"","c":"d"}}: `selector` not '
             "auto-generated",
+            'spec.template.metadata.labels: Invalid value: {"batch.kubernetes.io/controller-uid":"",'
+            '"batch.kubernetes.io/job-name":"a","controller-uid":"","job-name":"a"}: `selector` does not match template `labels`',
         ],
     ),
     ("CronJob", {"spec.schedule": ""}, ["spec.schedule: Required value"]),

@@ -7,58 +7,20 @@ name, and a domain that a device does not have is an empty map.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-from steersman.cel import CELError, Environment, Program
-from steersman.cel.libraries import bindings, kubernetes
-from steersman.cel.libraries.quantities import QUANTITY_TYPE, Quantity
+from steersman.cel import CELError
+from steersman.cel.devices import COST_LIMIT, compiled
+from steersman.cel.libraries.quantities import Quantity
 from steersman.cel.libraries.semver import parse_semver
-from steersman.cel.types import BOOL, DYN, STRING, Type, map_of, object_of
 from steersman.meta.quantities import quantity
 from steersman.scheduler.devices.requests import AllocationError
 from steersman.scheduler.devices.slices import Device
 
-COST_LIMIT = 1_000_000
-"""What one evaluation may cost, in CEL's units (``CELSelectorExpressionMaxCost``)."""
-
-_DEVICE = object_of("kubernetes.DRADevice")
-_FIELDS: Mapping[str, Type] = {
-    "driver": STRING,
-    "allowMultipleAllocations": BOOL,
-    "attributes": map_of(STRING, map_of(STRING, DYN)),
-    "capacity": map_of(STRING, map_of(STRING, QUANTITY_TYPE)),
-}
-
-
-def _field_type(type_name: str, field: str) -> Type | None:
-    return _FIELDS.get(field) if type_name == _DEVICE.name else None
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    return Environment(
-        variables={"device": _DEVICE},
-        libraries=(*kubernetes.REGISTRY, bindings.LIBRARY),
-        homogeneous=True,
-        field_type=_field_type,
-    )
-
-
-@lru_cache(maxsize=256)
-def _compiled(expression: str) -> Program | CELError:
-    try:
-        program = _environment().compile(expression)
-    except CELError as error:
-        return error
-    if program.result_type != BOOL and not program.result_type.is_dyn:
-        return CELError(f"must evaluate to bool or the unknown type, not {program.result_type}")
-    return program
-
 
 def evaluate(expression: str, device: Device, where: str) -> bool:
     """``where`` names the selector in errors. Raises ``AllocationError``."""
-    program = _compiled(expression)
+    program = compiled(expression)
     if isinstance(program, CELError):
         raise AllocationError(f"{where}: CEL compile error: {program}")
     try:

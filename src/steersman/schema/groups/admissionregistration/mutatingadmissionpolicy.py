@@ -18,7 +18,7 @@ from steersman.schema.rules import check_choice
 
 def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    if not spec.get("failurePolicy"):
+    if spec.get("failurePolicy") is None:
         spec["failurePolicy"] = "Fail"
     default_constraints(spec.get("matchConstraints"))
 

@@ -13,7 +13,7 @@ from steersman.schema.kind import Kind
 def default(obj: Object) -> None:
     default_webhooks(obj)
     for webhook in obj.get("webhooks") or ():
-        if not webhook.get("reinvocationPolicy"):
+        if webhook.get("reinvocationPolicy") is None:
             webhook["reinvocationPolicy"] = "Never"
 
 

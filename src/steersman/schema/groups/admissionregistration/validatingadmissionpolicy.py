@@ -23,7 +23,7 @@ from steersman.schema.subresources import STATUS
 
 def default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    if not spec.get("failurePolicy"):
+    if spec.get("failurePolicy") is None:
         spec["failurePolicy"] = "Fail"
     default_constraints(spec.get("matchConstraints"))
 

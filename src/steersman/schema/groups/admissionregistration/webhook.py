@@ -21,7 +21,7 @@ SIDE_EFFECTS = ("None", "NoneOnDryRun")
 
 def default_match(matching: Object) -> None:
     """``matchPolicy`` and the two selectors, in webhooks and in a policy's constraints."""
-    if not matching.get("matchPolicy"):
+    if matching.get("matchPolicy") is None:
         matching["matchPolicy"] = "Equivalent"
     for selector in ("namespaceSelector", "objectSelector"):
         if matching.get(selector) is None:
@@ -52,7 +52,7 @@ def default_service(client: Object | None) -> None:
 
 def default_webhooks(obj: Object) -> None:
     for webhook in obj.get("webhooks") or ():
-        if not webhook.get("failurePolicy"):
+        if webhook.get("failurePolicy") is None:
             webhook["failurePolicy"] = "Fail"
         default_match(webhook)
         if webhook.get("timeoutSeconds") is None:

@@ -108,7 +108,8 @@ def _check_strategy(errors: list[FieldError], strategy: Mapping[str, Any]) -> No
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
     errors: list[FieldError] = []
-    check_immutable(errors, value_at(new, "spec", "selector"), value_at(old, "spec", "selector"), "spec.selector")
+    selector, before = (value_at(obj, "spec", "selector") for obj in (new, old))
+    check_immutable(errors, selector, before, "spec.selector", shown=goforms.label_selector)
     return errors
 
 

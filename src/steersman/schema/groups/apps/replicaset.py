@@ -5,6 +5,7 @@ from __future__ import annotations
 from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
 from steersman.meta.resources import REPLICASETS
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, containers, count, selector, value_at
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.groups.core.podspec.warnings import workload_update_warnings, workload_warnings
@@ -42,7 +43,8 @@ def validate(obj: Object) -> list[FieldError]:
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
     errors: list[FieldError] = []
-    check_immutable(errors, value_at(new, "spec", "selector"), value_at(old, "spec", "selector"), "spec.selector")
+    selector, before = (value_at(obj, "spec", "selector") for obj in (new, old))
+    check_immutable(errors, selector, before, "spec.selector", shown=goforms.label_selector)
     return errors
 
 

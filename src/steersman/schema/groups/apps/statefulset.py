@@ -84,6 +84,15 @@ def prepare_create(obj: Object) -> None:
 
 
 def validate(obj: Object) -> list[FieldError]:
+    return _errors(obj)
+
+
+def validate_created(obj: Object) -> list[FieldError]:
+    """What cannot change later is not looked at again."""
+    return _errors(obj, is_new=True)
+
+
+def _errors(obj: Object, *, is_new: bool = False) -> list[FieldError]:
     errors: list[FieldError] = []
     spec = obj.get("spec") or {}
     policy = spec.get("podManagementPolicy")
@@ -97,22 +106,15 @@ def validate(obj: Object) -> list[FieldError]:
             errors.append(
                 not_supported(f"spec.persistentVolumeClaimRetentionPolicy.{when}", action, ("Retain", "Delete"))
             )
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or () if is_new else ()):
+        check_claim_spec(errors, claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")
     check_counts(errors, spec, "spec", "replicas", "minReadySeconds")
     check_counts(errors, spec.get("ordinals") or {}, "spec.ordinals", "start")
+    if is_new and spec.get("serviceName"):
+        check_name(errors, spec["serviceName"], "spec.serviceName", label_errors)
     check_workload_selector(errors, spec, "statefulset")
     template = _template_with_claims(spec)
     check_running_template(errors, {**spec, "template": template}, "StatefulSet", check_again=True)
-    return errors
-
-
-def validate_create(obj: Object) -> list[FieldError]:
-    """What cannot change later is not looked at again."""
-    errors: list[FieldError] = []
-    spec = obj.get("spec") or {}
-    if spec.get("serviceName"):
-        check_name(errors, spec["serviceName"], "spec.serviceName", label_errors)
-    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        check_claim_spec(errors, claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")
     return errors
 
 
@@ -220,7 +222,7 @@ KIND = Kind(
     name_errors=label_errors,
     prepare_create=prepare_create,
     validate=validate,
-    validate_create=validate_create,
+    validate_created=validate_created,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     warnings=warnings,

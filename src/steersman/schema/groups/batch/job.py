@@ -106,7 +106,11 @@ def validate(obj: Object) -> list[FieldError]:
     return errors
 
 
-def validate_create(obj: Object) -> list[FieldError]:
+def validate_created(obj: Object) -> list[FieldError]:
+    return _generated_selector_errors(obj) + validate(obj)
+
+
+def _generated_selector_errors(obj: Object) -> list[FieldError]:
     """The selector is the one that was generated."""
     errors: list[FieldError] = []
     spec = obj.get("spec") or {}
@@ -138,11 +142,15 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
     elif completions not in (None, before.get("completions"), spec.get("parallelism")):
         detail = "can only be modified in tandem with spec.parallelism"
         errors.append(invalid("spec.completions", completions, detail))
-    check_immutable(errors, spec.get("selector"), before.get("selector"), "spec.selector")
+    check_immutable(errors, spec.get("selector"), before.get("selector"), "spec.selector", shown=goforms.label_selector)
     _check_template(errors, spec.get("template") or {}, before.get("template") or {}, may_change=_is_parked(old))
     for field in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
         check_immutable(errors, spec.get(field), before.get(field), f"spec.{field}")
     return errors
+
+
+def _shown_template(template: Object) -> Any:
+    return goforms.internal("core.v1.PodTemplateSpec", template)
 
 
 def _is_parked(job: Object) -> bool:
@@ -154,7 +162,7 @@ def _is_parked(job: Object) -> bool:
 
 def _check_template(errors: list[FieldError], new: Object, old: Object, *, may_change: bool) -> None:
     if not may_change:
-        check_immutable(errors, new, old, "spec.template")
+        check_immutable(errors, new, old, "spec.template", shown=_shown_template)
         return
     pod, before = dict(new.get("spec") or {}), old.get("spec") or {}
     for field in ("nodeSelector", "tolerations", "schedulingGates"):
@@ -201,7 +209,7 @@ KIND = Kind(
     ),
     prepare_create=prepare_create,
     validate=validate,
-    validate_create=validate_create,
+    validate_created=validate_created,
     validate_update=validate_update,
     validate_status_update=job_status_errors,
     warnings=workload_warnings,

@@ -46,15 +46,28 @@ def default_claim_template(claim: Object) -> None:
 
 def check_claim_template(errors: Errors, template: Mapping[str, Any], path: str) -> None:
     """The claim that an ephemeral volume makes: labels, annotations and a specification, nothing else."""
-    metadata = template.get("metadata") or {}
-    check_annotations(errors, metadata.get("annotations"), f"{path}.metadata.annotations")
-    check_labels(errors, metadata.get("labels"), f"{path}.metadata.labels")
-    errors.extend(
-        forbidden(f"{path}.metadata.{name}", "cannot be set")
-        for name, value in metadata.items()
-        if name not in ("annotations", "labels") and value
-    )
+    check_template_metadata(errors, template.get("metadata") or {}, f"{path}.metadata")
     check_claim_spec(errors, template.get("spec") or {}, f"{path}.spec")
+
+
+_NOT_IN_TEMPLATES = {
+    "name": "name", "generateName": "generateName", "namespace": "namespace", "selfLink": "selfLink", "uid": "uID",
+    "resourceVersion": "resourceVersion", "generation": "generation", "creationTimestamp": "creationTimestamp",
+    "deletionTimestamp": "deletionTimestamp", "deletionGracePeriodSeconds": "deletionGracePeriodSeconds",
+    "ownerReferences": "ownerReferences", "finalizers": "finalizers", "managedFields": "managedFields",
+}  # fmt: skip
+"""Fields, and what upstream calls them here: by their names in Go."""
+
+
+def check_template_metadata(errors: Errors, metadata: Mapping[str, Any], path: str) -> None:
+    """Of what is made from a template of claims: labels and annotations, nothing else."""
+    check_annotations(errors, metadata.get("annotations"), f"{path}.annotations")
+    check_labels(errors, metadata.get("labels"), f"{path}.labels")
+    errors.extend(
+        forbidden(f"{path}.{told}", "cannot be set")
+        for name, told in _NOT_IN_TEMPLATES.items()
+        if metadata.get(name) or (name == "deletionGracePeriodSeconds" and metadata.get(name) is not None)
+    )
 
 
 def check_claim_spec(errors: Errors, spec: Mapping[str, Any], path: str) -> None:

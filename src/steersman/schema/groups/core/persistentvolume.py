@@ -64,9 +64,24 @@ def stamp_phase(new: Object, old: Object, now: float) -> None:
     new["status"] = {**status, "lastPhaseTransitionTime": kept} if kept else status
 
 
+_MOUNT_OPTIONS = "volume.beta.kubernetes.io/mount-options"
+_MOUNTED = frozenset(
+    {
+        "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "nfs", "rbd", "quobyte", "iscsi", "cinder", "cephfs",
+        "azureFile", "vsphereVolume", "azureDisk", "photonPersistentDisk",
+    }
+)  # fmt: skip
+"""Sources that take the annotation with the options of a mount."""
+
+
 def validate(obj: Object) -> list[FieldError]:
     errors: list[FieldError] = []
-    check_volume_spec(errors, obj.get("spec") or {}, "spec")
+    spec = obj.get("spec") or {}
+    check_volume_spec(errors, spec, "spec")
+    if _MOUNT_OPTIONS in ((obj.get("metadata") or {}).get("annotations") or ()) and not spec.keys() & _MOUNTED:
+        errors.append(
+            forbidden(f"metadata.annotations.{_MOUNT_OPTIONS}", "may not specify mount options for this volume type")
+        )
     return errors
 
 
@@ -92,7 +107,7 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
 
 _OLD_ANNOTATIONS = {
     "volume.beta.kubernetes.io/storage-class": 'deprecated since v1.8; use "storageClassName" attribute instead',
-    "volume.beta.kubernetes.io/mount-options": 'deprecated since v1.31; use "mountOptions" attribute instead',
+    _MOUNT_OPTIONS: 'deprecated since v1.31; use "mountOptions" attribute instead',
 }
 _OLD_SOURCES = (
     ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),

@@ -28,7 +28,7 @@ def default(obj: Object) -> None:
     for port in obj.get("ports") or ():
         if port.get("name") is None:
             port["name"] = ""
-        if not port.get("protocol"):
+        if port.get("protocol") is None:
             port["protocol"] = "TCP"
 
 

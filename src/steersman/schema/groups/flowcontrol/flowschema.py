@@ -14,6 +14,7 @@ from steersman.schema.groups.flowcontrol.flowrules import check_flow_rule, condi
 from steersman.schema.groups.flowcontrol.mandatory import EXEMPT, FLOW_SCHEMAS
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_name
+from steersman.schema.statuswrites import keep_metadata
 from steersman.schema.subresources import STATUS
 
 _METHOD = "flowcontrol.v1.FlowDistinguisherMethod"
@@ -82,6 +83,7 @@ KIND = Kind(
     has_status=True,
     counts_generation=True,
     default=default,
+    prepare_status_update=keep_metadata,
     columns=(
         NAME,
         text(

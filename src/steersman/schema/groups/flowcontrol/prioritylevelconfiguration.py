@@ -16,6 +16,7 @@ from steersman.schema.groups.flowcontrol.flowrules import condition_errors
 from steersman.schema.groups.flowcontrol.mandatory import EXEMPT, PRIORITY_LEVELS
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_between
+from steersman.schema.statuswrites import keep_metadata
 from steersman.schema.subresources import STATUS
 
 
@@ -149,6 +150,7 @@ KIND = Kind(
     has_status=True,
     counts_generation=True,
     default=default,
+    prepare_status_update=keep_metadata,
     columns=(
         NAME,
         text("Type", "spec", "type", documented_by="io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationSpec/type"),

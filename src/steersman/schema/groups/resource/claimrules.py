@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steersman.meta.errors import duplicate, invalid, not_supported, required, too_long
+from steersman.meta.errors import FieldError, duplicate, forbidden, invalid, not_supported, required, too_long
 from steersman.meta.names import label_errors, label_key_errors, label_value_errors, subdomain_errors
 from steersman.schema.groups.core.volumesources import check_csi_driver_name
 from steersman.schema.groups.resource.naming import check_full_name, check_parameters
@@ -106,6 +106,23 @@ def check_selectors(errors: Errors, selectors: Sequence[Mapping[str, Any]], path
             errors.append(required(f"{path}[{index}].cel"))
         elif len((cel.get("expression") or "").encode()) > _EXPRESSION_BYTES:
             errors.append(too_long(f"{path}[{index}].cel.expression", _EXPRESSION_BYTES))
+        else:
+            _check_expression(errors, cel.get("expression") or "", f"{path}[{index}].cel.expression")
+
+
+def _check_expression(errors: Errors, expression: str, path: str) -> None:
+    from steersman.cel import CELError, InstantiationError  # the engine is for those who have expressions
+    from steersman.cel.devices import COST_LIMIT, SelectorTypeError, compiled
+
+    program = compiled(expression)
+    if isinstance(program, InstantiationError):
+        errors.append(FieldError("InternalError", path, f"program instantiation failed: {program}", None))
+    elif isinstance(program, SelectorTypeError):
+        errors.append(invalid(path, expression, str(program)))
+    elif isinstance(program, CELError):
+        errors.append(invalid(path, expression, f"compilation failed: {program}"))
+    elif program.estimated_cost.max > COST_LIMIT:
+        errors.append(forbidden(path, "too complex, exceeds cost limit"))
 
 
 def _check_toleration(errors: Errors, toleration: Mapping[str, Any], path: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object, is_deleting
 from steersman.meta.resources import RESOURCECLAIMS
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, computed, value_at
 from steersman.schema.groups.resource.claimrules import check_device_claim
 from steersman.schema.groups.resource.claimspec import default_device_claim
@@ -48,7 +51,8 @@ def validate_create(obj: Object) -> list[FieldError]:
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
     errors: list[FieldError] = []
-    check_immutable(errors, new.get("spec"), old.get("spec"), "spec")
+    shown = partial(goforms.internal, "resource.v1.ResourceClaimSpec")
+    check_immutable(errors, new.get("spec"), old.get("spec"), "spec", shown=shown)
     return errors
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from steersman.meta.errors import FieldError
 from steersman.meta.objects import Object
 from steersman.meta.resources import RESOURCECLAIMTEMPLATES
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, value_at
+from steersman.schema.groups.core.claimspec import check_template_metadata
 from steersman.schema.groups.resource.claimrules import check_device_claim
 from steersman.schema.groups.resource.claimspec import default_device_claim
 from steersman.schema.kind import Kind
-from steersman.schema.rules import check_annotations, check_immutable, check_labels
+from steersman.schema.rules import check_immutable
 
 
 def default(obj: Object) -> None:
@@ -18,18 +22,18 @@ def default(obj: Object) -> None:
     default_device_claim((template.get("spec") or {}).get("devices"))
 
 
-def validate_create(obj: Object) -> list[FieldError]:
+def validate(obj: Object) -> list[FieldError]:
     errors: list[FieldError] = []
     metadata, path = value_at(obj, "spec", "metadata") or {}, "spec.metadata"
-    check_labels(errors, metadata.get("labels"), f"{path}.labels")
-    check_annotations(errors, metadata.get("annotations"), f"{path}.annotations")
+    check_template_metadata(errors, metadata, path)
     check_device_claim(errors, value_at(obj, "spec", "spec", "devices") or {}, "spec.spec.devices")
     return errors
 
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
     errors: list[FieldError] = []
-    check_immutable(errors, new.get("spec"), old.get("spec"), "spec")
+    shown = partial(goforms.internal, "resource.v1.ResourceClaimTemplateSpec")
+    check_immutable(errors, new.get("spec"), old.get("spec"), "spec", shown=shown)
     return errors
 
 
@@ -45,6 +49,6 @@ KIND = Kind(
         NAME,
         AGE,
     ),
-    validate_create=validate_create,
+    validate=validate,
     validate_update=validate_update,
 )

@@ -12,7 +12,7 @@ from steersman.schema.rules import check_immutable, check_optional_choice
 
 def default(obj: Object) -> None:
     obj.setdefault("value", 0)
-    if not obj.get("preemptionPolicy"):
+    if obj.get("preemptionPolicy") is None:
         obj["preemptionPolicy"] = "PreemptLowerPriority"
 
 

@@ -19,7 +19,7 @@ from steersman.schema.rules import check_choice, check_distinct, check_immutable
 def default(obj: Object) -> None:
     if obj.get("reclaimPolicy") is None:
         obj["reclaimPolicy"] = "Delete"
-    if not obj.get("volumeBindingMode"):
+    if obj.get("volumeBindingMode") is None:
         obj["volumeBindingMode"] = "Immediate"
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from steersman.meta.errors import FieldError, forbidden, invalid, required, too_long
 from steersman.meta.names import between, subdomain_errors
 from steersman.meta.objects import Object
 from steersman.meta.resources import VOLUMEATTACHMENTS
+from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, flag, text
 from steersman.schema.groups.core.volumesources import check_csi_driver_name
 from steersman.schema.groups.core.volumespec import check_volume_spec
@@ -74,7 +76,8 @@ def _check_status(errors: list[FieldError], status: Mapping[str, Any]) -> None:
 
 def validate_update(new: Object, old: Object) -> list[FieldError]:
     errors: list[FieldError] = []
-    check_immutable(errors, new.get("spec"), old.get("spec"), "spec")
+    shown = partial(goforms.internal, "storage.v1.VolumeAttachmentSpec")
+    check_immutable(errors, new.get("spec"), old.get("spec"), "spec", shown=shown)
     return errors
 
 
