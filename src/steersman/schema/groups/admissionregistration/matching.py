@@ -10,7 +10,6 @@ from steersman.meta.names import label_key_errors, path_segment_errors
 from steersman.schema.groups.admissionregistration.expressions import Variables, compile_condition
 from steersman.schema.rules import (
     Errors,
-    check_choice,
     check_label_selector,
     check_name,
     check_optional_choice,
@@ -83,7 +82,7 @@ def _check_resources(errors: Errors, resources: Sequence[str], path: str) -> Non
 
 def check_match_resources(errors: Errors, matching: Mapping[str, Any], path: str) -> None:
     """``matchConstraints`` of a policy, ``matchResources`` of a binding."""
-    check_choice(errors, matching.get("matchPolicy"), f"{path}.matchPolicy", MATCH_POLICIES)
+    check_optional_choice(errors, matching.get("matchPolicy"), f"{path}.matchPolicy", MATCH_POLICIES)
     for name in ("namespaceSelector", "objectSelector"):
         if matching.get(name) is None:
             errors.append(required(f"{path}.{name}"))

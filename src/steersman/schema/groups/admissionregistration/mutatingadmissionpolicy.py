@@ -69,6 +69,7 @@ KIND = Kind(
     definition="io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy",
     singular="mutatingadmissionpolicy",
     categories=("api-extensions",),
+    qualifies_finalizers=False,
     storage_prefix="mutatingadmissionpolicies",
     counts_generation=True,
     allows_unconditional_update=False,

@@ -32,6 +32,7 @@ KIND = Kind(
     definition="io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding",
     singular="mutatingadmissionpolicybinding",
     categories=("api-extensions",),
+    qualifies_finalizers=False,
     storage_prefix="mutatingadmissionpolicybindings",
     counts_generation=True,
     allows_unconditional_update=False,

@@ -22,6 +22,7 @@ KIND = Kind(
     definition="io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
     singular="mutatingwebhookconfiguration",
     categories=("api-extensions",),
+    qualifies_finalizers=False,
     storage_prefix="mutatingwebhookconfigurations",
     counts_generation=True,
     allows_unconditional_update=False,

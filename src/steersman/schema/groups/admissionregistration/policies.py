@@ -17,7 +17,7 @@ from steersman.schema.groups.admissionregistration.matching import (
     check_match_resources,
 )
 from steersman.schema.groups.admissionregistration.policyexpressions import PolicyExpressions
-from steersman.schema.rules import Errors, check_choice, check_label_selector, check_name, check_required_name
+from steersman.schema.rules import Errors, check_label_selector, check_name, check_optional_choice, check_required_name
 
 _is_identifier = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*", re.ASCII).fullmatch
 _RESERVED = frozenset(
@@ -49,7 +49,7 @@ _RESERVED = frozenset(
 
 def check_policy(errors: Errors, spec: Mapping[str, Any], *, always_has_variables: bool = False) -> PolicyExpressions:
     """All but what a policy does; gives what compiles that, knowing the policy's variables."""
-    check_choice(errors, spec.get("failurePolicy"), "spec.failurePolicy", FAILURE_POLICIES)
+    check_optional_choice(errors, spec.get("failurePolicy"), "spec.failurePolicy", FAILURE_POLICIES)
     if spec.get("paramKind") is not None:
         _check_param_kind(errors, spec["paramKind"], "spec.paramKind")
     matching = spec.get("matchConstraints")

@@ -113,6 +113,7 @@ KIND = Kind(
     singular="validatingadmissionpolicy",
     categories=("api-extensions",),
     subresources=(STATUS,),
+    qualifies_finalizers=False,
     storage_prefix="validatingadmissionpolicies",
     has_status=True,
     counts_generation=True,

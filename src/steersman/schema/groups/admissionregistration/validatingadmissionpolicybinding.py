@@ -46,6 +46,7 @@ KIND = Kind(
     definition="io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
     singular="validatingadmissionpolicybinding",
     categories=("api-extensions",),
+    qualifies_finalizers=False,
     storage_prefix="validatingadmissionpolicybindings",
     counts_generation=True,
     allows_unconditional_update=False,

@@ -13,6 +13,7 @@ KIND = Kind(
     definition="io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
     singular="validatingwebhookconfiguration",
     categories=("api-extensions",),
+    qualifies_finalizers=False,
     storage_prefix="validatingwebhookconfigurations",
     counts_generation=True,
     allows_unconditional_update=False,

@@ -22,7 +22,6 @@ from steersman.schema.groups.core.workloads import (
     check_count_or_percent,
     check_running_template,
     check_workload_selector,
-    replica_status_errors,
 )
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_counts, check_name
@@ -172,7 +171,18 @@ def validate_update(new: Object, old: Object) -> list[FieldError]:
 
 
 def validate_status_update(new: Object, old: Object) -> list[FieldError]:
-    errors = replica_status_errors(new.get("status") or {}, "currentReplicas", "updatedReplicas")
+    status = new.get("status") or {}
+    errors: list[FieldError] = []
+    counted = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+    check_counts(errors, status, "status", "replicas", *counted, "observedGeneration", "collisionCount")
+    errors.extend(
+        invalid(f"status.{name}", status.get(name) or 0, "cannot be greater than status.replicas")
+        for name in counted
+        if (status.get(name) or 0) > (status.get("replicas") or 0)
+    )
+    available = status.get("availableReplicas") or 0
+    if available > (status.get("readyReplicas") or 0):
+        errors.append(invalid("status.availableReplicas", available, "cannot be greater than status.readyReplicas"))
     check_collision_count(errors, new, old)
     return errors
 

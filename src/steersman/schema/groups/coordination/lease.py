@@ -37,6 +37,7 @@ KIND = Kind(
     resource=LEASES,
     definition="io.k8s.api.coordination.v1.Lease",
     singular="lease",
+    qualifies_finalizers=False,
     storage_prefix="leases",
     allows_create_on_update=True,
     allows_unconditional_update=False,

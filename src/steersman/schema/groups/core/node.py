@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from steersman.meta.addresses import cidr_errors, ip_family
+from steersman.meta.addresses import cidr_errors, cidr_warnings, ip_family
 from steersman.meta.errors import FieldError, duplicate, forbidden, invalid
 from steersman.meta.names import label_key_errors, label_value_errors
 from steersman.meta.objects import Object, condition, labels
@@ -167,13 +167,16 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
 
 
 _WARNINGS = (
-    ("configSource", "spec.configSource: deprecated in v1.22, support removal in v1.26"),
-    ("externalID", "spec.externalID: deprecated in v1.11; this field is unused"),
+    ("configSource", "spec.configSource: the feature is removed"),
+    ("externalID", "spec.externalID: this field is deprecated, and is unused by Kubernetes"),
 )
 
 
 def warnings(obj: Object) -> list[str]:
-    return [warning for field, warning in _WARNINGS if value_at(obj, "spec", field)]
+    found = [warning for field, warning in _WARNINGS if value_at(obj, "spec", field)]
+    for index, cidr in enumerate(value_at(obj, "spec", "podCIDRs") or ()):
+        found += cidr_warnings(f"spec.podCIDRs[{index}]", cidr)
+    return found
 
 
 KIND = Kind(

@@ -15,7 +15,7 @@ from steersman.schema.columns import AGE, NAME, computed, first_of_three, text
 from steersman.schema.equality import same
 from steersman.schema.groups.core.podspec.containers import PROTOCOLS
 from steersman.schema.kind import Kind
-from steersman.schema.rules import NameRule, check_choice, check_immutable, check_name, too_many
+from steersman.schema.rules import NameRule, check_choice, check_immutable, check_name, check_optional_choice, too_many
 
 _MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 _CONTROLLERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
@@ -96,7 +96,7 @@ def _check_ports(errors: list[FieldError], ports: Sequence[Object]) -> None:
         if name in names:
             errors.append(duplicate(f"{path}.name", name))
         names.add(name)
-        check_choice(errors, port.get("protocol"), f"{path}.protocol", PROTOCOLS)
+        check_optional_choice(errors, port.get("protocol"), f"{path}.protocol", PROTOCOLS)
         if port.get("appProtocol") is not None:
             check_name(errors, port["appProtocol"], f"{path}.appProtocol", label_key_errors)
 

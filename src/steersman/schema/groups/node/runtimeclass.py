@@ -49,6 +49,7 @@ KIND = Kind(
     resource=RUNTIMECLASSES,
     definition="io.k8s.api.node.v1.RuntimeClass",
     singular="runtimeclass",
+    qualifies_finalizers=False,
     storage_prefix="runtimeclasses",
     allows_create_on_update=True,
     allows_unconditional_update=False,

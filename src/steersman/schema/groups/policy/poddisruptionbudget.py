@@ -72,6 +72,7 @@ KIND = Kind(
     singular="poddisruptionbudget",
     short_names=("pdb",),
     subresources=(STATUS,),
+    qualifies_finalizers=False,
     storage_prefix="poddisruptionbudgets",
     has_status=True,
     counts_generation=True,

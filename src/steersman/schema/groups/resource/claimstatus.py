@@ -79,6 +79,10 @@ def drop_deallocated(new: Object, old: Object) -> None:
             del status["devices"]
 
 
+_DEVICE_ID = {"Driver": "driver", "Pool": "pool", "Device": "device", "ShareID": "shareID"}
+"""How upstream's messages show which device it is."""
+
+
 def _device_id(device: Mapping[str, Any]) -> str:
     share = device.get("shareID")
     name = "/".join(str(device.get(part) or "") for part in ("driver", "pool", "device"))
@@ -107,7 +111,8 @@ def _check_device(errors: Errors, device: Mapping[str, Any], path: str, *, is_al
     _check_place(errors, device, path)
     check_share(errors, device.get("shareID"), f"{path}.shareID")
     if not is_allocated:
-        errors.append(invalid(path, _device_id(device), "must be an allocated device in the claim"))
+        shown = {name: device.get(field) or "" for name, field in _DEVICE_ID.items()}
+        errors.append(invalid(path, shown, "must be an allocated device in the claim"))
     conditions = device.get("conditions") or ()
     if len(conditions) > _CONDITIONS:
         errors.append(too_many(f"{path}.conditions", len(conditions), _CONDITIONS))

@@ -7,7 +7,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import PRIORITYCLASSES
 from steersman.schema.columns import AGE, NAME, count, flag, text
 from steersman.schema.kind import Kind
-from steersman.schema.rules import check_immutable, check_optional_choice
+from steersman.schema.rules import check_choice, check_immutable
 
 
 def default(obj: Object) -> None:
@@ -38,7 +38,7 @@ def validate(obj: Object) -> list[FieldError]:
     elif value > HIGHEST_USER_PRIORITY:
         detail = f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"
         errors.append(forbidden("value", detail))
-    check_optional_choice(errors, obj.get("preemptionPolicy"), "preemptionPolicy", _POLICIES)
+    check_choice(errors, obj.get("preemptionPolicy"), "preemptionPolicy", _POLICIES)
     return errors
 
 

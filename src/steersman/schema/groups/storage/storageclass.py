@@ -13,7 +13,7 @@ from steersman.schema.columns import AGE, flag, named, own_name, text
 from steersman.schema.groups.core.nodelabels import NODE_LABELS
 from steersman.schema.groups.storage.parameters import check_parameters, check_provisioner
 from steersman.schema.kind import Kind
-from steersman.schema.rules import check_choice, check_distinct, check_immutable, check_name, check_optional_choice
+from steersman.schema.rules import check_distinct, check_immutable, check_name, check_optional_choice
 
 
 def default(obj: Object) -> None:
@@ -38,7 +38,7 @@ def validate(obj: Object) -> list[FieldError]:
     check_provisioner(errors, obj.get("provisioner") or "", "provisioner")
     check_parameters(errors, obj.get("parameters") or {}, "parameters")
     check_optional_choice(errors, obj.get("reclaimPolicy") or None, "reclaimPolicy", _RECLAIM_POLICIES)
-    check_choice(errors, obj.get("volumeBindingMode"), "volumeBindingMode", BINDING_MODES)
+    check_optional_choice(errors, obj.get("volumeBindingMode"), "volumeBindingMode", BINDING_MODES)
     seen: list[Mapping[str, set[str]]] = []
     for index, term in enumerate(obj.get("allowedTopologies") or ()):
         path = f"allowedTopologies[{index}]"

@@ -7,7 +7,7 @@ from typing import Any
 
 from steersman.meta import names
 from steersman.meta.addresses import ip_errors, ip_family
-from steersman.meta.errors import FieldError, duplicate, forbidden, invalid, not_found
+from steersman.meta.errors import FieldError, duplicate, forbidden, invalid
 from steersman.meta.objects import Object
 from steersman.schema.groups.core.podspec.updates import check_annotation_update
 from steersman.schema.rules import Errors, check_immutable, check_name
@@ -24,8 +24,7 @@ def prepare_status(new: Object, old: Object) -> None:
         status["observedGeneration"] = before["observedGeneration"]
     if status.get("conditions"):
         status["conditions"] = _with_generations(status["conditions"], before.get("conditions") or ())
-    for one, many in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
-        _pair_addresses(status, one, many)
+    _pair_addresses(status)
     new["status"] = status
     references = old["metadata"].get("ownerReferences")
     if references is None:
@@ -46,13 +45,13 @@ def _with_generations(conditions: Sequence[Object], before: Sequence[Object]) ->
     ]
 
 
-def _pair_addresses(status: Object, one: str, many: str) -> None:
+def _pair_addresses(status: Object) -> None:
     """The single form wins over the list, as old clients know only that."""
-    first, entries = status.get(one), status.get(many)
+    first, entries = status.get("podIP"), status.get("podIPs")
     if first and (not entries or entries[0].get("ip") != first):
-        status[many] = [{"ip": first}]
+        status["podIPs"] = [{"ip": first}]
     elif entries and not first:
-        status[one] = entries[0].get("ip")
+        status["podIP"] = entries[0].get("ip")
 
 
 def pod_status_errors(new: Object, old: Object) -> list[FieldError]:
@@ -70,6 +69,9 @@ def pod_status_errors(new: Object, old: Object) -> list[FieldError]:
             _check_transitions(errors, status, before, group, spec, spec.get(of) or ())
     _check_transitions(errors, status, before, "ephemeralContainerStatuses", spec, None)
     _check_claim_statuses(errors, status.get("resourceClaimStatuses") or (), spec)
+    hosts = status.get("hostIPs") or ()
+    if hosts and (status.get("hostIP") or "") != (hosts[0].get("ip") or ""):
+        errors.append(invalid("status.hostIPs[0].ip", hosts[0].get("ip") or "", "must be equal to `hostIP`"))
     for many in ("podIPs", "hostIPs"):
         _check_addresses(errors, status.get(many) or (), before.get(many) or (), f"status.{many}")
     return errors
@@ -153,7 +155,7 @@ def _check_claim_statuses(errors: Errors, statuses: Sequence[Object], spec: Mapp
     for index, entry in enumerate(statuses):
         path, name = f"status.resourceClaimStatuses[{index}]", entry.get("name") or ""
         if name not in known:
-            errors.append(not_found(f"{path}.name", name))
+            errors.append(invalid(f"{path}.name", name, "must match the name of an entry in `spec.resourceClaims`"))
         if name in seen:
             errors.append(duplicate(f"{path}.name", name))
         seen.add(name)
