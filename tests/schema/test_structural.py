@@ -21,7 +21,7 @@ def pod(**spec: Any) -> dict[str, Any]:
 
 
 def bare(**metadata: Any) -> dict[str, Any]:
-    return {"metadata": metadata, "spec": {}, "status": {}}
+    return {"metadata": metadata, "spec": {"containers": None}, "status": {}}
 
 
 def container(**fields: Any) -> dict[str, Any]:
@@ -74,14 +74,14 @@ STORED: list[tuple[Any, Any]] = [
     (container(args=[]), container()),
     (container(args=["a", None]), container(args=["a", ""])),
     (pod(containers=[]), pod(containers=[])),
-    (pod(nodeSelector={}), pod()),
-    (pod(securityContext={}), pod(securityContext={})),
+    (pod(nodeSelector={}), pod(containers=None)),
+    (pod(securityContext={}), pod(securityContext={}, containers=None)),
     (bare(labels={"a": None}), bare(labels={"a": ""})),
     (bare(creationTimestamp="2026-01-02T05:04:05.9+02:00"), bare(creationTimestamp="2026-01-02T03:04:05Z")),
     (pod(containers=[None]), pod(containers=[{"name": "", "resources": {}}])),
     (bare(managedFields=[{"fieldsV1": {"f:spec": {}}}]), bare(managedFields=[{"fieldsV1": {"f:spec": {}}}])),
     (bare(managedFields=[]), bare(managedFields=[])),
-    (pod(nodeName="", hostNetwork=False, priority=0, terminationGracePeriodSeconds=0), pod(priority=0, terminationGracePeriodSeconds=0)),
+    (pod(nodeName="", hostNetwork=False, priority=0, terminationGracePeriodSeconds=0), pod(priority=0, terminationGracePeriodSeconds=0, containers=None)),
     (container(workingDir="", securityContext={"privileged": False}), container(securityContext={"privileged": False})),
     (container(livenessProbe={"httpGet": {}, "periodSeconds": 0}), container(livenessProbe={"httpGet": {"port": 0}})),
     ({"metadata": {"name": "a"}}, bare(name="a")),
@@ -220,3 +220,30 @@ def test_decoding_is_idempotent_and_leaves_its_input_alone(value: Any) -> None:
     if stored is not None:
         again = POD.decode(stored)
         assert again == stored
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "stored"),
+    [
+        ("rbac.v1.ClusterRole", {}, {"rules": None}),
+        ("rbac.v1.ClusterRole", {"rules": None}, {"rules": None}),
+        (
+            "discovery.v1.EndpointSlice",
+            {"addressType": "IPv4"},
+            {"addressType": "IPv4", "endpoints": None, "ports": None},
+        ),
+        (
+            "core.v1.PodCondition",
+            {"type": "Ready", "status": "True"},
+            {"type": "Ready", "status": "True", "lastProbeTime": None, "lastTransitionTime": None},
+        ),
+        ("core.v1.GRPCAction", {"port": 1}, {"port": 1, "service": None}),
+        ("core.v1.PersistentVolumeClaimSpec", {}, {"resources": {}}),
+    ],
+)
+def test_what_nobody_set_is_null_where_upstream_writes_null(kind: str, sent: Any, stored: Any) -> None:
+    decode = compiled(f"io.k8s.api.{kind}").decode
+    kept = {name: value for name, value in decode(sent).items() if name != "metadata"}
+    assert kept == stored
+    again = decode(sent)
+    assert decode(again) is again

@@ -114,7 +114,7 @@ def with_transition_times(new: Iterable[Object], old: Iterable[Mapping[str, Any]
     before = {entry["type"]: entry for entry in old}
     timed = []
     for entry in new:
-        if entry["type"] in OWNED or "lastTransitionTime" not in entry:
+        if entry["type"] in OWNED or not entry.get("lastTransitionTime"):
             previous = before.get(entry["type"])
             compared = ("status", "reason") if entry["type"] in RESIZE else ("status",)
             same = previous is not None and all(previous.get(name) == entry.get(name) for name in compared)

@@ -1,6 +1,6 @@
 """Structure of objects: each definition compiled once, on first use, into closures that decode values of its type.
 
-Decoding an object checks the types of its fields, drops unknown fields and nulls, leaves out and fills in zero values as Go
+Decoding an object checks the types of its fields, drops unknown fields, leaves out and fills in zero values and nulls as Go
 does (``zerovalues``), and brings scalars into the form in which upstream writes them back (quantities, times, base64). An
 object that is right already comes back as itself; otherwise only the containers on changed paths are new. Words of errors are those of kube-apiserver's JSON decoder.
 """
@@ -147,7 +147,7 @@ def _struct_decoder(name: str, schema: Definition) -> Decoder:
         elif decoder is scalars.decode_boolean:
             plain[field] = bool
     zeros = zerovalues.of_definition(name)
-    omitted, written = zeros.omitted, zeros.written
+    omitted, written, null = zeros.omitted, zeros.written, zeros.null
     plain_type = plain.get
     decoder_of = decoders.get
 
@@ -160,6 +160,8 @@ def _struct_decoder(name: str, schema: Definition) -> Decoder:
                 continue
             decoder = decoder_of(key)
             if decoder is None or child is None or (not child and _is_same(child, omitted.get(key))):
+                if child is None and key in null:
+                    continue
                 if decoder is None and unknown is not None:
                     unknown.append(key)
                 if changed is None:
@@ -183,6 +185,11 @@ def _struct_decoder(name: str, schema: Definition) -> Decoder:
                 if changed is None:
                     changed = value.copy()
                 changed[key] = zero()
+        for key in null:
+            if key not in value:
+                if changed is None:
+                    changed = value.copy()
+                changed[key] = None
         return value if changed is None else changed
 
     return decode_struct

@@ -33,7 +33,7 @@ class ZeroValues(Struct, frozen=True, kw_only=True):
     written: Sequence[tuple[str, Callable[[], Any]]] = ()
     """Fields that are always there, with what makes the value they have when nobody set them."""
     null: frozenset[str] = frozenset()
-    """Lists, maps, pointers, times and bytes that are null when nobody set them: upstream writes that, the server here leaves it out."""
+    """Lists, maps, pointers, times and bytes that are always there, null when nobody set them."""
 
 
 @cache
@@ -84,7 +84,11 @@ def _written(field: Field) -> Callable[[], Any] | None:
 @cache
 def _zeros_of(message: str) -> Sequence[tuple[str, Callable[[], Any]]]:
     zeros = ((field.name, _written(field)) for field in _fields(message) if field.is_always)
-    return [(name, zero) for name, zero in zeros if zero is not None]
+    return [(name, _null if zero is None else zero) for name, zero in zeros]
+
+
+def _null() -> None:
+    return None
 
 
 def _by_definition(schema: definitions.Definition) -> dict[str, Any]:

@@ -14,6 +14,7 @@ NAME = "CustomResourceDefinition"
 SCHEMA = "spec.versions.0.schema.openAPIV3Schema"
 SHOWN = "spec.validation.openAPIV3Schema"
 FIELD = f"{SHOWN}.properties[f]"
+_WHOLE = f"{FIELD.partition('.properties')[0]}: Invalid value: \"\": OpenAPIV3Schema 'schema' is not supported"
 
 
 def _field(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -136,6 +137,9 @@ ROWS: list[Row] = [
         ],
     ),
     (_field({"type": "string", "$ref": "#/a"}), [f"{FIELD}.$ref: Forbidden: $ref is not supported"]),
+    (_field({"type": "string", "$ref": ""}), [f"{FIELD}.$ref: Forbidden: $ref is not supported"]),
+    (_field({"id": "a"}), [f"{FIELD}.id: Forbidden: id is not supported"]),
+    (_field({"$schema": "a"}), [_WHOLE]),
     (
         _field({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}}),
         [f"{FIELD}.additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"],

@@ -41,7 +41,8 @@ class TokenRequests:
         """Raises ``Invalid`` where the spec is wrong."""
         spec = request.get("spec") or {}
         errors: list[FieldError] = []
-        seconds = spec.get("expirationSeconds", DEFAULT_EXPIRATION_S)
+        asked = spec.get("expirationSeconds")
+        seconds = DEFAULT_EXPIRATION_S if asked is None else asked
         if seconds < LEAST_EXPIRATION_S:
             errors.append(invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"))
         if seconds > MOST_EXPIRATION_S:

@@ -89,13 +89,18 @@ def _check_vocabulary(errors: Errors, schema: Schema, path: str, place: _Place) 
         errors.append(not_supported(f"{path}.type", kind, _TYPES))
     if schema.get("default") is not None and place.no_defaults:
         errors.append(forbidden(f"{path}.default", f"must not be set {place.no_defaults}"))
-    errors.extend(forbidden(f"{path}.{name}", f"{name} is not supported") for name in _REFUSED if schema.get(name))
+    errors.extend(forbidden(f"{path}.{name}", f"{name} is not supported") for name in _REFUSED if _is_set(schema, name))
     if kind == "null":
         errors.append(forbidden(f"{path}.type", "type cannot be set to null, use nullable as an alternative"))
     if isinstance(schema.get("items"), list):
         errors.append(forbidden(f"{path}.items", "items must be a schema object and not an array"))
     if place.in_metadata and schema.get(EMBEDDED):
         errors.append(forbidden(f"{path}.{EMBEDDED}", "must not be used inside of resource meta"))
+
+
+def _is_set(schema: Schema, name: str) -> bool:
+    value = schema.get(name)
+    return bool(value) or (name in ("$ref", "additionalItems") and value is not None)
 
 
 def _check_map(errors: Errors, schema: Schema, path: str) -> None:

@@ -41,6 +41,34 @@ _NOT_NESTED = {
     "x-kubernetes-validations": "must be empty to be structural",
 }
 """Fields that say what a value is, which only the structure itself may."""
+_DEFINED = ("additionalProperties", "default", "x-kubernetes-list-type", "x-kubernetes-map-type")
+"""Those of them that are refused empty as well."""
+_UNSUPPORTED = {
+    "id": "id",
+    "$schema": "schema",
+    "$ref": "$ref",
+    "patternProperties": "patternProperties",
+    "dependencies": "dependencies",
+    "additionalItems": "additionalItems",
+    "definitions": "definitions",
+}
+"""Fields that no structure has, and what upstream calls them."""
+
+
+def unsupported_field(schema: Schema) -> str:
+    """Why a schema cannot be a structure at all; empty where it can."""
+    for name, told in _UNSUPPORTED.items():
+        if schema.get(name) or (name == "additionalItems" and schema.get(name) is not None):
+            return f"OpenAPIV3Schema '{told}' is not supported"
+    parts = [
+        *properties_of(schema).values(),
+        schema.get("items"),
+        schema.get("additionalProperties"),
+        schema.get("not"),
+    ]
+    for junction in _JUNCTIONS:
+        parts += schema.get(junction) or ()
+    return next((found for part in parts if isinstance(part, Mapping) and (found := unsupported_field(part))), "")
 
 
 def structural_errors(schema: Schema, path: str) -> list[FieldError]:
@@ -147,7 +175,7 @@ def _check_nested(errors: Errors, schema: Schema, path: str) -> None:
         _check_nested(errors, part, f"{path}.properties[{name}]")
     for name, detail in _NOT_NESTED.items():
         value = schema.get(name)
-        if value is not None and (value or name in ("additionalProperties", "default")):
+        if value is not None and (value or name in _DEFINED):
             errors.append(forbidden(f"{path}.{name}", detail))
     if "metadata" in properties_of(schema):
         errors.append(forbidden(f"{path}.properties[metadata]", "must not be specified in a nested context"))

@@ -11,7 +11,13 @@ from steersman.schema import goforms
 from steersman.schema.customresources.defaults import default_errors
 from steersman.schema.groups.apiextensions.celrules import rule_errors
 from steersman.schema.groups.apiextensions.openapischema import openapi_errors
-from steersman.schema.groups.apiextensions.structural import PRESERVE, Schema, properties_of, structural_errors
+from steersman.schema.groups.apiextensions.structural import (
+    PRESERVE,
+    Schema,
+    properties_of,
+    structural_errors,
+    unsupported_field,
+)
 from steersman.schema.rules import Errors, too_many
 
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
@@ -181,14 +187,18 @@ def _check_deprecation(errors: Errors, version: Mapping[str, Any], path: str) ->
 
 
 def _check_schema(errors: Errors, schema: Schema, path: str, *, has_status: bool, is_new: bool) -> None:
+    before = len(errors)
     if has_status:
         _check_beside_status(errors, schema, path)
     if schema.get("nullable"):
         errors.append(forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
-    structural, openapi = structural_errors(schema, path), openapi_errors(schema, path)
+    unsupported = unsupported_field(schema)
+    structural, openapi = [] if unsupported else structural_errors(schema, path), openapi_errors(schema, path)
     errors.extend(structural)
     errors.extend(openapi)
-    if structural:
+    if unsupported and len(errors) == before:
+        errors.append(invalid(path, "", unsupported))
+    if structural or unsupported:
         return
     defaults = [] if openapi else default_errors(schema, path)
     errors.extend(defaults)
