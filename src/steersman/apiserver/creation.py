@@ -144,15 +144,14 @@ async def _create_named(
 
 
 def prepare(served: Served, obj: Object) -> None:
-    """Bring a new object into its initial state: no status, first generation, and the kind's own rules."""
+    """Bring a new object into its initial state: no status, first generation where they are counted, and the kind's own
+    rules."""
     kind = served.kind
     if kind.has_status and not kind.keeps_status_on_create:
         obj.pop("status", None)
     metadata = obj["metadata"]
     if kind.counts_generation:
         metadata["generation"] = 1
-    else:
-        metadata.pop("generation", None)
     drop_gated_fields(kind.definition, obj, None)
     kind.prepare_create(obj)
 
@@ -175,15 +174,15 @@ def validation_errors(served: Served, obj: Object) -> list[FieldError]:
 
 async def _commit(api: API, served: Served, obj: Object, options: WriteOptions) -> Entity:
     metadata = obj["metadata"]
-    version = metadata.pop("resourceVersion", None)
-    if version and _is_version(version):
-        raise VersionSetOnCreate("resourceVersion should not be set on objects to be created")
     name = metadata["name"]
     key = served.key(metadata.get("namespace") or "", name)
     if options.dry_run:
         if (existing := await api.objects.get(key)) is not None:
             raise _exists(served, name, existing)
         return Unstored(served.obj(Unstored(await served.storable(obj))) if served.converts else obj)
+    version = metadata.pop("resourceVersion", None)
+    if version and _is_version(version):
+        raise VersionSetOnCreate("resourceVersion should not be set on objects to be created")
     try:
         created = await api.objects.create(key, await served.storable(obj))
     except KeyExists as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from steersman.aio.clock import FakeClock
 from steersman.client.api import Client
 from steersman.meta.errors import AlreadyExists, BadRequest, Invalid
-from steersman.meta.resources import CONFIGMAPS, DEPLOYMENTS, NAMESPACES, PODS
+from steersman.meta.resources import CONFIGMAPS, DEPLOYMENTS, LIMITRANGES, NAMESPACES, PODS
 from tests.apiserver.builders import config_map, deployment, pod
 
 
@@ -142,3 +144,20 @@ async def test_labels_annotations_and_finalizers_are_checked(client: Client) -> 
         "metadata.annotations",
         "metadata.finalizers[0]",
     }
+
+
+async def test_a_limit_range_needs_no_name(client: Client) -> None:
+    made = await client.create(LIMITRANGES, {"metadata": {"namespace": "default"}, "spec": {"limits": []}})
+    assert len(made["metadata"]["name"]) == len("00000000-0000-0000-0000-000000000000")
+
+
+async def test_a_generation_that_nobody_counts_is_as_it_was_sent(client: Client) -> None:
+    assert (await client.create(CONFIGMAPS, config_map(generation=7)))["metadata"]["generation"] == 7
+    assert (await client.create(DEPLOYMENTS, deployment(generation=7)))["metadata"]["generation"] == 1
+
+
+async def test_a_version_is_not_looked_at_in_a_dry_run(client: Client) -> None:
+    path, body = "/api/v1/namespaces/default/configmaps", json.dumps(config_map(resourceVersion="1")).encode()
+    answer = await client.request("POST", path, query={"dryRun": "All"}, body=body)
+    assert (answer.status, answer.content["metadata"]["resourceVersion"]) == (201, "1")
+    assert (await client.request("POST", path, body=body)).status == 500

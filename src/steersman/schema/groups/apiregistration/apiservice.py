@@ -97,6 +97,7 @@ KIND = Kind(
     subresources=(STATUS,),
     prepare_status_update=keep_labels_and_annotations,
     storage_prefix="apiregistration.k8s.io/apiservices",
+    qualifies_finalizers=False,
     has_status=True,
     allows_unconditional_update=False,
     default=default,

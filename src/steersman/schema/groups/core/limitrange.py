@@ -21,6 +21,12 @@ from steersman.schema.kind import Kind
 from steersman.schema.rules import check_quantity
 
 
+def prepare_create(obj: Object) -> None:
+    """One without a name gets some, as no other kind does."""
+    if not obj["metadata"].get("name"):
+        obj["metadata"]["name"] = obj["metadata"]["uid"]
+
+
 def default(obj: Object) -> None:
     for item in obj.setdefault("spec", {}).get("limits") or ():
         for part in ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio"):
@@ -129,6 +135,7 @@ KIND = Kind(
     storage_prefix="limitranges",
     allows_create_on_update=True,
     default=default,
+    prepare_create=prepare_create,
     columns=(
         NAME,
         CREATED_AT,

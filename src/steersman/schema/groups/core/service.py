@@ -13,6 +13,7 @@ from steersman.meta.objects import annotations as annotations_of
 from steersman.meta.resources import SERVICES
 from steersman.schema.cells import NONE, UNKNOWN
 from steersman.schema.columns import AGE, NAME, computed, format_labels, text, value_at
+from steersman.schema.groups.core.ingresspoints import check_ingress_point, ingress_point_warnings
 from steersman.schema.groups.core.serviceaddresses import address_update_errors, check_addresses, is_headless
 from steersman.schema.groups.core.serviceports import check_ports
 from steersman.schema.kind import Kind
@@ -308,17 +309,6 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     return errors
 
 
-def check_ingress_point(errors: list[FieldError], entry: Mapping[str, Any], path: str) -> None:
-    """Where a load balancer is reached, of Services and Ingresses alike."""
-    if entry.get("ip"):
-        check_name(errors, entry["ip"], f"{path}.ip", ip_errors)
-    name = entry.get("hostname")
-    if name:
-        check_name(errors, name, f"{path}.hostname", subdomain_errors)
-        if not ip_errors(name):
-            errors.append(invalid(f"{path}.hostname", name, "must be a DNS name, not an IP address"))
-
-
 def warnings(obj: Object) -> list[str]:
     found: list[str] = []
     spec, is_named = obj.get("spec") or {}, value_at(obj, "spec", "type") == "ExternalName"
@@ -350,14 +340,6 @@ def warnings(obj: Object) -> list[str]:
     if spec.get("trafficDistribution") == "PreferClose":
         found.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
     return found
-
-
-def status_warnings(obj: Object) -> list[str]:
-    return [
-        text
-        for index, entry in enumerate(value_at(obj, "status", "loadBalancer", "ingress") or ())
-        for text in ip_warnings(f"status.loadBalancer.ingress[{index}]", entry.get("ip") or "")
-    ]
 
 
 KIND = Kind(
@@ -398,5 +380,5 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     warnings=warnings,
-    status_warnings=status_warnings,
+    status_warnings=ingress_point_warnings,
 )

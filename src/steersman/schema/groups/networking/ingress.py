@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from steersman.meta.addresses import ip_warnings
 from steersman.meta.errors import FieldError, invalid
 from steersman.meta.names import subdomain_errors
 from steersman.meta.objects import Object
@@ -10,7 +9,8 @@ from steersman.meta.objects import annotations as annotations_of
 from steersman.meta.resources import INGRESSES
 from steersman.schema.cells import NONE
 from steersman.schema.columns import AGE, NAME, computed, first_of_three, text, value_at
-from steersman.schema.groups.core.service import check_ingress_point, load_balancer_addresses
+from steersman.schema.groups.core.ingresspoints import check_ingress_point, ingress_point_warnings
+from steersman.schema.groups.core.service import load_balancer_addresses
 from steersman.schema.groups.networking.backends import check_backend, check_host, check_rule
 from steersman.schema.kind import Kind
 from steersman.schema.rules import check_name
@@ -83,14 +83,6 @@ def warnings(obj: Object) -> list[str]:
     return [f"annotation \"{_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"]
 
 
-def status_warnings(obj: Object) -> list[str]:
-    return [
-        text
-        for index, entry in enumerate(value_at(obj, "status", "loadBalancer", "ingress") or ())
-        for text in ip_warnings(f"status.loadBalancer.ingress[{index}]", entry.get("ip") or "")
-    ]
-
-
 def no_update_warnings(new: Object, old: Object) -> list[str]:
     return []
 
@@ -135,5 +127,5 @@ KIND = Kind(
     validate_status_update=validate_status_update,
     warnings=warnings,
     update_warnings=no_update_warnings,
-    status_warnings=status_warnings,
+    status_warnings=ingress_point_warnings,
 )
