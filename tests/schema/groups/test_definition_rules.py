@@ -188,6 +188,7 @@ def test_one_version_is_stored_and_none_twice() -> None:
 def test_the_stored_version_is_remembered() -> None:
     stored = prepared(NAME, sample(NAME))
     assert stored["status"] == {
+        "conditions": None,
         "acceptedNames": {"plural": "", "kind": ""},
         "storedVersions": ["v1"],
     }

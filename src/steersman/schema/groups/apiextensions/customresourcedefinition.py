@@ -56,6 +56,7 @@ _APPROVED_BY = "see https://github.com/kubernetes/enhancements/pull/1111"
 def prepare_create(obj: Object) -> None:
     spec = obj.get("spec") or {}
     obj["status"] = {
+        "conditions": None,
         "acceptedNames": {"plural": "", "kind": ""},
         "storedVersions": stored_versions(spec),
     }
