@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from steersman.schema.equality import same
+from steersman.schema.equality import alike, same
 
 SAME: list[tuple[Any, Any]] = [
     ({"a": 1}, {"a": 1}),
@@ -36,3 +36,11 @@ def test_empty_is_absent(one: Any, other: Any) -> None:
 def test_what_was_said_counts(one: Any, other: Any) -> None:
     assert not same(one, other)
     assert not same(other, one)
+
+
+def test_what_generations_count() -> None:
+    assert alike({"a": None, "b": []}, {})
+    assert alike([{"a": []}], [{}])
+    assert not alike({"a": {}}, {})
+    assert not alike({"a": 0}, {})
+    assert not alike([{}], [])

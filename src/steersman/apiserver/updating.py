@@ -21,7 +21,7 @@ from steersman.apiserver.turns import in_turn
 from steersman.meta.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound, invalid
 from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
-from steersman.schema.equality import same
+from steersman.schema.equality import alike
 from steersman.schema.gatedfields import drop_gated_fields
 from steersman.schema.kind import Kind
 from steersman.store.objects import Modified
@@ -86,7 +86,7 @@ def _spec_differs(served: Served, new: Object, old: Object) -> bool:
     if served.kind.has_status:
         fields.discard("status")
     return any(
-        new.get(field) != old.get(field) and (served.kind.is_custom or not same(new.get(field), old.get(field)))
+        new.get(field) != old.get(field) and (served.kind.is_custom or not alike(new.get(field), old.get(field)))
         for field in fields
     )
 

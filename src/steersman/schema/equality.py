@@ -80,3 +80,15 @@ def same(one: Any, other: Any, name: str = "") -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
     return bool(one == other) or (_is_nothing(name, one) and _is_nothing(name, other))
+
+
+def alike(new: Any, old: Any) -> bool:
+    """As ``same``, but an object that is there and empty is not one that is absent: of whole specifications, in which
+    generations count every change."""
+    if new == old:
+        return True
+    if isinstance(new, dict) and isinstance(old, dict):
+        return all(alike(new.get(name), old.get(name)) for name in new.keys() | old.keys())
+    if isinstance(new, list) and isinstance(old, list):
+        return len(new) == len(old) and all(alike(entry, was) for entry, was in zip(new, old, strict=True))
+    return new in (None, []) and old in (None, [])

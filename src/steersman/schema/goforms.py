@@ -14,7 +14,7 @@ from steersman.schema.protobuf.tables import SCALARS, Field
 
 _INITIALISMS = {
     "api": "API", "aws": "AWS", "cel": "CEL", "cephfs": "CephFS", "csi": "CSI", "dns": "DNS", "fc": "FC", "fs": "FS",
-    "gce": "GCE", "grpc": "GRPC", "http": "HTTP", "iscsi": "ISCSI", "nfs": "NFS", "os": "OS", "rbd": "RBD", "se": "SE",
+    "gce": "GCE", "gmsa": "GMSA", "grpc": "GRPC", "http": "HTTP", "iscsi": "ISCSI", "nfs": "NFS", "os": "OS", "rbd": "RBD", "se": "SE",
     "tcp": "TCP", "tty": "TTY", "uid": "UID", "url": "URL",
 }  # fmt: skip
 _METADATA = "meta.v1.ObjectMeta"
@@ -43,6 +43,10 @@ _ORDER: Mapping[str, Sequence[str]] = {
         "supplementalGroupsPolicy", "fsGroup", "fsGroupChangePolicy", "sysctls", "seccompProfile", "appArmorProfile",
         "seLinuxChangePolicy",
     ),
+    "core.v1.VolumeMount": (
+        "name", "readOnly", "recursiveReadOnly", "mountPath", "subPath", "mountPropagation", "subPathExpr",
+    ),
+    "meta.v1.OwnerReference": ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"),
     "core.v1.ContainerPort": ("name", "hostPort", "containerPort", "protocol", "hostIP"),
     "core.v1.ServicePort": ("name", "protocol", "appProtocol", "port", "targetPort", "nodePort"),
     "apiextensions.v1.CustomResourceDefinitionVersion": (

@@ -11,7 +11,7 @@ from steersman.meta.objects import annotations as annotations_of
 from steersman.meta.resources import DAEMONSETS
 from steersman.schema import goforms
 from steersman.schema.columns import AGE, NAME, computed, containers, count, format_labels, selector, value_at
-from steersman.schema.equality import same
+from steersman.schema.equality import alike
 from steersman.schema.groups.core.podspec.defaults import default_pod_template
 from steersman.schema.groups.core.podspec.warnings import template_warnings, workload_warnings
 from steersman.schema.groups.core.workloads import (
@@ -85,7 +85,7 @@ def prepare_create(obj: Object) -> None:
 
 
 def prepare_update(new: Object, old: Object) -> None:
-    changed = not same(new["spec"].get("template"), old["spec"].get("template"))
+    changed = not alike(new["spec"].get("template"), old["spec"].get("template"))
     _note_template_generation(new, _template_generation(old) + (1 if changed else 0))
 
 
@@ -141,7 +141,7 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
 def update_warnings(new: Object, old: Object) -> list[str]:
     template = value_at(new, "spec", "template")
     return (
-        [] if same(template, value_at(old, "spec", "template")) else template_warnings(template or {}, "spec.template")
+        [] if alike(template, value_at(old, "spec", "template")) else template_warnings(template or {}, "spec.template")
     )
 
 

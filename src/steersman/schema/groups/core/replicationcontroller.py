@@ -57,6 +57,11 @@ def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     return replica_status_errors(new.get("status") or {}, "fullyLabeledReplicas")
 
 
+def update_warnings(new: Object, old: Object) -> list[str]:
+    """Upstream looks at the template as it was, here alone."""
+    return workload_update_warnings({**new, "spec": old.get("spec")}, old)
+
+
 KIND = Kind(
     resource=REPLICATIONCONTROLLERS,
     definition="io.k8s.api.core.v1.ReplicationController",
@@ -95,5 +100,5 @@ KIND = Kind(
     validate=validate,
     validate_status_update=validate_status_update,
     warnings=workload_warnings,
-    update_warnings=workload_update_warnings,
+    update_warnings=update_warnings,
 )
