@@ -12,8 +12,8 @@ from steersman.cli.main import main
 from steersman.cli.program import Collector
 from steersman.cli.run import split
 from steersman.cluster.configuration import ClusterConfig, Layout
+from steersman.cluster.launching import ProgramSpec
 from steersman.cluster.programs import programs
-from steersman.cluster.supervisor import ProgramSpec
 
 LAYOUT = Layout(Path("/data"), Path("/run/cluster"))
 CONFIGS = {
