@@ -99,7 +99,7 @@ async def until(holds: Callable[[], object], within_s: float = 10) -> None:
 async def test_a_program_has_a_session_a_log_an_environment_and_nothing_of_the_zygote(tmp_path: Path) -> None:
     code = (
         "import gc, os, signal, sys; sys.stdin.read(); print(os.getsid(0), os.environ['COLOUR'], sys.argv[-1][:9],"
-        " sorted(os.listdir('/proc/self/fd'))[:-1], signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, gc.isenabled());"
+        " sorted(os.listdir('/proc/self/fd'))[:-1], signal.pthread_sigmask(signal.SIG_BLOCK, []), gc.isenabled());"
         "print('as said', file=sys.stderr); sys.exit(3)"
     )
     async with running(tmp_path) as world:
@@ -107,7 +107,7 @@ async def test_a_program_has_a_session_a_log_an_environment_and_nothing_of_the_z
         program = await world.fork(code)
         assert await program.wait() == program.returncode == 3
         assert other.returncode is None
-    said = f"{program.pid} red import gc ['0', '1', '2'] True True"
+    said = f"{program.pid} red import gc ['0', '1', '2'] set() True"
     assert sorted(world.log.read_text().splitlines()) == sorted([said, "as said"])
 
 

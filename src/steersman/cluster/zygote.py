@@ -22,8 +22,7 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -35,7 +34,8 @@ PACKET_BYTES = 256 * 1024
 """Longer than any command line of ours."""
 log = logging.getLogger(__name__)
 NOT_FOR_THE_ZYGOTE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-"""It ends with the supervisor, after the programs that it must still tell about."""
+"""It ends with the supervisor, after the programs that it must still tell about. Blocked, so that a program which is told to
+end before it is itself ends then."""
 
 
 class Start(Struct, frozen=True, kw_only=True, tag=True):
@@ -101,7 +101,7 @@ def spawn(title: str, modules: Sequence[str], become: Callable[[Sequence[str]], 
 
 def serve(connection: socket.socket) -> Start | None:
     """Fork what ``connection`` asks for. Returns None once its other end is closed, and in each child what it has to become."""
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in NOT_FOR_THE_ZYGOTE}
+    signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_THE_ZYGOTE)
     imported = _files()
     zygote = os.getpid()
     with connection, contextlib.closing(_Children(connection)) as children:
@@ -114,7 +114,7 @@ def serve(connection: socket.socket) -> Start | None:
             except OSError:
                 pid = None
             if pid == 0:
-                _leave_zygote(request, zygote, handlers)
+                _leave_zygote(request, zygote)
                 return request
             if pid is None:
                 _answer(connection, Declined(number=request.number))
@@ -167,7 +167,7 @@ class _Children:
         _answer(self._connection, Ended(pid=pid, code=os.waitstatus_to_exitcode(status)))
 
 
-def _leave_zygote(request: Start, zygote: int, handlers: Mapping[signal.Signals, Any]) -> None:
+def _leave_zygote(request: Start, zygote: int) -> None:
     """In the child: what ``ExecLauncher`` has the kernel do, and the name by which ``ps`` shows the program."""
     os.setsid()
     _die_with(zygote)
@@ -175,11 +175,10 @@ def _leave_zygote(request: Start, zygote: int, handlers: Mapping[signal.Signals,
         os.dup2(nothing.fileno(), 0)
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     os.environ.update(request.environment)
     sys.argv[1:] = request.argv[len(steersman()) :]
     setproctitle(" ".join(request.argv))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_THE_ZYGOTE)
 
 
 def _die_with(parent: int) -> None:
