@@ -20,7 +20,7 @@ from steersman.cluster.zygote import ForkLauncher
 ZYGOTE = """
 import socket, sys
 from steersman.cluster import zygote
-start = zygote.serve(socket.socket(fileno=int(sys.argv[1])))
+start = zygote.serve(socket.socket(fileno=int(sys.argv[1])), zygote.Imported.now())
 if start is not None:
     exec(start.argv[-1])
 """

@@ -38,6 +38,33 @@ NOT_FOR_THE_ZYGOTE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 end before it is itself ends then."""
 
 
+class Imported(Struct, frozen=True, kw_only=True):
+    """The files that modules were read from. After an upgrade they are others, and a forked program would be half old, half new.
+
+    Paths are one string of its own, as counting references to each module's would unshare the pages that it is in.
+    """
+
+    paths: str
+    versions: Sequence[tuple[int, int] | None]
+
+    @classmethod
+    def now(cls) -> Imported:
+        paths = sorted({path for module in sys.modules.values() if (path := getattr(module, "__file__", None))})
+        return cls(paths="\0".join(paths), versions=[_version(path) for path in paths])
+
+    def is_current(self) -> bool:
+        """Whether a new process would import the same."""
+        return [_version(path) for path in self.paths.split("\0")] == self.versions
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 class Start(Struct, frozen=True, kw_only=True, tag=True):
     """To the zygote: become this program in a child."""
 
@@ -83,6 +110,7 @@ def spawn(title: str, modules: Sequence[str], become: Callable[[Sequence[str]], 
     gc.disable()  # what is imported stays; searching it for garbage would only take time and leave holes
     for module in modules:
         importlib.import_module(module)
+    imported = Imported.now()
     gc.freeze()
     gc.enable()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -93,16 +121,15 @@ def spawn(title: str, modules: Sequence[str], become: Callable[[Sequence[str]], 
     ours.close()
     _die_with(supervisor)
     setproctitle(title)
-    start = serve(theirs)
+    start = serve(theirs, imported)
     if start is not None:
         become(start.argv[len(steersman()) :])
     sys.exit()
 
 
-def serve(connection: socket.socket) -> Start | None:
+def serve(connection: socket.socket, imported: Imported) -> Start | None:
     """Fork what ``connection`` asks for. Returns None once its other end is closed, and in each child what it has to become."""
     signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_THE_ZYGOTE)
-    imported = _files()
     zygote = os.getpid()
     with connection, contextlib.closing(_Children(connection)) as children:
         while (request := children.next_request()) is not None:
@@ -110,7 +137,7 @@ def serve(connection: socket.socket) -> Start | None:
                 children.send(request)
                 continue
             try:
-                pid = os.fork() if _is_current(imported) else None
+                pid = os.fork() if imported.is_current() else None
             except OSError:
                 pid = None
             if pid == 0:
@@ -190,25 +217,6 @@ def _die_with(parent: int) -> None:
 def _answer(connection: socket.socket, answer: Started | Declined | Ended) -> None:
     with contextlib.suppress(BrokenPipeError):
         connection.send(msgspec.json.encode(answer))
-
-
-def _files() -> dict[str, tuple[int, int] | None]:
-    """What the imported modules were read from, and which version of it."""
-    paths = {getattr(module, "__file__", None) for module in sys.modules.values()}
-    return {path: _version(path) for path in paths if path}
-
-
-def _is_current(files: dict[str, tuple[int, int] | None]) -> bool:
-    """Whether a new process would import the same: after an upgrade, half of a program would be old and half new."""
-    return all(_version(path) == version for path, version in files.items())
-
-
-def _version(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
 
 
 class ForkedProgram:
