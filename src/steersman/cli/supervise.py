@@ -18,13 +18,13 @@ SHARED = (
     "cryptography.hazmat.primitives.asymmetric.padding",
     "cryptography.hazmat.primitives.serialization",
     "cryptography.x509",
+    "importlib.metadata",
     "joserfc.jwt",
     "prometheus_client",
     "uvloop",
     "yaml",
-    "steersman.cluster.nodes",
-    "steersman.cluster.programs",
-    "steersman.cluster.supervisor",
+    "zoneinfo",
+    "steersman.aio.broadcast",
     "steersman.cli.health",
     "steersman.cli.program",
     "steersman.cli.run",
@@ -33,9 +33,16 @@ SHARED = (
     "steersman.client.http",
     "steersman.client.informer",
     "steersman.client.kubeconfig",
+    "steersman.cluster.nodes",
+    "steersman.cluster.programs",
+    "steersman.cluster.supervisor",
+    "steersman.meta.podtotals",
+    "steersman.meta.quotas",
     "steersman.meta.resources",
+    "steersman.meta.selectors",
+    "steersman.network.component",
 )
-"""What more than one of the programs imports, without what starts threads when imported (numpy, grpc)."""
+"""What more than one process of the cluster imports, without what starts threads when imported (numpy, grpc)."""
 FORGOTTEN_AFTER_S = 60.0
 """After a containerd was started again: by then its pods have been stopped or taken over."""
 

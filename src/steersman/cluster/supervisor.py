@@ -1,8 +1,8 @@
 """Keeps a cluster's programs running: starts them, restarts those that die, and stops them in order.
 
-One small process that imports little beyond the standard library's event loop. Its input is a list of ``ProgramSpec``; on
-SIGHUP it reads the list again and starts, stops or restarts what differs. Programs die with it (PR_SET_PDEATHSIG), so that
-a killed supervisor leaves no half of a cluster behind; containers belong to containerd, not to it, and go on.
+Its input is a list of ``ProgramSpec``; on SIGHUP it reads the list again and starts, stops or restarts what differs. Programs
+die with it (PR_SET_PDEATHSIG), so that a killed supervisor leaves no half of a cluster behind; containers belong to
+containerd, not to it, and go on. How a program comes to be is its launcher's business.
 """
 
 from __future__ import annotations

@@ -107,12 +107,10 @@ def spawn(title: str, modules: Sequence[str], become: Callable[[Sequence[str]], 
     Only the caller returns. The zygote and its programs leave through ``SystemExit``, the programs after ``become`` with
     their words. To be called before there is an event loop or a thread.
     """
-    gc.disable()  # what is imported stays; searching it for garbage would only take time and leave holes
     for module in modules:
         importlib.import_module(module)
     imported = Imported.now()
-    gc.freeze()
-    gc.enable()
+    gc.freeze()  # a collection would write to every object, and unshare its page
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     supervisor = os.getpid()
     if os.fork():
