@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from steersman.cli.supervise import SHARED
 from steersman.cluster.launching import ExecLauncher, ProgramSpec, RunningProgram, steersman
@@ -50,13 +53,12 @@ class World:
         self.zygote = zygote
         self.launcher = ForkLauncher(connection, otherwise=ExecLauncher())
 
-    async def start(self, *argv: str) -> RunningProgram:
-        return await self.launcher.start(
-            ProgramSpec(name="a", argv=argv, log=self.log, environment=(("COLOUR", "red"),))
-        )
+    async def start(self, *argv: str, network: str = "") -> RunningProgram:
+        spec = ProgramSpec(name="a", argv=argv, log=self.log, environment=(("COLOUR", "red"),), network=network)
+        return await self.launcher.start(spec)
 
-    async def fork(self, code: str) -> RunningProgram:
-        return await self.start(*steersman(), code)
+    async def fork(self, code: str, *, network: str = "") -> RunningProgram:
+        return await self.start(*steersman(), code, network=network)
 
     def children(self) -> list[str]:
         return Path(f"/proc/{self.zygote.pid}/task/{self.zygote.pid}/children").read_text().split()
@@ -74,6 +76,20 @@ async def running(directory: Path, prelude: str = "") -> AsyncIterator[World]:
         finally:
             world.launcher.close()
             assert await asyncio.to_thread(zygote.wait, 10) in (0, -signal.SIGKILL)
+
+
+@asynccontextmanager
+async def network_namespace() -> AsyncIterator[str]:
+    """The file of a namespace that a process has for as long as it lives."""
+    owner = await asyncio.create_subprocess_exec(
+        "unshare", "--net", "sh", "-c", "echo; read _", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    assert await owner.stdout.readline() == b"\n"
+    try:
+        yield f"/proc/{owner.pid}/ns/net"
+    finally:
+        await owner.communicate(b"\n")
 
 
 def python(code: str, *words: str, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
@@ -132,6 +148,18 @@ async def test_what_is_not_our_own_command_is_started_anew(tmp_path: Path) -> No
         program = await world.start("sh", "-c", "exit 5")
         assert await program.wait() == 5
         assert world.children() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+async def test_a_program_runs_in_its_network_namespace_forked_or_not(tmp_path: Path) -> None:
+    links = "import socket; print([name for _, name in socket.if_nameindex()])"
+    async with network_namespace() as path, running(tmp_path) as world:
+        assert await (await world.fork(links, network=path)).wait() == 0
+        assert await (await world.start(sys.executable, "-c", links, network=path)).wait() == 0
+        assert await (await world.fork(links, network="/nowhere")).wait() == 1
+    first, second, *failure = world.log.read_text().splitlines()
+    assert first == second == "['lo']"
+    assert "No such file" in failure[-1]
 
 
 async def test_after_an_upgrade_programs_are_started_anew(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ class ProgramSpec(Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     log: Path
     environment: tuple[tuple[str, str], ...] = ()
+    network: str = ""
+    """File of the network namespace it runs in; empty for the machine's own."""
     stop_grace_s: float = 30.0
     order: int = 0
     """Programs stop in descending order: what serves others stops last."""
@@ -59,6 +61,7 @@ class ExecLauncher:
     async def start(self, spec: ProgramSpec) -> RunningProgram:
         with spec.log.open("ab") as output:
             return await asyncio.create_subprocess_exec(
+                *in_network(spec.network),
                 *spec.argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -67,6 +70,14 @@ class ExecLauncher:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
+
+
+def in_network(path: str) -> tuple[str, ...]:
+    """What to put before a command so that it runs in the network namespace of that file.
+
+    ``ip netns exec`` would mount a fresh /sys and hide the cgroups; ``nsenter`` changes the network only.
+    """
+    return ("nsenter", f"--net={path}", "--") if path else ()
 
 
 def steersman() -> tuple[str, ...]:

@@ -154,9 +154,14 @@ def _node(config: ClusterConfig, layout: Layout, node: NodeConfig) -> ProgramSpe
         ("network", network_flags(config, layout, node)),
         ("proxy", proxy_flags(config, layout, node)),
     ]
-    argv = (*machines.enter(config, node), *_together(config, parts))
     name = f"node-{node.name}" if not node.name.startswith("node-") else node.name
-    return ProgramSpec(name=name, argv=argv, log=layout.logs / f"{name}.log", order=2)
+    return ProgramSpec(
+        name=name,
+        argv=_together(config, parts),
+        log=layout.logs / f"{name}.log",
+        network=str(machines.namespace_path(config, node) or ""),
+        order=2,
+    )
 
 
 def _simulated_nodes(config: ClusterConfig, layout: Layout) -> ProgramSpec:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import importlib
 import logging
@@ -30,6 +31,7 @@ from setproctitle import setproctitle
 
 from steersman.cluster.launching import Launcher, ProgramSpec, RunningProgram, die_with_parent, steersman
 
+CLONE_NEWNET = 0x40000000
 PACKET_BYTES = 256 * 1024
 """Longer than any command line of ours."""
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Start(Struct, frozen=True, kw_only=True, tag=True):
     number: int
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
+    network: str
     log: str
 
 
@@ -200,10 +203,18 @@ def _leave_zygote(request: Start, zygote: int) -> None:
         os.dup2(nothing.fileno(), 0)
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
+    if request.network:
+        _enter_network(request.network)
     os.environ.update(request.environment)
     sys.argv[1:] = request.argv[len(steersman()) :]
     setproctitle(" ".join(request.argv))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_THE_ZYGOTE)
+
+
+def _enter_network(path: str) -> None:
+    with open(path, "rb") as namespace:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {path}")
 
 
 def _die_with(parent: int) -> None:
@@ -284,7 +295,15 @@ class ForkLauncher:
         self._count += 1
         future: asyncio.Future[ForkedProgram | None] = asyncio.get_running_loop().create_future()
         self._waiting[self._count] = future
-        self._ask(Start(number=self._count, argv=spec.argv, environment=spec.environment, log=str(spec.log)))
+        self._ask(
+            Start(
+                number=self._count,
+                argv=spec.argv,
+                environment=spec.environment,
+                network=spec.network,
+                log=str(spec.log),
+            )
+        )
         return await future
 
     def _ask(self, request: Start | Send) -> None:
