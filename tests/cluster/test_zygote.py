@@ -40,7 +40,8 @@ async def supervise(connection):
     print(program.pid, flush=True)
     await program.wait()
 
-asyncio.run(supervise(zygote.spawn("zygote of a test", ["json"], lambda words: exec(words[-1]))))
+_, connection = zygote.spawn("zygote of a test", ["json"], lambda words: exec(words[-1]))
+asyncio.run(supervise(connection))
 """
 WHILE_ALIVE = "import time\nwhile True: time.sleep(0.02)"
 

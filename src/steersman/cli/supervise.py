@@ -56,9 +56,10 @@ def command(data_dir: Path) -> None:
     from steersman.cluster.launching import steersman
 
     title = " ".join((*steersman(), "zygote", f"--data-dir={data_dir}"))
-    connection = zygote.spawn(title, SHARED, _become)
+    pid, connection = zygote.spawn(title, SHARED, _become)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     asyncio.run(_run(Layout.of(data_dir, is_root=os.geteuid() == 0), connection))
+    os.waitpid(pid, 0)
 
 
 def _become(words: Sequence[str]) -> None:

@@ -51,7 +51,7 @@ class Imported(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def now(cls) -> Imported:
-        paths = sorted({path for module in sys.modules.values() if (path := getattr(module, "__file__", None))})
+        paths = sorted({path for module in [*sys.modules.values()] if (path := getattr(module, "__file__", None))})
         return cls(paths="\0".join(paths), versions=[_version(path) for path in paths])
 
     def is_current(self) -> bool:
@@ -104,11 +104,12 @@ _requests = msgspec.json.Decoder(Start | Send)
 _answers = msgspec.json.Decoder(Started | Declined | Ended)
 
 
-def spawn(title: str, modules: Sequence[str], become: Callable[[Sequence[str]], None]) -> socket.socket:
-    """Fork a zygote that imports ``modules`` and that ``ps`` shows as ``title``; the answer is the socket for its ``ForkLauncher``.
+def spawn(title: str, modules: Sequence[str], become: Callable[[Sequence[str]], None]) -> tuple[int, socket.socket]:
+    """Fork a zygote that has ``modules`` and that ``ps`` shows as ``title``; the answer is its pid and the socket for its
+    ``ForkLauncher``.
 
-    Only the caller returns. The zygote and its programs leave through ``SystemExit``, the programs after ``become`` with
-    their words. To be called before there is an event loop or a thread.
+    Only the caller returns, and is to wait for the zygote in the end. The programs leave through ``SystemExit`` after ``become``
+    with their words. To be called before there is an event loop or a thread.
     """
     for module in modules:
         importlib.import_module(module)
@@ -116,15 +117,16 @@ def spawn(title: str, modules: Sequence[str], become: Callable[[Sequence[str]], 
     gc.freeze()  # a collection would write to every object, and unshare its page
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     supervisor = os.getpid()
-    if os.fork():
+    if pid := os.fork():
         theirs.close()
-        return ours
+        return pid, ours
     ours.close()
     _die_with(supervisor)
     setproctitle(title)
     start = serve(theirs, imported)
-    if start is not None:
-        become(start.argv[len(steersman()) :])
+    if start is None:
+        os._exit(0)
+    become(start.argv[len(steersman()) :])
     sys.exit()
 
 
