@@ -55,7 +55,7 @@ class World:
         self.launcher = ForkLauncher(connection, otherwise=ExecLauncher())
 
     async def start(self, *argv: str, network: str = "") -> RunningProgram:
-        spec = ProgramSpec(name="a", argv=argv, log=self.log, environment=(("COLOUR", "red"),), network=network)
+        spec = ProgramSpec(name="program", argv=argv, log=self.log, environment=(("COLOUR", "red"),), network=network)
         return await self.launcher.start(spec)
 
     async def fork(self, code: str, *, network: str = "") -> RunningProgram:
@@ -128,10 +128,11 @@ async def test_a_program_has_a_session_a_log_an_environment_and_nothing_of_the_z
     assert sorted(world.log.read_text().splitlines()) == sorted([said, "as said"])
 
 
-async def test_ps_shows_a_program_by_its_words(tmp_path: Path) -> None:
+async def test_ps_shows_a_program_by_its_name_and_its_words(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         program = await world.fork(WHILE_ALIVE)
-        await until(lambda: "-m steersman.cli import time" in command_line(program.pid))
+        await until(lambda: read(Path(f"/proc/{program.pid}/comm")) == "program\n")
+        assert "-m steersman.cli import time" in command_line(program.pid)
 
 
 async def test_a_program_ends_as_it_is_told(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
-from setproctitle import setproctitle
+from setproctitle import setproctitle, setthreadtitle
 
 from steersman.cluster.launching import Launcher, ProgramSpec, RunningProgram, die_with_parent, steersman
 
@@ -71,6 +71,7 @@ class Start(Struct, frozen=True, kw_only=True, tag=True):
     """To the zygote: become this program in a child."""
 
     number: int
+    name: str
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     network: str
@@ -122,7 +123,7 @@ def spawn(title: str, modules: Sequence[str], become: Callable[[Sequence[str]], 
         return pid, ours
     ours.close()
     _die_with(supervisor)
-    setproctitle(title)
+    _be_shown_as("zygote", title)
     start = serve(theirs, imported)
     if start is None:
         os._exit(0)
@@ -209,8 +210,14 @@ def _leave_zygote(request: Start, zygote: int) -> None:
         _enter_network(request.network)
     os.environ.update(request.environment)
     sys.argv[1:] = request.argv[len(steersman()) :]
-    setproctitle(" ".join(request.argv))
+    _be_shown_as(request.name, " ".join(request.argv))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_THE_ZYGOTE)
+
+
+def _be_shown_as(name: str, title: str) -> None:
+    """``top`` and ``ps`` show the name (its first 15 bytes), ``ps`` with arguments the title."""
+    setproctitle(title)
+    setthreadtitle(name)
 
 
 def _enter_network(path: str) -> None:
@@ -300,6 +307,7 @@ class ForkLauncher:
         self._ask(
             Start(
                 number=self._count,
+                name=spec.name,
                 argv=spec.argv,
                 environment=spec.environment,
                 network=spec.network,
