@@ -114,6 +114,16 @@ class PodMachine:
         return frozenset(self._work.in_flight)
 
     @property
+    def stopping(self) -> frozenset[str]:
+        """Ids of the containers and sandboxes that are just being stopped."""
+        return self._work.stopping
+
+    @property
+    def stopped_sandboxes(self) -> frozenset[str]:
+        """Ids of those that were stopped, their network taken down."""
+        return frozenset(self._stopped_sandboxes)
+
+    @property
     def actuated(self) -> Actuated:
         """What the pod's cgroups were last set to."""
         return self._resize.actuated
