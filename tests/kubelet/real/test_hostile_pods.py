@@ -154,9 +154,12 @@ async def test_pods_that_fill_the_nodes_disk(node: RealNode) -> None:
     """Through a volume, their own root and their log: each is evicted by its own limit."""
     node.config = replace(node.config, volume_stats_s=1.0)
     limited = {"limits": {"ephemeral-storage": "8Mi"}}
-    volume = {"volumeMounts": [{"name": "disk", "mountPath": "/disk"}]}
+    mounts = [{"name": "disk", "mountPath": "/disk"}]
     attackers = {
-        "volume": (shell(fill("/disk/f"), **volume), 'Usage of EmptyDir volume "disk" exceeds the limit "8Mi". '),
+        "volume": (
+            shell(fill("/disk/f"), volumeMounts=mounts),
+            'Usage of EmptyDir volume "disk" exceeds the limit "8Mi". ',
+        ),
         "root": (shell(fill("/f"), resources=limited), "Pod ephemeral local storage usage exceeds the total limit of"),
         "log": (
             shell(f"yes {'x' * 1000} | head -c {64 * MIB}; sleep 1000", resources=limited),
