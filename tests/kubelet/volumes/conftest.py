@@ -11,6 +11,7 @@ import pytest
 from steersman.aio.clock import FakeClock
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.volume_manager import MountFailed, NodeValues, VolumeManager
+from steersman.kubelet.volumes.api import Tokens
 from steersman.kubelet.volumes.mounts import mount_points
 from steersman.kubelet.volumes.registry import registry
 from steersman.meta.errors import NotFound
@@ -36,15 +37,15 @@ class Cluster:
 
 
 class Harness:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, clock: FakeClock | None = None, tokens: Tokens | None = None) -> None:
         self.root = root
         self.cluster = Cluster()
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.manager = VolumeManager(
             plugins=registry(self.clock),
             paths=PodPaths(root=root),
             source=self.cluster,
-            tokens=self.cluster,
+            tokens=tokens or self.cluster,
             node=NodeValues(
                 host_ips=("192.0.2.1",),
                 allocatable={"memory": "1Gi", "cpu": "4"},
