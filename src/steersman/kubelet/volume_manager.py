@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -165,12 +164,14 @@ class VolumeManager:
 
     def _unmount(self, uid: str) -> None:
         folder, kept = self._paths.pod(uid), self._paths.containers(uid)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             entries = [entry for entry in folder.iterdir() if entry != kept]
-            if entries:  # looking for mounts is dear where there are many
-                unmount_below(folder)
-            for entry in entries:
-                remove_tree(entry)
+        except FileNotFoundError:
+            return
+        if entries:  # looking for mounts is dear where there are many
+            unmount_below(folder)
+        for entry in entries:
+            remove_tree(entry)
 
 
 def _conforms(manager: VolumeManager) -> list[PodVolumes]:
