@@ -28,6 +28,7 @@ from bench.scheduling.workloads import BEFORE, MEASURED, Churn, Workload, node
 CLIENTS, CONNECTIONS = 3, 4
 """Client processes, and connections of each."""
 BOUND_TIMEOUT_S = 600.0
+EVENTS_TIMEOUT_S = 120.0
 
 
 class _Metadata(msgspec.Struct):
@@ -108,6 +109,9 @@ class Outcome:
     apiserver_cpu_us_per_pod: float
     clients_cpu_us_per_pod: float
     """Of the clients that make the pods, and of the one that watches them."""
+    events_after_s: float
+    """How long after the last pod was bound there was an event for each: schedulers tell less urgently than they bind.
+    Infinite where some were not told within ``EVENTS_TIMEOUT_S``."""
 
 
 def make(access: Access, path: str, template: dict[str, Any], prefix: str, count: int) -> dict[str, float]:
@@ -163,9 +167,12 @@ def measure(workload: Workload, programs: Programs) -> Outcome:
             sent = make(access, f"/api/v1/namespaces/{MEASURED}/pods", workload.pod, "pod", workload.measured)
             bound.wait("pod-", workload.measured, made)
         spent_s = scheduler.cpu_s - used_s[0], apiserver.cpu_s - used_s[1], _own_cpu_s() - used_s[2]
-        _check(access.connect())  # the first one has been idle for so long that the server may have closed it
+        last_s = max(bound.times_s[name] for name in sent)
+        connection = access.connect()  # the first one has been idle for so long that the server may have closed it
+        events_after_s = _wait_for_events(connection, workload.measured) - last_s
+        _check(connection)
         latencies_s = sorted(bound.times_s[name] - sent[name] for name in sent)
-        total_s = max(bound.times_s[name] for name in sent) - min(sent.values())
+        total_s = last_s - min(sent.values())
         return Outcome(
             pods_per_s=workload.measured / total_s,
             p50_ms=latencies_s[len(latencies_s) // 2] * 1000,
@@ -175,7 +182,19 @@ def measure(workload: Workload, programs: Programs) -> Outcome:
             scheduler_cpu_us_per_pod=spent_s[0] / workload.measured * 1e6,
             apiserver_cpu_us_per_pod=spent_s[1] / workload.measured * 1e6,
             clients_cpu_us_per_pod=spent_s[2] / workload.measured * 1e6,
+            events_after_s=events_after_s,
         )
+
+
+def _wait_for_events(connection: Connection, count: int) -> float:
+    """When there were as many events in the namespace of the measured pods (``time.monotonic``); infinity where it took too long."""
+    deadline_s = time.monotonic() + EVENTS_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        found = json.loads(connection.request("GET", f"/apis/events.k8s.io/v1/namespaces/{MEASURED}/events?limit=1"))
+        if len(found["items"]) + found["metadata"].get("remainingItemCount", 0) >= count:
+            return time.monotonic()
+        time.sleep(0.1)
+    return float("inf")
 
 
 def _own_cpu_s() -> float:

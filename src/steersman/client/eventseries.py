@@ -25,7 +25,6 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import NEW_EVENTS, Resource
 
 QUEUE_LIMIT = 10_000
-WRITERS = 16
 TRIES = 12
 RETRY_S = 10.0
 FINISH_S = 360.0
@@ -51,7 +50,8 @@ class _Known(Struct):
 class SeriesRecorder:
     """Queues events and writes them in the background while ``run`` runs.
 
-    At most ``QUEUE_LIMIT`` events wait, the oldest is dropped with a warning; ``WRITERS`` are written at a time.
+    At most ``QUEUE_LIMIT`` events wait, the oldest is dropped with a warning. One is written at a time, as by client-go's
+    ``tools/record``: where thousands of pods are scheduled at once, what is said about them comes after what is done for them.
     """
 
     def __init__(self, client: Client, *, instance: str, clock: Clock) -> None:
@@ -62,12 +62,12 @@ class SeriesRecorder:
         self._queue: deque[Object] = deque()
         self._arrived = asyncio.Event()
         self._last_ns = 0
-        self._writing = 0
+        self._is_writing = False
 
     @property
     def idle(self) -> bool:
         """Everything recorded has been written, counted or given up."""
-        return not self._queue and not self._writing
+        return not self._queue and not self._is_writing
 
     def event(
         self,
@@ -98,8 +98,7 @@ class SeriesRecorder:
     async def run(self) -> None:
         """Write events until cancelled."""
         async with TaskGroup("events") as group:
-            for number in range(WRITERS):
-                group.spawn(self._write_for_ever(), name=f"writer-{number}")
+            group.spawn(self._write_for_ever(), name="writer")
             group.spawn(self._sweep_for_ever(), name="sweep")
             await group.wait()
 
@@ -159,11 +158,11 @@ class SeriesRecorder:
         while True:
             await self._arrived.wait()
             while self._queue:
-                self._writing += 1
+                self._is_writing = True
                 try:
                     await self._record(self._queue.popleft())
                 finally:
-                    self._writing -= 1
+                    self._is_writing = False
             self._arrived.clear()
 
     async def _record(self, event: Object) -> None:

@@ -41,6 +41,10 @@ log = logging.getLogger(__name__)
 
 BATCH = 64
 """Writes per durable transaction: applying them holds the event loop up for about a millisecond."""
+BUSY_TURN_S = 0.001
+"""A turn of the loop that takes as long has many others to serve."""
+GATHER_S = 0.004
+"""How long a batch may gather on a busy loop. Each costs the loop some 100 us: the thread takes the interpreter's lock twice."""
 SWEEP_ROWS = 256
 """Changes that a step of compaction looks at; a step shares the transaction of a batch where there is one."""
 
@@ -173,7 +177,17 @@ class Writer:
         """Not at once: what else is submitted in this turn of the loop comes with it."""
         if not self._is_due and not self._is_busy:
             self._is_due = True
-            self._loop.call_soon(self._begin)
+            now_s = self._loop.time()
+            self._loop.call_soon(self._gather, now_s, now_s)
+
+    def _gather(self, since_s: float, turn_s: float) -> None:
+        """Begin, unless the loop is so busy that no writer would go on sooner for it: then more writes come along."""
+        now_s = self._loop.time()
+        is_busy = now_s - turn_s >= BUSY_TURN_S
+        if is_busy and now_s - since_s < GATHER_S and len(self._waiting) < BATCH:
+            self._loop.call_soon(self._gather, since_s, now_s)
+        else:
+            self._begin()
 
     def _begin(self) -> None:
         """Apply what is waiting and let the thread make it durable."""
@@ -204,9 +218,8 @@ class Writer:
         return batch
 
     def _done(self, batch: _Batch) -> None:
-        """The next batch is on its way to the disk before this one's writers go on."""
         self._is_busy = False
-        self._begin()
+        self._begin_soon()
         if batch.swept is not None or batch.end_of_sweeping is not None:
             self._swept(batch.swept or 0, batch.end_of_sweeping)
         if batch.outcomes:
