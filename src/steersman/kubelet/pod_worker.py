@@ -136,7 +136,7 @@ class PodWorker:
     @property
     def known(self) -> PodRecord | None:
         """What need not be asked of the runtime again where it is in the same state: all but what is being changed."""
-        return None if ResizePod.key in self.machine.in_flight else self.machine.record
+        return None if ResizePod.key in self.machine.work else self.machine.record
 
     @property
     def is_starting(self) -> bool:
@@ -145,7 +145,7 @@ class PodWorker:
 
     def expects(self, fingerprint: Fingerprint) -> bool:
         """All that differs from what is known of the pod is just being stopped, which it will look at itself."""
-        return self.machine.stopping.issuperset(item for item, _ in fingerprint ^ self.machine.record.fingerprint)
+        return self.machine.work.stopping.issuperset(item for item, _ in fingerprint ^ self.machine.record.fingerprint)
 
     @property
     def is_finished(self) -> bool:
