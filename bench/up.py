@@ -42,7 +42,8 @@ def run() -> dict[str, float]:
             again_s = time.perf_counter() - began_s
             time.sleep(SETTLE_S)
             state: dict[str, Any] = json.loads(steersman("status", "-o", "json"))
-            pids = [program["pid"] for program in state["programs"]] + [_supervisor(data)]
+            supervisor = _supervisor(data)
+            pids = sorted({program["pid"] for program in state["programs"]} | {supervisor} | _children(supervisor))
             before = sum(map(_cpu_s, pids))
             time.sleep(IDLE_S)
             idle = (sum(map(_cpu_s, pids)) - before) / IDLE_S * 100
@@ -65,6 +66,10 @@ def _supervisor(data: Path) -> int:
             if b"supervise" in words and f"--data-dir={data}".encode() in words:
                 return int(entry.name)
     raise RuntimeError("the supervisor does not run")
+
+
+def _children(pid: int) -> set[int]:
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def _cpu_s(pid: int) -> float:

@@ -37,7 +37,7 @@ COMPONENTS = {
     "steersman.apiserver.component": {"msgspec", "prometheus_client", "steersman.cel", "steersman.schema.groups"},
     "steersman.controllers.component": {"msgspec", "prometheus_client"},
     "steersman.scheduler.component": {"msgspec", "numpy", "prometheus_client"},
-    "steersman.dns.component": {"dns", "msgspec", "prometheus_client"},
+    "steersman.dns.component": {"msgspec", "prometheus_client"},
     "steersman.proxy.component": {"msgspec", "prometheus_client"},
     "steersman.network.component": {"msgspec"},
     "steersman.kubelet.component": {"msgspec", "prometheus_client"},

@@ -12,8 +12,8 @@ from steersman.cli.main import main
 from steersman.cli.program import Collector
 from steersman.cli.run import split
 from steersman.cluster.configuration import ClusterConfig, Layout
+from steersman.cluster.launching import ProgramSpec
 from steersman.cluster.programs import programs
-from steersman.cluster.supervisor import ProgramSpec
 
 LAYOUT = Layout(Path("/data"), Path("/run/cluster"))
 CONFIGS = {
@@ -57,7 +57,7 @@ def test_one_node_is_the_machine_itself() -> None:
 def test_several_nodes_have_namespaces_and_the_machine_routes_to_their_pods() -> None:
     assert names(CONFIGS["two nodes"])["control"] == ["controller-manager", "scheduler", "dns", "network"]
     node = next(spec for spec in programs(CONFIGS["two nodes"], LAYOUT) if spec.name == "node-2")
-    assert node.argv[:3] == ("nsenter", "--net=/run/netns/steersman0-node-2", "--")
+    assert node.network == "/run/netns/steersman0-node-2"
 
 
 def test_the_api_server_starts_with_the_lowest_order_so_that_it_stops_last() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from steersman.aio.clock import SystemClock
-from steersman.cluster.supervisor import ProgramSpec, Supervisor, describe_exit
+from steersman.cluster.launching import ExecLauncher, ProgramSpec
+from steersman.cluster.supervisor import Supervisor, describe_exit
 
 READY = "trap 'echo {name} >> {log}; exit 0' TERM; echo up-{name} >> {log}; while :; do sleep 0.02; done"
 
@@ -25,7 +26,12 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.specs: list[ProgramSpec] = []
-        self.supervisor = Supervisor(lambda: self.specs, state_file=directory / "state.json", clock=SystemClock())
+        self.supervisor = Supervisor(
+            lambda: self.specs,
+            launcher=ExecLauncher(),
+            state_file=directory / "state.json",
+            clock=SystemClock(),
+        )
 
     def spec(self, name: str, script: str = READY, **rest: Any) -> ProgramSpec:
         text = script.replace("{name}", name).replace("{log}", str(self.directory / "said"))

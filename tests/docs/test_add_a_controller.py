@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "howto" / "add-a-controller.md"
-BLOCK = re.compile(r"^```python file=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from tests.docs.pages import Page, check_form, run_tests
+
+PAGE = Page("add-a-controller.md")
 CONFTEST = """
 import importlib.util
 import sys
@@ -34,43 +30,19 @@ tests.controllers.world.REGISTRY = (*kinds.REGISTRY, row)
 """
 
 
-def blocks() -> dict[str, str]:
-    return dict(BLOCK.findall(PAGE.read_text()))
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, text in blocks().items():
-        (tmp_path / name).write_text(text)
-    (tmp_path / "conftest.py").write_text(CONFTEST)
+    PAGE.write(tmp_path, conftest=CONFTEST)
     return tmp_path
 
 
-def run(*command: str, folder: Path) -> None:
-    path = f"{ROOT}:{ROOT / 'src'}"
-    done = subprocess.run(
-        [*command],
-        check=False,
-        cwd=folder,
-        env={"PYTHONPATH": path, "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_the_page_has_the_file_the_row_and_the_test() -> None:
-    assert list(blocks()) == ["namespacequota.py", "row.py", "test_namespacequota.py"]
+    assert list(PAGE.files()) == ["namespacequota.py", "row.py", "test_namespacequota.py"]
 
 
 def test_whoever_follows_the_page_has_a_controller_that_works(folder: Path) -> None:
-    settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), "-p", "no:cacheprovider")
-    run(sys.executable, "-m", "pytest", "-q", *settings, str(folder), folder=folder)
+    run_tests(folder)
 
 
 def test_the_code_of_the_page_is_formatted_and_clean(folder: Path) -> None:
-    ruff = shutil.which("ruff") or str(Path(sys.executable).with_name("ruff"))
-    config = f"--config={ROOT / 'pyproject.toml'}"
-    for name in ("namespacequota.py", "test_namespacequota.py"):
-        run(ruff, "check", "--no-cache", "--ignore=I001", config, name, folder=folder)  # it cannot know what is ours
-        run(ruff, "format", "--check", "--no-cache", config, name, folder=folder)
+    check_form(folder, "namespacequota.py", "test_namespacequota.py")

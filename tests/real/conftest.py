@@ -54,7 +54,7 @@ class RealCluster:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                    words = (entry / "cmdline").read_bytes().replace(b" ", b"\0").split(b"\0")
                 except OSError:
                     continue
                 if b"steersman.cli" in words and any(str(self.data).encode() in word for word in words):

@@ -165,7 +165,8 @@ def sleepers() -> list[int]:
 def agent_of(cluster: RealCluster, node: str) -> int:
     """The process that is the kubelet of ``node``."""
     for pid in cluster.processes():
-        if f"--hostname-override={node}".encode() in (Path("/proc") / str(pid) / "cmdline").read_bytes().split(b"\0"):
+        words = (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b" ", b"\0").split(b"\0")
+        if f"--hostname-override={node}".encode() in words:
             return pid
     raise AssertionError(f"no kubelet of {node}")
 

@@ -98,8 +98,9 @@ def _age(seconds: int) -> str:
 
 
 def _resident_mib(pid: int) -> int:
+    """Proportional: programs are forked from one and share pages (docs/decisions/0008); those count once for all together."""
     try:
-        fields = Path(f"/proc/{pid}/statm").read_text().split()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return int(fields[1]) * 4096 // (1024 * 1024)
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) // 1024

@@ -7,10 +7,42 @@ import contextlib
 import logging
 import os
 import signal
+import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+SHARED = (
+    "aiohttp.web",
+    "cryptography.hazmat.primitives.asymmetric.padding",
+    "cryptography.hazmat.primitives.serialization",
+    "cryptography.x509",
+    "importlib.metadata",
+    "joserfc.jwt",
+    "prometheus_client",
+    "uvloop",
+    "yaml",
+    "zoneinfo",
+    "steersman.aio.broadcast",
+    "steersman.cli.health",
+    "steersman.cli.program",
+    "steersman.cli.run",
+    "steersman.client.api",
+    "steersman.client.events",
+    "steersman.client.http",
+    "steersman.client.informer",
+    "steersman.client.kubeconfig",
+    "steersman.cluster.nodes",
+    "steersman.cluster.programs",
+    "steersman.cluster.supervisor",
+    "steersman.meta.podtotals",
+    "steersman.meta.quotas",
+    "steersman.meta.resources",
+    "steersman.meta.selectors",
+    "steersman.network.component",
+)
+"""What more than one process of the cluster imports, without what starts threads when imported (numpy, grpc)."""
 FORGOTTEN_AFTER_S = 60.0
 """After a containerd was started again: by then its pods have been stopped or taken over."""
 FORGOTTEN_EVERY_S = 300.0
@@ -21,19 +53,32 @@ FORGOTTEN_EVERY_S = 300.0
 @click.option("--data-dir", required=True, type=click.Path(path_type=Path))
 def command(data_dir: Path) -> None:
     """Keep the programs of a local cluster running until SIGTERM; read its configuration again on SIGHUP."""
+    from steersman.cluster import zygote
     from steersman.cluster.configuration import Layout
+    from steersman.cluster.launching import steersman
 
+    title = " ".join((*steersman(), "zygote", f"--data-dir={data_dir}"))
+    pid, connection = zygote.spawn(title, SHARED, _become)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
-    asyncio.run(_run(Layout.of(data_dir, is_root=os.geteuid() == 0)))
+    asyncio.run(_run(Layout.of(data_dir, is_root=os.geteuid() == 0), connection))
+    os.waitpid(pid, 0)
 
 
-async def _run(layout: object) -> None:
+def _become(words: Sequence[str]) -> None:
+    from steersman.cli.main import main
+
+    main([*words], prog_name="steersman")
+
+
+async def _run(layout: object, connection: socket.socket) -> None:
     from steersman.aio.clock import SystemClock
     from steersman.cluster import configuration, nodes
     from steersman.cluster.configuration import Layout
     from steersman.cluster.containerd import ContainerdError
+    from steersman.cluster.launching import ExecLauncher, ProgramSpec
     from steersman.cluster.programs import programs
-    from steersman.cluster.supervisor import ProgramSpec, Supervisor
+    from steersman.cluster.supervisor import Supervisor
+    from steersman.cluster.zygote import ForkLauncher
 
     assert isinstance(layout, Layout)
     clock = SystemClock()
@@ -65,7 +110,8 @@ async def _run(layout: object) -> None:
                     with contextlib.suppress(ContainerdError):  # it ended again: then there is a next time
                         await instance.remove_forgotten()
 
-    supervisor = Supervisor(read_programs, state_file=layout.state, clock=clock)
+    launcher = ForkLauncher(connection, otherwise=ExecLauncher())
+    supervisor = Supervisor(read_programs, launcher=launcher, state_file=layout.state, clock=clock)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
@@ -75,3 +121,4 @@ async def _run(layout: object) -> None:
         await supervisor.run()
     finally:
         keeping.cancel()
+        launcher.close()

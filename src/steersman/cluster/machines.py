@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 from steersman.cluster.configuration import ClusterConfig, NodeConfig
+from steersman.cluster.launching import in_network
 
 NAMESPACES = Path("/run/netns")
 
@@ -42,12 +43,8 @@ def namespace_path(config: ClusterConfig, node: NodeConfig) -> Path | None:
 
 
 def enter(config: ClusterConfig, node: NodeConfig) -> tuple[str, ...]:
-    """What to put before a command so that it runs on the node's network.
-
-    ``ip netns exec`` would mount a fresh /sys and hide the cgroups; ``nsenter`` changes the network only.
-    """
-    path = namespace_path(config, node)
-    return ("nsenter", f"--net={path}", "--") if path else ()
+    """What to put before a command so that it runs on the node's network."""
+    return in_network(str(namespace_path(config, node) or ""))
 
 
 def ensure_network(config: ClusterConfig) -> None:
@@ -69,7 +66,7 @@ def ensure_machine(config: ClusterConfig, node: NodeConfig) -> None:
     prefix = ipaddress.ip_network(config.machine_cidr).prefixlen
     if not (NAMESPACES / name).exists():
         run("ip", "netns", "add", name)
-    inside = ("nsenter", f"--net={NAMESPACES / name}", "--")
+    inside = in_network(str(NAMESPACES / name))
     outer = _outer_link(config, node)
     if not link_exists(outer):
         run("ip", "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", name)

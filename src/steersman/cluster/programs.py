@@ -7,12 +7,11 @@ several into one process), and they meet in the API only.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from steersman.cluster import machines, nodes
 from steersman.cluster.configuration import ClusterConfig, Layout, NodeConfig
-from steersman.cluster.supervisor import ProgramSpec
+from steersman.cluster.launching import ProgramSpec, steersman
 
 DNS_PORT = 1053
 """Where the DNS server listens on the machine; the Service ``kube-dns`` has port 53."""
@@ -130,7 +129,7 @@ def network_flags(config: ClusterConfig, layout: Layout, node: NodeConfig) -> li
 
 
 def _api_server(config: ClusterConfig, layout: Layout) -> ProgramSpec:
-    argv = (*_steersman(), "apiserver", *api_server_flags(config, layout))
+    argv = (*steersman(), "apiserver", *api_server_flags(config, layout))
     return ProgramSpec(name="apiserver", argv=argv, log=layout.logs / "apiserver.log", order=0)
 
 
@@ -155,14 +154,19 @@ def _node(config: ClusterConfig, layout: Layout, node: NodeConfig) -> ProgramSpe
         ("network", network_flags(config, layout, node)),
         ("proxy", proxy_flags(config, layout, node)),
     ]
-    argv = (*machines.enter(config, node), *_together(config, parts))
     name = f"node-{node.name}" if not node.name.startswith("node-") else node.name
-    return ProgramSpec(name=name, argv=argv, log=layout.logs / f"{name}.log", order=2)
+    return ProgramSpec(
+        name=name,
+        argv=_together(config, parts),
+        log=layout.logs / f"{name}.log",
+        network=str(machines.namespace_path(config, node) or ""),
+        order=2,
+    )
 
 
 def _simulated_nodes(config: ClusterConfig, layout: Layout) -> ProgramSpec:
     argv = (
-        *_steersman(),
+        *steersman(),
         "simulated-nodes",
         f"--kubeconfig={layout.kubeconfig('simulated-nodes')}",
         f"--count={config.simulated_nodes}",
@@ -174,12 +178,7 @@ def _simulated_nodes(config: ClusterConfig, layout: Layout) -> ProgramSpec:
 
 
 def _together(config: ClusterConfig, parts: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
-    words: list[str] = [*_steersman(), "run", f"--v={config.verbosity}"]
+    words: list[str] = [*steersman(), "run", f"--v={config.verbosity}"]
     for name, flags in parts:
         words += ["--", name, *flags]
     return tuple(words)
-
-
-def _steersman() -> tuple[str, ...]:
-    """This very installation, whatever PATH says."""
-    return (sys.executable, "-m", "steersman.cli")

@@ -1,14 +1,13 @@
 """Keeps a cluster's programs running: starts them, restarts those that die, and stops them in order.
 
-One small process that imports little beyond the standard library's event loop. Its input is a list of ``ProgramSpec``; on
-SIGHUP it reads the list again and starts, stops or restarts what differs. Programs die with it (PR_SET_PDEATHSIG), so that
-a killed supervisor leaves no half of a cluster behind; containers belong to containerd, not to it, and go on.
+Its input is a list of ``ProgramSpec``; on SIGHUP it reads the list again and starts, stops or restarts what differs. Programs
+die with it (PR_SET_PDEATHSIG), so that a killed supervisor leaves no half of a cluster behind; containers belong to
+containerd, not to it, and go on. How a program comes to be is its launcher's business.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import logging
 import os
@@ -21,23 +20,11 @@ from msgspec.structs import asdict
 
 from steersman.aio.backoff import Backoff
 from steersman.aio.clock import Clock
+from steersman.cluster.launching import Launcher, ProgramSpec, RunningProgram
 
-PR_SET_PDEATHSIG = 1
 HEALTHY_AFTER_S = 10.0
 LOG_LIMIT_BYTES = 50 * 1024 * 1024
 log = logging.getLogger(__name__)
-
-
-class ProgramSpec(Struct, frozen=True, kw_only=True):
-    """One program to keep running."""
-
-    name: str
-    argv: tuple[str, ...]
-    log: Path
-    environment: tuple[tuple[str, str], ...] = ()
-    stop_grace_s: float = 30.0
-    order: int = 0
-    """Programs stop in descending order: what serves others stops last."""
 
 
 class ProgramState(Struct, kw_only=True):
@@ -52,8 +39,16 @@ class ProgramState(Struct, kw_only=True):
 class Supervisor:
     """Runs what ``read_programs`` says until ``stop``; says how it is in ``state_file``."""
 
-    def __init__(self, read_programs: Callable[[], Sequence[ProgramSpec]], *, state_file: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        read_programs: Callable[[], Sequence[ProgramSpec]],
+        *,
+        launcher: Launcher,
+        state_file: Path,
+        clock: Clock,
+    ) -> None:
         self._read_programs = read_programs
+        self._launcher = launcher
         self._state_file = state_file
         self._clock = clock
         self._states: dict[str, ProgramState] = {}
@@ -128,22 +123,13 @@ class Supervisor:
             except TimeoutError:
                 continue
 
-    async def _start(self, spec: ProgramSpec) -> asyncio.subprocess.Process:
+    async def _start(self, spec: ProgramSpec) -> RunningProgram:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         if spec.log.exists() and spec.log.stat().st_size > LOG_LIMIT_BYTES:
             spec.log.replace(spec.log.with_suffix(".log.1"))
-        with spec.log.open("ab") as output:
-            return await asyncio.create_subprocess_exec(
-                *spec.argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **dict(spec.environment)},
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
+        return await self._launcher.start(spec)
 
-    async def _end(self, process: asyncio.subprocess.Process, spec: ProgramSpec) -> None:
+    async def _end(self, process: RunningProgram, spec: ProgramSpec) -> None:
         if process.returncode is not None:
             return
         process.terminate()
@@ -160,11 +146,6 @@ class Supervisor:
         programs = {name: asdict(state) for name, state in self._states.items()}
         fresh.write_text(json.dumps({"pid": os.getpid(), "programs": programs}))
         fresh.replace(self._state_file)
-
-
-def die_with_parent() -> None:
-    """In the child, before exec: receive SIGKILL when the supervisor is gone."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def describe_exit(code: int) -> str:

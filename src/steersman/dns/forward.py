@@ -12,9 +12,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from random import Random
 
-import dns.exception
-import dns.message
-
 from steersman.aio.clock import Clock
 from steersman.dns.message import SERVFAIL, TCP_BYTES, Question, build_response
 
@@ -97,6 +94,9 @@ class Forwarder:
         return await self._clock.wait_for(exchange(), TIMEOUT_S)
 
     def _remember(self, key: tuple[bytes, int, bool], response: bytes) -> None:
+        import dns.exception
+        import dns.message
+
         try:
             parsed = dns.message.from_wire(response)
         except dns.exception.DNSException:
