@@ -66,7 +66,7 @@ class Drive:
             assert said == [], said
 
     def finish(self, work: Work, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
-        assert work.key in self.machine.in_flight
+        assert work.key in self.machine.work
         return self.send(Finished(work=work, record=reported, failure=failure))
 
     def wait(self, delay_s: float) -> list[Instruction]:
@@ -91,5 +91,5 @@ class Drive:
         return self.machine.status[field][index]
 
     def finish_start(self, reported: PodRecord, failure: StartFailure | None = None) -> list[Instruction]:
-        work = next(item for item in self.machine._work.in_flight.values() if isinstance(item, StartContainer))
+        work = next(item for item in self.machine.work.in_flight.values() if isinstance(item, StartContainer))
         return self.finish(work, reported, failure)

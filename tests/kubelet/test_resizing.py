@@ -273,7 +273,7 @@ def test_a_pod_that_is_over_has_no_resize() -> None:
     drive = running(sized(), restartPolicy="Never")
     granted(drive, sized(cpu="200m"), restartPolicy="Never")
     drive.send(PodUpdated(pod=drive.machine.pod, pending=PendingResize(reason="Deferred", message="", generation=3)))
-    work = drive.machine._work.in_flight["resize"]
+    work = drive.machine.work.in_flight["resize"]
     drive.finish(work, record(ran(sized(), "EXITED")))
     assert drive.machine.status["phase"] == "Succeeded"
     assert condition(drive, "PodResizePending") is None

@@ -16,6 +16,7 @@ from steersman.kubelet.pleg import Pleg
 from steersman.kubelet.runtimes.behaviour import ANNOTATION
 from steersman.kubelet.runtimes.sandboxes import PodSandboxConfig, PodSandboxMetadata
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
+from steersman.meta.resources import PODS
 from tests.kubelet.conftest import Node, is_ready
 from tests.kubelet.pods import container, pod
 
@@ -42,6 +43,20 @@ async def test_a_pod_that_starts_is_listed_once_at_most(node: Node, calls: Count
     await node.create(pod(container("a"), container("b")))
     await node.until(is_ready)
     await node.clock.advance(5)
+    assert calls["list_containers"] <= 1 and calls["list_pod_sandboxes"] <= 1
+
+
+async def test_a_pod_that_goes_is_looked_at_piece_by_piece_and_listed_at_its_end(
+    node: Node, calls: Counter[str]
+) -> None:
+    await node.create(pod(container("a"), container("b")))
+    await node.until(is_ready)
+    await node.clock.advance(5)
+    calls.clear()
+    await node.client.delete(PODS, "web", namespace="default")
+    await node.until_gone()
+    await node.clock.advance(5)
+    assert (calls["container_status"], calls["pod_sandbox_status"]) == (2, 1), "each once, when it was stopped"
     assert calls["list_containers"] <= 1 and calls["list_pod_sandboxes"] <= 1
 
 

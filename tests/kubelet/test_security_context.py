@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from steersman.kubelet.podspec import app_containers
 from steersman.kubelet.runtimes.containers import ContainerSecurityContext
 from steersman.kubelet.runtimes.images import Image
+from steersman.kubelet.runtimes.sandboxes import SELinuxOption
 from steersman.kubelet.sandbox_config import forbidden_sysctls
 from steersman.kubelet.security_context import SecurityContextError, container_security_context, namespaces
 from steersman.kubelet.user_namespaces import HOST
@@ -64,6 +65,25 @@ def test_seccomp_profiles() -> None:
         "Localhost",
         "/seccomp/p.json",
     )
+
+
+def test_what_is_hidden_in_proc() -> None:
+    usual = context(pod())
+    assert "/proc/kcore" in usual.masked_paths and "/proc/sys" in usual.readonly_paths
+    assert context(pod(container(securityContext={"procMount": "Default"}))) == usual
+    bare = context(pod(container(securityContext={"procMount": "Unmasked"})))
+    assert (bare.masked_paths, bare.readonly_paths) == ((), ())
+
+
+def test_selinux_labels_go_to_the_runtime_the_containers_before_the_pods() -> None:
+    label = {"user": "u", "role": "r", "type": "t", "level": "s0:c1,c2"}
+    found = context(pod(securityContext={"seLinuxOptions": label}))
+    assert found.selinux == SELinuxOption(user="u", role="r", type="t", level="s0:c1,c2")
+    own = context(
+        pod(container(securityContext={"seLinuxOptions": {"level": "s0"}}), securityContext={"seLinuxOptions": label})
+    )
+    assert own.selinux == SELinuxOption(level="s0")
+    assert context(pod()).selinux is None
 
 
 def test_namespaces() -> None:

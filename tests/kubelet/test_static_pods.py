@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import ssl
+import sys
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,7 @@ from aiohttp import web
 
 from steersman.aio.clock import FakeClock, SystemClock
 from steersman.aio.tasks import TaskGroup
+from steersman.cluster.pki import ClusterPKI, ServingHosts
 from steersman.kubelet.mirror_pods import mirror_of
 from steersman.kubelet.podspec import is_mirror, is_static
 from steersman.kubelet.static_manifests import ManifestError, static_pod, static_pods
@@ -106,46 +112,93 @@ class Manifests:
     def __init__(self) -> None:
         self.text, self.status = MANIFEST, 200
         self.asked: list[Mapping[str, str]] = []
-        self.url = ""
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.asked.append(dict(request.headers))
         return web.Response(status=self.status, text=self.text)
 
+    @asynccontextmanager
+    async def served(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+        """The URL."""
+        runner = web.ServerRunner(web.Server(self.answer))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+        await site.start()
+        try:
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}/pods"
+        finally:
+            await runner.cleanup()
+
 
 @pytest.fixture
-async def manifests() -> AsyncIterator[Manifests]:
-    found = Manifests()
-    runner = web.ServerRunner(web.Server(found.answer))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/pods"
-    yield found
-    await runner.cleanup()
+def manifests() -> Manifests:
+    return Manifests()
 
 
 async def test_pods_follow_what_the_url_says_and_outlive_its_failures(manifests: Manifests) -> None:
     seen: list[list[str]] = []
-    source = StaticPodURL(
-        manifests.url, headers={"X-Role": ("edge",)}, node_name="n", clock=SystemClock(), check_s=0.02,
-        changed=lambda pods: seen.append(sorted(objects.name(pod) for pod in pods.values())),
-    )  # fmt: skip
-    async with TaskGroup("test") as group:
-        group.spawn(source.run(), name="source")
-        await eventually(lambda: seen == [["web-n"]])
-        assert manifests.asked[0]["X-Role"] == "edge"
-        manifests.text = MANIFEST.replace("web", "other")
-        await eventually(lambda: seen[-1] == ["other-n"])
-        manifests.status = 500
-        asked = len(manifests.asked)
-        await eventually(lambda: len(manifests.asked) > asked + 2)
-        manifests.status, manifests.text = 200, "no pod at all"
-        asked = len(manifests.asked)
-        await eventually(lambda: len(manifests.asked) > asked + 2)
-        assert seen == [["web-n"], ["other-n"]]
-        manifests.text = ""
-        await eventually(lambda: seen[-1] == [])
+    async with manifests.served() as url:
+        source = StaticPodURL(
+            url, headers={"X-Role": ("edge",)}, node_name="n", clock=SystemClock(), check_s=0.02,
+            changed=lambda pods: seen.append(sorted(objects.name(pod) for pod in pods.values())),
+        )  # fmt: skip
+        async with TaskGroup("test") as group:
+            group.spawn(source.run(), name="source")
+            await eventually(lambda: seen == [["web-n"]])
+            assert manifests.asked[0]["X-Role"] == "edge"
+            manifests.text = MANIFEST.replace("web", "other")
+            await eventually(lambda: seen[-1] == ["other-n"])
+            manifests.status = 500
+            asked = len(manifests.asked)
+            await eventually(lambda: len(manifests.asked) > asked + 2)
+            manifests.status, manifests.text = 200, "no pod at all"
+            asked = len(manifests.asked)
+            await eventually(lambda: len(manifests.asked) > asked + 2)
+            assert seen == [["web-n"], ["other-n"]]
+            manifests.text = ""
+            await eventually(lambda: seen[-1] == [])
+
+
+FOLLOW = """
+import asyncio, sys
+from steersman.aio.clock import SystemClock
+from steersman.kubelet.static_pods_url import StaticPodURL
+
+def changed(pods):
+    print(*(pod["metadata"]["name"] for pod in pods.values()), flush=True)
+
+source = StaticPodURL(sys.argv[1], headers={}, node_name="n", clock=SystemClock(), check_s=0.05, changed=changed)
+asyncio.run(source.run())
+"""
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_url_of_https_is_read_where_the_machine_trusts_it(
+    manifests: Manifests, tmp_path: Path, trusted: bool
+) -> None:
+    """Which authorities a machine trusts is read once in a process, so that it takes another one."""
+    pki = ClusterPKI(tmp_path, clock=SystemClock())
+    pki.ensure_api_server(ServingHosts((), "cluster.local"))
+    serving = pki.pair("apiserver")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(serving.certificate, serving.key)
+    async with manifests.served(context) as url:
+        authority = {"SSL_CERT_FILE": str(pki.authority.pair.certificate)} if trusted else {}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", FOLLOW, url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={"PYTHONPATH": os.pathsep.join(sys.path), **authority},
+        )  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            async with asyncio.timeout(60):
+                if trusted:
+                    assert await process.stdout.readline() == b"web-n\n"
+                else:
+                    assert b"CERTIFICATE_VERIFY_FAILED" in await process.stderr.readline()
+        finally:
+            process.kill()
+            await process.communicate()
+    assert bool(manifests.asked) == trusted
 
 
 async def test_a_single_file_may_be_named_instead_of_a_directory(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ SHARED = (
 """What more than one process of the cluster imports, without what starts threads when imported (numpy, grpc)."""
 FORGOTTEN_AFTER_S = 60.0
 """After a containerd was started again: by then its pods have been stopped or taken over."""
+FORGOTTEN_EVERY_S = 300.0
+"""Besides, as its clients may be killed too."""
 
 
 @click.command(hidden=True)
@@ -71,7 +73,7 @@ def _become(words: Sequence[str]) -> None:
 async def _run(layout: object, connection: socket.socket) -> None:
     from steersman.aio.clock import SystemClock
     from steersman.cluster import configuration, nodes
-    from steersman.cluster.configuration import ClusterConfig, Layout
+    from steersman.cluster.configuration import Layout
     from steersman.cluster.containerd import ContainerdError
     from steersman.cluster.launching import ExecLauncher, ProgramSpec
     from steersman.cluster.programs import programs
@@ -85,33 +87,28 @@ async def _run(layout: object, connection: socket.socket) -> None:
         config = configuration.load(layout)
         return programs(config, layout) if config is not None else []
 
-    async def remove_forgotten(config: ClusterConfig, name: str) -> None:
-        for node in config.nodes:
-            if node.name == name:
-                with contextlib.suppress(ContainerdError):  # it ended again: then there is a next time
-                    await nodes.containerd_of(config, layout, node, clock=clock).remove_forgotten()
-
     async def keep_containerd() -> None:
         """containerd is nobody's child, so it is looked after by looking."""
-        restarted_s: dict[str, float] = {}
+        look_at_s: dict[str, float] = {}
         while True:
             await clock.sleep(2.0)
             config = configuration.load(layout)
             if config is None:
                 continue
-            for name, at_s in list(restarted_s.items()):
-                if clock.monotonic() - at_s > FORGOTTEN_AFTER_S:
-                    del restarted_s[name]
-                    await remove_forgotten(config, name)
             for node in config.nodes:
                 instance = nodes.containerd_of(config, layout, node, clock=clock)
+                now_s = clock.monotonic()
                 if layout.containerd_socket(node.name).exists() and not instance.pid():
                     logging.error("containerd of %s ended; starting it again", node.name)
-                    restarted_s[node.name] = clock.monotonic()
+                    look_at_s[node.name] = now_s + FORGOTTEN_AFTER_S
                     try:
                         await instance.start()
                     except ContainerdError as error:
                         logging.error("%s", error)
+                elif now_s >= look_at_s.setdefault(node.name, now_s + FORGOTTEN_EVERY_S):
+                    look_at_s[node.name] = now_s + FORGOTTEN_EVERY_S
+                    with contextlib.suppress(ContainerdError):  # it ended again: then there is a next time
+                        await instance.remove_forgotten()
 
     launcher = ForkLauncher(connection, otherwise=ExecLauncher())
     supervisor = Supervisor(read_programs, launcher=launcher, state_file=layout.state, clock=clock)

@@ -180,8 +180,8 @@ class Containerd:
         return True
 
     async def remove_forgotten(self) -> list[str]:
-        """End what the running daemon no longer knows of; the answer names it. Worth doing a while after it was killed.
-        Raises ``ContainerdError`` where it does not answer."""
+        """End what the running daemon no longer knows of; the answer names it. Worth doing a while after it or its client was
+        killed. Raises ``ContainerdError`` where it does not answer."""
         return await self._remains().remove_forgotten(self._books)
 
     async def _books(self) -> list[str]:

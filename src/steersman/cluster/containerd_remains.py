@@ -52,8 +52,9 @@ class Remains:
 
     async def remove_forgotten(self, books: Callable[[], Awaitable[Collection[str]]]) -> list[str]:
         """End what the running daemon has removed from its ``books`` (ids of containers) though it still was there:
-        containerd 1.6 that is killed while it stops a sandbox takes the sandbox for ended afterwards. The answer names
-        what was ended. Everything is in the books before it begins and until it has ended, so they are read last."""
+        containerd 1.6 that is killed while it stops a sandbox takes the sandbox for ended afterwards, and it gives up the shim
+        that is just being started for a client that goes away. Everything is in the books before it begins and until it has
+        ended, so they are read last. The answer names what was ended."""
         await asyncio.to_thread(self._remove_dying_bundles)
         shims = {pid: name for pid in self._shims() if (name := _id_of(pid))}
         containers = self._containers()
@@ -62,7 +63,7 @@ class Remains:
         known = set(await books())
         forgotten = sorted({*containers, *shims.values()} - known)
         for name in forgotten:
-            log.warning("container %s was forgotten by a containerd that was killed; removed", name)
+            log.warning("container %s was forgotten by containerd; removed", name)
             if name in containers:
                 await self._delete(name)
         for pid, name in shims.items():

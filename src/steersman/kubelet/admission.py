@@ -117,20 +117,18 @@ def refused(
 
 
 def _shortages(pod: Mapping[str, Any], others: list[Object], allocatable: Mapping[str, Any]) -> Iterator[Shortage]:
-    wanted = {"pods": 1, **pod_totals(pod["spec"], "requests")}
-    used: dict[str, int] = {"pods": len(others)}
-    for other in others:
-        for name, amount in pod_totals(other["spec"], "requests").items():
-            used[name] = used.get(name, 0) + amount
-    for name, amount in wanted.items():
+    for name, amount in {"pods": 1, **pod_totals(pod["spec"], "requests")}.items():
         if amount == 0 or (name not in allocatable and _is_extended(name)):
             # Extended resources that a node does not know are the cluster's, or come with resource claims.
             continue
+        used = len(others)
+        if name != "pods":
+            used = sum(pod_totals(other["spec"], "requests").get(name, 0) for other in others)
         capacity = 0
         if name in allocatable:
             capacity = to_milli(allocatable[name]) if name == "cpu" else to_int(allocatable[name])
-        if used.get(name, 0) + amount > capacity:
-            yield Shortage(resource=name, requested=amount, used=used.get(name, 0), capacity=capacity)
+        if used + amount > capacity:
+            yield Shortage(resource=name, requested=amount, used=used, capacity=capacity)
 
 
 def _is_extended(name: str) -> bool:

@@ -152,9 +152,8 @@ class CgroupFS:
 
     def remove(self, uid: str) -> None:
         for hierarchy in self._hierarchies:
-            for folder in self._find(hierarchy, uid):
-                _kill_all(folder)
-                _remove_tree(folder)
+            for parent in self._parents(hierarchy):
+                _remove(parent / f"pod{uid}")
 
     def pods(self) -> Iterable[str]:
         found: set[str] = set()
@@ -167,12 +166,6 @@ class CgroupFS:
     def _parents(self, hierarchy: _Hierarchy) -> Iterator[Path]:
         base = hierarchy.mount / self._root.strip("/") / "kubepods"
         return (base / folder for folder in ("", "burstable", "besteffort"))
-
-    def _find(self, hierarchy: _Hierarchy, uid: str) -> Iterator[Path]:
-        for parent in self._parents(hierarchy):
-            folder = parent / f"pod{uid}"
-            if folder.is_dir():
-                yield folder
 
     def _make_last(self, hierarchy: _Hierarchy, path: str) -> Path:
         """The folder, where those above it are there already as a rule."""
@@ -273,6 +266,17 @@ def _inherit_cpuset(parent: Path, folder: Path) -> None:
         own = folder / name
         if own.exists() and not own.read_text().strip():
             _write(own, (parent / name).read_text().strip())
+
+
+def _remove(folder: Path) -> None:
+    """As a rule the runtime has left nothing below it. Raises ``OSError``."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError:
+        _kill_all(folder)
+        _remove_tree(folder)
 
 
 def _kill_all(folder: Path) -> None:

@@ -139,6 +139,7 @@ class ImageGC:
         """Unused images, the longest unused first, and the ids of the others."""
         images = await self._runtime.list_images()
         names = await self._names_in_use()
+        names.add((await self._runtime.status(verbose=True)).sandbox_image)  # which containerd pins from 1.7 on only
         self._seen = {image.id: self._seen.get(image.id) or _Seen(now_s) for image in images}
         unused, used = [], []
         for image in images:

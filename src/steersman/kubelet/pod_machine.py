@@ -99,19 +99,16 @@ class PodMachine:
         self._grace_s: float | None = None
         self._gone = False
         self._probes = NO_RESULTS
-        self._work = PodWork()
-        self._starts = ContainerStarts(self._work, crash_backoff or CrashBackoff())
+        self.work = PodWork()
+        """What was asked for and has not finished, and what is tried again."""
+        self._starts = ContainerStarts(self.work, crash_backoff or CrashBackoff())
         self._resize = PodResize(pod, actuated)
         self._killing = Killing()
         self._mounted = False
-        self._stopped_sandboxes: set[str] = set()
+        self.stopped_sandboxes: set[str] = set()
+        """Their network is taken down too."""
         self._announced_attempt: int | None = None
         self._edited_at_s = float("-inf")
-
-    @property
-    def in_flight(self) -> frozenset[str]:
-        """Keys of the work that was asked for and has not finished."""
-        return frozenset(self._work.in_flight)
 
     @property
     def actuated(self) -> Actuated:
@@ -121,7 +118,7 @@ class PodMachine:
     @property
     def wake_at_s(self) -> float | None:
         """When to send ``TimePassed``; None when nothing waits for time."""
-        moments = [moment for moment in (self._work.wake_at_s, self._killing.wake_at_s()) if moment is not None]
+        moments = [moment for moment in (self.work.wake_at_s, self._killing.wake_at_s()) if moment is not None]
         return min(moments, default=None)
 
     @property
@@ -141,10 +138,10 @@ class PodMachine:
         if not self._known:
             return out
         out.extend(self._resize.unsaid())
-        self._work.wake_at_s = None
+        self.work.wake_at_s = None
         if self.state == "syncing" and self._must_terminate(now_s):
             self._enter("terminating")
-            out.extend(Cancel(key=key) for key in CREATING if key in self._work)
+            out.extend(Cancel(key=key) for key in CREATING if key in self.work)
         elif self.state == "terminated" and self._is_alive():
             self._enter("terminating")
         match self.state:
@@ -166,12 +163,12 @@ class PodMachine:
     def validate(self) -> None:
         """Raise ``AssertionError`` where the machine contradicts itself; tests call it after every step."""
         assert self.state in NEXT
-        assert all(work.key == key for key, work in self._work.in_flight.items())
+        assert all(work.key == key for key, work in self.work.in_flight.items())
         if self.state in ("terminated", "finished"):
             assert not list(self.record.running()), "a pod that is over runs nothing"
-            assert not set(self._work.in_flight) - {TearDown.key}
+            assert not set(self.work.in_flight) - {TearDown.key}
         if self.state == "finished":
-            assert not self._work.in_flight
+            assert not self.work.in_flight
 
     # -- events
 
@@ -207,7 +204,7 @@ class PodMachine:
         self.pod = event.pod
         self._resize.update(event)
         if event.granted:
-            self._work.note(ResizePod.key, None, now_s, RESIZE_RETRY_S)
+            self.work.note(ResizePod.key, None, now_s, RESIZE_RETRY_S)
 
     def _set_record(self, record: PodRecord) -> None:
         if not self._known:
@@ -219,19 +216,19 @@ class PodMachine:
 
     def _finish(self, event: Finished, now_s: float) -> None:
         work, failure = event.work, event.failure
-        self._work.finish(work.key)
+        self.work.finish(work.key)
         if event.record is not None:
             self._set_record(event.record)
         match work:
             case MountVolumes():
                 self._mounted = failure is None
-                self._work.note(work.key, failure, now_s, MOUNT_RETRY_S)
+                self.work.note(work.key, failure, now_s, MOUNT_RETRY_S)
             case CreateSandbox():
-                self._work.note(work.key, failure, now_s, SANDBOX_RETRY_S)
+                self.work.note(work.key, failure, now_s, SANDBOX_RETRY_S)
                 if failure is None:
                     self._resize.sandbox_created(work.amounts)
             case ResizePod():
-                self._work.note(work.key, failure, now_s, RESIZE_RETRY_S)
+                self.work.note(work.key, failure, now_s, RESIZE_RETRY_S)
                 if failure is not None:
                     self._resize.failed(self.pod, failure)
             case StartContainer():
@@ -243,19 +240,19 @@ class PodMachine:
             case StopContainer() if failure is not None:
                 self._killing.stop_failed(work.record.id, now_s)
             case StopSandbox():
-                self._work.note(work.key, failure, now_s, (STOP_RETRY_S, STOP_RETRY_S))
+                self.work.note(work.key, failure, now_s, (STOP_RETRY_S, STOP_RETRY_S))
                 if failure is None:
-                    self._stopped_sandboxes.add(work.sandbox_id)
+                    self.stopped_sandboxes.add(work.sandbox_id)
             case TearDown():
-                self._work.note(work.key, failure, now_s, (STOP_RETRY_S, 60.0))
+                self.work.note(work.key, failure, now_s, (STOP_RETRY_S, 60.0))
                 if failure is None and self.state == "terminated":
                     self._enter("finished")
             case _:
-                self._work.note(work.key, failure, now_s, (STOP_RETRY_S, STOP_RETRY_S))
+                self.work.note(work.key, failure, now_s, (STOP_RETRY_S, STOP_RETRY_S))
 
     def _forgive(self) -> None:
         """Try again at once what failed for want of an object: mounts and container configurations."""
-        self._work.forgive(MountVolumes.key)
+        self.work.forgive(MountVolumes.key)
         self._starts.forgive_configuration()
 
     # -- states
@@ -275,7 +272,7 @@ class PodMachine:
                 message = "Pod was active on the node longer than the specified deadline"
                 self.verdict = Verdict(reason="DeadlineExceeded", message=message)
                 return True
-            self._work.wake(due_s)
+            self.work.wake(due_s)
         if (self.pod.get("status") or {}).get("phase") in TERMINAL and not podspec.is_static(self.pod):
             return True
         return self._can_end() and not self._runs() and self._compute_status(now_s)["phase"] in TERMINAL
@@ -293,7 +290,7 @@ class PodMachine:
 
     def _sync(self, out: list[Instruction], now_s: float) -> None:
         if not self._mounted:
-            self._work.ask(out, MountVolumes(), now_s)
+            self.work.ask(out, MountVolumes(), now_s)
             return
         todo = plan(self.pod, self.record, self._probes, restarting=self._starts.restarting)
         if todo.kill_pod:
@@ -306,7 +303,7 @@ class PodMachine:
         kill = [intent for intent in todo.kill if not intent.is_change or self._has_settled(now_s)]
         self._kill_some(out, (*kill, *map(_restart_for_resize, resize.restarts)), now_s)
         for record in todo.remove[:1]:
-            self._work.ask(out, RemoveContainer(record=record), now_s)
+            self.work.ask(out, RemoveContainer(record=record), now_s)
         if not todo.remove:
             self._set_resources(out, resize, now_s)
             self._start(out, todo.start, now_s)
@@ -315,7 +312,7 @@ class PodMachine:
         """The last edit of the pod is some time ago."""
         due_s = self._edited_at_s + CHANGE_SETTLES_S
         if now_s < due_s:
-            self._work.wake(due_s)
+            self.work.wake(due_s)
         return now_s >= due_s
 
     def _kill_some(self, out: list[Instruction], intents: Iterable[KillIntent], now_s: float) -> None:
@@ -333,13 +330,13 @@ class PodMachine:
     def _set_resources(self, out: list[Instruction], resize: Resize, now_s: float) -> None:
         """Not while a container starts, nor while one is stopped so that it can start with its new size."""
         sandbox = self.record.sandbox
-        if StartContainer.key in self._work or resize.restarts or sandbox is None:
+        if StartContainer.key in self.work or resize.restarts or sandbox is None:
             return
         if resize.containers or resize.pod:
-            self._work.ask(out, ResizePod(resize=resize, sandbox_id=sandbox.id), now_s)
+            self.work.ask(out, ResizePod(resize=resize, sandbox_id=sandbox.id), now_s)
 
     def _follow_resize(self, out: list[Instruction]) -> None:
-        restarting, is_set_now = self._starts.restarting, ResizePod.key in self._work
+        restarting, is_set_now = self._starts.restarting, ResizePod.key in self.work
         out.extend(self._resize.follow(self.pod, self.record, restarting=restarting, is_set_now=is_set_now))
 
     def _create_sandbox(self, out: list[Instruction], todo: PodPlan, now_s: float) -> None:
@@ -347,10 +344,10 @@ class PodMachine:
             self._announced_attempt = todo.sandbox_attempt
             message = "Pod sandbox changed, it will be killed and re-created."
             out.append(Record(type="Normal", reason="SandboxChanged", message=message))
-        self._work.ask(out, CreateSandbox(attempt=todo.sandbox_attempt, amounts=pod_amounts(self.pod)), now_s)
+        self.work.ask(out, CreateSandbox(attempt=todo.sandbox_attempt, amounts=pod_amounts(self.pod)), now_s)
 
     def _start(self, out: list[Instruction], containers: Iterable[PodContainer], now_s: float) -> None:
-        if not self._work.any_of((StartContainer.key, ResizePod.key)):
+        if not self.work.any_of((StartContainer.key, ResizePod.key)):
             self._starts.start_first(
                 out, containers, self.pod, self.record, now_s, is_stopping=self._killing.__contains__
             )
@@ -358,34 +355,34 @@ class PodMachine:
     def _is_alive(self) -> bool:
         """Of a pod that is over: a runtime may finish what it was told to forget, after it was looked at."""
         ready = (box.id for box in self.record.sandboxes if box.state == "READY")
-        return any(True for _ in self.record.running()) or any(box not in self._stopped_sandboxes for box in ready)
+        return any(True for _ in self.record.running()) or any(box not in self.stopped_sandboxes for box in ready)
 
     def _kill_pod(self, out: list[Instruction], now_s: float) -> bool:
         """Stop every container, then every sandbox; True when that is done."""
         for record in self.record.running():
             out.extend(self._killing.begin(self.pod, record, now_s, grace_s=self._grace_s, ordered=True))
         self._advance_kills(out, now_s)
-        if any(True for _ in self.record.running()) or StartContainer.key in self._work:
+        if any(True for _ in self.record.running()) or StartContainer.key in self.work:
             return False
-        waiting = [box for box in self.record.sandboxes if box.id not in self._stopped_sandboxes]
+        waiting = [box for box in self.record.sandboxes if box.id not in self.stopped_sandboxes]
         for box in waiting:
-            self._work.ask(out, StopSandbox(sandbox_id=box.id), now_s)
+            self.work.ask(out, StopSandbox(sandbox_id=box.id), now_s)
         return not waiting
 
     def _terminate(self, out: list[Instruction], now_s: float) -> None:
-        if not self._kill_pod(out, now_s) or self._work.in_flight:
+        if not self._kill_pod(out, now_s) or self.work.in_flight:
             return
         self._enter("terminated")
         self._tear_down(out, now_s)
 
     def _tear_down(self, out: list[Instruction], now_s: float) -> None:
         if self.state == "terminated":
-            self._work.ask(out, TearDown(), now_s)
+            self.work.ask(out, TearDown(), now_s)
 
     def _advance_kills(self, out: list[Instruction], now_s: float) -> None:
         for instruction in self._killing.advance(self.pod, self.record, now_s):
             if isinstance(instruction, (RunPreStop, StopContainer)):
-                self._work.begin(out, instruction)
+                self.work.begin(out, instruction)
             else:
                 out.append(instruction)
 

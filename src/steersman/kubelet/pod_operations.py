@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Literal
 
@@ -304,12 +304,14 @@ class PodOperations:
         await self.tear_down(uid)
         await self._volumes.remove(uid)
 
-    async def remove(self, pod: Object, record: PodRecord) -> None:
-        """The last of a pod that is gone from the API: its sandboxes, its containers, its folder and its logs."""
+    async def remove(self, pod: Object, record: PodRecord, *, stopped: Set[str] = frozenset()) -> None:
+        """The last of a pod that is gone from the API: its sandboxes, its containers, its folder and its logs.
+        ``stopped``: sandboxes that need not be stopped again, which also takes their network down."""
         for item in record.containers:
             await self._runtime.remove_container(item.id)
         for box in record.sandboxes:
-            await self._runtime.stop_pod_sandbox(box.id)
+            if box.id not in stopped:
+                await self._runtime.stop_pod_sandbox(box.id)
             await self._runtime.remove_pod_sandbox(box.id)
         await self._volumes.remove(objects.uid(pod))
         if self._has_files:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from steersman.kubelet.container_status import StartFailure
-from steersman.kubelet.instructions import Instruction, Work
+from steersman.kubelet.instructions import Instruction, StopContainer, StopSandbox, Work
 
 
 class PodWork:
@@ -24,6 +24,14 @@ class PodWork:
 
     def any_of(self, keys: Iterable[str]) -> bool:
         return any(key in self.in_flight for key in keys)
+
+    @property
+    def stopping(self) -> frozenset[str]:
+        """Ids of what the runtime was asked to stop."""
+        works = self.in_flight.values()
+        containers = (work.record.id for work in works if isinstance(work, StopContainer))
+        sandboxes = (work.sandbox_id for work in works if isinstance(work, StopSandbox))
+        return frozenset((*containers, *sandboxes))
 
     def ask(self, out: list[Instruction], work: Work, now_s: float) -> None:
         """Ask for ``work`` unless it is in flight or failed too lately."""

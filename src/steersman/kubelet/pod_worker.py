@@ -22,7 +22,7 @@ from steersman.kubelet.container_status import StartFailure
 from steersman.kubelet.crash_backoff import CrashBackoff
 from steersman.kubelet.handlers import Handlers
 from steersman.kubelet.images import CannotStart
-from steersman.kubelet.inspector import Inspector, Touched
+from steersman.kubelet.inspector import Fingerprint, Inspector, Touched
 from steersman.kubelet.instructions import (
     Cancel,
     CreateSandbox,
@@ -136,12 +136,16 @@ class PodWorker:
     @property
     def known(self) -> PodRecord | None:
         """What need not be asked of the runtime again where it is in the same state: all but what is being changed."""
-        return None if ResizePod.key in self.machine.in_flight else self.machine.record
+        return None if ResizePod.key in self.machine.work else self.machine.record
 
     @property
     def is_starting(self) -> bool:
         """What it starts just now it will look at itself."""
         return not self._carrying_out.isdisjoint((CreateSandbox.key, StartContainer.key))
+
+    def expects(self, fingerprint: Fingerprint) -> bool:
+        """All that differs from what is known of the pod is just being stopped, which it will look at itself."""
+        return self.machine.work.stopping.issuperset(item for item, _ in fingerprint ^ self.machine.record.fingerprint)
 
     @property
     def is_finished(self) -> bool:
@@ -303,6 +307,7 @@ class PodWorker:
                 await operations.remove_container(work.record.id)
             case StopSandbox():
                 await operations.stop_sandbox(work.sandbox_id)
+                return Touched(sandbox_id=work.sandbox_id)
             case ResizePod():
                 await operations.resizer.resize(
                     pod, work.sandbox_id, work.resize, self.machine.actuated, self._on_resources_set

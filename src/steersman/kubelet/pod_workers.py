@@ -237,7 +237,9 @@ class PodWorkers:
         """And begin anew where a static pod of the same uid is back."""
         while True:
             try:
-                await self._operations.remove(worker.pod, await self._runtime_pods.inspector.inspect(worker.uid))
+                machine = worker.machine
+                record = await self._runtime_pods.inspector.inspect(worker.uid, machine.record)
+                await self._operations.remove(worker.pod, record, stopped=machine.stopped_sandboxes)
                 break
             except (RuntimeServiceError, OSError) as error:
                 log.warning("cannot remove what is left of %s: %s", podspec.full_name(worker.pod), error)

@@ -1,7 +1,8 @@
 """ConfigMaps, Secrets and other objects that pods refer to, each followed by a watch of its own while some pod needs it.
 
 A node may only read what its pods name (Node authorizer), so there is one watch per object rather than one per kind,
-as in upstream's watch-based managers. An object that no pod needs any more is forgotten.
+as in upstream's watch-based managers. An object that no pod needs any more is forgotten, and one that is immutable is no longer
+watched once it was read.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ class References:
         found = followed.informer.get(objects.make_key(namespace, name))
         if found is None:
             raise NotFound.of(resource, name)
+        if found.get("immutable"):
+            followed.task.cancel()
         return found
 
     async def close(self) -> None:

@@ -105,7 +105,7 @@ class RuntimePods:
         worker = self._workers.get(uid)
         if worker is None:
             self._uids.add(uid)
-        elif fingerprint is None or fingerprint != worker.machine.record.fingerprint:
+        elif fingerprint is None or not worker.expects(fingerprint):
             self.inspect_soon(uid, INSPECT_STARTING_AFTER_S if worker.is_starting else INSPECT_AFTER_S)
 
     def _on_relist(self, took_s: float, since_s: float | None) -> None:

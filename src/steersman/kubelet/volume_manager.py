@@ -17,7 +17,7 @@ from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.volumes.api import MountedVolume, Tokens, VolumeContext, VolumeError, VolumePlugin
 from steersman.kubelet.volumes.mounts import unmount_below
 from steersman.kubelet.volumes.registry import plugin_for
-from steersman.kubelet.volumes.subpath import bind_subpath, release_subpaths
+from steersman.kubelet.volumes.subpath import bind_subpath
 from steersman.kubelet.volumes.trees import remove_tree
 from steersman.meta import objects
 from steersman.meta.errors import APIError
@@ -163,14 +163,15 @@ class VolumeManager:
         await asyncio.to_thread(remove_tree, self._paths.pod(uid))
 
     def _unmount(self, uid: str) -> None:
-        release_subpaths(self._paths.subpaths(uid))
-        folder = self._paths.pod(uid)
-        unmount_below(folder)
-        if folder.is_dir():
-            kept = self._paths.containers(uid)
-            for entry in folder.iterdir():
-                if entry != kept:
-                    remove_tree(entry)
+        folder, kept = self._paths.pod(uid), self._paths.containers(uid)
+        try:
+            entries = [entry for entry in folder.iterdir() if entry != kept]
+        except FileNotFoundError:
+            return
+        if entries:  # looking for mounts is dear where there are many
+            unmount_below(folder)
+        for entry in entries:
+            remove_tree(entry)
 
 
 def _conforms(manager: VolumeManager) -> list[PodVolumes]:

@@ -42,10 +42,11 @@ async def with_neighbour(node: RealNode, attack: Callable[[], Any]) -> None:
     await node.delete("neighbour")
 
 
+@pytest.mark.timeout(300)
 async def test_a_pod_that_floods_its_log(node: RealNode) -> None:
-    """A quarter of a gigabyte as fast as it can, then less. Files grow by what fits between two checks; they are rotated out."""
+    """A gigabyte as fast as it can, then less. Files grow by what fits between two checks; they are rotated out."""
     node.config = replace(node.config, log_max_bytes=MIB, log_max_files=3, log_check_s=0.5)
-    written_mib = 256
+    written_mib = 1024
     lines = f"yes {'x' * 1000} | head -c"
     flood = f"{lines} {written_mib * MIB}"
     less = f"for i in 1 2 3 4 5 6; do sleep 1; {lines} {2 * MIB}; done"
@@ -59,7 +60,7 @@ async def test_a_pod_that_floods_its_log(node: RealNode) -> None:
                                 "timeoutSeconds": 10, "failureThreshold": 1000},
             ),
         )  # fmt: skip
-        await node.until("flood", is_ready, within_s=100)
+        await node.until("flood", is_ready, within_s=200)
         folder = node.config.pod_logs_dir / f"default_flood_{objects.uid(pod)}" / "main"
         await node.wait(lambda: len(list(folder.iterdir())) <= 3)
         await node.wait(lambda: sum(path.stat().st_size for path in folder.iterdir()) < written_mib * MIB / 4)
@@ -140,6 +141,41 @@ async def test_a_pod_that_fills_what_it_was_given(node: RealNode) -> None:
         assert statuses(done)[0]["state"]["terminated"]["message"] == "8\n"
         await node.delete("full")
         await node.wait(lambda: not (node.config.root_dir / "pods" / objects.uid(pod)).exists())
+
+    async with node.kubelet():
+        await with_neighbour(node, attack)
+
+
+def fill(path: str) -> str:
+    return f"dd if=/dev/zero of={path} bs=1M count=64; sleep 1000"
+
+
+async def test_pods_that_fill_the_nodes_disk(node: RealNode) -> None:
+    """Through a volume, their own root and their log: each is evicted by its own limit."""
+    node.config = replace(node.config, volume_stats_s=1.0)
+    limited = {"limits": {"ephemeral-storage": "8Mi"}}
+    mounts = [{"name": "disk", "mountPath": "/disk"}]
+    attackers = {
+        "volume": (
+            shell(fill("/disk/f"), volumeMounts=mounts),
+            'Usage of EmptyDir volume "disk" exceeds the limit "8Mi". ',
+        ),
+        "root": (shell(fill("/f"), resources=limited), "Pod ephemeral local storage usage exceeds the total limit of"),
+        "log": (
+            shell(f"yes {'x' * 1000} | head -c {64 * MIB}; sleep 1000", resources=limited),
+            "Pod ephemeral local storage usage exceeds the total limit of",
+        ),
+    }
+
+    async def attack() -> None:
+        for name, (container, _) in attackers.items():
+            volumes = [{"name": "disk", "emptyDir": {"sizeLimit": "8Mi"}}]
+            await node.create(name, container, volumes=volumes)
+        for name, (_, message) in attackers.items():
+            evicted = await node.until(name, lambda pod: pod["status"].get("reason") == "Evicted", within_s=60)
+            assert evicted["status"]["phase"] == "Failed"
+            assert evicted["status"]["message"].startswith(message)
+        await node.delete(*attackers)
 
     async with node.kubelet():
         await with_neighbour(node, attack)

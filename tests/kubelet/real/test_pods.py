@@ -212,9 +212,8 @@ async def test_what_is_missing_is_waited_for(node: RealNode) -> None:
 
 async def test_a_restarted_kubelet_restarts_nothing_and_orphans_go(node: RealNode) -> None:
     async with node.kubelet():
-        await node.create(
-            "stays", shell("sleep 1000", readinessProbe={"exec": {"command": ["true"]}, "periodSeconds": 1})
-        )
+        probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "timeoutSeconds": 10}
+        await node.create("stays", shell("sleep 1000", readinessProbe=probe))
         await node.create("goes", shell("sleep 1000"))
         before = await node.until("stays", is_ready)
         await node.until("goes", is_ready)

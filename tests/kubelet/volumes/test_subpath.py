@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from steersman.kubelet.volumes.api import VolumeError
-from steersman.kubelet.volumes.mounts import mount_points
-from steersman.kubelet.volumes.subpath import bind_subpath, check_subpath, make_beneath, open_beneath, release_subpaths
+from steersman.kubelet.volumes.mounts import mount_points, unmount_below
+from steersman.kubelet.volumes.subpath import bind_subpath, check_subpath, make_beneath, open_beneath
 from steersman.kubelet.volumes.trees import remove_tree
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
@@ -28,7 +28,7 @@ def volume(tmp_path: Path) -> Iterator[Path]:
     (folder / "a" / "f").write_text("inside")
     (tmp_path / "secret").write_text("outside")
     yield folder
-    release_subpaths(tmp_path / "bound")
+    unmount_below(tmp_path / "bound")
 
 
 @pytest.mark.parametrize("path", ["/etc", "..", "a/../..", "a/.."])
@@ -63,8 +63,7 @@ def test_a_folder_is_mounted_and_released(volume: Path, tmp_path: Path) -> None:
     bind_subpath(volume, "a", target)
     assert (target / "f").read_text() == "inside"
     bind_subpath(volume, "a", target)
-    release_subpaths(tmp_path / "bound")
-    assert not (tmp_path / "bound").exists()
+    unmount_below(tmp_path / "bound")
     assert not [point for point in mount_points() if point.startswith(str(tmp_path))]
 
 

@@ -26,6 +26,8 @@ TEMPLATE_CHECK_S: Final = 10.0
 SUSPENSION_CHECK_S: Final = 600.0
 """A machine that slept wakes up with less time left than it knows."""
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 128.0
+BETWEEN_S: Final = 1.0
+"""At least, between two rotations: a signer may date certificates back, and one that lives shortly be due at once."""
 log = logging.getLogger(__name__)
 
 
@@ -76,6 +78,7 @@ class CertificateManager:
         while True:
             await self._wait_until_due()
             await self._rotate_until_done()
+            await self._clock.sleep(BETWEEN_S)
 
     async def _wait_until_due(self) -> None:
         share = EARLIEST + SPREAD * self._rng.random()

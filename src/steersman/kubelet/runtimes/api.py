@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
+import msgspec
 from msgspec import Struct, field
 
 from steersman.kubelet.runtimes.containers import (
@@ -110,6 +111,12 @@ class RuntimeHandler(Struct, frozen=True, kw_only=True):
     user_namespaces: bool = False
 
 
+class _RuntimeConfig(Struct, frozen=True, kw_only=True):
+    """Of all that containerd's status says of its configuration."""
+
+    sandboxImage: str = ""
+
+
 class RuntimeStatus(Struct, frozen=True, kw_only=True):
     conditions: tuple[RuntimeCondition, ...]
     handlers: tuple[RuntimeHandler, ...] = ()
@@ -117,6 +124,15 @@ class RuntimeStatus(Struct, frozen=True, kw_only=True):
     """The runtime understands the field of that name."""
     info: Mapping[str, str] = field(default_factory=dict)
     """Verbose only."""
+
+    @property
+    def sandbox_image(self) -> str:
+        """What sandboxes are made of, where the runtime tells: verbose only, of containerd 1.x."""
+        try:
+            config = msgspec.json.decode(self.info.get("config") or "{}", type=_RuntimeConfig)
+        except msgspec.DecodeError:
+            return ""
+        return config.sandboxImage
 
     def condition(self, type: str) -> RuntimeCondition | None:
         return next((condition for condition in self.conditions if condition.type == type), None)

@@ -15,7 +15,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 from steersman.kubelet.volumes.api import VolumeError
-from steersman.kubelet.volumes.mounts import MS_BIND, MS_REC, mount, mount_points, unmount, unmount_below
+from steersman.kubelet.volumes.mounts import MS_BIND, MS_REC, mount, mount_points, unmount
 
 _OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_BENEATH, _RESOLVE_IN_ROOT = 0x02, 0x08, 0x10
@@ -137,15 +137,3 @@ def _prepare_target(target: Path, is_folder: bool) -> None:
         target.mkdir(exist_ok=True)
     else:
         target.touch()
-
-
-def release_subpaths(folder: Path) -> None:
-    """Unmount and remove every bound subPath of a pod. Raises ``OSError``."""
-    unmount_below(folder)
-    for base, folders, files in os.walk(folder, topdown=False):
-        for name in files:
-            os.unlink(os.path.join(base, name))
-        for name in folders:
-            os.rmdir(os.path.join(base, name))
-    with contextlib.suppress(FileNotFoundError):
-        folder.rmdir()
