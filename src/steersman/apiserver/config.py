@@ -92,9 +92,11 @@ class APIServerConfig(Struct, frozen=True, kw_only=True):
     service_account_signing_key: bytes = b""
     """PEM private key that signs them; empty: no tokens are issued."""
     client_ca: bytes = b""
+    """PEM certificates of the authority behind client certificates."""
     static_tokens: Mapping[str, User] = field(default_factory=dict)
     """``--token-auth-file``: the users of tokens."""
-    """PEM certificates of the authority behind client certificates."""
+    enable_bootstrap_tokens: bool = False
+    """``--enable-bootstrap-token-auth``: Secrets in kube-system make their bearers known."""
     request_header: RequestHeaders = field(default_factory=RequestHeaders)
     request_header_client_ca: bytes = b""
     front_proxy_certificate_file: str = ""

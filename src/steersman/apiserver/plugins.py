@@ -258,14 +258,20 @@ class _TokenAuthenticator(Authenticator, TokenReviewer, Protocol):
 def _tokens(of: Surroundings) -> list[_TokenAuthenticator]:
     """What knows bearer tokens, in the order in which it is asked."""
     config = of.config
+    audiences = config.api_audiences or (config.service_account_issuer,)
     found: list[_TokenAuthenticator] = []
     if config.static_tokens:
         from steersman.apiserver.authn.statictokens import StaticTokenAuthenticator
 
-        audiences = config.api_audiences or (config.service_account_issuer,)
         found.append(StaticTokenAuthenticator(config.static_tokens, audiences=audiences))
     accounts = _service_accounts(of)
-    return found if accounts is None else [*found, accounts]
+    if accounts is not None:
+        found.append(accounts)
+    if config.enable_bootstrap_tokens:
+        from steersman.apiserver.authn.bootstraptokens import BootstrapTokenAuthenticator
+
+        found.append(BootstrapTokenAuthenticator(of.reader, audiences=audiences, clock=of.clock))
+    return found
 
 
 def _authenticators(of: Surroundings, tokens: Sequence[Authenticator]) -> list[Authenticator]:

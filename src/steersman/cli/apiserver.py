@@ -53,6 +53,8 @@ def _list(text: str) -> tuple[str, ...]:
 @click.option("--tls-private-key-file", required=True, help="Its private key.")
 @click.option("--client-ca-file", default="", help="Authority of client certificates.")
 @click.option("--token-auth-file", default="", help="Tokens of users: lines of token, name, uid, groups.")
+@click.option("--enable-bootstrap-token-auth", type=bool, default=False, show_default=True,
+              help="Let nodes make themselves known by the bootstrap tokens in kube-system.")  # fmt: skip
 @click.option("--service-cluster-ip-range", default="10.96.0.0/16", show_default=True,
               help="Addresses of Services: one CIDR, or two of different families.")  # fmt: skip
 @click.option(
@@ -230,13 +232,12 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         service_account_issuer=flags["service_account_issuer"],
         api_audiences=_list(flags["api_audiences"]),
         service_account_keys=[_read(path, "service-account-key-file") for path in flags["service_account_key_file"]],
-        service_account_signing_key=_read(
-            flags["service_account_signing_key_file"], "service-account-signing-key-file"
-        ),
-        client_ca=_read(flags["client_ca_file"], "client-ca-file"),
+        service_account_signing_key=_file(flags, "service_account_signing_key_file"),
+        client_ca=_file(flags, "client_ca_file"),
         static_tokens=_static_tokens(flags["token_auth_file"]),
+        enable_bootstrap_tokens=flags["enable_bootstrap_token_auth"],
         request_header=headers,
-        request_header_client_ca=_read(flags["requestheader_client_ca_file"], "requestheader-client-ca-file"),
+        request_header_client_ca=_file(flags, "requestheader_client_ca_file"),
         front_proxy_certificate_file=flags["proxy_client_cert_file"],
         front_proxy_key_file=flags["proxy_client_key_file"],
         aggregator_routing=flags["enable_aggregator_routing"],
@@ -256,6 +257,11 @@ def _static_tokens(path: str) -> Mapping[str, User]:
         return parse_tokens(_read(path, "token-auth-file").decode(), path)
     except ValueError as error:
         raise click.UsageError(f"--token-auth-file: {error}") from error
+
+
+def _file(flags: Mapping[str, Any], name: str) -> bytes:
+    """What is in the file that the flag names."""
+    return _read(flags[name], name.replace("_", "-"))
 
 
 def _read(path: str, flag: str) -> bytes:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from steersman.controllers import bootstraptokens
 from steersman.controllers.cidrs import CIDRExhausted, CIDRPool
 from steersman.controllers.kinds import (
     bootstrapsigner,
@@ -39,7 +38,7 @@ from steersman.controllers.kinds import (
 )
 from steersman.controllers.kinds.namespace import Remaining
 from steersman.controllers.podresourceclaims import FINALIZER
-from steersman.meta import objects, times
+from steersman.meta import bootstraptokens, objects, times
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS
 from tests.controllers.builders import pod

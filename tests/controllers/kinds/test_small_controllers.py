@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from steersman.controllers import bootstraptokens
-from steersman.meta import objects, times
+from steersman.meta import bootstraptokens, objects, times
 from steersman.meta.objects import Object
 from steersman.meta.resources import (
     CLUSTERROLES,

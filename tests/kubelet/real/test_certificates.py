@@ -26,7 +26,7 @@ from steersman.aio.clock import SystemClock
 from steersman.aio.tasks import TaskGroup
 from steersman.apiserver.audit.configuration import AuditConfig, AuditLog
 from steersman.apiserver.audit.policy import parse
-from steersman.apiserver.authn.api import CREDENTIAL_ID, User
+from steersman.apiserver.authn.api import CREDENTIAL_ID
 from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig, Listener
 from steersman.apiserver.tls import server_context
@@ -40,7 +40,7 @@ from steersman.controllers.config import ControllerManagerConfig, KeyPair
 from steersman.meta import objects
 from steersman.meta.errors import Conflict, NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CLUSTERROLEBINDINGS, NODES
+from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CLUSTERROLEBINDINGS, NODES, SECRETS
 from steersman.store.drivers.memory import MemoryStore
 from steersman.testing.containerd import cgroup_parent
 from tests.patience import PATIENCE
@@ -49,7 +49,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 NODE = "certain-1"
 TOKEN = "abcdef.0123456789abcdef"
-BOOTSTRAPPER = User(name="system:bootstrap:abcdef", groups=("system:bootstrappers", "system:authenticated"))
+BOOTSTRAPPER = "system:bootstrap:abcdef"
 LIFE_S = 60.0
 CLIENT, SERVING = "kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"
 REQUESTS = "system:certificates.k8s.io:certificatesigningrequests"
@@ -208,7 +208,7 @@ async def node(instance: Containerd, tmp_path: Path) -> AsyncIterator[CertainNod
     config = APIServerConfig(
         client_ca=authority.certificate.read_bytes(),
         authorization_modes=("Node", "RBAC"),
-        static_tokens={TOKEN: BOOTSTRAPPER},
+        enable_bootstrap_tokens=True,
         audit=AuditConfig(policy=parse(AUDIT), log=AuditLog(path=str(tmp_path / "audit.log"))),
     )
     listener = Listener(
@@ -218,6 +218,7 @@ async def node(instance: Containerd, tmp_path: Path) -> AsyncIterator[CertainNod
     await server.start()
     port = await server.serve("127.0.0.1", 0, tls=server_context(listener, config))
     client = Client(InProcessTransport(server.handle))
+    await client.create(SECRETS, bootstrap_secret())
     for number, (role, members) in enumerate(BINDINGS.items()):
         await client.create(CLUSTERROLEBINDINGS, binding(f"bootstrap-{number}", role, members))
     document = kubeconfigs.document(
@@ -263,6 +264,16 @@ async def node(instance: Containerd, tmp_path: Path) -> AsyncIterator[CertainNod
         mounts.unmount_below(tmp_path)
 
 
+def bootstrap_secret() -> Object:
+    """As ``kubeadm token create`` makes it."""
+    token_id, _, secret = TOKEN.partition(".")
+    return {
+        "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
+        "metadata": {"name": f"bootstrap-token-{token_id}", "namespace": "kube-system"},
+        "stringData": {"token-id": token_id, "token-secret": secret, "usage-bootstrap-authentication": "true"},
+    }  # fmt: skip
+
+
 def binding(name: str, role: str, group: str) -> Object:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
@@ -278,7 +289,7 @@ async def test_a_node_joins_with_a_token_and_keeps_its_certificates_valid(node: 
         current = str(node.directory / "pki-of-node" / "kubelet-client-current.pem")
         assert user == {"client-certificate": current, "client-key": current}, "no trace of the token"
         first = (await node.requests(CLIENT))[0]
-        assert first["spec"]["username"] == BOOTSTRAPPER.name
+        assert first["spec"]["username"] == BOOTSTRAPPER
         assert first["status"]["conditions"][0]["reason"] == "AutoApproved"
 
         shown = await node.until(node.served, "a serving certificate")
@@ -312,7 +323,7 @@ async def test_a_kubelet_that_starts_again_needs_no_token(node: CertainNode) -> 
         await node.until(node.is_ready, "the node to be Ready")
     (node.directory / "bootstrap-kubeconfig").unlink()
     before = len(node.heartbeats())
-    asked = [item for item in await node.requests(CLIENT) if item["spec"]["username"] == BOOTSTRAPPER.name]
+    asked = [item for item in await node.requests(CLIENT) if item["spec"]["username"] == BOOTSTRAPPER]
     node.words = [word for word in node.words if "bootstrap" not in word]
 
     async def beats() -> bool:
@@ -320,4 +331,4 @@ async def test_a_kubelet_that_starts_again_needs_no_token(node: CertainNode) -> 
 
     async with node.kubelet():
         await node.until(beats, "the node's next sign of life")
-    assert [item for item in await node.requests(CLIENT) if item["spec"]["username"] == BOOTSTRAPPER.name] == asked
+    assert [item for item in await node.requests(CLIENT) if item["spec"]["username"] == BOOTSTRAPPER] == asked

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from steersman.client.informer import Change
-from steersman.controllers import bootstraptokens
-from steersman.controllers.bootstraptokens import BootstrapToken
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
+from steersman.meta import bootstraptokens
+from steersman.meta.bootstraptokens import BootstrapToken
 from steersman.meta.objects import Object
 from steersman.meta.resources import CONFIGMAPS, SECRETS, Resource
 

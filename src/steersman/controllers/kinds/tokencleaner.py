@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from steersman.client.informer import Change
-from steersman.controllers import bootstraptokens
 from steersman.controllers.runtime import DONE, Context, Controller, Result, Watch
-from steersman.meta import objects
+from steersman.meta import bootstraptokens, objects
 from steersman.meta.errors import Conflict, NotFound
 from steersman.meta.objects import Object
 from steersman.meta.resources import SECRETS, Resource

@@ -22,6 +22,10 @@ NAMESPACE = "kube-system"
 PREFIX = "bootstrap-token-"
 _ID = re.compile(r"[a-z0-9]{6}", re.ASCII)
 _SECRET = re.compile(r"[a-z0-9]{16}", re.ASCII)
+USER_PREFIX = "system:bootstrap:"
+GROUP = "system:bootstrappers"
+"""Of whoever has a bootstrap token."""
+_EXTRA_GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]", re.ASCII)
 
 
 class BootstrapToken(Struct, frozen=True, kw_only=True):
@@ -30,6 +34,10 @@ class BootstrapToken(Struct, frozen=True, kw_only=True):
     expires_s: float | None
     signs: bool
     """It may sign the cluster's public information."""
+    authenticates: bool
+    """Its bearer is known to the API server."""
+    extra_groups: tuple[str, ...] | None
+    """Groups of its bearer beyond ``GROUP``; None where the Secret names one that is not below it."""
 
 
 def parse(secret: Mapping[str, Any]) -> BootstrapToken | None:
@@ -49,8 +57,24 @@ def parse(secret: Mapping[str, Any]) -> BootstrapToken | None:
         except ValueError:
             expires_s = 0.0
     return BootstrapToken(
-        id=token_id, secret=token_secret, expires_s=expires_s, signs=data.get("usage-bootstrap-signing") == "true"
+        id=token_id,
+        secret=token_secret,
+        expires_s=expires_s,
+        signs=data.get("usage-bootstrap-signing") == "true",
+        authenticates=data.get("usage-bootstrap-authentication") == "true",
+        extra_groups=_extra_groups(data.get("auth-extra-groups", "")),
     )
+
+
+def split(bearer: str) -> tuple[str, str] | None:
+    """The id and the secret of what a bearer presents; None where that is no bootstrap token."""
+    token_id, _, secret = bearer.partition(".")
+    return (token_id, secret) if _ID.fullmatch(token_id) and _SECRET.fullmatch(secret) else None
+
+
+def _extra_groups(text: str) -> tuple[str, ...] | None:
+    groups = text.split(",") if text else []
+    return tuple(groups) if all(_EXTRA_GROUP.fullmatch(group) for group in groups) else None
 
 
 def signature(content: str, token: BootstrapToken) -> str:
