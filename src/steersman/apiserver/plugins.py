@@ -44,6 +44,8 @@ from steersman.apiserver.admission.webhooks.hooks import Hooks, WebhookKind
 from steersman.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
 from steersman.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from steersman.apiserver.authn.api import Authenticator
+from steersman.apiserver.authn.bearertokens import BearerTokenAuthenticator
+from steersman.apiserver.authn.bootstraptokens import BootstrapTokens
 from steersman.apiserver.authn.legacytokens import LastUsedLabels
 from steersman.apiserver.authn.serviceaccount import ServiceAccountAuthenticator
 from steersman.apiserver.authz.alwaysallow import AlwaysAllowAuthorizer
@@ -261,16 +263,13 @@ def _tokens(of: Surroundings) -> list[_TokenAuthenticator]:
     audiences = config.api_audiences or (config.service_account_issuer,)
     found: list[_TokenAuthenticator] = []
     if config.static_tokens:
-        from steersman.apiserver.authn.statictokens import StaticTokenAuthenticator
-
-        found.append(StaticTokenAuthenticator(config.static_tokens, audiences=audiences))
+        found.append(BearerTokenAuthenticator(config.static_tokens.get, audiences=audiences))
     accounts = _service_accounts(of)
     if accounts is not None:
         found.append(accounts)
     if config.enable_bootstrap_tokens:
-        from steersman.apiserver.authn.bootstraptokens import BootstrapTokenAuthenticator
-
-        found.append(BootstrapTokenAuthenticator(of.reader, audiences=audiences, clock=of.clock))
+        tokens = BootstrapTokens(of.reader, clock=of.clock)
+        found.append(BearerTokenAuthenticator(tokens.bearer, audiences=audiences))
     return found
 
 

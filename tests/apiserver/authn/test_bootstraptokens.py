@@ -11,7 +11,7 @@ import pytest
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.authn.api import User
-from steersman.apiserver.authn.bootstraptokens import BootstrapTokenAuthenticator
+from steersman.apiserver.authn.bootstraptokens import BootstrapTokens
 from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig
 from steersman.meta import times
@@ -41,11 +41,8 @@ def secret(**changes: str) -> Object:
     }
 
 
-async def known(stored: Object, token: str = TOKEN) -> User | None:
-    reader = ListedObjects([(SECRETS, stored)])
-    authenticator = BootstrapTokenAuthenticator(reader, audiences=("api",), clock=FakeClock(NOW_S))
-    found = await authenticator.review(token)
-    return None if found is None else found[0]
+def known(stored: Object, token: str = TOKEN) -> User | None:
+    return BootstrapTokens(ListedObjects([(SECRETS, stored)]), clock=FakeClock(NOW_S)).bearer(token)
 
 
 @pytest.mark.parametrize(
@@ -75,13 +72,13 @@ async def known(stored: Object, token: str = TOKEN) -> User | None:
         (with_metadata(secret(), deletionTimestamp="2026-01-01T00:00:00Z"), None),
     ],
 )
-async def test_whose_a_token_is(stored: Object, user: User | None) -> None:
-    assert await known(stored) == user
+def test_whose_a_token_is(stored: Object, user: User | None) -> None:
+    assert known(stored) == user
 
 
 @pytest.mark.parametrize("token", ["", "abcdef", "abcdef.0123456789abcdeF", "ABCDEF.0123456789abcdef", "ghijkl.0123456789abcdef"])  # fmt: skip
-async def test_what_is_no_token_of_the_cluster_is_nobodys(token: str) -> None:
-    assert await known(secret(), token) is None
+def test_what_is_no_token_of_the_cluster_is_nobodys(token: str) -> None:
+    assert known(secret(), token) is None
 
 
 async def asked(server: APIServer, method: str, path: str, body: Any, token: str = "") -> tuple[int, Any]:

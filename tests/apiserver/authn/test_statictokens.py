@@ -8,7 +8,8 @@ import pytest
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.authn.api import User
-from steersman.apiserver.authn.statictokens import StaticTokenAuthenticator, parse_tokens
+from steersman.apiserver.authn.bearertokens import BearerTokenAuthenticator
+from steersman.apiserver.authn.statictokens import parse_tokens
 from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.reviews.identity import review_token
@@ -45,7 +46,7 @@ def test_malformed_files_are_refused(text: str, why: str) -> None:
 async def test_a_review_says_for_which_audiences_a_token_is_good(
     token: str, audiences: tuple[str, ...], answered: tuple[str, ...] | None
 ) -> None:
-    authenticator = StaticTokenAuthenticator({"t-jane": JANE}, audiences=("a", "b"))
+    authenticator = BearerTokenAuthenticator({"t-jane": JANE}.get, audiences=("a", "b"))
     review = {"spec": {"token": token, "audiences": list(audiences)}}
     status = (await review_token(review, authenticator))["status"]
     assert status.get("audiences") == (None if answered is None else list(answered))

@@ -6,44 +6,24 @@ Source: "Authenticating with Bootstrap Tokens" in the Kubernetes documentation.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.admission.api import Reader
-from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
-from steersman.apiserver.authn.serviceaccount import bearer_token
+from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, User
 from steersman.meta import bootstraptokens, objects
-from steersman.meta.errors import Unauthorized
 from steersman.meta.resources import SECRETS
-from steersman.meta.wire import Request
 
 
-class BootstrapTokenAuthenticator:
-    """Users ``system:bootstrap:<id>`` by the tokens of Secrets. A token that it does not know may still be somebody else's."""
+class BootstrapTokens:
+    """The bootstrap tokens of the cluster as it is now."""
 
-    def __init__(self, reader: Reader, *, audiences: Sequence[str], clock: Clock) -> None:
-        """``audiences``: those of this API server, for which every token is good."""
+    def __init__(self, reader: Reader, *, clock: Clock) -> None:
         self._reader = reader
-        self._audiences = tuple(audiences)
         self._clock = clock
 
-    async def authenticate(self, request: Request) -> User | None:
-        token = bearer_token(request)
-        if not token:
-            return None
-        user = self._user(token)
-        if user is None:
-            raise Unauthorized
-        return user
-
-    async def review(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, tuple[str, ...]] | None:
-        """The user of ``token`` and for which of ``audiences`` it is good; None where it is not known or good for none."""
-        user = self._user(token)
-        accepted = tuple(audience for audience in self._audiences if not audiences or audience in audiences)
-        return (user, accepted) if user is not None and accepted else None
-
-    def _user(self, bearer: str) -> User | None:
-        presented = bootstraptokens.split(bearer)
+    def bearer(self, text: str) -> User | None:
+        """``system:bootstrap:<id>`` for the token ``<id>.<secret>``; None where there is no such token, or it is not valid (any more)."""
+        presented = bootstraptokens.split(text)
         if presented is None:
             return None
         token_id, secret = presented
@@ -57,7 +37,3 @@ class BootstrapTokenAuthenticator:
             return None
         groups = sorted({bootstraptokens.GROUP, *token.extra_groups})
         return User(name=bootstraptokens.USER_PREFIX + token.id, groups=(*groups, AUTHENTICATED_GROUP))
-
-
-def _conforms(reader: Reader, clock: Clock) -> Authenticator:
-    return BootstrapTokenAuthenticator(reader, audiences=(), clock=clock)

@@ -8,12 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Mapping, Sequence
 
-from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, Authenticator, User
-from steersman.apiserver.authn.serviceaccount import bearer_token
-from steersman.meta.errors import Unauthorized
-from steersman.meta.wire import Request
+from steersman.apiserver.authn.api import AUTHENTICATED_GROUP, User
 
 _COLUMNS = 3
 log = logging.getLogger(__name__)
@@ -45,31 +41,3 @@ def parse_tokens(text: str, path: str) -> dict[str, User]:
             groups.append(AUTHENTICATED_GROUP)
         found[token] = User(name=name, uid=uid, groups=tuple(groups))
     return found
-
-
-class StaticTokenAuthenticator:
-    """Users by the bearer tokens of a file. A token that it does not know may still be somebody else's."""
-
-    def __init__(self, tokens: Mapping[str, User], *, audiences: Sequence[str]) -> None:
-        """``audiences``: those of this API server, for which every token is good."""
-        self._tokens = dict(tokens)
-        self._audiences = tuple(audiences)
-
-    async def authenticate(self, request: Request) -> User | None:
-        token = bearer_token(request)
-        if not token:
-            return None
-        user = self._tokens.get(token)
-        if user is None:
-            raise Unauthorized
-        return user
-
-    async def review(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, tuple[str, ...]] | None:
-        """The user of ``token`` and for which of ``audiences`` it is good; None where it is not known or good for none."""
-        user = self._tokens.get(token)
-        accepted = tuple(audience for audience in self._audiences if not audiences or audience in audiences)
-        return (user, accepted) if user is not None and accepted else None
-
-
-def _conforms() -> Authenticator:
-    return StaticTokenAuthenticator({}, audiences=())
