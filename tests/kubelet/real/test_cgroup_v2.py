@@ -99,7 +99,9 @@ async def test_or_only_the_process_where_the_node_is_told_so(node: RealNode) -> 
         limits = {"limits": {"memory": "40Mi"}}
         await node.create("over", shell(f"({use(200)}); echo status $?", resources=limits), restartPolicy="Never")
         pod = await node.until("over", ended)
-        assert node.log_of(pod, "main").splitlines()[-1] == "status 137"
+        assert (
+            "status 137" in node.log_of(pod, "main").splitlines()
+        )  # the shell's "Killed", on its other stream, may come later
         assert terminated(pod)["exitCode"] == 0
         await node.delete("over")
 
