@@ -159,6 +159,7 @@ class PodWorker:
         self.machine.refresh(pod)
 
     def reported(self, record: PodRecord) -> None:
+        self._adopt_results(record)
         self._feed(RuntimeReported(record=record))
 
     def terminate(self, event: Terminate) -> None:
@@ -210,15 +211,23 @@ class PodWorker:
     def _follow_probes(self, event: Event) -> None:
         if isinstance(event, (ProbesReported, TimePassed)) or self.is_finished:
             return
-        machine = self.machine
-        ips = machine.node.host_ips if podspec.is_host_network(machine.pod) else machine.record.ips
         before = self._probes.results()
-        self._probes.follow(machine.pod, machine.record, pod_ip=ips[0] if ips else "", adopt=self._adopt)
-        if isinstance(event, RuntimeReported):
-            self._adopt = None
+        self._probes.follow(self.pod, self.machine.record, pod_ip=self._ip(self.machine.record))
         after = self._probes.results()
         if after != before:
             self._feed(ProbesReported(results=after))
+
+    def _adopt_results(self, record: PodRecord) -> None:
+        """What an earlier kubelet's probes said holds from the first status on: a pod that was ready has been so since then."""
+        adopt, self._adopt = self._adopt, None
+        if adopt is not None:
+            self._probes.follow(self.pod, record, pod_ip=self._ip(record), adopt=adopt)
+            self._feed(ProbesReported(results=self._probes.results()))
+
+    def _ip(self, record: PodRecord) -> str:
+        """Where probes find the pod."""
+        ips = self.machine.node.host_ips if podspec.is_host_network(self.pod) else record.ips
+        return ips[0] if ips else ""
 
     def _set_timer(self) -> None:
         wake_at_s = self.machine.wake_at_s
