@@ -2,8 +2,8 @@
 
 The core places every workload at every size; through the API go three that ask different things of it: nothing but resources,
 spreading over zones, anti-affinity between hosts. Throughput, latency of a pod and memory are there for each size, the size
-that is a workload's own in the group ``scheduler``. Nearly all of the time goes into making nodes and pods through the API: 24 minutes
-on two cores that eight other programs kept busy.
+that is a workload's own in the group ``scheduler``. Nearly all of the time goes into making nodes and pods through the API: six minutes
+on two cores.
 """
 
 from __future__ import annotations
