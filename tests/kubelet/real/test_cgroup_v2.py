@@ -99,9 +99,8 @@ async def test_or_only_the_process_where_the_node_is_told_so(node: RealNode) -> 
         limits = {"limits": {"memory": "40Mi"}}
         await node.create("over", shell(f"({use(200)}); echo status $?", resources=limits), restartPolicy="Never")
         pod = await node.until("over", ended)
-        assert (
-            "status 137" in node.log_of(pod, "main").splitlines()
-        )  # the shell's "Killed", on its other stream, may come later
+        # The shell's "Killed" goes to its other stream, and may come later.
+        assert "status 137" in node.log_of(pod, "main").splitlines()
         assert terminated(pod)["exitCode"] == 0
         await node.delete("over")
 
@@ -111,9 +110,8 @@ async def test_a_burstable_container_swaps_its_share_and_others_do_not(node: Rea
     memory = NodeUsage().memory()
     node.config = replace(node.config, swap_behavior="LimitedSwap")
     share = int(256 * MIB / memory.capacity_bytes * memory.swap_total_bytes) // 4096 * 4096
-    over_limit_mib = (
-        300 + share // MIB // 8
-    )  # pages on their way to a slow disk count as memory and as swap until they are there
+    # Not by much: pages on their way to a slow disk count as memory and as swap until they are there.
+    over_limit_mib = 300 + share // MIB // 8
     async with node.kubelet():
         await node.create(
             "swaps",
