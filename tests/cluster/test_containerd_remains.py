@@ -1,44 +1,34 @@
-"""What is left of a containerd when it has ended."""
+"""What is in nobody's books goes, what is in them stays. Shims and containers of the real thing: ``tests/kubelet/real/test_kills.py``."""
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
-from steersman.aio.clock import SystemClock
-from steersman.cluster.containerd_remains import Remains
+from steersman.aio.clock import FakeClock
+from steersman.cluster.containerd_remains import NAMESPACE, Remains
 
 
-@contextmanager
-def shim(socket: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that looks like one and ends with its input."""
-    argv = ["sh", "-c", "read line", "shim", "-id", "sandbox", "-address", str(socket)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+async def test_a_folder_without_shim_and_container_goes_once_the_books_do_not_have_it(tmp_path: Path) -> None:
+    """containerd that is killed while it stops a sandbox may leave no more than that."""
+    tasks = tmp_path / "io.containerd.runtime.v2.task" / NAMESPACE
+    for name in ("running", "forgotten"):
+        (tasks / name).mkdir(parents=True)
+        (tasks / name / "address").write_text("unix:///nowhere")
+    remains = Remains(tmp_path, tmp_path / "socket", "runc", clock=FakeClock())
+
+    async def books() -> Collection[str]:
+        return ["running"]
+
+    assert await remains.remove_forgotten(books) == ["forgotten"]
+    assert [path.name for path in tasks.iterdir()] == ["running"]
+    assert await remains.remove_forgotten(books) == []
 
 
-def remains(directory: Path) -> Remains:
-    return Remains(directory / "state", directory / "socket", "runc", clock=SystemClock())
+async def test_a_machine_on_which_nothing_runs_is_asked_nothing(tmp_path: Path) -> None:
+    remains = Remains(tmp_path, tmp_path / "socket", "runc", clock=FakeClock())
 
+    async def books() -> Collection[str]:
+        raise AssertionError("there is nothing to look up")
 
-async def test_a_shim_that_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
-    with shim(tmp_path / "socket") as process:
-        removing = asyncio.create_task(remains(tmp_path).remove_all())
-        await asyncio.sleep(0)
-        assert process.stdin is not None
-        process.stdin.close()
-        assert await removing == []
-
-
-async def test_a_shim_with_a_container_is_a_problem_at_once(tmp_path: Path) -> None:
-    (tmp_path / "state/runc/k8s.io/container").mkdir(parents=True)
-    with shim(tmp_path / "socket") as process:
-        left = Remains(tmp_path / "state", tmp_path / "socket", "true", clock=SystemClock())
-        assert await left.remove_all() == ["container container was still there", f"shim {process.pid} was still there"]
-        assert process.wait() == -9
+    assert await remains.remove_forgotten(books) == []

@@ -1,4 +1,4 @@
-"""What a containerd leaves behind that its own books do not have: shims and runc's containers.
+"""What a containerd leaves behind that its own books do not have: shims, their folders, runc's containers.
 
 A daemon that is killed while it starts or removes a container may have started a shim that it never wrote down, or
 taken down a container that runc was not told of. Nobody would ever end those.
@@ -40,7 +40,7 @@ class Remains:
         await asyncio.to_thread(self._remove_dying_bundles)
         shims = {pid: _id_of(pid) for pid in self._shims()}
         containers = self._containers()
-        known = {path.name for path in self._tasks.iterdir()} if self._tasks.exists() else set()
+        known = self._bundles()
         for name in containers:
             if name not in known:
                 log.warning("container %s was left behind by a containerd that ended; removed", name)
@@ -58,16 +58,14 @@ class Remains:
         await asyncio.to_thread(self._remove_dying_bundles)
         shims = {pid: name for pid in self._shims() if (name := _id_of(pid))}
         containers = self._containers()
-        if not shims and not containers:
-            return []
-        known = set(await books())
-        forgotten = sorted({*containers, *shims.values()} - known)
+        found = {*containers, *shims.values(), *self._bundles()}
+        forgotten = sorted(found - set(await books())) if found else []
         for name in forgotten:
             log.warning("container %s was forgotten by containerd; removed", name)
             if name in containers:
                 await self._delete(name)
         for pid, name in shims.items():
-            if name not in known:
+            if name in forgotten:
                 await self._kill(pid)
         for name in forgotten:
             await asyncio.to_thread(_remove_bundle, self._tasks / name)
@@ -102,6 +100,11 @@ class Remains:
 
     def _shims(self) -> list[int]:
         return list(processes.processes_with("-address", str(self._socket)))
+
+    def _bundles(self) -> set[str]:
+        """Folders of containers that run, or of which only that is left."""
+        folders = self._tasks.iterdir() if self._tasks.exists() else ()
+        return {path.name for path in folders if not path.name.startswith(".")}
 
     def _containers(self) -> list[str]:
         return sorted(path.name for path in self._runc_root.iterdir()) if self._runc_root.exists() else []
