@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from pathlib import Path
+
+import pytest
 
 from steersman.aio.clock import FakeClock
 from steersman.cluster.containerd_remains import NAMESPACE, Remains
@@ -32,3 +35,21 @@ async def test_a_machine_on_which_nothing_runs_is_asked_nothing(tmp_path: Path) 
         raise AssertionError("there is nothing to look up")
 
     assert await remains.remove_forgotten(books) == []
+
+
+@pytest.mark.parametrize(("found", "left"), [("FREEZING", "THAWED"), ("FROZEN", "FROZEN"), ("THAWED", "THAWED")])
+def test_what_a_killed_runc_left_half_frozen_is_thawed(tmp_path: Path, found: str, left: str) -> None:
+    """FROZEN is what ``ctr task pause`` makes, and runc ends a container that is."""
+    containers = tmp_path / "runc" / NAMESPACE
+    cgroup = tmp_path / "freezer/main"
+    cgroup.mkdir(parents=True)
+    (cgroup / "freezer.state").write_text(found)
+    for name, text in {
+        "main": json.dumps({"cgroup_paths": {"freezer": str(cgroup), "cpu": "/nowhere"}}),
+        "on-v2": json.dumps({"cgroup_paths": {"": "/sys/fs/cgroup/nowhere"}}),
+        "half-written": "{",
+    }.items():
+        (containers / name).mkdir(parents=True)
+        (containers / name / "state.json").write_text(text)
+    Remains(tmp_path, tmp_path / "socket", "runc", clock=FakeClock()).thaw()
+    assert (cgroup / "freezer.state").read_text() == left

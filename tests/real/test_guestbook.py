@@ -18,8 +18,19 @@ NAMESPACE = "guestbook"
 MANIFEST = ROOT / "examples/guestbook/guestbook.yaml"
 
 
+def pod_links() -> set[str]:
+    """The machine's ends of pods' interfaces, whosesoever they are."""
+    return {path.name for path in Path("/sys/class/net").glob("veth*")}
+
+
 @pytest.fixture(scope="module")
-def guestbook(cluster: RealCluster) -> RealCluster:
+def links_before(cluster: RealCluster) -> set[str]:
+    """What there is without the guestbook: other clusters and a killed test may have left some here."""
+    return pod_links()
+
+
+@pytest.fixture(scope="module")
+def guestbook(cluster: RealCluster, links_before: set[str]) -> RealCluster:
     """The application, applied and answering."""
     cluster.kubectl("apply", "-f", str(MANIFEST))
     for tier in ("store", "backend", "frontend"):
@@ -200,8 +211,9 @@ def rules() -> str:
     return subprocess.run(listed, capture_output=True, text=True, check=True).stdout
 
 
-def test_deleting_the_namespace_leaves_nothing(guestbook: RealCluster) -> None:
+def test_deleting_the_namespace_leaves_nothing(guestbook: RealCluster, links_before: set[str]) -> None:
+    assert pod_links() - links_before, "no pod of the guestbook has an interface"
     guestbook.kubectl("delete", "namespace", NAMESPACE, "--timeout=90s", timeout_s=100)
     assert guestbook.kubectl("get", "all", "-n", NAMESPACE, "-o", "name") == ""
-    eventually(lambda: not list(Path("/sys/class/net").glob("veth*")))
+    eventually(lambda: not pod_links() - links_before)
     eventually(lambda: "30080" not in rules())

@@ -57,6 +57,7 @@ async def build_agent(environment: Environment, flags: Flags, document: Document
         clock=environment.clock,
         request_timeout_s=parse_duration(document["runtimeRequestTimeout"]),
         observe=metrics.observe_runtime,
+        cgroup_root=config.cgroup_root,
     )
     mounter = ContainerdImageMounter(document["containerRuntimeEndpoint"])
     try:

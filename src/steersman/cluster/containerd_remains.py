@@ -7,6 +7,8 @@ taken down a container that runc was not told of. Nobody would ever end those.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
 import shutil
 import signal
@@ -16,6 +18,7 @@ from typing import Final
 
 from steersman.aio.clock import Clock
 from steersman.cluster import mounts, processes
+from steersman.kubelet import freezers
 
 NAMESPACE: Final = "k8s.io"
 """containerd's namespace for what CRI makes."""
@@ -33,6 +36,12 @@ class Remains:
         self._socket = socket
         self._runc = runc
         self._clock = clock
+
+    def thaw(self) -> None:
+        """Let containers run, or die, that a runc which ended with its daemon began to freeze. A daemon that starts would wait
+        for them."""
+        for name in self._containers():
+            self._thaw(name)
 
     async def remove_unknown(self) -> None:
         """End what is not in the books of the daemon, which has just loaded them. What it begins meanwhile is in the books
@@ -109,7 +118,15 @@ class Remains:
     def _containers(self) -> list[str]:
         return sorted(path.name for path in self._runc_root.iterdir()) if self._runc_root.exists() else []
 
+    def _thaw(self, name: str) -> None:
+        """runc waits for ever for a container of cgroup v1 that stays half frozen. Its state file says where the cgroup is."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            cgroup = Path(json.loads((self._runc_root / name / "state.json").read_text())["cgroup_paths"]["freezer"])
+            for stuck in freezers.in_state(cgroup, freezers.FREEZING):
+                freezers.thaw(stuck)
+
     async def _delete(self, name: str) -> None:
+        self._thaw(name)
         runc = await asyncio.create_subprocess_exec(
             self._runc, "--root", str(self._runc_root), "delete", "--force", name,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,

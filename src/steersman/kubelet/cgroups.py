@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
+from steersman.kubelet import freezers
 from steersman.kubelet.cgroup_hierarchies import Hierarchy as _Hierarchy
 from steersman.kubelet.cgroup_hierarchies import find_hierarchies as _hierarchies
 from steersman.kubelet.linux_resources import ResourcePolicy, cpu_weight, pod_resources
@@ -280,7 +281,8 @@ def _remove(folder: Path) -> None:
 
 
 def _kill_all(folder: Path) -> None:
-    """What a runtime that was killed itself has forgotten: sandboxes half made, commands half started."""
+    """What a runtime that was killed itself has forgotten: sandboxes half made, commands half started. On v1 what is frozen
+    does not die."""
     whole = folder / "cgroup.kill"
     if whole.exists() and any(_pids(folder)):
         _write(whole, "1")
@@ -289,6 +291,8 @@ def _kill_all(folder: Path) -> None:
         log.warning("killing process %d, left over in cgroup %s", pid, folder)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    for cgroup in freezers.in_state(folder, freezers.FREEZING, freezers.FROZEN):
+        freezers.thaw(cgroup)
 
 
 def _pids(folder: Path) -> Iterator[int]:

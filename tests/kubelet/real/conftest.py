@@ -69,7 +69,7 @@ class RealNode:
 
     @asynccontextmanager
     async def kubelet(self) -> AsyncIterator[Kubelet]:
-        runtime = CRIRuntime(self.instance.endpoint, clock=self.clock)
+        runtime = CRIRuntime(self.instance.endpoint, clock=self.clock, cgroup_root=self.config.cgroup_root)
         kubelet = Kubelet(
             client=self.client,
             clock=self.clock,

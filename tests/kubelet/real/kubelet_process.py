@@ -34,7 +34,7 @@ async def serve(settings: dict[str, str]) -> None:
         cgroup_root=settings["cgroup_root"],
         capacity={"cpu": "64", "memory": "64Gi"},
     )
-    runtime = CRIRuntime(settings["endpoint"], clock=clock)
+    runtime = CRIRuntime(settings["endpoint"], clock=clock, cgroup_root=config.cgroup_root)
     kubelet = Kubelet(
         client=Client(HTTPTransport(load(settings["kubeconfig"]), clock=clock)),
         clock=clock,

@@ -12,8 +12,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
+from google.protobuf.message import Message
+
 from steersman.aio.clock import Clock, SystemClock
 from steersman.aio.rpc import grpc
+from steersman.kubelet.freezers import FreezerWatch, pods_freezer
 from steersman.kubelet.runtimes import cri_reports as reports
 from steersman.kubelet.runtimes import cri_requests as requests
 from steersman.kubelet.runtimes.api import (
@@ -76,11 +79,14 @@ class CRIRuntime:
         clock: Clock | None = None,
         request_timeout_s: float = 120.0,
         observe: Callable[[str, float, bool], None] = lambda operation, took_s, failed: None,
+        cgroup_root: str | None = None,
     ) -> None:
         """``endpoint`` is ``unix:///path`` or a bare path; images are asked for there too unless told otherwise.
-        ``observe`` is told of every call: its name as upstream's metrics have it, how long it took, whether it failed."""
+        ``observe`` is told of every call: its name as upstream's metrics have it, how long it took, whether it failed.
+        ``cgroup_root``: as the kubelet's; with it, cgroups that keep the runtime from ending pods are looked after."""
         self.endpoint = endpoint
         self._clock = clock or SystemClock()
+        self._freezers = FreezerWatch(None if cgroup_root is None else pods_freezer(cgroup_root), clock=self._clock)
         self._calls = CRICalls(
             endpoint,
             image_endpoint=image_endpoint,
@@ -103,6 +109,7 @@ class CRIRuntime:
             await self._clock.sleep(POLL_S)
 
     async def close(self) -> None:
+        self._freezers.close()
         await self._calls.close()
 
     # ---- the runtime -------------------------------------------------------------------------------------------
@@ -142,11 +149,11 @@ class CRIRuntime:
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
         timeout_s = self._calls.timeout_s * SANDBOX_TIMEOUT_FACTOR
-        await self._calls.forgiving("StopPodSandbox", pb.SandboxID(id=sandbox_id), timeout_s)
+        await self._end("StopPodSandbox", pb.SandboxID(id=sandbox_id), timeout_s)
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
         timeout_s = self._calls.timeout_s * SANDBOX_TIMEOUT_FACTOR
-        await self._calls.forgiving("RemovePodSandbox", pb.SandboxID(id=sandbox_id), timeout_s)
+        await self._end("RemovePodSandbox", pb.SandboxID(id=sandbox_id), timeout_s)
 
     async def pod_sandbox_status(self, sandbox_id: str, *, verbose: bool = False) -> PodSandboxStatus:
         request = pb.SandboxStatusRequest(pod_sandbox_id=sandbox_id, verbose=verbose)
@@ -188,10 +195,14 @@ class CRIRuntime:
 
     async def stop_container(self, container_id: str, *, timeout_s: float) -> None:
         request = pb.StopContainerRequest(container_id=container_id, timeout=max(0, round(timeout_s)))
-        await self._calls.forgiving("StopContainer", request, timeout_s + self._calls.timeout_s)
+        await self._end("StopContainer", request, timeout_s + self._calls.timeout_s)
 
     async def remove_container(self, container_id: str) -> None:
-        await self._calls.forgiving("RemoveContainer", pb.ContainerID(id=container_id), self._calls.timeout_s)
+        await self._end("RemoveContainer", pb.ContainerID(id=container_id), self._calls.timeout_s)
+
+    async def _end(self, method: str, request: Message, timeout_s: float) -> None:
+        with self._freezers.ending():
+            await self._calls.forgiving(method, request, timeout_s)
 
     async def container_status(self, container_id: str, *, verbose: bool = False) -> ContainerStatus:
         request = pb.ContainerStatusRequest(container_id=container_id, verbose=verbose)
