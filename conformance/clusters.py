@@ -264,8 +264,8 @@ def _pod(
         spec["runtimeClassName"] = "heavy"
     if rng.random() < 0.1:
         spec["resources"] = {
-            "requests": {"cpu": rng.choice(["3500m", "6"]), "memory": "3Gi"},
-            "limits": {"memory": "9Gi"},
+            "requests": {"cpu": rng.choice(["4500m", "6"]), "memory": rng.choice(["7Gi", "12Gi"])},
+            "limits": {"memory": "12Gi"},
         }
     spec["schedulerName"] = DEFAULT if rng.random() < 0.5 else rng.choice(PROFILES)["schedulerName"]
     namespace = "default" if {"volumes", "resourceClaims"} & set(spec) else rng.choice(["default", "default", "other"])
