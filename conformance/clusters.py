@@ -250,7 +250,7 @@ def _pod(
         spec["affinity"] = affinity
     if rng.random() < 0.3:
         spec["topologySpreadConstraints"] = _constraints(rng)
-    if rng.random() < 0.08:
+    if rng.random() < 0.2:
         spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": rng.choice(claims)}}]
     if rng.random() < 0.25:
         picked = rng.sample(device_claims, rng.choice([1, 1, 2]))

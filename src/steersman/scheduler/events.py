@@ -39,6 +39,11 @@ class ClusterEvent(Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return self.label or f"{self.resource}{self.action}"
 
+    @property
+    def metric_label(self) -> str:
+        """As upstream's metrics name it."""
+        return str(self).replace("UnscheduledPod", "UnschedulablePod")
+
 
 Hint = Callable[[PodInfo, ClusterEvent], bool]
 """Whether the event can make the pod fit."""
