@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from steersman.scheduler.cluster import Cluster
-from steersman.scheduler.framework import SKIP, Codes, FilterPlugin, OnlyNodes, PreFilterPlugin, Rejection
+from steersman.scheduler.framework import SKIP, Codes, OnlyNodes, PreFilterPlugin, Rejection
 from steersman.scheduler.label_column import Rows
 from steersman.scheduler.node_table import NodeTable
 from steersman.scheduler.pod_info import PodInfo
@@ -35,5 +35,5 @@ class PreFilterOnly:
         raise LookupError(f"{self.NAME} rejects no node")
 
 
-def _conforms(plugin: PreFilterOnly) -> tuple[PreFilterPlugin, FilterPlugin]:
-    return plugin, plugin
+def _conforms(plugin: PreFilterOnly) -> PreFilterPlugin:
+    return plugin

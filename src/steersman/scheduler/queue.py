@@ -41,6 +41,8 @@ class QueuedPod(Struct, kw_only=True, eq=False):
     """When it appeared, or its last try failed. Being woken does not change it: whoever waits longer keeps his turn."""
     first_ready_s: float | None = None
     """When it could be tried for the first time: pods that a plugin holds back are not waiting for us."""
+    began_s: float = 0.0
+    """When the try that is under way, or was the last one, began."""
     attempts: int = 0
     unschedulable_count: int = 0
     error_count: int = 0
@@ -123,6 +125,13 @@ class SchedulingQueue:
             gated=gated,
         )
 
+    def kept_events(self) -> Counter[str]:
+        """Events that pods in flight may still have to hear of, and how many."""
+        kept = Counter(event.metric_label for event in self._events)
+        if self._in_flight:
+            kept["PodPopped"] = self._in_flight
+        return kept
+
     # -- pods come, change and go --------------------------------------------------------------------------------
 
     def add(self, pod: PodInfo, now_s: float) -> None:
@@ -171,8 +180,8 @@ class SchedulingQueue:
             _, ticket, uid = heapq.heappop(self._active)
             queued = self._pods.get(uid)
             if queued is not None and queued.ticket == ticket:
-                return self._take_off(queued)
-        return self._pop_resting()
+                return self._take_off(queued, now_s)
+        return self._pop_resting(now_s)
 
     def fail(self, uid: str, plugins: frozenset[str], now_s: float, *, is_error: bool = False) -> None:
         """The try of a pod in flight failed: ``plugins`` rejected it, or something broke (``is_error``)."""
@@ -304,7 +313,7 @@ class SchedulingQueue:
             _, _, _, uid = heapq.heappop(self._backoff)
             self._enter_active(self._pods[uid], now_s, "BackoffComplete")
 
-    def _pop_resting(self) -> QueuedPod | None:
+    def _pop_resting(self, now_s: float) -> QueuedPod | None:
         errors = []
         found = None
         while self._backoff:
@@ -322,10 +331,10 @@ class SchedulingQueue:
         if found is None:
             return None
         self.incoming["active", "PopFromBackoffQ"] += 1
-        return self._take_off(found)
+        return self._take_off(found, now_s)
 
-    def _take_off(self, queued: QueuedPod) -> QueuedPod:
-        queued.place, queued.ticket = "in_flight", 0
+    def _take_off(self, queued: QueuedPod, now_s: float) -> QueuedPod:
+        queued.place, queued.ticket, queued.began_s = "in_flight", 0, now_s
         queued.attempts += 1
         queued.in_flight_since = self._events_start + len(self._events)
         self._in_flight += 1
