@@ -39,7 +39,6 @@ BACKLOG_LIMIT = 1000
 SLICE_S = 0.005
 """Longest stretch of decisions before other tasks get their turn."""
 FLUSH_PERIOD_S = 30.0
-NO_NODES = "no nodes available to schedule pods"
 log = logging.getLogger(__name__)
 
 
@@ -200,7 +199,7 @@ class Shell:
         pod = queued.pod
         diagnosis = decision.diagnosis
         assert diagnosis is not None
-        message = diagnosis.message if diagnosis.node_count else NO_NODES
+        message = diagnosis.message
         self._attempted("unschedulable", queued)
         self._run_errands(decision.errands, pod)
         nomination = decision.nomination
