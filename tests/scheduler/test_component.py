@@ -137,6 +137,42 @@ async def test_preemption_deletes_the_lesser_pod_and_takes_its_place(
     await eventually(high_is_bound)
 
 
+async def test_a_more_important_preemptor_takes_the_promise_of_a_lesser_one(
+    client: Client, clock: FakeClock, start_scheduler: StartScheduler, eventually: Eventually
+) -> None:
+    """The victim ends slowly; whoever comes last and is worth most gets its room, and the API says so at once."""
+    low = pod("low", cpu="900m", priority=0)
+    low["metadata"]["finalizers"] = ["example.com/slow"]
+    await create(client, node("n1", cpu="1"), low)
+    await start_scheduler()
+
+    async def promised_to(name: str) -> str:
+        found = await client.get(PODS, name, namespace="default")
+        return str((found.get("status") or {}).get("nominatedNodeName", ""))
+
+    async def low_is_bound() -> bool:
+        return await node_of(client, "low") == "n1"
+
+    async def mid_is_promised() -> bool:
+        return await promised_to("mid") == "n1"
+
+    async def high_took_over() -> bool:
+        return (await promised_to("mid"), await promised_to("high")) == ("", "n1")
+
+    async def high_is_bound() -> bool:
+        return await node_of(client, "high") == "n1"
+
+    await eventually(low_is_bound)
+    await create(client, pod("mid", cpu="900m", priority=10))
+    await eventually(mid_is_promised)
+    await create(client, pod("high", cpu="900m", priority=100))
+    await eventually(high_took_over)
+    await client.patch(PODS, "low", {"metadata": {"finalizers": None}}, namespace="default")
+    await client.delete(PODS, "low", namespace="default", grace_period_s=0)
+    await clock.advance(2.0)
+    await eventually(high_is_bound)
+
+
 async def test_a_burst_is_bound_completely_and_never_twice(
     client: Client, start_scheduler: StartScheduler, eventually: Eventually
 ) -> None:

@@ -60,6 +60,24 @@ def test_each_strategy_scores_as_documented(profile: Object, expected: Mapping[s
     assert {score.node_name: score.by_plugin["NodeResourcesFit"] for score in decision.best} == expected
 
 
+def test_affinity_of_the_profile_is_added_to_that_of_every_pod() -> None:
+    def at_least(disk: str) -> Object:
+        return {"matchExpressions": [{"key": "disk", "operator": "In", "values": [disk]}]}
+
+    added = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [at_least("ssd"), at_least("nvme")]},
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 3, "preference": at_least("nvme")}],
+    }
+    profile = {"pluginConfig": [{"name": "NodeAffinity", "args": {"addedAffinity": added}}]}
+    nodes = [node("plain"), node("ssd", labels={"disk": "ssd"}), node("nvme", labels={"disk": "nvme"})]
+    frameworks = read_configuration({**HEAD, "profiles": [profile]}, DEFAULT_PLUGINS).frameworks
+    decision = SchedulerCore(frameworks, cluster_of(*nodes)).decide(parse_pod(pod()), runners_up=2)
+    assert {score.node_name: score.by_plugin["NodeAffinity"] for score in decision.best} == {"nvme": 200, "ssd": 0}
+    refused = SchedulerCore(frameworks, cluster_of(nodes[0])).decide(parse_pod(pod()))
+    assert refused.diagnosis is not None
+    assert refused.diagnosis.reasons == {"node(s) didn't match scheduler-enforced node affinity": 1}
+
+
 def test_a_pod_is_placed_by_the_profile_it_names() -> None:
     profiles = [strategy("LeastAllocated"), strategy("MostAllocated")]
     cluster = cluster_of(node("idle"), node("busy"), pod("x", cpu="1", memory="8Gi", node_name="busy"))
