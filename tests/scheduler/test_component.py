@@ -81,6 +81,24 @@ async def test_a_pod_that_fits_nowhere_says_why_and_is_placed_when_a_node_comes(
     assert scheduler.shell.queue.lengths().unschedulable == 0
 
 
+async def test_a_pod_that_is_being_deleted_gets_no_node(
+    client: Client, start_scheduler: StartScheduler, eventually: Eventually
+) -> None:
+    ending = pod("ending", cpu="2")
+    ending["metadata"]["finalizers"] = ["example.com/slow"]
+    await create(client, ending, pod("staying", cpu="1"))
+    await client.delete(PODS, "ending", namespace="default", grace_period_s=0)
+    await create(client, node("n1"))
+    await start_scheduler()
+
+    async def is_told() -> bool:
+        told = [event["message"] for event in await events_of(client, "ending")]
+        return told == ["skip schedule deleting pod: default/ending"] and await node_of(client, "staying") == "n1"
+
+    await eventually(is_told)
+    assert await node_of(client, "ending") == ""
+
+
 async def test_a_pod_of_another_scheduler_is_left_alone(
     client: Client, clock: FakeClock, start_scheduler: StartScheduler
 ) -> None:

@@ -22,7 +22,7 @@ from steersman.scheduler.pod_info import PodInfo, parse_pod
 from steersman.scheduler.profiles import PluginSpec
 from tests.scheduler.builders import cluster_of, node, pod
 from tests.scheduler.conftest import Eventually, StartScheduler
-from tests.scheduler.test_component import create, node_of
+from tests.scheduler.test_component import create, events_of, node_of
 from tests.scheduler.test_configuration import HEAD
 
 
@@ -170,6 +170,33 @@ async def test_a_pod_that_a_plugin_holds_is_bound_when_it_is_allowed(
         return await node_of(client, "p1") == "n1"
 
     await eventually(is_bound)
+
+
+async def test_a_held_pod_that_is_preempted_is_called_back_and_not_deleted(
+    client: Client, clock: FakeClock, start_scheduler: StartScheduler, eventually: Eventually
+) -> None:
+    await create(client, node("n1", cpu="1"), pod("held", cpu="900m", priority=0, schedulerName="Held"))
+    scheduler = await start_scheduler(with_plugins())
+
+    async def is_held() -> bool:
+        return len(scheduler.shell.binder.waiting) == 1
+
+    async def vip_is_bound() -> bool:
+        return await node_of(client, "vip") == "n1"
+
+    await eventually(is_held)
+    await create(client, pod("vip", cpu="900m", priority=10))
+    await eventually(vip_is_bound)
+    held = await client.get(PODS, "held", namespace="default")
+    assert not objects.is_deleting(held)
+    assert objects.condition(held, "DisruptionTarget") is None
+    vip = await client.get(PODS, "vip", namespace="default")
+    told = f"Preempted by pod {objects.uid(vip)} on node n1 (in kube-scheduler memory)."
+
+    async def is_told() -> bool:
+        return told in [event["message"] for event in await events_of(client, "held")]
+
+    await eventually(is_told)
 
 
 async def test_a_pod_that_is_held_for_too_long_is_rejected(
