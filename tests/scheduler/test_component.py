@@ -155,6 +155,31 @@ async def test_preemption_deletes_the_lesser_pod_and_takes_its_place(
     await eventually(high_is_bound)
 
 
+async def test_a_promise_that_somebody_else_clears_is_void(
+    client: Client, start_scheduler: StartScheduler, eventually: Eventually
+) -> None:
+    """Cluster autoscalers and the like write ``nominatedNodeName``, and clear it."""
+    await create(client, node("n1", cpu="1"), pod("promised", cpu="2"))
+    scheduler = await start_scheduler()
+    made = await client.get(PODS, "promised", namespace="default")
+    await client.patch(
+        PODS, "promised", {"status": {"nominatedNodeName": "n1"}}, namespace="default", subresource="status"
+    )
+    nominations = scheduler.shell.cluster.nominations
+
+    async def counts() -> bool:
+        return nominations.node_of(objects.uid(made)) == "n1"
+
+    async def is_void() -> bool:
+        return nominations.node_of(objects.uid(made)) == ""
+
+    await eventually(counts)
+    await client.patch(
+        PODS, "promised", {"status": {"nominatedNodeName": None}}, namespace="default", subresource="status"
+    )
+    await eventually(is_void)
+
+
 async def test_a_more_important_preemptor_takes_the_promise_of_a_lesser_one(
     client: Client, clock: FakeClock, start_scheduler: StartScheduler, eventually: Eventually
 ) -> None:
@@ -162,7 +187,7 @@ async def test_a_more_important_preemptor_takes_the_promise_of_a_lesser_one(
     low = pod("low", cpu="900m", priority=0)
     low["metadata"]["finalizers"] = ["example.com/slow"]
     await create(client, node("n1", cpu="1"), low)
-    await start_scheduler()
+    scheduler = await start_scheduler()
 
     async def promised_to(name: str) -> str:
         found = await client.get(PODS, name, namespace="default")
@@ -183,8 +208,12 @@ async def test_a_more_important_preemptor_takes_the_promise_of_a_lesser_one(
     await eventually(low_is_bound)
     await create(client, pod("mid", cpu="900m", priority=10))
     await eventually(mid_is_promised)
+    nominations = scheduler.shell.cluster.nominations
+    mid_uid = objects.uid(await client.get(PODS, "mid", namespace="default"))
+    assert nominations.node_of(mid_uid) == "n1"
     await create(client, pod("high", cpu="900m", priority=100))
     await eventually(high_took_over)
+    assert nominations.node_of(mid_uid) == ""
     await client.patch(PODS, "low", {"metadata": {"finalizers": None}}, namespace="default")
     await client.delete(PODS, "low", namespace="default", grace_period_s=0)
     await clock.advance(2.0)

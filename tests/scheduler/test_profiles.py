@@ -199,6 +199,25 @@ async def test_a_held_pod_that_is_preempted_is_called_back_and_not_deleted(
     await eventually(is_told)
 
 
+async def test_the_room_of_a_held_pod_is_free_when_the_pod_is_deleted(
+    client: Client, start_scheduler: StartScheduler, eventually: Eventually
+) -> None:
+    await create(client, node("n1", cpu="1"), pod("held", cpu="900m", schedulerName="Held"))
+    scheduler = await start_scheduler(with_plugins())
+
+    async def is_held() -> bool:
+        return len(scheduler.shell.binder.waiting) == 1
+
+    async def next_is_bound() -> bool:
+        return await node_of(client, "next") == "n1"
+
+    await eventually(is_held)
+    await create(client, pod("next", cpu="900m"))
+    await client.delete(PODS, "held", namespace="default", grace_period_s=0)
+    await eventually(next_is_bound)
+    assert not scheduler.shell.binder.waiting
+
+
 async def test_a_pod_that_is_held_for_too_long_is_rejected(
     client: Client, clock: FakeClock, start_scheduler: StartScheduler, eventually: Eventually
 ) -> None:

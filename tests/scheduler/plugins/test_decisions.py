@@ -156,6 +156,9 @@ def test_a_resize_under_way_counts_with_the_larger_amount() -> None:
     made["status"] = {"containerStatuses": [
         {"name": "main", "resources": {"requests": {"cpu": "500m"}}, "allocatedResources": {"cpu": "300m"}}]}  # fmt: skip
     assert parse_pod(made).requests.amounts == {"cpu": 500}
+    made["status"]["containerStatuses"][0]["allocatedResources"]["cpu"] = "600m"
+    assert parse_pod(made).requests.amounts == {"cpu": 600}
+    made["status"]["containerStatuses"][0]["allocatedResources"]["cpu"] = "300m"
     made["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "900m"
     assert parse_pod(made).requests.amounts == {"cpu": 900}
     made["status"]["conditions"] = [{"type": "PodResizePending", "reason": "Infeasible", "status": "True"}]
