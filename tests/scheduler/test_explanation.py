@@ -42,6 +42,15 @@ def test_a_pending_pod_shows_who_rejected_how_many() -> None:
     ]
 
 
+def test_a_gated_pod_says_so_and_where_it_would_fit() -> None:
+    gated = pod(schedulingGates=[{"name": "example.com/g"}])
+    assert as_text(explain(core_of(cluster_of(node("a"))), parse_pod(gated))).splitlines()[:3] == [
+        "pod default/p1: pending",
+        "not tried, held back by SchedulingGates: waiting for scheduling gates: [example.com/g]",
+        "1 of 1 nodes fit",
+    ]
+
+
 async def test_the_cluster_is_read_through_the_api(client: Client) -> None:
     await create(client, node("a"), node("b", cpu="1"), pod("p1", cpu="2"))
     cluster, pods = await read_cluster(client)

@@ -80,6 +80,13 @@ def test_without_nodes_it_says_so() -> None:
     assert run({"create": pod("p")}).pending == {"default/p": "no nodes available to schedule pods"}
 
 
+def test_pods_that_are_held_back_say_by_whom() -> None:
+    result = run({"create": node("n")}, {"create": pod("p", schedulingGates=[{"name": "example.com/g"}])})
+    assert result.pending == {
+        "default/p": "held back by SchedulingGates: waiting for scheduling gates: [example.com/g]"
+    }
+
+
 def test_a_plugin_that_fails_is_named_and_the_scenario_goes_on() -> None:
     class Broken:
         NAME = "Broken"

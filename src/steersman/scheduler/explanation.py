@@ -24,7 +24,9 @@ class Explanation(Struct, frozen=True, kw_only=True):
     feasible_count: int
     diagnosis: Diagnosis
     """Of the nodes that do not fit."""
-    best: tuple[NodeScore, ...]
+    held_back: tuple[str, ...] = ()
+    """Why it is not even tried, by plugin."""
+    best: tuple[NodeScore, ...] = ()
     """The best nodes, and the pod's own first where it fits."""
 
 
@@ -48,11 +50,21 @@ def explain(core: SchedulerCore, pod: PodInfo, *, top: int = 5) -> Explanation:
             node_count=core.cluster.nodes.node_count,
             feasible_count=len(rows),
             diagnosis=found.diagnose(),
+            held_back=() if pod.node_name else held_back(core, pod),
             best=best,
         )
     finally:
         if placed is not None:
             core.cluster.nodes.add_pod(placed)
+
+
+def held_back(core: SchedulerCore, pod: PodInfo) -> tuple[str, ...]:
+    """What ``preEnqueue`` plugins have against trying the pod."""
+    asked = [
+        (plugin.NAME, plugin.pre_enqueue(pod, core.cluster))
+        for plugin in core.frameworks[pod.scheduler_name].pre_enqueue
+    ]
+    return tuple(f"{name}: {', '.join(found.reasons)}" for name, found in asked if found is not None)
 
 
 def as_text(explanation: Explanation) -> str:
@@ -62,6 +74,7 @@ def as_text(explanation: Explanation) -> str:
         f"pod {explanation.pod}: {where}",
         f"{explanation.feasible_count} of {explanation.node_count} nodes fit",
     ]
+    lines[1:1] = [f"not tried, held back by {why}" for why in explanation.held_back]
     diagnosis = explanation.diagnosis
     if diagnosis.pre_filter_message:
         lines.append(f"rejected before any node was looked at: {diagnosis.pre_filter_message}")

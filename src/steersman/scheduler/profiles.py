@@ -165,7 +165,7 @@ def _plugin_arguments(
         if name in found:
             raise ArgsError(f'{path}[{index}]: Duplicate value: "{name}"')
         if name not in specs:
-            raise ArgsError(f'{path}[{index}].name: Invalid value: "{name}": no such plugin')
+            raise ArgsError(f'{path}[{index}].name: Invalid value: "{name}": no such plugin; is its file given?')
         args = dict(entry.get("args") or {})
         version, kind = args.pop("apiVersion", API_VERSION), args.pop("kind", f"{name}Args")
         if version != API_VERSION or kind != f"{name}Args":
@@ -217,7 +217,9 @@ def _merged(default: Sequence[Enabled], stated: Mapping[str, Any], known: set[st
         if name in _REMOVED_PLUGINS:
             raise ArgsError(f'{path}.enabled[{index}]: Invalid value: "{name}": was invalid in version "{API_VERSION}"')
         if name not in known:
-            raise ArgsError(f'{path}.enabled[{index}].name: Invalid value: "{name}": no such plugin')
+            raise ArgsError(
+                f'{path}.enabled[{index}].name: Invalid value: "{name}": no such plugin; is its file given?'
+            )
         if name in custom:
             raise ArgsError(f'{path}.enabled[{index}].name: Duplicate value: "{name}"')
         custom[name] = Enabled(name=name, weight=int(entry.get("weight") or 0))

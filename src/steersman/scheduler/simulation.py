@@ -30,6 +30,7 @@ from steersman.scheduler.configuration import ConfigurationError, read_configura
 from steersman.scheduler.core import Decision, NotReserved, SchedulerCore
 from steersman.scheduler.diagnosis import not_placed
 from steersman.scheduler.events import ClusterEvent, lookup_events, node_events, pod_events
+from steersman.scheduler.explanation import held_back
 from steersman.scheduler.framework import Nomination, NoNomination
 from steersman.scheduler.plugin_calls import PluginFailed
 from steersman.scheduler.pod_info import PodInfo, parse_pod
@@ -135,8 +136,15 @@ class Simulation(Struct, kw_only=True, eq=False):
             for name, row in table.rows.items()
         ]
         placed = {key: pod.node_name for key, pod in self.pods.items() if pod.node_name}
-        pending = {key: self.why.get(key, "not tried") for key, pod in self.pods.items() if not pod.node_name}
+        pending = {
+            key: ", ".join(f"held back by {why}" for why in self._held_back(pod)) or self.why.get(key, "not tried")
+            for key, pod in self.pods.items()
+            if not pod.node_name
+        }
         return Result(placements=placed, pending=pending, preempted=tuple(self.preempted), nodes=tuple(nodes))
+
+    def _held_back(self, pod: PodInfo) -> tuple[str, ...]:
+        return held_back(self.core, pod) if self.core.framework_of(pod) is not None else ()
 
     def _look_up(self, resource: Resource, obj: Object) -> None:
         if resource.namespaced:
