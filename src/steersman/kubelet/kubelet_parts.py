@@ -103,6 +103,7 @@ class KubeletParts:
         )
         if is_alone:
             self.metrics.node_name.labels(config.node_name).set(1)
+            self.metrics.cgroup_version.set(platform.cgroup_version)
             self.metrics.registry.register(
                 PodCounts(lambda: pod_states(self.workers.values(), self.upkeep.volume_stats.of))
             )
@@ -275,6 +276,11 @@ class KubeletParts:
             workers=self.workers,
             adopt=self.pods.adopt,
         )
+
+    def tell_of_machine(self) -> None:
+        """What the node has to say of the machine it is on, when it starts."""
+        for warning in self._platform.warnings:
+            self._announce_node("Warning", warning.reason, warning.message)
 
     # -- asked when the parts run
 
