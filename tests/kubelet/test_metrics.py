@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from steersman.kubelet.certificates.metrics import ClientCertificateMetrics, ServingCertificateMetrics
+from steersman.kubelet.exposition import registry_text
 from steersman.kubelet.handlers import Outcome, Target
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_usage import DiskUsage
@@ -71,6 +74,35 @@ def test_states_are_computed_at_each_scrape() -> None:
     assert found("kubelet_volume_stats_inodes_used", claim) == 6
     states.clear()
     assert found("kubelet_running_pods") == 0
+
+
+def test_series_have_the_names_that_alerts_ask_for() -> None:
+    metrics = KubeletMetrics()
+    metrics.evictions.labels("memory.available").inc()
+    metrics.preemptions.labels("cpu").inc()
+    metrics.started_pods.inc()
+    text = registry_text(metrics.registry).decode()
+    assert 'kubelet_evictions{eviction_signal="memory.available"} 1.0' in text
+    assert 'kubelet_preemptions{preemption_signal="cpu"} 1.0' in text
+    assert "kubelet_started_pods_total 1.0" in text
+    assert "_created" not in text
+
+
+def test_how_long_certificates_are_good_is_told_of_those_that_are_renewed() -> None:
+    registry = CollectorRegistry()
+    left = {"client": 90.7, "server": math.inf}
+    ClientCertificateMetrics(registry).follow(lambda: left["client"])
+    serving = ServingCertificateMetrics(registry)
+    serving.follow(lambda: left["server"])
+    serving.errors.inc()
+    found = registry.get_sample_value
+    assert found("kubelet_certificate_manager_client_ttl_seconds") == 90
+    assert found("kubelet_certificate_manager_server_ttl_seconds") == math.inf
+    left["client"] = -3.2
+    assert found("kubelet_certificate_manager_client_ttl_seconds") == -3
+    assert found("kubelet_server_expiration_renew_errors") == 1
+    assert found("kubelet_certificate_manager_client_expiration_renew_errors") == 0
+    assert KubeletMetrics().registry.get_sample_value("kubelet_certificate_manager_client_ttl_seconds") is None
 
 
 def test_probes_are_counted_by_container_and_forgotten_with_the_pod() -> None:

@@ -195,7 +195,7 @@ class ImageManager:
         try:
             return await self._images.image_status(spec)
         except RuntimeServiceError as error:
-            message = f'Failed to inspect image "{spec.image}": {error}'
+            message = f'Failed to inspect image "{spec.image}": {error.with_code}'
             announce("Warning", "InspectFailed", message)
             raise CannotStart("ImageInspectError", message) from error
 

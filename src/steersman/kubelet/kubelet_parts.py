@@ -19,6 +19,7 @@ from steersman.kubelet.container_builder import NodeSettings
 from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.housekeeping import Housekeeping
+from steersman.kubelet.network_state import NetworkState
 from steersman.kubelet.node import NodeAgent, NodeSigns
 from steersman.kubelet.node_admission import NodeAdmission
 from steersman.kubelet.node_upkeep import NodeUpkeep
@@ -80,6 +81,7 @@ class KubeletParts:
         self.settings = platform.settings(config, handlers=())
         """Replaced when the runtime has said what it can do."""
         self.workers: dict[str, PodWorker] = {}
+        self.network = NetworkState(runtime, clock=clock)
         self.runtime_pods = self._make_runtime_pods()
         self.prerequisites = self._make_prerequisites()
         self.reports = self._make_reports()
@@ -101,6 +103,7 @@ class KubeletParts:
         )
         if is_alone:
             self.metrics.node_name.labels(config.node_name).set(1)
+            self.metrics.cgroup_version.set(platform.cgroup_version)
             self.metrics.registry.register(
                 PodCounts(lambda: pod_states(self.workers.values(), self.upkeep.volume_stats.of))
             )
@@ -154,6 +157,7 @@ class KubeletParts:
     def _make_operations(self) -> PodOperations:
         return PodOperations(
             runtime=self._runtime,
+            network=self.network,
             volumes=self.prerequisites.volumes,
             images=self.prerequisites.images,
             image_mounter=self._platform.image_mounter,
@@ -177,6 +181,7 @@ class KubeletParts:
             facts=self._platform.facts,
             addresses=self._platform.addresses,
             runtime=self._runtime,
+            network=self.network,
             timers=self._shared.timers,
             signs=NodeSigns(
                 pleg_error=lambda: self.runtime_pods.problem,
@@ -271,6 +276,11 @@ class KubeletParts:
             workers=self.workers,
             adopt=self.pods.adopt,
         )
+
+    def tell_of_machine(self) -> None:
+        """What the node has to say of the machine it is on, when it starts."""
+        for warning in self._platform.warnings:
+            self._announce_node("Warning", warning.reason, warning.message)
 
     # -- asked when the parts run
 

@@ -35,7 +35,7 @@ def image_size_bucket(size_bytes: int) -> str:
 Scope = Literal["container", "pod"]
 Boundary = Literal["physical_cpu", "numa_node", "uncore_cache"]
 POD_RESOURCES_METHODS: Final = {"List": "list", "GetAllocatableResources": "get_allocatable", "Get": "get"}
-"""And how upstream's metrics name them. They only grow, but are no counters here, whose names end in ``_total``."""
+"""And how upstream's metrics name them."""
 
 
 class _Families:
@@ -46,6 +46,10 @@ class _Families:
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"kubelet_{name}", text, labels, registry=self.registry)
+
+    def bare_counter(self, name: str, text: str, *labels: str) -> Gauge:
+        """One whose name does not end in ``_total``, as the library's counters' do."""
+        return self.gauge(name, text, *labels)
 
     def gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"kubelet_{name}", text, labels, registry=self.registry)
@@ -70,7 +74,6 @@ class KubeletMetrics:
         self._add_devices(make)
         self._add_pod_resources(make)
         self._add_pinning(make)
-        self._add_certificates(make)
 
     def observe_runtime(self, operation: str, seconds: float, failed: bool) -> None:
         """One call of the container runtime has ended."""
@@ -100,8 +103,7 @@ class KubeletMetrics:
         self.image_pulls.labels(image_size_bucket(size_bytes)).observe(seconds)
 
     def aligned(self, scope: Scope, boundary: Boundary, *, succeeded: bool, times: int = 1) -> None:
-        """Something was to be given from within one ``boundary``; no ``times`` show that it may be. No counters of the
-        library's, whose names would end in ``_total``."""
+        """Something was to be given from within one ``boundary``; no ``times`` show that it may be."""
         (self._aligned if succeeded else self._not_aligned).labels(scope, boundary).inc(times)
 
     def _add_node(self, make: _Families) -> None:
@@ -156,10 +158,10 @@ class KubeletMetrics:
         )
 
     def _add_admission(self, make: _Families) -> None:
-        self.evictions = make.counter(
+        self.evictions = make.bare_counter(
             "evictions", "Cumulative number of pod evictions by eviction signal", "eviction_signal"
         )
-        self.preemptions = make.counter(
+        self.preemptions = make.bare_counter(
             "preemptions", "Cumulative number of pod preemptions by preemption resource", "preemption_signal"
         )
         self.admission_rejections = make.counter(
@@ -247,14 +249,14 @@ class KubeletMetrics:
             "server_api_version",
         )
         self.pod_resources_by_method = {
-            method: make.gauge(
+            method: make.bare_counter(
                 f"pod_resources_endpoint_requests_{name}",
                 f"Number of requests to the PodResource {method} endpoint. Broken down by server api version.",
                 "server_api_version",
             )
             for method, name in POD_RESOURCES_METHODS.items()
         }
-        self.pod_resources_get_errors = make.gauge(
+        self.pod_resources_get_errors = make.bare_counter(
             "pod_resources_endpoint_errors_get",
             "Number of requests to the PodResource Get endpoint which returned error. Broken down by server api version.",
             "server_api_version",
@@ -275,13 +277,13 @@ class KubeletMetrics:
             "cpu_manager_exclusive_cpu_allocation_count",
             "The total number of CPUs exclusively allocated to containers running on this node",
         )
-        self._aligned = make.gauge(
+        self._aligned = make.bare_counter(
             "container_aligned_compute_resources_count",
             "Cumulative number of aligned compute resources allocated to containers by alignment type.",
             "scope",
             "boundary",
         )
-        self._not_aligned = make.gauge(
+        self._not_aligned = make.bare_counter(
             "container_aligned_compute_resources_failure_count",
             "Cumulative number of failures to allocate aligned compute resources to containers by alignment type.",
             "scope",
@@ -306,28 +308,3 @@ class KubeletMetrics:
             "topology_manager_admission_duration_ms", "Duration in milliseconds to serve a pod admission request.",
             buckets=ADMISSION_BUCKETS,
         )  # fmt: skip
-
-    def _add_certificates(self, make: _Families) -> None:
-        self.client_renew_errors = make.counter(
-            "certificate_manager_client_expiration_renew_errors", "Counter of certificate renewal errors."
-        )
-        self.server_renew_errors = make.counter(
-            "server_expiration_renew_errors", "Counter of certificate renewal errors."
-        )
-        self.server_rotations = make.histogram(
-            "certificate_manager_server_rotation_seconds",
-            "Histogram of the number of seconds the previous certificate lived before being rotated.",
-            buckets=(60, 3600, 14400, 86400, 604800, 2592000, 7776000, 15552000, 31104000, 124416000),
-        )
-        self.client_ttl = make.gauge(
-            "certificate_manager_client_ttl_seconds",
-            "Gauge of the TTL (time-to-live) of the Kubelet's client certificate. The value is in seconds until"
-            " certificate expiry (negative if already expired). If client certificate is invalid or unused, the value"
-            " will be +INF.",
-        )
-        self.server_ttl = make.gauge(
-            "certificate_manager_server_ttl_seconds",
-            "Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is in seconds until"
-            " certificate expiry (negative if already expired). If serving certificate is invalid or unused, the value"
-            " will be +INF.",
-        )

@@ -19,6 +19,7 @@ from steersman.kubelet.image_volumes import ImageVolumes, PullContext
 from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
 from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.network_state import NetworkState
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.own_resources import Owners, policy_for
 from steersman.kubelet.pod_dns import pod_dns
@@ -55,6 +56,7 @@ class PodOperations:
         self,
         *,
         runtime: Runtime,
+        network: NetworkState,
         volumes: PodVolumes,
         images: ImageManager,
         image_mounter: ImageMounter | None,
@@ -71,6 +73,7 @@ class PodOperations:
     ) -> None:
         """``paths``: None where the runtime has no files. ``services(namespace, links)`` gives service variables."""
         self._runtime = runtime
+        self._network = network
         self._volumes = volumes
         self._images = images
         self._image_volumes = ImageVolumes(
@@ -99,6 +102,7 @@ class PodOperations:
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
         """Raises ``CannotStart``."""
+        await self._wait_for_network(pod, announce)
         if self._has_files:
             await asyncio.to_thread(self._make_folders, pod)
         try:
@@ -108,6 +112,10 @@ class PodOperations:
                 announce(Record(type="Warning", reason="FailedMount", message=message))
             raise CannotStart("FailedMount", str(error)) from error
 
+    async def _wait_for_network(self, pod: Object, announce: Announce) -> None:
+        if not podspec.is_host_network(pod):
+            await self._network.wait(announce)
+
     def _make_folders(self, pod: Object) -> None:
         uid = objects.uid(pod)
         for folder in (self._paths.pod(uid), self._paths.volumes(uid), self._paths.containers(uid)):
@@ -116,6 +124,7 @@ class PodOperations:
 
     async def create_sandbox(self, pod: Object, attempt: int, announce: Announce) -> str:
         """Its id. Raises ``CannotStart``."""
+        await self._wait_for_network(pod, announce)
         try:
             handler = await self._runtime_handler(pod)
             if self._has_files:
@@ -124,7 +133,8 @@ class PodOperations:
             async with self._turns.turn():
                 return await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
-            message = f"Failed to create pod sandbox: {error}"
+            text = error.with_code if isinstance(error, RuntimeServiceError) else error
+            message = f"Failed to create pod sandbox: {text}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
             raise CannotStart("FailedCreatePodSandBox", message) from error
 

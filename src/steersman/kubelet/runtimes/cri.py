@@ -15,7 +15,6 @@ from typing import Final
 from google.protobuf.message import Message
 
 from steersman.aio.clock import Clock, SystemClock
-from steersman.aio.rpc import grpc
 from steersman.kubelet.freezers import StuckFreezers, pods_freezer
 from steersman.kubelet.runtimes import cri_reports as reports
 from steersman.kubelet.runtimes import cri_requests as requests
@@ -246,7 +245,8 @@ class CRIRuntime:
                 answer = await self._calls.call("ExecSync", request, pb.ExecSyncResponse, timeout_s=limit_s)
         except RuntimeServiceError as error:
             if timeout_s and _says_timeout(error):
-                raise ExecTimeout(f"command {list(command)!r} timed out") from error
+                text = f'command timed out: "{" ".join(command)}" timed out after {timeout_s:g}s'
+                raise ExecTimeout(text) from error
             raise
         return ExecResult(stdout=answer.stdout, stderr=answer.stderr, exit_code=answer.exit_code)
 
@@ -358,12 +358,8 @@ def _look_for_hangs(endpoint: str, cgroup_root: str | None) -> Callable[[], None
 
 
 def _as_go_says(error: RuntimeServiceError) -> str:
-    """With its code, as users know the messages of failed pulls; an unclassified error is its message alone."""
-    cause = error.__cause__
-    if not isinstance(cause, grpc.aio.AioRpcError) or cause.code() is grpc.StatusCode.UNKNOWN:
-        return str(error)
-    code = cause.code().name.title().replace("_", "").replace("Cancelled", "Canceled")
-    return f"rpc error: code = {code} desc = {error}"
+    """As users know the messages of failed pulls; an unclassified error is its message alone."""
+    return str(error) if error.code == "Unknown" else error.with_code
 
 
 def _says_timeout(error: RuntimeServiceError) -> bool:

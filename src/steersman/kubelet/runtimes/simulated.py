@@ -94,6 +94,10 @@ class SimulatedRuntime(SimulatedImages):
         self._containers: dict[str, _Container] = {}
         self._addresses = PodAddresses(pod_cidr)
         self._events: Broadcaster[ContainerEvent] = Broadcaster()
+        self.network_problem = ""
+        """Set it, and the node's network is not ready for this reason."""
+        self.stop_problem = ""
+        """Set it, and no container can be stopped for this reason."""
 
     # -- the runtime itself
 
@@ -104,7 +108,12 @@ class SimulatedRuntime(SimulatedImages):
         return RuntimeStatus(
             conditions=(
                 RuntimeCondition(type="RuntimeReady", status=True),
-                RuntimeCondition(type="NetworkReady", status=True),
+                RuntimeCondition(
+                    type="NetworkReady",
+                    status=not self.network_problem,
+                    reason=self.network_problem and "Simulated",
+                    message=self.network_problem,
+                ),
             ),
             handlers=(RuntimeHandler(name="", recursive_read_only_mounts=True, user_namespaces=True),),
             supplemental_groups_policy=True,
@@ -247,6 +256,8 @@ class SimulatedRuntime(SimulatedImages):
         item = self._containers.get(container_id)
         if item is None or item.status.state not in ("CREATED", "RUNNING"):
             return
+        if self.stop_problem:
+            raise RuntimeServiceError(self.stop_problem)
         takes_s = item.behaviour.stop_s.draw(self._rng)
         await self._clock.sleep(min(takes_s, timeout_s))
         code = item.behaviour.stop_exit_code if takes_s <= timeout_s else KILLED
