@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.component import APIServer
@@ -49,10 +50,15 @@ async def start_scheduler(client: Client, clock: FakeClock) -> AsyncIterator[Sta
     """Starts schedulers that are stopped with the test; without leader election unless the configuration has it."""
     tasks: list[asyncio.Task[None]] = []
 
-    async def start(configuration: SchedulerConfiguration | None = None, **config: object) -> Scheduler:
+    async def start(
+        configuration: SchedulerConfiguration | None = None,
+        registry: CollectorRegistry | None = None,
+        **config: object,
+    ) -> Scheduler:
         scheduler = Scheduler(
             client=client,
             clock=clock,
+            registry=registry,
             config=SchedulerConfig(configuration=configuration or without_election(), **config),  # type: ignore[arg-type]
         )
         tasks.append(asyncio.create_task(scheduler.run()))

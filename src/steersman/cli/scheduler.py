@@ -137,7 +137,12 @@ def leader_election(flags: dict[str, Any]) -> dict[str, Any]:
 @command.command("explain")
 @click.argument("pod")
 @click.option("-n", "--namespace", default="default", show_default=True)
-@click.option("--kubeconfig", default="", envvar="KUBECONFIG", help="How to reach the API server.")
+@click.option(
+    "--kubeconfig",
+    default="",
+    envvar="KUBECONFIG",
+    help="How to reach the API server. [default: $KUBECONFIG, then ~/.kube/config]",
+)
 @click.option(
     "--config", "config_file", default="", help="The KubeSchedulerConfiguration that the scheduler runs with."
 )
@@ -158,6 +163,8 @@ def explain_command(
 async def _explain(
     pod: str, namespace: str, kubeconfig: str, config_file: str, plugin_files: tuple[str, ...], top: int
 ) -> str:
+    from pathlib import Path
+
     from steersman.aio.clock import SystemClock
     from steersman.client import kubeconfig as kubeconfigs
     from steersman.client.api import Client
@@ -168,11 +175,14 @@ async def _explain(
     from steersman.scheduler.configuration import ConfigurationError
     from steersman.scheduler.core import SchedulerCore
     from steersman.scheduler.explanation import as_text, explain
+    from steersman.scheduler.plugin_calls import PluginFailed
     from steersman.scheduler.snapshot import read_cluster
 
     try:
         configuration = load_configuration(config_file, plugin_files=plugin_files)
-        transport = HTTPTransport(kubeconfigs.load(kubeconfig), clock=SystemClock())
+        transport = HTTPTransport(
+            kubeconfigs.load(kubeconfig or str(Path.home() / ".kube/config")), clock=SystemClock()
+        )
     except (ConfigurationError, kubeconfigs.KubeConfigError, OSError) as error:
         raise click.UsageError(str(error)) from error
     client = Client(transport)
@@ -188,4 +198,7 @@ async def _explain(
     core = SchedulerCore(configuration.frameworks, cluster)
     if core.framework_of(found) is None:
         raise click.ClickException(f"no profile is named {found.scheduler_name}; name its configuration with --config")
-    return as_text(explain(core, found, top=top))
+    try:
+        return as_text(explain(core, found, top=top))
+    except PluginFailed as failure:
+        raise click.ClickException(str(failure)) from failure

@@ -109,7 +109,7 @@ class Scheduler:
         self._recorder = SeriesRecorder(client, instance=self._config.host, clock=clock)
         self._extenders = [HTTPExtender(extender) for extender in self._config.configuration.extenders]
         self._shell = self._new_shell()
-        self._metrics.watch_queue(lambda: self._shell.queue)
+        self._metrics.watch(lambda: self._shell)
         self._stands_by = False
 
     @property

@@ -10,6 +10,7 @@ from msgspec import Struct
 from steersman.scheduler.framework import Framework, WeightedPlugin
 from steersman.scheduler.plugin_args import API_VERSION, ArgsError, percentage, reject_unknown
 from steersman.scheduler.pod_info import DEFAULT_SCHEDULER_NAME
+from steersman.scheduler.pre_filter_only import PreFilterOnly
 
 POINTS: Mapping[str, str] = {
     "preEnqueue": "pre_enqueue",
@@ -29,6 +30,12 @@ POINTS: Mapping[str, str] = {
 
 _FIT = "NodeResourcesFit"
 """Resources that an extender manages and the scheduler is to ignore are ignored by this plugin."""
+
+_STATELESS: Mapping[str, frozenset[str]] = {
+    "filter": frozenset({"NodeUnschedulable", "NodeName", "TaintToleration"}),
+    "score": frozenset({"ImageLocality", "DynamicResources"}),
+}
+"""By point, those that upstream has there and not at the point before: nobody can disable that."""
 
 _REMOVED_PLUGINS = frozenset({"AzureDiskLimits", "CinderLimits", "EBSLimits", "GCEPDLimits"})
 
@@ -104,8 +111,13 @@ def _framework(
         raise ArgsError(f"{path}.plugins.queueSort: Invalid value: {len(sorting)}: {problem}")
     if not of("bind"):
         raise ArgsError(f"{path}.plugins.bind: Required value: at least one bind plugin is needed")
-    _check_pairs(by_point, made, path)
-    filters = of("filter")
+    _check_states(by_point, made, path)
+    filtering = {entry.name for entry in by_point["filter"]}
+    alone = [
+        PreFilterOnly(plugin)
+        for plugin in of("preFilter")
+        if plugin.NAME not in filtering or not hasattr(plugin, POINTS["filter"])
+    ]
     return Framework(
         profile_name=name,
         percentage_to_score=percentage_to_score,
@@ -113,7 +125,7 @@ def _framework(
         pre_enqueue=tuple(of("preEnqueue")),
         queue_sort=sorting[0],
         pre_filter=tuple(of("preFilter")),
-        filter=tuple(filters),
+        filter=(*alone, *of("filter")),
         post_filter=tuple(of("postFilter")),
         pre_score=tuple(of("preScore")),
         score=tuple(
@@ -129,15 +141,15 @@ def _framework(
     )
 
 
-def _check_pairs(by_point: Mapping[str, list[_Enabled]], made: Mapping[str, Any], path: str) -> None:
-    """Here ``filter`` and ``score`` need the state that the point before them makes, so neither works alone."""
+def _check_states(by_point: Mapping[str, list[_Enabled]], made: Mapping[str, Any], path: str) -> None:
+    """``filter`` and ``score`` need the state that the point before them makes; upstream's fail at every pod without it."""
     for first, second in (("preFilter", "filter"), ("preScore", "score")):
-        names = {point: {entry.name for entry in by_point[point]} for point in (first, second)}
-        for name in sorted(names[first] ^ names[second]):
-            if hasattr(made[name], POINTS[first]) and hasattr(made[name], POINTS[second]):
-                enabled = first if name in names[first] else second
+        making = {entry.name for entry in by_point[first]} | _STATELESS[second]
+        for entry in by_point[second]:
+            plugin = made[entry.name]
+            if entry.name not in making and hasattr(plugin, POINTS[first]) and hasattr(plugin, POINTS[second]):
                 raise ArgsError(
-                    f"{path}.plugins.{enabled}: Unsupported value: {name}: enable or disable it at {first} and {second} alike"
+                    f"{path}.plugins.{second}: Unsupported value: {entry.name}: it needs {first}, where it is not enabled"
                 )
 
 
