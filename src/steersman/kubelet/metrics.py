@@ -16,6 +16,9 @@ START_BUCKETS: Final = (
 )  # fmt: skip
 PULL_BUCKETS: Final = (1, 5, 10, 20, 30, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600)
 SYNC_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 20, 30, 45, 60)
+STORAGE_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600)
+RESIZE_BUCKETS: Final = (10, 50, 100, 500, 1000, 2000, 5000, 10000, 20000, 30000, 60000, 120000, 300000, 600000)
+"""Milliseconds."""
 ADMISSION_BUCKETS: Final = tuple(0.05 * 2**power for power in range(15))
 
 
@@ -67,6 +70,9 @@ class KubeletMetrics:
         make = _Families(self.registry)
         self._add_node(make)
         self._add_pods(make)
+        self._add_pod_starts(make)
+        self._add_resizes(make)
+        self._add_files(make)
         self._add_admission(make)
         self._add_runtime(make)
         self._add_images(make)
@@ -123,7 +129,7 @@ class KubeletMetrics:
             registry=self.registry,
         )
 
-    def _add_pods(self, make: _Families) -> None:
+    def _add_pod_starts(self, make: _Families) -> None:
         self.pod_start = make.histogram(
             "pod_start_duration_seconds",
             "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
@@ -136,6 +142,77 @@ class KubeletMetrics:
             " watch",
             buckets=START_BUCKETS,
         )
+        sli = (
+            "excluding time to pull images and run init containers, measured from pod creation timestamp to when all its"
+            " containers are reported as started and observed via watch"
+        )
+        self.pod_start_sli = make.histogram(
+            "pod_start_sli_duration_seconds", f"Duration in seconds to start a pod, {sli}", buckets=START_BUCKETS
+        )
+        self.first_network_pod_start_sli = make.gauge(
+            "first_network_pod_start_sli_duration_seconds",
+            f"Duration in seconds to start the first network pod, {sli}",
+        )
+        self.pod_worker_start = make.histogram(
+            "pod_worker_start_duration_seconds", "Duration in seconds from kubelet seeing a pod to starting a worker."
+        )
+        self.pod_status_sync = make.histogram(
+            "pod_status_sync_duration_seconds",
+            "Duration in seconds to sync a pod status update. Measures time from detection of a change to pod status until"
+            " the API is successfully updated for that pod, even if multiple intevening changes to pod status occur.",
+            buckets=SYNC_BUCKETS,
+        )
+        self.sandbox_durations = make.histogram(
+            "run_podsandbox_duration_seconds",
+            "Duration in seconds of the run_podsandbox operations. Broken down by RuntimeClass.Handler.",
+            "runtime_handler",
+        )
+        self.sandbox_errors = make.counter(
+            "run_podsandbox_errors",
+            "Cumulative number of the run_podsandbox operation errors by RuntimeClass.Handler.",
+            "runtime_handler",
+        )
+
+    def _add_resizes(self, make: _Families) -> None:
+        self.requested_resizes = make.counter(
+            "container_requested_resizes",
+            "Number of requested resizes, counted at the container level. Different resources on the same container are"
+            " counted separately. The 'requirement' label refers to 'memory' or 'limits'; the 'operation' label can be one"
+            " of 'add', 'remove', 'increase' or 'decrease'.",
+            "resource",
+            "requirement",
+            "operation",
+        )
+        self.resize_durations = make.histogram(
+            "pod_resize_duration_milliseconds", "Duration in milliseconds to actuate a pod resize", "success",
+            buckets=RESIZE_BUCKETS,
+        )  # fmt: skip
+        self.deferred_accepted_resizes = make.counter(
+            "pod_deferred_accepted_resizes",
+            "Cumulative number of resizes that were accepted after being deferred.",
+            "retry_trigger",
+        )
+
+    def _add_files(self, make: _Families) -> None:
+        self.cgroup_durations = make.histogram(
+            "cgroup_manager_duration_seconds",
+            "Duration in seconds for cgroup manager operations. Broken down by method.",
+            "operation_type",
+        )
+        self.storage_durations = Histogram(
+            "storage_operation_duration_seconds",
+            "Storage operation duration",
+            ("volume_plugin", "operation_name", "status", "migrated"),
+            registry=self.registry,
+            buckets=STORAGE_BUCKETS,
+        )
+        self.image_volumes_requested = make.counter("image_volume_requested", "Number of requested image volumes.")
+        self.image_volumes_mounted = make.counter(
+            "image_volume_mounted_succeed", "Number of successful image volume mounts."
+        )
+        self.image_volume_errors = make.counter("image_volume_mounted_errors", "Number of failed image volume mounts.")
+
+    def _add_pods(self, make: _Families) -> None:
         self.pod_worker = make.histogram(
             "pod_worker_duration_seconds",
             "Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
@@ -150,6 +227,22 @@ class KubeletMetrics:
             "started_containers_errors", "Cumulative number of errors when starting containers", "container_type",
             "code",
         )  # fmt: skip
+        self.terminated_containers = make.counter(
+            "terminated_containers", "Cumulative number of container terminations.", "container_type", "exit_code",
+            "reason",
+        )  # fmt: skip
+        self.user_namespaced_pods = make.counter(
+            "started_user_namespaced_pods", "Cumulative number of pods with user namespaces started"
+        )
+        self.user_namespaced_pods_errors = make.counter(
+            "started_user_namespaced_pods_errors", "Cumulative number of errors when starting pods with user namespaces"
+        )
+        self.restarted_pods = make.counter(
+            "restarted_pods",
+            "Number of pods that have been restarted because they were deleted and recreated with the same UID while the"
+            " kubelet was watching them (common for static pods, extremely uncommon for API pods)",
+            "static",
+        )
         self.orphaned_pods = make.counter(
             "orphaned_runtime_pods",
             "Number of pods that have been detected in the container runtime without being already known to the pod"
