@@ -64,6 +64,9 @@ NEXT: dict[State, tuple[State, ...]] = {
     "finished": (),
 }
 
+PAST_DEADLINE = Verdict(
+    reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"
+)
 CREATING = (MountVolumes.key, CreateSandbox.key, StartContainer.key)
 """What is broken off when the pod is to end."""
 SANDBOX_RETRY_S = (1.0, 10.0)
@@ -142,6 +145,8 @@ class PodMachine:
         if self.state == "syncing" and self._must_terminate(now_s):
             self._enter("terminating")
             out.extend(Cancel(key=key) for key in CREATING if key in self.work)
+            if self.verdict is PAST_DEADLINE and (self.pod.get("status") or {}).get("phase") not in TERMINAL:
+                out.append(Record(type="Normal", reason=PAST_DEADLINE.reason, message=PAST_DEADLINE.message))
         elif self.state == "terminated" and self._is_alive():
             self._enter("terminating")
         match self.state:
@@ -269,8 +274,7 @@ class PodMachine:
         if deadline_s is not None and started:
             due_s = parse_time(started) + deadline_s
             if now_s >= due_s:
-                message = "Pod was active on the node longer than the specified deadline"
-                self.verdict = Verdict(reason="DeadlineExceeded", message=message)
+                self.verdict = PAST_DEADLINE
                 return True
             self.work.wake(due_s)
         if (self.pod.get("status") or {}).get("phase") in TERMINAL and not podspec.is_static(self.pod):

@@ -141,8 +141,7 @@ class PodOperations:
         await self._wait_for_network(pod, announce)
         try:
             handler = await self._runtime_handler(pod)
-            if self._has_files:
-                await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
+            await self._make_cgroup(pod, announce)
             config = self._sandbox_config(pod, attempt, self._users(pod, handler), announce)
             async with self._turns.turn():
                 return await self._run_sandbox(config, handler)
@@ -151,6 +150,17 @@ class PodOperations:
             message = f"Failed to create pod sandbox: {text}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
             raise CannotStart("FailedCreatePodSandBox", message) from error
+
+    async def _make_cgroup(self, pod: Object, announce: Announce) -> None:
+        """Raises ``CannotStart``."""
+        if not self._has_files:
+            return
+        try:
+            await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
+        except OSError as error:
+            message = f"unable to ensure pod container exists: {error}"
+            announce(Record(type="Warning", reason="FailedCreatePodContainer", message=message))
+            raise CannotStart("FailedCreatePodContainer", message) from error
 
     async def _run_sandbox(self, config: PodSandboxConfig, handler: str) -> str:
         began_s, failed = self._clock.monotonic(), True
