@@ -103,15 +103,15 @@ class KubeletParts:
             node_name=config.node_name, workers=self.workers, inspector=self.runtime_pods.inspector
         )
         if is_alone:
-            self.metrics.node_name.labels(config.node_name).set(1)
-            self.metrics.cgroup_version.set(platform.cgroup_version)
-            self.metrics.registry.register(
-                PodCounts(
-                    lambda: pod_states(
-                        self.workers.values(), self.upkeep.volume_stats.of, self.prerequisites.volumes.mounted
-                    )
-                )
-            )
+            self._show_states()
+
+    def _show_states(self) -> None:
+        """What is looked up at each scrape, and what never changes."""
+        self.metrics.node_name.labels(self._config.node_name).set(1)
+        self.metrics.cgroup_version.set(self._platform.cgroup_version)
+        mounted = self.prerequisites.volumes.mounted
+        states = PodCounts(lambda: pod_states(self.workers.values(), self.upkeep.volume_stats.of, mounted))
+        self.metrics.registry.register(states)
 
     def _make_runtime_pods(self) -> RuntimePods:
         return RuntimePods(

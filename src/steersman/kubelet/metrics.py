@@ -5,10 +5,11 @@ Counters and histograms are moved where things happen; ``pod_counts`` has what i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from steersman.kubelet.metric_families import MetricFamilies
 
 RUNTIME_BUCKETS: Final = tuple(0.005 * 2.5**power for power in range(14))
 START_BUCKETS: Final = (
@@ -41,33 +42,12 @@ POD_RESOURCES_METHODS: Final = {"List": "list", "GetAllocatableResources": "get_
 """And how upstream's metrics name them."""
 
 
-class _Families:
-    """Makes metric families of the kubelet's, by upstream's names without their prefix."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.registry = registry
-
-    def counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"kubelet_{name}", text, labels, registry=self.registry)
-
-    def bare_counter(self, name: str, text: str, *labels: str) -> Gauge:
-        """One whose name does not end in ``_total``, as the library's counters' do."""
-        return self.gauge(name, text, *labels)
-
-    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"kubelet_{name}", text, labels, registry=self.registry)
-
-    def histogram(self, name: str, text: str, *labels: str, buckets: Iterable[float] | None = None) -> Histogram:
-        bounds = tuple(buckets) if buckets is not None else Histogram.DEFAULT_BUCKETS
-        return Histogram(f"kubelet_{name}", text, labels, registry=self.registry, buckets=bounds)
-
-
 class KubeletMetrics:
     """One for a process; a fleet's kubelets share it."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        make = _Families(self.registry)
+        make = MetricFamilies(self.registry)
         self._add_node(make)
         self._add_pods(make)
         self._add_pod_starts(make)
@@ -112,7 +92,7 @@ class KubeletMetrics:
         """Something was to be given from within one ``boundary``; no ``times`` show that it may be."""
         (self._aligned if succeeded else self._not_aligned).labels(scope, boundary).inc(times)
 
-    def _add_node(self, make: _Families) -> None:
+    def _add_node(self, make: MetricFamilies) -> None:
         self.node_name = make.gauge("node_name", "The node's name. The count is always 1.", "node")
         self.shutdown_start = make.gauge(
             "graceful_shutdown_start_time_seconds", "Last graceful shutdown start time since unix epoch in seconds"
@@ -129,7 +109,7 @@ class KubeletMetrics:
             registry=self.registry,
         )
 
-    def _add_pod_starts(self, make: _Families) -> None:
+    def _add_pod_starts(self, make: MetricFamilies) -> None:
         self.pod_start = make.histogram(
             "pod_start_duration_seconds",
             "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
@@ -173,7 +153,7 @@ class KubeletMetrics:
             "runtime_handler",
         )
 
-    def _add_resizes(self, make: _Families) -> None:
+    def _add_resizes(self, make: MetricFamilies) -> None:
         self.requested_resizes = make.counter(
             "container_requested_resizes",
             "Number of requested resizes, counted at the container level. Different resources on the same container are"
@@ -193,7 +173,7 @@ class KubeletMetrics:
             "retry_trigger",
         )
 
-    def _add_files(self, make: _Families) -> None:
+    def _add_files(self, make: MetricFamilies) -> None:
         self.cgroup_durations = make.histogram(
             "cgroup_manager_duration_seconds",
             "Duration in seconds for cgroup manager operations. Broken down by method.",
@@ -212,7 +192,7 @@ class KubeletMetrics:
         )
         self.image_volume_errors = make.counter("image_volume_mounted_errors", "Number of failed image volume mounts.")
 
-    def _add_pods(self, make: _Families) -> None:
+    def _add_pods(self, make: MetricFamilies) -> None:
         self.pod_worker = make.histogram(
             "pod_worker_duration_seconds",
             "Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
@@ -250,7 +230,7 @@ class KubeletMetrics:
             " the local configuration, which is unusual.",
         )
 
-    def _add_admission(self, make: _Families) -> None:
+    def _add_admission(self, make: MetricFamilies) -> None:
         self.evictions = make.bare_counter(
             "evictions", "Cumulative number of pod evictions by eviction signal", "eviction_signal"
         )
@@ -261,7 +241,7 @@ class KubeletMetrics:
             "admission_rejections", "Cumulative number pod admission rejections by the Kubelet.", "reason"
         )
 
-    def _add_runtime(self, make: _Families) -> None:
+    def _add_runtime(self, make: MetricFamilies) -> None:
         self.relist = make.histogram("pleg_relist_duration_seconds", "Duration in seconds for relisting pods in PLEG.")
         self.relist_interval = make.histogram(
             "pleg_relist_interval_seconds", "Interval in seconds between relisting in PLEG."
@@ -284,7 +264,7 @@ class KubeletMetrics:
         )  # fmt: skip
         self._runtime: dict[str, tuple[Counter, Histogram]] = {}
 
-    def _add_images(self, make: _Families) -> None:
+    def _add_images(self, make: MetricFamilies) -> None:
         self.images_collected = make.counter(
             "image_garbage_collected",
             "Total number of images garbage collected by the kubelet, whether through disk usage or image age.",
@@ -308,7 +288,7 @@ class KubeletMetrics:
             "imagemanager_ondisk_pulledrecords", "Number of ImagePulledRecords stored on disk."
         )
 
-    def _add_credential_providers(self, make: _Families) -> None:
+    def _add_credential_providers(self, make: MetricFamilies) -> None:
         self.credential_errors = make.counter(
             "credential_provider_plugin_errors", "Number of errors from credential provider plugin", "plugin_name"
         )
@@ -323,7 +303,7 @@ class KubeletMetrics:
             "hash",
         )
 
-    def _add_devices(self, make: _Families) -> None:
+    def _add_devices(self, make: MetricFamilies) -> None:
         self.device_registrations = make.counter(
             "device_plugin_registration",
             "Cumulative number of device plugin registrations. Broken down by resource name.",
@@ -335,7 +315,7 @@ class KubeletMetrics:
             "resource_name",
         )
 
-    def _add_pod_resources(self, make: _Families) -> None:
+    def _add_pod_resources(self, make: MetricFamilies) -> None:
         self.pod_resources_requests = make.counter(
             "pod_resources_endpoint_requests",
             "Cumulative number of requests to the PodResource endpoint. Broken down by server api version.",
@@ -355,7 +335,7 @@ class KubeletMetrics:
             "server_api_version",
         )
 
-    def _add_pinning(self, make: _Families) -> None:
+    def _add_pinning(self, make: MetricFamilies) -> None:
         self.cpu_pinnings = make.counter(
             "cpu_manager_pinning_requests", "The number of cpu core allocations which required pinning."
         )

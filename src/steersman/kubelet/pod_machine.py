@@ -51,7 +51,7 @@ from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.probe_results import NO_RESULTS
 from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.resizing import Resize
-from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict, pod_status
+from steersman.kubelet.status import PAST_DEADLINE, TERMINAL, NodeFacts, Verdict, pod_status
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.times import parse_time
@@ -64,9 +64,6 @@ NEXT: dict[State, tuple[State, ...]] = {
     "finished": (),
 }
 
-PAST_DEADLINE = Verdict(
-    reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"
-)
 CREATING = (MountVolumes.key, CreateSandbox.key, StartContainer.key)
 """What is broken off when the pod is to end."""
 SANDBOX_RETRY_S = (1.0, 10.0)
