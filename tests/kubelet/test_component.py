@@ -174,7 +174,7 @@ def _restarts(obj: dict) -> int:  # type: ignore[type-arg]
 
 
 async def test_pods_wait_for_the_network_but_those_on_the_nodes_own(node: Node) -> None:
-    node.runtime.network_problem = "no CNI configuration"
+    node.runtime.troubles.network = "no CNI configuration"
     why = "container runtime network not ready: NetworkReady=false reason:Simulated message:no CNI configuration"
     await node.clock.advance(61)
     ready = objects.condition(await node.client.get(NODES, NODE), "Ready")
@@ -187,17 +187,17 @@ async def test_pods_wait_for_the_network_but_those_on_the_nodes_own(node: Node) 
     await node.create(pod(name="late"))
     await node.client.delete(PODS, "late", namespace="default")
     await node.until_gone("late", within_s=5)
-    node.runtime.network_problem = ""
+    node.runtime.troubles.network = ""
     await node.until(is_ready, within_s=3)
 
 
 async def test_a_pod_that_cannot_be_stopped_says_so(node: Node) -> None:
     await node.create(pod())
     await node.until(is_ready)
-    node.runtime.stop_problem = "the shim hangs"
+    node.runtime.troubles.stopping = "the shim hangs"
     await node.client.delete(PODS, "web", namespace="default")
     await node.clock.advance(1)
     text = 'failed to "KillContainer" for "main" with KillContainerError: "rpc error: code = Unknown desc = the shim hangs"'
     assert ("FailedKillPod", f"error killing pod: {text}") in await node.events()
-    node.runtime.stop_problem = ""
+    node.runtime.troubles.stopping = ""
     await node.until_gone(within_s=10)

@@ -307,10 +307,12 @@ def test_a_pod_past_its_deadline_fails() -> None:
     drive.wait(60)
     [stop] = drive.work()
     assert isinstance(stop, StopContainer)
+    said = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+    assert said in drive.events()
     assert drive.machine.status["phase"] == "Running"
     end(drive, stop, ran(A, "EXITED", exit_code=143))
-    assert drive.machine.status["phase"] == "Failed"
-    assert drive.machine.status["reason"] == "DeadlineExceeded"
+    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Failed", "DeadlineExceeded")
+    assert said not in drive.events(), "once"
 
 
 def test_an_evicted_pod_fails_with_the_reason() -> None:

@@ -188,7 +188,7 @@ def _server(
             read_only_port=document["readOnlyPort"],
             debugging_handlers=document["enableDebuggingHandlers"],
             system_logs=Path("/var/log") if document["enableSystemLogHandler"] else None,
-            system_log_query=document["enableSystemLogQuery"],
+            journalctl="journalctl" if document["enableSystemLogQuery"] else "",
             debug_flags=document["enableDebugFlagsHandler"],
         ),
         registry=environment.registry,

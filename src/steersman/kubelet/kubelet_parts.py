@@ -19,6 +19,7 @@ from steersman.kubelet.container_builder import NodeSettings
 from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.housekeeping import Housekeeping
+from steersman.kubelet.measured_cgroups import MeasuredCgroups
 from steersman.kubelet.network_state import NetworkState
 from steersman.kubelet.node import NodeAgent, NodeSigns
 from steersman.kubelet.node_admission import NodeAdmission
@@ -102,11 +103,15 @@ class KubeletParts:
             node_name=config.node_name, workers=self.workers, inspector=self.runtime_pods.inspector
         )
         if is_alone:
-            self.metrics.node_name.labels(config.node_name).set(1)
-            self.metrics.cgroup_version.set(platform.cgroup_version)
-            self.metrics.registry.register(
-                PodCounts(lambda: pod_states(self.workers.values(), self.upkeep.volume_stats.of))
-            )
+            self._show_states()
+
+    def _show_states(self) -> None:
+        """What is looked up at each scrape, and what never changes."""
+        self.metrics.node_name.labels(self._config.node_name).set(1)
+        self.metrics.cgroup_version.set(self._platform.cgroup_version)
+        mounted = self.prerequisites.volumes.mounted
+        states = PodCounts(lambda: pod_states(self.workers.values(), self.upkeep.volume_stats.of, mounted))
+        self.metrics.registry.register(states)
 
     def _make_runtime_pods(self) -> RuntimePods:
         return RuntimePods(
@@ -126,7 +131,7 @@ class KubeletParts:
             platform=self._platform,
             runtime=self._runtime,
             rng=self._rng,
-            metrics=self.metrics,
+            metrics=self.pod_metrics,
             node=self._node,
             changed=self._on_reference_change,
         )
@@ -162,7 +167,7 @@ class KubeletParts:
             images=self.prerequisites.images,
             image_mounter=self._platform.image_mounter,
             handlers=self._platform.handlers,
-            cgroups=self._platform.cgroups,
+            cgroups=MeasuredCgroups(self._platform.cgroups, clock=self._clock, metrics=self.metrics),
             paths=self._platform.paths,
             user_namespaces=self.prerequisites.user_namespaces,
             source=self.prerequisites.references,
@@ -170,6 +175,7 @@ class KubeletParts:
             node=self._current_settings,
             owners=self.containers,
             clock=self._clock,
+            observe=self.pod_metrics,
             sandboxes_at_once=self._platform.sandboxes_at_once,
         )
 

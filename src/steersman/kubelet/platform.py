@@ -38,7 +38,7 @@ from steersman.kubelet.shutdown.manager import Connect
 from steersman.kubelet.simulated_handlers import SimulatedHandlers
 from steersman.kubelet.swap import SwapPolicy
 from steersman.kubelet.user_namespaces import subordinate_ids
-from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, VolumeManager
+from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, Timed, VolumeManager
 from steersman.kubelet.volumes.mounts import keeps_memory_off_disk
 from steersman.kubelet.volumes.registry import registry
 from steersman.meta.objects import Object
@@ -132,6 +132,7 @@ class Platform(Struct, frozen=True, kw_only=True):
         node: Callable[[], Object | None],
         clock: Clock,
         rng: random.Random,
+        timed: Timed,
     ) -> tuple[PodVolumes, ServiceAccountTokens | None]:
         """The volumes of this node's pods, and the tokens that some of them hold."""
         if self.paths is None:
@@ -143,6 +144,7 @@ class Platform(Struct, frozen=True, kw_only=True):
             source=source,
             tokens=tokens,
             node=NodeValues(host_ips=self.addresses, allocatable=self.allocatable(config), node=node),
+            timed=timed,
         )
         return manager, tokens
 

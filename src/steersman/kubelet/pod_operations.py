@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from steersman.aio.clock import Clock
 from steersman.client.transport import Unreachable
@@ -49,6 +49,14 @@ log = logging.getLogger(__name__)
 Announce = Callable[[Record], None]
 
 
+class OperationsObserver(Protocol):
+    """Counts."""
+
+    def sandbox_made(self, handler: str, seconds: float, failed: bool) -> None: ...
+
+    def image_volume_prepared(self, failed: bool) -> None: ...
+
+
 class PodOperations:
     """One for all pods of a kubelet; keeps nothing about any of them."""
 
@@ -69,6 +77,7 @@ class PodOperations:
         node: Callable[[], NodeSettings],
         owners: Owners,
         clock: Clock,
+        observe: OperationsObserver,
         sandboxes_at_once: int = sys.maxsize,
     ) -> None:
         """``paths``: None where the runtime has no files. ``services(namespace, links)`` gives service variables."""
@@ -77,7 +86,11 @@ class PodOperations:
         self._volumes = volumes
         self._images = images
         self._image_volumes = ImageVolumes(
-            images, paths=paths, mounter=image_mounter, runtime_mounts=lambda: node().runtime_mounts_images
+            images,
+            paths=paths,
+            mounter=image_mounter,
+            runtime_mounts=lambda: node().runtime_mounts_images,
+            prepared=observe.image_volume_prepared,
         )
         self._handlers = handlers
         self._cgroups = cgroups
@@ -97,8 +110,9 @@ class PodOperations:
         )
         self._owners = owners
         self._clock = clock
+        self._observe = observe
         self._turns = StartTurns(sandboxes_at_once, counts_s=SANDBOX_COUNTS_S, clock=clock)
-        self.resizer = PodResizer(runtime, cgroups, self._policy)
+        self.resizer = PodResizer(runtime, cgroups, self._policy, has_files=self._has_files)
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
         """Raises ``CannotStart``."""
@@ -127,16 +141,35 @@ class PodOperations:
         await self._wait_for_network(pod, announce)
         try:
             handler = await self._runtime_handler(pod)
-            if self._has_files:
-                await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
+            await self._make_cgroup(pod, announce)
             config = self._sandbox_config(pod, attempt, self._users(pod, handler), announce)
             async with self._turns.turn():
-                return await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
+                return await self._run_sandbox(config, handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
             text = error.with_code if isinstance(error, RuntimeServiceError) else error
             message = f"Failed to create pod sandbox: {text}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
             raise CannotStart("FailedCreatePodSandBox", message) from error
+
+    async def _make_cgroup(self, pod: Object, announce: Announce) -> None:
+        """Raises ``CannotStart``."""
+        if not self._has_files:
+            return
+        try:
+            await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
+        except OSError as error:
+            message = f"unable to ensure pod container exists: {error}"
+            announce(Record(type="Warning", reason="FailedCreatePodContainer", message=message))
+            raise CannotStart("FailedCreatePodContainer", message) from error
+
+    async def _run_sandbox(self, config: PodSandboxConfig, handler: str) -> str:
+        began_s, failed = self._clock.monotonic(), True
+        try:
+            sandbox_id = await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
+            failed = False
+            return sandbox_id
+        finally:
+            self._observe.sandbox_made(handler, self._clock.monotonic() - began_s, failed)
 
     def _policy(self, pod: Object, container: PodContainer | None = None) -> ResourcePolicy:
         return policy_for(self._node().policy, self._owners, pod, container)

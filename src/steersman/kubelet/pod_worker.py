@@ -81,6 +81,9 @@ class Listener(Protocol):
         """Nothing of the pod runs any more and its volumes are gone."""
 
 
+ObserveWork = Callable[[Object, Work, float, StartFailure | None], None]
+
+
 class WorkerTools(Struct, frozen=True, kw_only=True):
     """What the workers of one kubelet share."""
 
@@ -95,7 +98,7 @@ class WorkerTools(Struct, frozen=True, kw_only=True):
     node: NodeFacts
     crash_backoff: Callable[[], CrashBackoff] = CrashBackoff
     observe_probe: ObserveProbe | None = None
-    observe_work: Callable[[Work, float, StartFailure | None], None] = lambda work, seconds, failure: None
+    observe_work: ObserveWork = lambda pod, work, seconds, failure: None
     """Is told of all work that has ended, with how long it took."""
 
 
@@ -283,7 +286,7 @@ class PodWorker:
         finally:
             self._carrying_out.discard(work.key)
             self._cancelled.discard(work.key)
-        self._tools.observe_work(work, self._tools.clock.monotonic() - began_s, failure)
+        self._tools.observe_work(self.pod, work, self._tools.clock.monotonic() - began_s, failure)
         record = None if isinstance(work, OUTSIDE_RUNTIME) else await self._look(touched)
         self._tasks.pop(work.key, None)
         self._feed(Finished(work=work, record=record, failure=failure, runtime_was_lost=lost))

@@ -35,6 +35,11 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """A pod whose containers all succeed until it is stopped has succeeded."""
 
 
+PAST_DEADLINE = Verdict(
+    reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"
+)
+
+
 class NodeFacts(Struct, frozen=True, kw_only=True):
     """What every pod's status says about its node and runtime."""
 

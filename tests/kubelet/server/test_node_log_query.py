@@ -59,12 +59,12 @@ def logs(tmp_path: Path) -> Path:
 )  # fmt: skip
 async def test_queries(running: Running, tmp_path: Path, logs: Path, query: str, status: int, text: str) -> None:
     program = str(tmp_path / "journalctl")
-    async with serving(running, logs, system_log_query=True, journalctl=program) as url:
+    async with serving(running, logs, journalctl=program) as url:
         assert await get(running, f"{url}/logs/?{query}") == (status, text)
 
 
 async def test_files_are_shown_as_ever_and_queries_ignored_where_they_are_off(running: Running, logs: Path) -> None:
-    async with serving(running, logs, system_log_query=True) as url:
+    async with serving(running, logs, journalctl="journalctl") as url:
         assert await get(running, f"{url}/logs/plain.log") == (200, "from plain.log\n")
         assert '<a href="deep/">' in (await get(running, f"{url}/logs/"))[1]
     async with serving(running, logs) as url:
@@ -73,7 +73,7 @@ async def test_files_are_shown_as_ever_and_queries_ignored_where_they_are_off(ru
 
 
 async def test_a_node_without_a_journal_says_so(running: Running, logs: Path) -> None:
-    async with serving(running, logs, system_log_query=True, journalctl="/nonexistent/journalctl") as url:
+    async with serving(running, logs, journalctl="/nonexistent/journalctl") as url:
         assert await get(running, f"{url}/logs/journal") == (200, "\nerror: journal output not available\n")
         assert await get(running, f"{url}/logs/?query=plain") == (200, "from plain.log\n")
 

@@ -68,9 +68,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """exec, attach, port-forward, logs and the like."""
     system_logs: Path | None = field(default_factory=lambda: Path("/var/log"))
     """What ``/logs/`` shows; None: nothing."""
-    system_log_query: bool = False
-    """``/logs/`` answers queries of what services have logged."""
-    journalctl: str = "journalctl"
+    journalctl: str = ""
+    """The program by which ``/logs/`` answers queries of what services have logged; empty: it answers none."""
     debug_flags: bool = True
 
 
@@ -196,11 +195,10 @@ class KubeletServer:
         router.add_get(f"/containerLogs/{container}", self._container_logs)
 
     def _add_system_logs(self, router: web.UrlDispatcher) -> None:
-        config = self._config
-        if config.system_logs is None:
+        if self._config.system_logs is None:
             router.add_route("*", "/logs/{rest:.*}", _disabled("logs endpoint is disabled."))
             return
-        logs = SystemLogs(config.system_logs, answers_queries=config.system_log_query, journalctl=config.journalctl)
+        logs = SystemLogs(self._config.system_logs, journalctl=self._config.journalctl)
         router.add_get("/logs", logs.get)
         router.add_get("/logs/{path:.*}", logs.get)
 

@@ -18,15 +18,14 @@ from steersman.kubelet.server.node_log_query import Malformed, NodeLogQuery, Que
 class SystemLogs:
     """Nothing above ``root`` is shown: links that lead out of it are not followed."""
 
-    def __init__(self, root: Path, *, answers_queries: bool = False, journalctl: str = "journalctl") -> None:
-        """``answers_queries``: of services too, with the program ``journalctl``."""
+    def __init__(self, root: Path, *, journalctl: str = "") -> None:
+        """``journalctl``: the program to ask what services have logged; empty: queries are not looked at."""
         self._root = root
-        self._answers_queries = answers_queries
         self._journalctl = journalctl
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         wanted = request.match_info.get("path", "")
-        if not self._answers_queries:
+        if not self._journalctl:
             return await self._file(request, wanted)
         try:
             query = parse_query(request.query)
