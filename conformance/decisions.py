@@ -130,8 +130,10 @@ class Arena:
         status = {"status": {"phase": "Running", "startTime": at, **resized(pod)}}
         await self.client.patch(PODS, objects.name(pod), status, namespace=objects.namespace(pod), subresource="status")
 
-    async def attend_to_claims(self) -> None:
-        """What the volume controllers do: bind what a scheduler decided to bind, and make what it ordered."""
+    async def attend_to_claims(self) -> bool:
+        """What the volume controllers do: bind what a scheduler decided to bind, and make what it ordered. True where there
+        was something to do."""
+        bound = False
         volumes = {objects.name(volume): volume for volume in (await self.client.list(PERSISTENTVOLUMES)).items}
         chosen = {
             volume["spec"]["claimRef"]["name"]: name for name, volume in volumes.items() if "claimRef" in volume["spec"]
@@ -145,6 +147,8 @@ class Arena:
                 await self.client.create(PERSISTENTVOLUMES, provisioned(chosen[name], claim, str(where)))
             change = {"metadata": {"annotations": {BIND_COMPLETED: "yes"}}, "spec": {"volumeName": chosen[name]}}
             await self.client.patch(PERSISTENTVOLUMECLAIMS, name, change, namespace=objects.namespace(claim))
+            bound = True
+        return bound
 
 
 async def compare(arena: Arena, wanted: Scenario, tally: Tally) -> None:
@@ -153,6 +157,8 @@ async def compare(arena: Arena, wanted: Scenario, tally: Tally) -> None:
     await arena.make(wanted)
     await asyncio.sleep(SETTLE_S)
     for order, pod in enumerate(wanted.pods):
+        if await arena.attend_to_claims():
+            await asyncio.sleep(SETTLE_S)
         cluster, _ = await read_cluster(arena.client)
         core = SchedulerCore(read_configuration(CONFIGURATION, DEFAULT_PLUGINS).frameworks, cluster)
         made = await arena.client.create(PODS, pod)

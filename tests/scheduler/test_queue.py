@@ -70,6 +70,8 @@ def changed(resource: EventResource, old: Object | None, new: Object | None) -> 
     [
         ("NodeResourcesFit", pod(cpu="1"), node_events(None, node("n")), True),
         ("NodeResourcesFit", pod(cpu="8"), node_events(None, node("n")), False),
+        ("NodeResourcesFit", pod(cpu="1"), node_events(None, node("n", pods="0")), False),
+        ("NodeResourcesFit", pod(cpu="1"), node_events(node("n", pods="0"), node("n")), True),
         ("NodeResourcesFit", pod(cpu="1"), node_events(node("n", cpu="1"), node("n", cpu="2")), True),
         ("NodeResourcesFit", pod(cpu="1"), node_events(node("n", memory="1Gi"), node("n", memory="2Gi")), False),
         ("NodeResourcesFit", pod(cpu="1"), pod_events(pod("x", node_name="n"), None), True),
@@ -197,6 +199,20 @@ def test_events_during_a_try_are_not_missed() -> None:
     queue.on_event(added, 0.0)
     queue.fail(info.uid, frozenset({"NodeResourcesFit"}), 0.0)
     assert popped(queue, 5.0) == ["p1"]
+
+
+def test_events_are_kept_as_long_as_a_pod_that_may_need_them_is_tried() -> None:
+    queue = new_queue()
+    infos = [parse_pod(pod(name, cpu="1")) for name in ("gone", "refused")]
+    for info in infos:
+        queue.add(info, 0.0)
+        assert queue.pop(0.0) is not None
+    [added] = node_events(None, node("n"))
+    queue.on_event(added, 0.0)
+    assert queue.kept_events() == {"NodeAdd": 1, "PodPopped": 2}
+    queue.remove(infos[0].uid)
+    queue.fail(infos[1].uid, frozenset({"NodePorts"}), 0.0)
+    assert queue.kept_events() == {}
 
 
 def test_unschedulable_pods_are_tried_again_after_a_while_whatever_happened() -> None:

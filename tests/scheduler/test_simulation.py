@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from textwrap import dedent
 from xml.etree import ElementTree
 
 import pytest
@@ -124,6 +125,15 @@ def test_the_example_is_placed_and_drawn(tmp_path: Path) -> None:
     texts = {entry.text for entry in ElementTree.parse(drawing).iter("{http://www.w3.org/2000/svg}text")}
     assert {f"node-{number}" for number in range(6)} <= texts
     assert len(yaml.safe_load(EXAMPLE.read_text())["steps"]) == 4
+
+
+def test_the_scenario_of_the_howto_page_works_as_it_stands(tmp_path: Path) -> None:
+    page = (EXAMPLE.parents[2] / "docs" / "howto" / "explain-and-simulate.md").read_text()
+    block = page[page.index("    seed: 7") : page.index("Objects are the API's")]
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(dedent(block))
+    outcome = CliRunner().invoke(command, [str(scenario)])
+    assert (outcome.exit_code, len(outcome.stdout.splitlines())) == (3, 24)
 
 
 def test_a_picture_that_is_not_svg_is_refused(tmp_path: Path) -> None:

@@ -255,8 +255,7 @@ class Binder:
         await asyncio.gather(*map(preempt, victims))
 
     async def _void(self, pod: PodInfo) -> None:
-        if not pod.nominated_node:
-            return
+        """``pod`` may be the version from before its promise was written, so it does not say whether there is one to clear."""
         try:
             await patch_status(self._client, pod.obj, {"nominatedNodeName": None})
         except (APIError, Unreachable) as error:

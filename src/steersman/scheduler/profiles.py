@@ -51,7 +51,9 @@ class PluginSpec(Struct, frozen=True, kw_only=True):
     """Enabled in every profile that does not disable it."""
 
 
-class _Enabled(Struct, frozen=True, kw_only=True):
+class Enabled(Struct, frozen=True, kw_only=True):
+    """A plugin at a point."""
+
     name: str
     weight: int = 0
 
@@ -141,7 +143,7 @@ def _framework(
     )
 
 
-def _check_states(by_point: Mapping[str, list[_Enabled]], made: Mapping[str, Any], path: str) -> None:
+def _check_states(by_point: Mapping[str, list[Enabled]], made: Mapping[str, Any], path: str) -> None:
     """``filter`` and ``score`` need the state that the point before them makes; upstream's fail at every pod without it."""
     for first, second in (("preFilter", "filter"), ("preScore", "score")):
         making = {entry.name for entry in by_point[first]} | _STATELESS[second]
@@ -172,7 +174,7 @@ def _plugin_arguments(
     return found
 
 
-def _enabled(stated: Mapping[str, Any], plugins: Sequence[PluginSpec], path: str) -> dict[str, list[_Enabled]]:
+def _enabled(stated: Mapping[str, Any], plugins: Sequence[PluginSpec], path: str) -> dict[str, list[Enabled]]:
     """Which plugins each extension point has, in the order of their calls.
 
     As upstream merges them: ``multiPoint`` starts from the defaults; what a point says of a plugin that it also gets from
@@ -180,9 +182,9 @@ def _enabled(stated: Mapping[str, Any], plugins: Sequence[PluginSpec], path: str
     """
     reject_unknown(stated, ("multiPoint", *POINTS), path)
     known = {spec.name for spec in plugins}
-    default = [_Enabled(name=spec.name) for spec in plugins if spec.is_default]
+    default = [Enabled(name=spec.name) for spec in plugins if spec.is_default]
     multi = _merged(default, stated.get("multiPoint") or {}, known, f"{path}.multiPoint")
-    result: dict[str, list[_Enabled]] = {}
+    result: dict[str, list[Enabled]] = {}
     for point in POINTS:
         own = stated.get(point) or {}
         mine = _merged([], own, known, f"{path}.{point}")
@@ -199,10 +201,16 @@ def _enabled(stated: Mapping[str, Any], plugins: Sequence[PluginSpec], path: str
     return result
 
 
-def _merged(default: Sequence[_Enabled], stated: Mapping[str, Any], known: set[str], path: str) -> list[_Enabled]:
+def multi_point(stated: Mapping[str, Any], plugins: Sequence[PluginSpec]) -> list[Enabled]:
+    """What ``plugins`` of a valid profile enables at ``multiPoint``, with the weights of the defaults."""
+    default = [Enabled(name=spec.name, weight=spec.weight) for spec in plugins if spec.is_default]
+    return _merged(default, stated.get("multiPoint") or {}, {spec.name for spec in plugins}, "multiPoint")
+
+
+def _merged(default: Sequence[Enabled], stated: Mapping[str, Any], known: set[str], path: str) -> list[Enabled]:
     reject_unknown(stated, ("enabled", "disabled"), path)
     disabled = {str(entry.get("name")) for entry in stated.get("disabled") or ()}
-    custom: dict[str, _Enabled] = {}
+    custom: dict[str, Enabled] = {}
     for index, entry in enumerate(stated.get("enabled") or ()):
         reject_unknown(entry, ("name", "weight"), f"{path}.enabled[{index}]")
         name = str(entry.get("name") or "")
@@ -212,7 +220,7 @@ def _merged(default: Sequence[_Enabled], stated: Mapping[str, Any], known: set[s
             raise ArgsError(f'{path}.enabled[{index}].name: Invalid value: "{name}": no such plugin')
         if name in custom:
             raise ArgsError(f'{path}.enabled[{index}].name: Duplicate value: "{name}"')
-        custom[name] = _Enabled(name=name, weight=int(entry.get("weight") or 0))
+        custom[name] = Enabled(name=name, weight=int(entry.get("weight") or 0))
     kept = [] if "*" in disabled else [entry for entry in default if entry.name not in disabled]
     names = {entry.name for entry in kept}
     return [
