@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
 from steersman.aio.clock import FakeClock
 from steersman.client.api import Client
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import EVENTS, NODES, PODS, PRIORITYCLASSES
+from steersman.scheduler.component import DEFAULT_PLUGINS
+from steersman.scheduler.configuration import read_configuration
 from tests.scheduler.builders import node, pod
 from tests.scheduler.conftest import Eventually, StartScheduler
+from tests.scheduler.test_configuration import HEAD
 
 
 async def node_of(client: Client, name: str) -> str:
@@ -218,6 +223,29 @@ async def test_a_more_important_preemptor_takes_the_promise_of_a_lesser_one(
     await client.delete(PODS, "low", namespace="default", grace_period_s=0)
     await clock.advance(2.0)
     await eventually(high_is_bound)
+
+
+@pytest.mark.parametrize("delays", [True, False])
+async def test_who_stands_by_follows_the_cluster_unless_told_not_to(
+    start_scheduler: StartScheduler, eventually: Eventually, delays: bool
+) -> None:
+    configuration = read_configuration({**HEAD, "delayCacheUntilActive": delays}, DEFAULT_PLUGINS)
+    leader = await start_scheduler(configuration, identity="leader")
+
+    async def leads() -> bool:
+        return leader.shell.synced
+
+    await eventually(leads)
+    other = await start_scheduler(configuration, identity="other")
+
+    async def follows() -> bool:
+        return other.shell.synced
+
+    if delays:
+        with pytest.raises(AssertionError, match="it did not come true"):
+            await eventually(follows)
+    else:
+        await eventually(follows)
 
 
 async def test_a_burst_is_bound_completely_and_never_twice(

@@ -60,6 +60,18 @@ def test_each_strategy_scores_as_documented(profile: Object, expected: Mapping[s
     assert {score.node_name: score.by_plugin["NodeResourcesFit"] for score in decision.best} == expected
 
 
+def test_a_resource_that_scores_nothing_does_not_count() -> None:
+    """Of the memory nothing would be left, which this shape scores 0; a quarter of the CPU is used: 75, not the mean."""
+    falling = {
+        "requestedToCapacityRatio": {"shape": [{"utilization": 0, "score": 10}, {"utilization": 100, "score": 0}]}
+    }
+    document = {**HEAD, "profiles": [strategy("RequestedToCapacityRatio", **falling)]}
+    cluster = cluster_of(node("n1", cpu="4", memory="1Gi"))
+    core = SchedulerCore(read_configuration(document, DEFAULT_PLUGINS).frameworks, cluster)
+    wanted = parse_pod(pod(cpu="1", memory="1Gi", schedulerName="RequestedToCapacityRatio"))
+    assert core.decide(wanted, runners_up=0).best[0].by_plugin["NodeResourcesFit"] == 75
+
+
 def test_affinity_of_the_profile_is_added_to_that_of_every_pod() -> None:
     def at_least(disk: str) -> Object:
         return {"matchExpressions": [{"key": "disk", "operator": "In", "values": [disk]}]}
