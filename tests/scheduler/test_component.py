@@ -225,6 +225,20 @@ async def test_a_more_important_preemptor_takes_the_promise_of_a_lesser_one(
     await eventually(high_is_bound)
 
 
+async def test_who_leads_is_told_by_an_event_about_the_lease(
+    client: Client, start_scheduler: StartScheduler, eventually: Eventually
+) -> None:
+    await start_scheduler(read_configuration(HEAD, DEFAULT_PLUGINS), identity="one")
+
+    async def is_told() -> bool:
+        found = (await client.list(EVENTS, namespace="kube-system")).items
+        return [(each["source"]["component"], each["involvedObject"]["kind"], each["message"]) for each in found] == [
+            ("default-scheduler", "Lease", "one became leader")
+        ]
+
+    await eventually(is_told)
+
+
 @pytest.mark.parametrize("delays", [True, False])
 async def test_who_stands_by_follows_the_cluster_unless_told_not_to(
     start_scheduler: StartScheduler, eventually: Eventually, delays: bool

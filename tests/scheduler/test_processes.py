@@ -98,7 +98,7 @@ async def living_leader(client: Client, replicas: Replicas, killed: Sequence[int
         lease = await client.get(LEASES, "kube-scheduler", namespace="kube-system")
     except NotFound:
         return 0
-    pid = int(lease["spec"]["holderIdentity"].rpartition("_")[2] or 0)
+    pid = int((lease["spec"]["holderIdentity"] or "_0_").rsplit("_", 2)[1])
     return pid if pid in replicas.running and pid not in killed else 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import click
 import pytest
 from aiohttp.test_utils import RawTestServer
 from click.testing import CliRunner
@@ -195,3 +196,17 @@ def test_the_flags_of_a_kubeadm_manifest_open_upstreams_port(words: list[str], p
 def test_profiles_of_itself_are_not_served() -> None:
     outcome = CliRunner().invoke(command, ["--profiling=true"])
     assert (outcome.exit_code, "serves no profiles" in outcome.output) == (2, True)
+
+
+async def test_the_kubeconfig_of_the_file_counts_and_not_that_of_the_flag(tmp_path: Path) -> None:
+    """As with kube-scheduler, whose ``--kubeconfig`` is for those who have no configuration file."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+        "clientConnection: {kubeconfig: of-the-file}\n"
+    )
+    environment = Environment(clock=SystemClock(), rng=random.Random(1), registry=CollectorRegistry())
+    with pytest.raises(click.UsageError, match="of-the-file"):
+        await program(f"--config={config}", "--kubeconfig=of-the-flag").build(environment)
+    with pytest.raises(click.UsageError, match="of-the-flag"):
+        await program("--kubeconfig=of-the-flag").build(environment)

@@ -23,7 +23,11 @@ DELEGATION_FLAGS = frozenset({
 
 @click.group("scheduler", invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "config_file", default="", help="A KubeSchedulerConfiguration (v1); other flags add to it.")
-@click.option("--kubeconfig", default="", help="How to reach the API server; without it, the cluster this runs in.")
+@click.option(
+    "--kubeconfig",
+    default="",
+    help="How to reach the API server, where --config does not say; without either, the cluster this runs in.",
+)
 @click.option("--master", default="", help="Address of the API server; overrides the kubeconfig's.")
 @click.option(
     "--leader-elect", type=bool, default=None, help="Place pods only while holding the Lease. [default: true]"
@@ -105,7 +109,7 @@ def command(
     async def build(environment: Environment) -> Scheduler:
         from steersman.scheduler.component import Scheduler
 
-        client = environment.client(kubeconfig or configured_kubeconfig, user_agent="kube-scheduler", master=master)
+        client = environment.client(configured_kubeconfig or kubeconfig, user_agent="kube-scheduler", master=master)
         return Scheduler(
             client=client, clock=environment.clock, config=config, rng=environment.rng, registry=environment.registry
         )
@@ -168,6 +172,7 @@ def read_flags(
     """The component's configuration and the kubeconfig that the file names. Raises ``click.UsageError``."""
     import os
     import socket
+    import uuid
 
     from steersman.scheduler.component import SchedulerConfig, load_configuration
     from steersman.scheduler.configuration import ConfigurationError
@@ -188,7 +193,7 @@ def read_flags(
         raise click.UsageError(f"--config: {error}") from error
     config = SchedulerConfig(
         configuration=configuration,
-        identity=f"{socket.gethostname()}_{os.getpid()}",
+        identity=f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4()}",
         host=socket.gethostname(),
         seed=seed,
         max_unschedulable_s=patience_s,
