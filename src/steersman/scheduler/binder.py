@@ -27,7 +27,7 @@ from steersman.scheduler.framework import Errand, ErrandFailed, Framework, Nomin
 from steersman.scheduler.http_extender import ExtenderFailed, HTTPExtender
 from steersman.scheduler.metrics import SchedulerMetrics
 from steersman.scheduler.pod_info import PodInfo
-from steersman.scheduler.status_writer import condition, patch_status
+from steersman.scheduler.status_writer import StatusWriter, condition, patch_status
 
 WORKERS = 64
 MAX_PERMIT_S = 900.0
@@ -81,6 +81,7 @@ class Binder:
         recorder: SeriesRecorder,
         clock: Clock,
         metrics: SchedulerMetrics,
+        statuses: StatusWriter,
         extenders: Sequence[HTTPExtender] = (),
         parallelism: int = 16,
     ) -> None:
@@ -90,6 +91,7 @@ class Binder:
         self._recorder = recorder
         self._clock = clock
         self._metrics = metrics
+        self._statuses = statuses
         self.count = 0
         """Bindings under way."""
         self._messenger = Messenger(client, core.cluster, recorder, clock)
@@ -244,7 +246,7 @@ class Binder:
         lesser = self._core.cluster.nominations.lower_on(nomination.node_name, preemptor.priority)
         for pod in lesser:
             self._core.cluster.nominations.withdraw(pod.uid)
-        await asyncio.gather(*(self._void(pod) for pod in lesser))
+            self._statuses.write(pod.obj, {"nominatedNodeName": None})  # after the promise, should that still wait
         victims = [victim for victim in nomination.victims if not victim.is_terminating]
         side_by_side = asyncio.Semaphore(self._parallelism)
 
@@ -253,13 +255,6 @@ class Binder:
                 await self._preempt(victim, preemptor, nomination.node_name)
 
         await asyncio.gather(*map(preempt, victims))
-
-    async def _void(self, pod: PodInfo) -> None:
-        """``pod`` may be the version from before its promise was written, so it does not say whether there is one to clear."""
-        try:
-            await patch_status(self._client, pod.obj, {"nominatedNodeName": None})
-        except (APIError, Unreachable) as error:
-            log.warning("nominated node of %s not cleared: %s", pod.key, error)
 
     async def _preempt(self, victim: PodInfo, preemptor: PodInfo, node_name: str) -> None:
         message = f"Preempted by pod {preemptor.uid} on node {node_name}"

@@ -78,13 +78,13 @@ class Shell:
             max_backoff_s=config.max_backoff_s,
             max_unschedulable_s=config.max_unschedulable_s,
         )
-        self.binder = Binder(client, self.core, recorder, clock, metrics, extenders, config.parallelism)
+        self._statuses = StatusWriter(client, clock)
+        self.binder = Binder(client, self.core, recorder, clock, metrics, self._statuses, extenders, config.parallelism)
         self._extended = ExtendedDecisions(self.core, extenders) if extenders else None
         self._clock = clock
         self._recorder = recorder
         self._metrics = metrics
         self._config = config
-        self._statuses = StatusWriter(client, clock)
         self._wake = asyncio.Event()
         self._following = Following(client, self.core, self.queue, self.binder.waiting, clock=clock, wake=self._wake)
         self._to_bind: asyncio.Queue[tuple[PodInfo, QueuedPod]] = asyncio.Queue(BACKLOG_LIMIT)
