@@ -12,7 +12,7 @@ from steersman.apiserver.component import APIServer
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.client.leaderelection import LeaderElectionConfig, LeaderElector, LostLeadership
-from steersman.meta.resources import LEASES
+from steersman.meta.resources import EVENTS, LEASES
 from tests.client.lossy import LossyTransport
 
 
@@ -21,7 +21,7 @@ class Candidate:
 
     def __init__(self, name: str, server: APIServer, clock: FakeClock, *, release: bool = True) -> None:
         self.line = LossyTransport(InProcessTransport(server.handle))
-        config = LeaderElectionConfig(name="test", identity=name, release_on_cancel=release)
+        config = LeaderElectionConfig(name="test", identity=name, release_on_cancel=release, component="test-manager")
         self.elector = LeaderElector(Client(self.line), config, clock=clock, rng=random.Random(name))
         self.works = False
         self.task = asyncio.ensure_future(self.elector.run(self._work))
@@ -47,6 +47,23 @@ async def until(clock: FakeClock, seconds: int, *candidates: Candidate) -> list[
         assert len(working) <= 1
         led.append(working[0] if working else "")
     return led
+
+
+async def test_who_leads_says_so(server: APIServer, clock: FakeClock) -> None:
+    candidates = [Candidate(name, server, clock) for name in ("a", "b")]
+    await until(clock, 5, *candidates)
+    [event] = (await Client(InProcessTransport(server.handle)).list(EVENTS, namespace="kube-system")).items
+    [leader] = [each.elector for each in candidates if each.works]
+    told = event["involvedObject"]
+    assert (told["kind"], told["apiVersion"], told["name"]) == ("Lease", "coordination.k8s.io/v1", "test")
+    assert (event["type"], event["reason"], event["source"]) == (
+        "Normal",
+        "LeaderElection",
+        {"component": "test-manager"},
+    )
+    assert event["message"] == f"{leader._config.identity} became leader"
+    for each in candidates:
+        await each.stop()
 
 
 async def test_one_leads_and_renews_while_the_other_stands_by(server: APIServer, clock: FakeClock) -> None:

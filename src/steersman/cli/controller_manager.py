@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steersman.cli.program import Environment, Serving, run_component
+from steersman.cli.program import Environment, Serving, leader_identity, run_component
 
 if TYPE_CHECKING:
     from steersman.client.api import Client
@@ -305,9 +305,6 @@ def read_flags(
     **fields: Any,
 ) -> ControllerManagerConfig:
     """The component's configuration. Raises ``click.UsageError``."""
-    import os
-    import socket
-
     from steersman.client.leaderelection import LeaderElectionConfig
     from steersman.controllers.config import ControllerManagerConfig
     from steersman.controllers.hostfolders import HostFolders
@@ -329,7 +326,8 @@ def read_flags(
             election = LeaderElectionConfig(
                 name=leader_elect_resource_name,
                 namespace=leader_elect_resource_namespace,
-                identity=f"{socket.gethostname()}_{os.getpid()}",
+                identity=leader_identity(),
+                component="kube-controller-manager",
                 lease_duration_s=leader_elect_lease_duration,
                 renew_deadline_s=leader_elect_renew_deadline,
                 retry_period_s=leader_elect_retry_period,

@@ -12,7 +12,9 @@ import logging
 import os
 import random
 import signal
+import socket
 import sys
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 
 STOP_GRACE_S = 25.0
 log = logging.getLogger(__name__)
+
+
+def leader_identity() -> str:
+    """A name of this process that no other has, of this or of an earlier run: several may run on one machine."""
+    return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 
 class Component(Protocol):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steersman import KUBERNETES_VERSION
-from steersman.cli.program import Delegation, Environment, Serving, run_component
+from steersman.cli.program import Delegation, Environment, Serving, leader_identity, run_component
 
 if TYPE_CHECKING:
     from steersman.scheduler.component import Scheduler, SchedulerConfig
@@ -170,9 +170,7 @@ def read_flags(
     **leader_flags: Any,
 ) -> tuple[SchedulerConfig, str]:
     """The component's configuration and the kubeconfig that the file names. Raises ``click.UsageError``."""
-    import os
     import socket
-    import uuid
 
     from steersman.scheduler.component import SchedulerConfig, load_configuration
     from steersman.scheduler.configuration import ConfigurationError
@@ -193,7 +191,7 @@ def read_flags(
         raise click.UsageError(f"--config: {error}") from error
     config = SchedulerConfig(
         configuration=configuration,
-        identity=f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4()}",
+        identity=leader_identity(),
         host=socket.gethostname(),
         seed=seed,
         max_unschedulable_s=patience_s,

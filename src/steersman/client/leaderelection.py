@@ -15,6 +15,7 @@ from msgspec import Struct
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
+from steersman.client.events import EventRecorder
 from steersman.client.transport import Unreachable
 from steersman.meta import times
 from steersman.meta.errors import APIError, NotFound
@@ -39,6 +40,8 @@ class LeaderElectionConfig(Struct, frozen=True, kw_only=True):
     renew_deadline_s: float = 10.0
     retry_period_s: float = 2.0
     release_on_cancel: bool = True
+    component: str = ""
+    """Who says in an event about the Lease that it leads; empty: nobody."""
 
     def __post_init__(self) -> None:
         if not self.lease_duration_s > self.renew_deadline_s > self.retry_period_s * JITTER > 0:
@@ -74,6 +77,8 @@ class LeaderElector:
         try:
             async with TaskGroup(f"leader/{self._config.name}") as group:
                 group.spawn(self._renew_for_ever(), name="renew")
+                if self._config.component:
+                    group.supervise(self._announcement().run, name="announcement", clock=self._clock)
                 task = group.spawn(_as_coroutine(work), name="work")
                 task.add_done_callback(lambda _: group.cancel())
                 await group.wait()
@@ -81,6 +86,14 @@ class LeaderElector:
             self._leads = False
             if self._config.release_on_cancel:
                 await self._release()
+
+    def _announcement(self) -> EventRecorder:
+        """As upstream's components tell who leads."""
+        assert self._lease is not None, "it is held"
+        recorder = EventRecorder(self._client, component=self._config.component, clock=self._clock)
+        message = f"{self._config.identity} became leader"
+        recorder.event(self._lease, LEASES, type="Normal", reason="LeaderElection", message=message)
+        return recorder
 
     async def _acquire(self) -> None:
         while not await self._try_to_hold():

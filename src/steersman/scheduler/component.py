@@ -15,12 +15,8 @@ from prometheus_client import CollectorRegistry
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
 from steersman.client.api import Client
-from steersman.client.events import EventRecorder
 from steersman.client.eventseries import SeriesRecorder
 from steersman.client.leaderelection import LeaderElectionConfig, LeaderElector
-from steersman.client.transport import Unreachable
-from steersman.meta.errors import APIError
-from steersman.meta.resources import LEASES
 from steersman.scheduler.configuration import (
     KIND,
     ConfigurationError,
@@ -116,8 +112,6 @@ class Scheduler:
         self._rng = rng or random.Random(self._config.seed)
         self._metrics = SchedulerMetrics(registry or CollectorRegistry())
         self._recorder = SeriesRecorder(client, instance=self._config.host, clock=clock)
-        first_profile = next(iter(self._config.configuration.frameworks))
-        self._announcements = EventRecorder(client, component=first_profile, clock=clock)
         self._extenders = [HTTPExtender(extender) for extender in self._config.configuration.extenders]
         self._shell = self._new_shell()
         self._metrics.watch(lambda: self._shell)
@@ -157,12 +151,12 @@ class Scheduler:
                         lease_duration_s=election.lease_duration_s,
                         renew_deadline_s=election.renew_deadline_s,
                         retry_period_s=election.retry_period_s,
+                        component=next(iter(self._config.configuration.frameworks)),
                     ),
                     clock=self._clock,
                     rng=self._rng,
                 )
                 self._stands_by = True
-                group.supervise(self._announcements.run, name="announcements", clock=self._clock)
                 if not self._config.configuration.delays_cache_until_active:
                     group.spawn(self._shell.follow(), name="informers")
                 group.spawn(elector.run(self._lead), name="leader-election")
@@ -174,23 +168,10 @@ class Scheduler:
 
     async def _lead(self) -> None:
         self._stands_by = False
-        await self._announce()
         if self._config.configuration.delays_cache_until_active:
             await self._shell.run()
         else:
             await self._shell.work()
-
-    async def _announce(self) -> None:
-        """An event about the Lease, as upstream's components tell who leads."""
-        election = self._config.configuration.leader_election
-        try:
-            lease = await self._client.get(LEASES, election.resource_name, namespace=election.resource_namespace)
-        except (APIError, Unreachable) as error:
-            log.warning("nobody is told who leads: %s", error)
-            return
-        self._announcements.event(
-            lease, LEASES, type="Normal", reason="LeaderElection", message=f"{self._config.identity} became leader"
-        )
 
     def _new_shell(self) -> Shell:
         configuration = self._config.configuration
