@@ -181,7 +181,8 @@ class PodOperations:
         self, pod: Object, attempt: int, users: UserNamespace, announce: Announce | None = None
     ) -> PodSandboxConfig:
         node = self._node()
-        dns = pod_dns(pod, node=node.resolv_conf, cluster_servers=node.cluster_dns, cluster_domain=node.cluster_domain)
+        own = node.resolver.read()
+        dns = pod_dns(pod, node=own, cluster_servers=node.cluster_dns, cluster_domain=node.cluster_domain)
         if announce is not None:
             for reason, message in dns.warnings:
                 announce(Record(type="Warning", reason=reason, message=message))
