@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from steersman.kubelet.runtimes.behaviour import ANNOTATION
-from steersman.meta.errors import BadRequest
+from steersman.kubelet.server.targets import ready_sandbox, running_container
+from steersman.meta.errors import BadRequest, InternalError, NotFound
 from steersman.meta.objects import Object
 from tests.kubelet.conftest import Node, is_ready
 from tests.kubelet.pods import container, pod
@@ -58,3 +59,26 @@ async def test_why_there_are_no_logs(node: Node, fields: Object, spec: Object, w
     await node.clock.advance(2)
     with pytest.raises(BadRequest, match=f'container "main" in pod "web" is {words}$'):
         await run_of(node)
+
+
+async def test_what_cannot_be_reached(node: Node) -> None:
+    await node.create(pod(metadata=behaving(runSeconds=2, exitCode=1)))
+    await node.until(is_ready)
+    lookup = node.kubelet.lookup
+    here = {"namespace": "default", "pod": "web", "container": "main"}
+    assert await running_container(lookup, here) and await ready_sandbox(lookup, here)
+    with pytest.raises(NotFound, match=r"^pod does not exist$"):
+        await running_container(lookup, {**here, "pod": "other"})
+    with pytest.raises(InternalError, match=r'^container not found \("other"\)$'):
+        await running_container(lookup, {**here, "container": "other"})
+    with pytest.raises(NotFound, match=r'^pod "other" does not exist$'):
+        await lookup.find_container("default", "other", "main")
+    with pytest.raises(NotFound, match=r'^container "other" not found in pod "web"$'):
+        await lookup.find_container("default", "web", "other")
+    await node.until(waits_after(1))
+    with pytest.raises(InternalError, match=r'^container not found \("main"\)$'):
+        await running_container(lookup, here)
+    await node.create(pod(name="lost", metadata=behaving(sandboxError="no network")))
+    await node.clock.advance(1)
+    with pytest.raises(InternalError, match=r'^pod not found \("lost_default"\)$'):
+        await ready_sandbox(lookup, {"namespace": "default", "pod": "lost"})

@@ -13,7 +13,6 @@ from steersman.kubelet.server_api import ContainerLocation, PodLookup
 from steersman.meta import objects
 from steersman.meta.errors import BadRequest, InternalError, NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import PODS
 
 _PULLS: Final = {
     "ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"
@@ -44,7 +43,7 @@ class PodLookupTable:
         worker = self._require(namespace, name, uid)
         spec = podspec.find_container(worker.pod, container)
         if spec is None:
-            raise BadRequest(f"container {container} is not valid for pod {name}")
+            raise NotFound(f'container "{container}" not found in pod "{name}"')
         try:
             record = await self._inspector.inspect(worker.uid)
         except RuntimeServiceError as error:
@@ -87,7 +86,7 @@ class PodLookupTable:
     def _require(self, namespace: str, name: str, uid: str) -> PodWorker:
         worker = self._find(namespace, name, uid)
         if worker is None:
-            raise NotFound.of(PODS, name)
+            raise NotFound(f'pod "{name}" does not exist')
         return worker
 
     def _find(self, namespace: str, name: str, uid: str) -> PodWorker | None:
