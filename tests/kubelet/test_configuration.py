@@ -100,7 +100,7 @@ def test_default_thresholds_can_be_merged_in() -> None:
         ({"contentType": "application/vnd.kubernetes.protobuf"}, "unsupported value of contentType: .*; requests are JSON"),
         ({"enableProfilingHandler": True}, "unsupported value of enableProfilingHandler"),
         ({"noSuchOption": 1, "alsoNot": 2}, "unsupported options: alsoNot, noSuchOption"),
-        ({"syncFrequency": "soon"}, "syncFrequency: invalid duration"),
+        ({"syncFrequency": "soon"}, "syncFrequency: time: invalid duration"),
         ({"maxPods": "many"}, "maxPods: 'many' is not an integer"),
         ({"maxPods": True}, "maxPods: True is not an integer"),
         ({"authentication": {"x509": {"caFile": "/ca"}}}, "unsupported options: authentication.x509.caFile"),

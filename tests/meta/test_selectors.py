@@ -140,7 +140,49 @@ def test_a_map_selects_whoever_has_all_of_it(labels: dict[str, str]) -> None:
 @given(st.lists(st.tuples(st.from_regex(r"[a-z]+(\.[a-z]+)*", fullmatch=True), st.booleans(), st.text(max_size=8))))
 def test_field_selectors_print_what_they_parse(terms: list[tuple[str, bool, str]]) -> None:
     selector = FieldSelector(tuple(terms))
-    assert parse_field_selector(str(selector)) == selector
+    assert sorted(parse_field_selector(str(selector)).terms) == sorted(terms)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a===b", "unable to parse requirement: found '=', expected: identifier"),
+        ("a=!b", "unable to parse requirement: found '!', expected: identifier"),
+        ("a=(", "unable to parse requirement: found '(', expected: identifier"),
+        ("!!a", "unable to parse requirement: found '!', expected: identifier"),
+        ("!", "unable to parse requirement: found '', expected: identifier"),
+        ("a in b", "unable to parse requirement: found 'b' expected: '('"),
+        ("a in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+        ("a in (=", "unable to parse requirement: found '=', expected: ',', ')' or identifier"),
+        ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
+        ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
+        ("a in (b,=", "unable to parse requirement: found '=', expected: ',', or identifier"),
+    ],
+)
+def test_refusals_say_what_was_found_and_what_was_expected(text: str, message: str) -> None:
+    with pytest.raises(SelectorError) as refused:
+        parse_label_selector(text)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a=b\\", "invalid field selector: invalid escape sequence: \\"),
+        ("a=\\b", "invalid field selector: invalid escape sequence: \\b"),
+        ("a=b=c", "invalid field selector: unescaped character in value: 61"),
+        ("b=c,a", "invalid selector: 'b=c,a'; can't understand 'a'"),
+    ],
+)
+def test_values_of_field_selectors_are_escaped(text: str, message: str) -> None:
+    with pytest.raises(SelectorError) as refused:
+        parse_field_selector(text)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("text", ["=", ",", "!=", ",,="])
+def test_a_field_selector_without_fields_and_values_selects_everything(text: str) -> None:
+    assert parse_field_selector(text).is_everything
 
 
 @pytest.mark.parametrize("text", ["a", "a=b,c", "a!b"])

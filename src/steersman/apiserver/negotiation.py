@@ -16,6 +16,10 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 SUPPORTED: Sequence[str] = (JSON, YAML, PROTOBUF)
 """What requests and responses can be, preferred first."""
+PRODUCED: tuple[str, ...] = (JSON, YAML, PROTOBUF)
+"""What the routes of one object answer with."""
+PRODUCED_OF_MANY: tuple[str, ...] = (*PRODUCED, f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+"""What the routes of collections answer with."""
 WITHOUT_PROTOBUF: Sequence[str] = (JSON, YAML)
 """For kinds that have no protobuf message: custom ones."""
 
@@ -50,10 +54,10 @@ class _Clause(Struct, frozen=True):
 
 @lru_cache(maxsize=512)
 def representation(
-    accept: str, pretty: bool = False, has_protobuf: bool = True, has_table: bool = True
+    accept: str, pretty: bool = False, has_protobuf: bool = True, has_table: bool = True, has_shapes: bool = True
 ) -> Representation:
     """The best representation for an Accept header. ``has_protobuf``: of the object as it is; ``has_table``: it can be
-    shown in one. Raises ``NotAcceptable``.
+    shown in one; ``has_shapes``: it can be sent as another kind at all. Raises ``NotAcceptable``.
 
     A Table has no protobuf form; PartialObjectMetadata has one whatever it is made of.
     """
@@ -65,7 +69,7 @@ def representation(
             continue
         wants_pretty = pretty or clause.parameter("pretty") == "1"
         shape = clause.parameter("as")
-        if shape == "Table" and not has_table:
+        if (shape == "Table" and not has_table) or (shape and not has_shapes):
             continue
         if media_type == PROTOBUF and (shape == "Table" or not (shape or has_protobuf)):
             continue
@@ -80,12 +84,27 @@ def representation(
 
 @lru_cache(maxsize=512)
 def representation_or_default(accept: str, pretty: bool = False, has_protobuf: bool = True) -> Representation:
-    """As ``representation``, for errors, which are sent to everybody."""
+    """As ``representation``, for errors, which are sent to everybody, as what they are."""
     try:
-        found = representation(accept, pretty, has_protobuf)
+        return representation(accept, pretty, has_protobuf, has_shapes=False)
     except NotAcceptable:
         return Representation(pretty=pretty)
-    return Representation(found.media_type, pretty=found.pretty)
+
+
+@lru_cache(maxsize=512)
+def require_produced(accept: str, produced: tuple[str, ...]) -> None:
+    """What upstream's router asks before a built-in kind's handler runs: a media type that is named, ``*/*``, or none.
+
+    Patterns such as ``application/*`` are none to it. Raises ``NotAcceptable``.
+    """
+    if not accept:
+        return
+    for clause in accept.split(","):
+        media_type = clause.partition(";")[0].strip()
+        if media_type == "*/*" or media_type in produced:
+            return
+    message = f"406: Not Acceptable\n\nAvailable representations: {', '.join(produced)}"
+    raise NotAcceptable(message, details={})
 
 
 @lru_cache(maxsize=512)
@@ -101,9 +120,10 @@ def first_offered(accept: str, offers: tuple[str, ...]) -> str | None:
 @lru_cache(maxsize=512)
 def body_media_type(content_type: str, has_protobuf: bool = True) -> str:
     """The media type of a body, JSON where the client does not say. Raises ``UnsupportedMediaType``."""
-    media_type = content_type.partition(";")[0].strip().lower() or JSON
+    named, *parameters = content_type.split(";")
+    media_type = named.strip().lower() or JSON
     accepted = SUPPORTED if has_protobuf else WITHOUT_PROTOBUF
-    if media_type not in accepted:
+    if media_type not in accepted or not all("=" in parameter or not parameter.strip() for parameter in parameters):
         raise unsupported(accepted)
     return media_type
 

@@ -144,21 +144,21 @@ def delete_options(call: Call, body: Object | None) -> DeleteOptions:
     if UNSAFE_DELETION in body:
         body = {name: value for name, value in body.items() if name != UNSAFE_DELETION}
     preconditions = body.get("preconditions") or {}
-    propagation = body.get("propagationPolicy") or ""
+    propagation = body.get("propagationPolicy")
     orphan = body.get("orphanDependents")
     errors: list[FieldError] = []
-    if orphan is not None and propagation:
+    if orphan is not None and propagation is not None:
         errors.append(
             invalid("propagationPolicy", propagation, "orphanDependents and deletionPropagation cannot be both set")
         )
-    if propagation and propagation not in _PROPAGATION:
+    if propagation is not None and propagation not in _PROPAGATION:
         errors.append(not_supported("propagationPolicy", propagation, (*_PROPAGATION, "nil")))
     errors += _dry_run_errors(body.get("dryRun") or ())
     _raise("DeleteOptions", errors)
     return DeleteOptions(
         grace_period_s=body.get("gracePeriodSeconds"),
         orphan_dependents=orphan,
-        propagation=propagation,
+        propagation=propagation or "",
         uid=preconditions.get("uid"),
         resource_version=preconditions.get("resourceVersion"),
         dry_run=bool(body.get("dryRun")),
@@ -178,7 +178,7 @@ def _delete_options_of_query(call: Call) -> Object:
     orphan = _optional_bool(call, "orphanDependents")
     if orphan is not None:
         body["orphanDependents"] = orphan
-    if call.query("propagationPolicy"):
+    if query.get("propagationPolicy"):
         body["propagationPolicy"] = call.query("propagationPolicy")
     if query.get("dryRun"):
         body["dryRun"] = list(query["dryRun"])
@@ -255,6 +255,7 @@ def _list_errors(options: ListOptions) -> list[FieldError]:
 
 
 def _watch_errors(options: ListOptions) -> list[FieldError]:
+    """``resourceVersionMatch`` of a watch that starts with what is there is set by default."""
     errors: list[FieldError] = []
     match = options.match
     if options.send_initial_events is not None and match != "NotOlderThan":
@@ -266,10 +267,9 @@ def _watch_errors(options: ListOptions) -> list[FieldError]:
             errors.append(forbidden("resourceVersionMatch", detail))
         if match != "NotOlderThan":
             errors.append(not_supported("resourceVersionMatch", match, ("NotOlderThan",)))
-        if options.continue_token:
-            errors.append(
-                forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
-            )
+    is_defaulted = not match and options.send_initial_events is None and options.resource_version in ("", "0")
+    if options.continue_token and (match or is_defaulted):
+        errors.append(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
     return errors
 
 

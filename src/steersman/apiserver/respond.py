@@ -68,6 +68,13 @@ def wanted(call: Call, served: Served) -> Representation:
     return representation(accept, _is_pretty(call), has_protobuf, has_table)
 
 
+def wanted_document(call: Call, obj: Object) -> Representation:
+    """What the client accepts of a document such as those of discovery. Raises ``NotAcceptable``."""
+    accept = call.header("accept")
+    has_protobuf = PROTOBUF not in accept or protobuf.is_known(obj)
+    return representation(accept, _is_pretty(call), has_protobuf, has_shapes=False)
+
+
 def _is_pretty(call: Call) -> bool:
     """JSON is indented for who asks so and, unless they say otherwise, for people: browsers and command-line tools."""
     asked = call.request.query.get("pretty")
@@ -131,9 +138,18 @@ def entity(call: Call, served: Served, found: Entity, *, now_s: float, status: i
     elif form.shape == "PartialObjectMetadata":
         obj = tables.partial(obj, form.shape_version)
     elif form.shape:
-        package = "unstructured.Unstructured" if served.kind.is_custom else f"core.{served.resource.kind}"
-        raise NotAcceptable(f"you requested {form.shape}, but the requested object is not a list (*{package})")
+        message = f"you requested {form.shape}, but the requested object is not a list (*{_go_type(served)})"
+        raise NotAcceptable(message)
     return value(call, obj, status=status, form=form)
+
+
+def _go_type(served: Served) -> str:
+    """The name that upstream's code has for the kind."""
+    if served.kind.is_custom:
+        return "unstructured.Unstructured"
+    group = served.resource.group
+    package = "core" if group in ("", "events.k8s.io") else group.partition(".")[0]
+    return f"{package}.{served.resource.kind}"
 
 
 def value(call: Call, obj: Any, *, status: int = 200, form: Representation | None = None) -> Response:
@@ -185,6 +201,9 @@ def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListM
         ]
     if form.shape == "Table":
         return value(call, table(call, served, objects, metadata.as_object(), now_s=now_s), form=form)
+    if form.shape == "PartialObjectMetadata":
+        message = f"you requested {form.shape}, but the requested object is a list (*{_go_type(served)}List)"
+        raise NotAcceptable(message)
     if form.shape:
         head["kind"], head["apiVersion"] = "PartialObjectMetadataList", f"meta.k8s.io/{form.shape_version}"
         objects = [tables.partial(obj, form.shape_version) for obj in objects]

@@ -12,6 +12,7 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.endpoints.api import Endpoint
 from steersman.apiserver.endpoints.routes import ANY
 from steersman.apiserver.metrics.requests import AGGREGATOR, RequestMetrics
+from steersman.apiserver.negotiation import PRODUCED, PRODUCED_OF_MANY, require_produced
 from steersman.apiserver.served import Served
 from steersman.meta.errors import MethodNotAllowed, NotFound
 from steersman.meta.wire import Response
@@ -29,6 +30,9 @@ MONITORED: Mapping[str, str] = {
     "/openapi/v3": "openapi/v3",
 }
 """Paths that requests are counted of, and under which name."""
+_OF_MANY = frozenset({"deletecollection", "list", "watch"})
+_WITHOUT_NEGOTIATION = frozenset({"attach", "exec", "log", "portforward", "proxy"})
+"""Subresources that answer with what the kubelet or a pod sends."""
 _WITHOUT_NAME = frozenset({"create", "deletecollection", "list", "watch"})
 
 
@@ -70,9 +74,9 @@ class Router:
             self._note_deprecated(served, call)
         if info.subresource:
             endpoint = self._subresource(served, call)
-        elif call.request.method == "HEAD":
-            raise _not_allowed()
         elif self._has_right_scope(served, call):
+            if call.request.method == "HEAD":
+                raise _not_allowed()
             if (info.verb == "create") if info.name else (info.verb not in _WITHOUT_NAME):
                 raise _not_allowed()
             endpoint = self._verb(served, info.verb)
@@ -84,6 +88,8 @@ class Router:
             if info.subresource and self._has_right_scope(served, call):
                 raise NotFound.of(served.resource, info.name)
             return not_found(call)
+        if not served.kind.is_custom and info.subresource not in _WITHOUT_NEGOTIATION:
+            require_produced(call.header("accept"), PRODUCED_OF_MANY if info.verb in _OF_MANY else PRODUCED)
         call.monitored = ""
         return await endpoint(self._api, served, call)
 
@@ -120,7 +126,7 @@ class Router:
             if info.verb == "deletecollection" and not info.namespace:
                 raise _not_allowed()
             return True
-        if info.verb == "create" and not info.name and served.kind.is_stored:
+        if not info.name and served.kind.is_stored:
             raise _not_allowed()
         return False
 
@@ -134,7 +140,7 @@ class Router:
         rows = self._subresources
         row = rows.get((info.group, info.resource, info.subresource)) or rows.get((ANY, ANY, info.subresource)) or {}
         endpoint = row.get(info.verb)
-        if endpoint is None:
+        if endpoint is None or (call.request.method == "HEAD" and info.subresource != "proxy"):
             raise _not_allowed()
         return endpoint
 
@@ -148,9 +154,20 @@ class Router:
             handler = next((handler for prefix, handler in self._prefixes.items() if path.startswith(prefix)), None)
         if handler is None:
             return unserved(self._api.kinds, call)
-        if call.request.method not in ("GET", "HEAD") and not call.info.is_resource:
-            raise _not_allowed()
-        return await handler(call)
+        response = await handler(call)
+        if response.status != 404 and self._is_routed(path):
+            if call.request.method != "GET":
+                raise _not_allowed()
+            produced = response.headers["content-type"]
+            require_produced(call.header("accept"), PRODUCED if path.startswith("/api") else (produced,))
+        return response
+
+    def _is_routed(self, path: str) -> bool:
+        """Upstream's router of resources serves the path, for one method and some media types; others are for any."""
+        root, *rest = path.strip("/").split("/")
+        if root == "apis":
+            return len(rest) > 1 and self._api.kinds.has_built_in(rest[0])
+        return root in ("api", "version", ".well-known", "openid")
 
 
 def unserved(kinds: ServedKinds, call: Call) -> Response:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from steersman.apiserver import respond
 from steersman.apiserver.call import Call
+from steersman.apiserver.negotiation import JSON, Representation
 from steersman.meta.objects import Object
 from steersman.meta.wire import Response
 
@@ -62,4 +63,4 @@ def build_info(registry: CollectorRegistry) -> None:
 
 
 async def serve_version(call: Call) -> Response:
-    return respond.value(call, version_info())
+    return respond.value(call, version_info(), form=Representation(JSON, pretty=True))

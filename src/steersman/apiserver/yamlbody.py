@@ -6,6 +6,7 @@ exhaust the interpreter's stack, and reading stops where a bound is passed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -235,7 +236,6 @@ def dump(value: Any) -> bytes:
         sort_keys=True,
         allow_unicode=True,
         encoding="utf-8",
-        width=10**9,
     )
     return text
 
@@ -245,3 +245,26 @@ class _Dumper(yaml.CSafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _scalar(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """As go-yaml writes text: in double quotes where it would be read as something else, as it is where it has lines."""
+    if "\n" in text:
+        return dumper.represent_scalar(_STRING, text, style="|")
+    return dumper.represent_scalar(_STRING, text, style='"' if _is_ambiguous(text) else None)
+
+
+def _is_ambiguous(text: str) -> bool:
+    if len(text) <= _LONGEST_TIMESTAMP and _TIMESTAMP.match(text):
+        return True
+    try:
+        return resolve(text, None, is_plain=True) != text or bool(_SEXAGESIMAL.fullmatch(text))
+    except ScalarError:
+        return True
+
+
+_STRING = "tag:yaml.org,2002:str"
+_TIMESTAMP = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:$|[Tt ]\d)", re.ASCII)
+_LONGEST_TIMESTAMP = 40
+_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", re.ASCII)
+_Dumper.add_representer(str, _scalar)

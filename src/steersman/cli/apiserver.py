@@ -173,7 +173,7 @@ def store_of(flags: dict[str, Any]) -> Callable[[Clock], Store]:
 def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     """The server's configuration. Raises ``click.UsageError``."""
     from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener, RequestHeaders, ServiceNetwork
-    from steersman.apiserver.filters.deadline import parse_duration
+    from steersman.meta.durations import parse_duration
 
     modes = _list(flags["authorization_mode"])
     for mode in modes:
@@ -187,6 +187,9 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         shutdown_delay_s = parse_duration(flags["shutdown_delay_duration"])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    for flag, value_s in (("--request-timeout", request_timeout_s), ("--shutdown-delay-duration", shutdown_delay_s)):
+        if value_s < 0:
+            raise click.UsageError(f"{flag} can not be negative value")
     headers = RequestHeaders(
         allowed_names=_list(flags["requestheader_allowed_names"]),
         username_headers=_list(flags["requestheader_username_headers"]),

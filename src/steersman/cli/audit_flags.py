@@ -156,9 +156,12 @@ def _truncation(flags: Mapping[str, Any], backend: str) -> TruncateOptions:
 
 
 def _duration(flags: Mapping[str, Any], name: str) -> float:
-    from steersman.apiserver.filters.deadline import parse_duration
+    from steersman.meta.durations import parse_duration
 
     try:
-        return parse_duration(flags[name])
+        value_s = parse_duration(flags[name])
     except ValueError as error:
         raise click.UsageError(f"--{name.replace('_', '-')}: {error}") from error
+    if value_s < 0:
+        raise click.UsageError(f"--{name.replace('_', '-')} can not be negative value")
+    return value_s

@@ -229,8 +229,8 @@ class PodWorkers:
         self._prerequisites.release(uid)
         if worker.machine.is_gone:
             self._remove(worker)
-        else:
-            self._statuses.look_again(uid)
+        else:  # of a pod that an earlier kubelet wrote the last status of, this is the first word
+            self.status_changed(worker.pod, worker.machine.status)
 
     # -- the end
 

@@ -121,11 +121,14 @@ def _set_phase(
 
 
 def _set_addresses(status: Object, reported: Reported, node: NodeFacts) -> None:
+    """A pod whose sandbox has ended keeps what was its own."""
     pod = reported.pod
     if node.host_ips:
         status["hostIP"] = node.host_ips[0]
         status["hostIPs"] = [{"ip": ip} for ip in node.host_ips]
     ips = podspec.addresses(pod, reported.record.ips, node.host_ips)
+    if not ips and not any(box.state == "READY" for box in reported.record.sandboxes):
+        ips = tuple(entry["ip"] for entry in reported.previous.get("podIPs") or ())
     if ips:
         status["podIP"] = ips[0]
         status["podIPs"] = [{"ip": ip} for ip in ips]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+from steersman.meta.quoting import quoted
+
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_NUMBER = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
+_UNIT = re.compile(r"[^.\d]+", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
@@ -21,8 +25,21 @@ def parse_duration(text: str) -> float:
         total_s += float(part.group(1)) * _UNITS_S[part.group(2)]
         position = part.end()
     if not rest or position != len(rest):
-        raise ValueError(f"invalid duration {text!r}; write it like 30s, 5m or 1h30m")
+        raise ValueError(_refusal(text))
     return sign * total_s
+
+
+def _refusal(text: str) -> str:
+    """What is wrong with what is no duration, in Go's words."""
+    rest = text[1:] if text[:1] in ("+", "-") else text
+    while number := _NUMBER.match(rest):
+        unit = _UNIT.match(rest, number.end())
+        if unit is None:
+            return f"time: missing unit in duration {quoted(text)}"
+        if unit.group() not in _UNITS_S:
+            return f"time: unknown unit {quoted(unit.group())} in duration {quoted(text)}"
+        rest = rest[unit.end() :]
+    return f"time: invalid duration {quoted(text)}"
 
 
 def format_duration(seconds: float) -> str:

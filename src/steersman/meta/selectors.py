@@ -159,7 +159,10 @@ def _tokenize(text: str) -> list[str]:
 
 def _parse_requirement(tokens: Sequence[str], position: int) -> tuple[Requirement, int]:
     if tokens[position] == "!":
-        return checked_requirement(_key(_token(tokens, position + 1)), "DoesNotExist", frozenset()), position + 2
+        following = _token(tokens, position + 1)
+        if not following or following in _NO_VALUES:
+            raise SelectorError(f"found '{following}', expected: identifier")
+        return checked_requirement(_key(following), "DoesNotExist", frozenset()), position + 2
     key = _key(tokens[position])
     following = _token(tokens, position + 1) or ","
     if following == ",":
@@ -170,12 +173,12 @@ def _parse_requirement(tokens: Sequence[str], position: int) -> tuple[Requiremen
     operator = _OPERATORS.get(following)
     if operator is None:
         raise SelectorError(f"found '{following}', expected: in, notin, =, ==, !=, gt, lt")
-    after, value = position + 2, _token(tokens, position + 2)
-    if value in ("", ",", "(", ")"):
-        value = ""
-    else:
-        after += 1
-    return checked_requirement(key, operator, frozenset({value})), after
+    value = _token(tokens, position + 2)
+    if value in ("", ","):
+        return checked_requirement(key, operator, frozenset({""})), position + 2
+    if value in _NO_VALUES:
+        raise SelectorError(f"found '{value}', expected: identifier")
+    return checked_requirement(key, operator, frozenset({value})), position + 3
 
 
 def _key(text: str) -> str:
@@ -200,6 +203,7 @@ def _value_set(tokens: Sequence[str], position: int) -> tuple[frozenset[str], in
         raise SelectorError(f"found '{_token(tokens, position)}' expected: '('")
     values: set[str] = set()
     last_was_value = False
+    expected = "',', ')' or identifier"
     for index in range(position + 1, len(tokens)):
         token = tokens[index]
         if token == ")":
@@ -208,16 +212,19 @@ def _value_set(tokens: Sequence[str], position: int) -> tuple[frozenset[str], in
             if not last_was_value:
                 values.add("")
             last_was_value = False
+            expected = "',', or identifier"
         elif last_was_value or token in _SYMBOLS:
-            raise SelectorError(f"found '{token}', expected: ',' or ')'")
+            raise SelectorError(f"found '{token}', expected: {expected}")
         else:
             values.add(token)
             last_was_value = True
-    raise SelectorError("found '', expected: ',' or ')'")
+            expected = "',' or ')'"
+    raise SelectorError(f"found '', expected: {expected}")
 
 
 _SYMBOLS = frozenset({"==", "!=", "=", "<", ">", "!", "("})
-_NO_IDENTIFIERS = _SYMBOLS - {"!"} | {",", ")"}
+_NO_VALUES = _SYMBOLS | {",", ")"}
+_NO_IDENTIFIERS = _NO_VALUES - {"!"}
 
 
 def label_selector_of(selector: Mapping[str, Any] | None) -> LabelSelector:
@@ -281,12 +288,23 @@ def _escape(value: str) -> str:
 
 @lru_cache(maxsize=4096)
 def parse_field_selector(text: str) -> FieldSelector:
-    """``a.b=c,d!=e`` with backslash escapes for ``\\``, ``,`` and ``=``. Raises ``SelectorError``."""
+    r"""``a.b=c,d!=e`` with backslash escapes for ``\``, ``,`` and ``=`` in values. Raises ``SelectorError``."""
     terms: list[tuple[str, bool, str]] = []
-    for term in re.findall(r"(?:\\.|[^,\\])+", text):
-        match = re.match(r"((?:\\.|[^=!\\])*)(!=|==|=)(.*)", term, re.DOTALL)
+    for term in sorted(re.findall(r"(?:\\.|\\$|[^,\\])+", text, re.DOTALL)):
+        match = re.match(r"(.*?)(!=|==|=)(.*)", term, re.DOTALL)
         if match is None:
             raise SelectorError(f"invalid selector: '{text}'; can't understand '{term}'")
-        field, operator, value = match.groups()
-        terms.append((field.strip(), operator != "!=", re.sub(r"\\(.)", r"\1", value)))
+        field, operator, escaped = match.groups()
+        value = re.sub(r"\\(?:.|$)|[,=]", _unescaped, escaped, flags=re.DOTALL)
+        if field or value:
+            terms.append((field, operator != "!=", value))
     return FieldSelector(tuple(terms))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    found = match.group()
+    if found in (",", "="):
+        raise SelectorError(f"invalid field selector: unescaped character in value: {ord(found)}")
+    if found not in ("\\\\", "\\,", "\\="):
+        raise SelectorError(f"invalid field selector: invalid escape sequence: {found}")
+    return found[1]

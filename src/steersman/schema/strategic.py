@@ -22,6 +22,7 @@ _DIRECTIVE = "$patch"
 _RETAIN_KEYS = "$retainKeys"
 _SET_ELEMENT_ORDER = "$setElementOrder"
 _DELETE_FROM_PRIMITIVES = "$deleteFromPrimitiveList"
+_JSON_TYPES: Mapping[type, str] = {list: "array", str: "string", bool: "bool"}
 _GONE: Any = object()
 """Stands for a value that was only a directive."""
 
@@ -33,7 +34,8 @@ def strategic_merge(original: Object, patch: Any, definition: str) -> Object:
     that contradicts the structure: unknown fields below existing ones, elements without their merge key.
     """
     if not isinstance(patch, dict):
-        raise BadRequest("json: cannot unmarshal patch into Go value of type map[string]interface {}")
+        found = "null" if patch is None else _JSON_TYPES.get(type(patch), "number")
+        raise BadRequest(f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}")
     try:
         return _merge_map(original, patch, node(definition))
     except RecursionError as error:
@@ -105,11 +107,11 @@ def _merge_ordered_lists(result: Object, patch: Mapping[str, Any], below: Node) 
         done.add(key)
         order = _list(order)
         name = _named_list(key, "invalid patch format of setElementOrder list")
+        meta = below.field(name)
         if name not in result and name not in patch:
             continue
         current = _list(result[name]) if name in result else []
         wanted = _list(patch[name]) if name in patch else []
-        meta = below.field(name)
         _check_order(wanted, order, meta.merge_key)
         if name not in patch:
             merged = current
@@ -136,7 +138,7 @@ def _check_order(wanted: Sequence[Any], order: Sequence[Any], merge_key: str) ->
             position += 1
     if position < len(elements):
         raise APIError(
-            f"The order in patch list:\n{_go(wanted)}\n doesn't match {_SET_ELEMENT_ORDER} list:\n{_go(order)}\n"
+            f"The order in patch list:\n{go_value(wanted)}\n doesn't match {_SET_ELEMENT_ORDER} list:\n{go_value(order)}\n"
         )
 
 
@@ -245,7 +247,7 @@ def _identity(entry: Any, merge_key: str) -> Any:
         if not isinstance(entry, dict):
             raise APIError(f"expected a map[string]interface {{}}, but received a {_go_type(entry)}")
         if merge_key not in entry:
-            raise APIError(f"map: {_go(entry)} does not contain declared merge key: {merge_key}")
+            raise APIError(f"map: {go_value(entry)} does not contain declared merge key: {merge_key}")
         entry = entry[merge_key]
     if isinstance(entry, (dict, list)):
         return msgspec.json.encode(entry, order="sorted")
@@ -262,7 +264,7 @@ def _element_type(*lists: Sequence[Any]) -> type:
             if found is None:
                 found = type(entry)
             elif type(entry) is not found:
-                raise APIError(f"list element types are not identical: {_go(list(lists))}")
+                raise APIError(f"list element types are not identical: {go_value(list(lists))}")
     if found is None:
         raise APIError("no elements in any of the given slices")
     return found
@@ -287,15 +289,15 @@ def _without_directives(value: Any) -> Any:
 
 
 def _bad_directive(directive: Any, patch: Mapping[str, Any]) -> APIError:
-    return APIError(f"unknown patch type: {_go(directive)} in map: {_go(patch)}")
+    return APIError(f"unknown patch type: {go_value(directive)} in map: {go_value(patch)}")
 
 
-def _go(value: Any) -> str:
+def go_value(value: Any) -> str:
     """A value as Go's ``%v`` prints it."""
     if isinstance(value, dict):
-        return f"map[{' '.join(f'{key}:{_go(child)}' for key, child in sorted(value.items()))}]"
+        return f"map[{' '.join(f'{key}:{go_value(child)}' for key, child in sorted(value.items()))}]"
     if isinstance(value, (list, tuple)):
-        return f"[{' '.join(map(_go, value))}]"
+        return f"[{' '.join(map(go_value, value))}]"
     if value is None:
         return "<nil>"
     return ("true" if value else "false") if isinstance(value, bool) else str(value)

@@ -15,7 +15,7 @@ from steersman.apiserver.call import Call
 from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig
 from steersman.apiserver.filters.chain import chain
-from steersman.apiserver.filters.deadline import DeadlineFilter, parse_duration
+from steersman.apiserver.filters.deadline import DeadlineFilter
 from steersman.apiserver.filters.flowcontrol import FlowControlFilter
 from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.metrics.series import Distribution
@@ -64,11 +64,6 @@ async def test_a_malformed_timeout_is_refused(client: Client) -> None:
     answer = await client.request("GET", "/api/v1/pods", query={"timeout": "soon"})
     assert answer.status == 400
     assert "invalid timeout specified in the request URL" in answer.content["message"]
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90), ("500ms", 0.5), ("1h", 3600), ("1.5s", 1.5), ("0", 0)])
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
 
 
 async def test_too_many_requests_are_refused() -> None:

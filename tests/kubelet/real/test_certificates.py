@@ -44,6 +44,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CLUSTERROLEBINDINGS, NODES, SECRETS
 from steersman.store.drivers.memory import MemoryStore
 from steersman.testing.containerd import cgroup_parent
+from tests.kubelet.certificates.bindings import binding
 from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
@@ -286,14 +287,6 @@ def bootstrap_secret() -> Object:
         "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
         "metadata": {"name": f"bootstrap-token-{token_id}", "namespace": "kube-system"},
         "stringData": {"token-id": token_id, "token-secret": secret, "usage-bootstrap-authentication": "true"},
-    }  # fmt: skip
-
-
-def binding(name: str, role: str, group: str) -> Object:
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
     }  # fmt: skip
 
 

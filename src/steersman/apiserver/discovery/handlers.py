@@ -52,14 +52,14 @@ class Discovery:
         version = _wants_aggregated(call)
         if version is not None:
             return self._aggregated(call, version, core=True)
-        return respond.value(call, discovery.api_versions(self._kinds.registry, self._server_address))
+        return _document(call, discovery.api_versions(self._kinds.registry, self._server_address))
 
     async def groups(self, call: Call) -> Response:
         version = _wants_aggregated(call)
         if version is not None:
             return self._aggregated(call, version, core=False)
         groups = list(self._listed().values())
-        return respond.value(call, {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+        return _document(call, {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 
     async def below(self, call: Call) -> Response:
         """``/api/v1``, ``/apis/<group>``, ``/apis/<group>/<version>``."""
@@ -74,7 +74,7 @@ class Discovery:
             found = {"kind": "APIGroup", "apiVersion": "v1", **listed} if listed else None
         elif len(parts) == 1:
             found = discovery.api_resource_list(registry, group, parts[0])
-        return unserved(self._kinds, call) if found is None else respond.value(call, found)
+        return unserved(self._kinds, call) if found is None else _document(call, found)
 
     def _fresh(self) -> None:
         """Forget what was made of something else than what is served now."""
@@ -111,6 +111,11 @@ class Discovery:
             return discovery.aggregated(registry, core=True, version=version)
         groups = groupversions.discovered(registry, aggregator.directory.all(), aggregator.discovery)
         return discovery.aggregated_of(groups, version=version)
+
+
+def _document(call: Call, document: Object) -> Response:
+    """Raises ``NotAcceptable``: a document has one shape."""
+    return respond.value(call, document, form=respond.wanted_document(call, document))
 
 
 def _wants_aggregated(call: Call) -> AggregatedVersion | None:

@@ -48,7 +48,9 @@ async def deletecollection(api: API, served: Served, call: Call) -> Response:
                 group.create_task(work())
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    metadata = ListMeta(resource_version=str(page.revision), continue_token=page.continue_token)
+    metadata = ListMeta(
+        resource_version=str(page.revision), continue_token=page.continue_token, remaining=page.remaining
+    )
     return respond.listing(call, served, page.items, metadata, now_s=api.clock.now())
 
 

@@ -14,6 +14,7 @@ from steersman.store.api import FutureRevisionError
 
 async def get(api: API, served: Served, call: Call) -> Response:
     """Always the latest: a ``resourceVersion`` only asks for something not older."""
+    respond.wanted(call, served)
     info = call.info
     key = served.key(info.namespace, info.name)
     version = call.query("resourceVersion") if call.request.query else ""

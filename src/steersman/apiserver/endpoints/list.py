@@ -78,9 +78,9 @@ async def read_page(api: API, served: Served, namespace: str, options: ListOptio
     prefix = served.collection(namespace)
     start, revision, is_continued = "", None, False
     if options.continue_token:
+        continuation = decode_continue(options.continue_token, prefix)
         if options.resource_version not in ("", "0"):
             raise BadRequest("specifying resource version is not allowed when using continue")
-        continuation = decode_continue(options.continue_token, prefix)
         start, is_continued = continuation.start, True
         revision = None if continuation.revision == INCONSISTENT else continuation.revision
     elif options.resource_version not in ("", "0"):

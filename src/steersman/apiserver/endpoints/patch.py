@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +22,7 @@ from steersman.meta.errors import BadRequest, Invalid, UnsupportedMediaType, inv
 from steersman.meta.objects import Object
 from steersman.meta.patches import json_patch, json_patch_strict_errors, merge_patch
 from steersman.meta.wire import Response
-from steersman.schema.strategic import strategic_merge
+from steersman.schema.strategic import go_value, strategic_merge
 from steersman.schema.structural import strict_decoding_error
 
 JSON_PATCH = "application/json-patch+json"
@@ -29,6 +30,12 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 _ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 _ACCEPTED_WITHOUT_STRATEGIC_MERGE = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
+
+_CANNOT_UNMARSHAL = re.compile(
+    r"json: cannot unmarshal (\w+)(?: (\S+))? into Go (?:struct field \S+|value) of type (.+)"
+)
+_GO_KINDS: Mapping[str, str] = {"array": "slice", "object": "map"}
+_GO_SCALARS = frozenset({"string", "bool", "int", "int32", "int64", "float64"})
 
 Patch = Callable[[Object], Object]
 _decoder = msgspec.json.Decoder()
@@ -61,12 +68,12 @@ def patched(served: Served, call: Call, patch: Mechanism, options: WriteOptions,
         if patch.keeps_kind:
             result = {**result, "apiVersion": old["apiVersion"], "kind": old["kind"]}
         elif kind["apiVersion"] != old["apiVersion"] or kind["kind"] != old["kind"]:
-            raise _invalid_patch(result, mismatch(kind["apiVersion"], kind["kind"], expected))
+            raise _invalid_patch(patch, result, mismatch(kind["apiVersion"], kind["kind"], expected))
         unknown: list[str] = []
         try:
             new = patched_object(served, result, old, unknown)
         except BadRequest as error:
-            raise _invalid_patch(result, error.message) from error
+            raise _invalid_patch(patch, result, error.message) from error
         check_strictly(call, options, patch, result, unknown)
         metadata = new.setdefault("metadata", {})
         objectmeta.match_namespace(metadata, call.info.namespace, served.kind)
@@ -80,14 +87,34 @@ def check_strictly(call: Call, options: WriteOptions, patch: Mechanism, result: 
     """Refuse or warn of what strict validation finds in the patch and in its outcome. Raises ``Invalid``."""
     texts = [*patch.strict, *Parsed(result).strict_errors(unknown)]
     if texts and options.field_validation == "Strict":
-        raise _invalid_patch(result, strict_decoding_error(texts))
+        raise _invalid_patch(patch, result, strict_decoding_error(texts))
     if options.field_validation == "Warn":
         for text in texts:
             call.warn(text)
 
 
-def _invalid_patch(result: Object, why: str) -> Invalid:
-    return Invalid.of("", "", "", [invalid("patch", _encoder.encode(result).decode(), why)])
+def _invalid_patch(patch: Mechanism, result: Object, why: str) -> Invalid:
+    """Upstream decodes what most patches give; a strategic merge patch it brings into the kind's Go type directly."""
+    if patch.strategic is None:
+        return Invalid.of("", "", "", [invalid("patch", _encoder.encode(result).decode(), why)])
+    return Invalid.of("", "", "", [invalid("patch", go_value(patch.strategic), _restoring(why))])
+
+
+def _restoring(why: str) -> str:
+    """A failure to decode, in the words of upstream's conversion from maps."""
+    match = _CANNOT_UNMARSHAL.fullmatch(why)
+    if match is None:
+        return why
+    found, number, wanted = match.groups()
+    is_fraction = bool(number) and not number.lstrip("-").isdigit()
+    found = ("float64" if is_fraction else "int64") if found == "number" else _GO_KINDS.get(found, found)
+    if wanted.startswith("map["):
+        return f"cannot restore map from {found}"
+    if wanted.startswith("[]"):
+        return f"cannot restore slice from {found}"
+    if wanted in _GO_SCALARS:
+        return f"cannot convert {found} to {wanted}" if is_fraction else f"unrecognized type: {wanted}"
+    return f"cannot restore struct from: {found}"
 
 
 def check_media_type(call: Call, definition: str, *, is_built_in: bool = False) -> str:
@@ -107,6 +134,8 @@ class Mechanism(Struct, frozen=True, kw_only=True):
     apply: Patch
     strict: Sequence[str]
     """What strict validation says of the body itself."""
+    strategic: Object | None = None
+    """The strategic merge patch, where it is one."""
     keeps_kind: bool = False
     """The object's apiVersion and kind are no part of what is patched."""
 
@@ -130,7 +159,9 @@ def mechanism(call: Call, options: WriteOptions, definition: str) -> Mechanism:
         return Mechanism(apply=lambda old: json_patch(old, document), strict=strict)
     if media_type == MERGE_PATCH:
         return Mechanism(apply=lambda old: merge_patch(old, document), strict=strict)
-    return Mechanism(apply=lambda old: strategic_merge(old, document, definition), strict=strict, keeps_kind=True)
+    return Mechanism(
+        apply=lambda old: strategic_merge(old, document, definition), strict=strict, strategic=document, keeps_kind=True
+    )
 
 
 def _document(call: Call) -> Parsed:

@@ -35,7 +35,8 @@ async def watch(api: API, served: Served, call: Call) -> Response:
     form = respond.wanted(call, served)
     content_type = _CONTENT_TYPES.get(form.media_type)
     if content_type is None:
-        raise NotAcceptable(f"only the following media types are accepted: {', '.join(_CONTENT_TYPES.values())}")
+        accepted = ", ".join(f"{media_type};stream=watch" for media_type in _CONTENT_TYPES)
+        raise NotAcceptable(f"only the following media types are accepted: {accepted}")
     options = _of_one_object(call.info.name, list_options(call, watch=True))
     served.check_fields(options.fields)
     timeout_s = float(options.timeout_s or 0)

@@ -6,29 +6,16 @@ One sweeper looks after all requests, so that a deadline costs a dictionary entr
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
-from typing import Final
 
 from steersman.aio.clock import Clock
 from steersman.apiserver.call import Call
 from steersman.apiserver.filters.api import Filter, Next
+from steersman.meta.durations import parse_duration
 from steersman.meta.errors import APIError, BadRequest, Timeout
 from steersman.meta.wire import Response
 
 SWEEP_INTERVAL_S = 0.25
-_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
-_UNIT_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of a Go duration such as ``1m30s``. Raises ``ValueError``."""
-    if text == "0":
-        return 0.0
-    parts = _DURATION_PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f'time: invalid duration "{text}"')
-    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 
 class DeadlineFilter:
@@ -50,7 +37,9 @@ class DeadlineFilter:
         limit_s = self._limit_s
         wanted = call.query("timeout")
         if wanted:
-            limit_s = min(limit_s, _requested(wanted) or limit_s)
+            wanted_s = _requested(wanted)
+            if 0 < wanted_s < limit_s:
+                limit_s = wanted_s
         call.time_limit_s = limit_s
         task = asyncio.current_task()
         if task is None or task in self._due:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from steersman.schema.openapi import Encoded, OpenAPI
 
 _JSON = "application/json"
+_INDEX = "text/plain; charset=utf-8"
+"""What upstream says of its index of v3 documents, which is JSON."""
 _IMMUTABLE_FOR_S = 365 * 86400
 
 
@@ -76,7 +78,7 @@ class OpenAPIPaths:
 
     async def v3_index(self, call: Call) -> Response:
         documents = self.documents()
-        return _response(call, await asyncio.to_thread(lambda: documents.v3_index), _JSON)
+        return _response(call, await asyncio.to_thread(lambda: documents.v3_index), _INDEX)
 
     async def v3(self, call: Call) -> Response:
         from steersman.schema import openapi_v3_protobuf
