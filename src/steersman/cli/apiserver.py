@@ -173,7 +173,6 @@ def store_of(flags: dict[str, Any]) -> Callable[[Clock], Store]:
 def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     """The server's configuration. Raises ``click.UsageError``."""
     from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener, RequestHeaders, ServiceNetwork
-    from steersman.meta.durations import parse_duration
 
     modes = _list(flags["authorization_mode"])
     for mode in modes:
@@ -182,14 +181,6 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     for first, second in (("kubelet_client_certificate", "kubelet_client_key"), ("proxy_client_cert_file", "proxy_client_key_file")):  # fmt: skip
         if bool(flags[first]) != bool(flags[second]):
             raise click.UsageError(f"--{first.replace('_', '-')} and --{second.replace('_', '-')} belong together")
-    try:
-        request_timeout_s = parse_duration(flags["request_timeout"])
-        shutdown_delay_s = parse_duration(flags["shutdown_delay_duration"])
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    for flag, value_s in (("--request-timeout", request_timeout_s), ("--shutdown-delay-duration", shutdown_delay_s)):
-        if value_s < 0:
-            raise click.UsageError(f"{flag} can not be negative value")
     headers = RequestHeaders(
         allowed_names=_list(flags["requestheader_allowed_names"]),
         username_headers=_list(flags["requestheader_username_headers"]),
@@ -227,7 +218,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         default_not_ready_toleration_s=flags["default_not_ready_toleration_seconds"],
         default_unreachable_toleration_s=flags["default_unreachable_toleration_seconds"],
         authorization_modes=modes,
-        request_timeout_s=request_timeout_s,
+        request_timeout_s=_duration(flags, "request_timeout"),
         min_request_timeout_s=flags["min_request_timeout"],
         max_requests_inflight=flags["max_requests_inflight"],
         max_mutating_requests_inflight=flags["max_mutating_requests_inflight"],
@@ -246,9 +237,22 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         aggregator_routing=flags["enable_aggregator_routing"],
         reject_forwarding_redirects=flags["aggregator_reject_forwarding_redirect"],
         audit=read_audit_flags(flags),
-        shutdown_delay_s=shutdown_delay_s,
+        shutdown_delay_s=_duration(flags, "shutdown_delay_duration"),
         shutdown_linger_s=SHUTDOWN_LINGER_S,
     )
+
+
+def _duration(flags: Mapping[str, Any], name: str) -> float:
+    """Seconds."""
+    from steersman.meta.durations import parse_duration
+
+    try:
+        value_s = parse_duration(flags[name])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if value_s < 0:
+        raise click.UsageError(f"--{name.replace('_', '-')} can not be negative value")
+    return value_s
 
 
 def _static_tokens(path: str) -> Mapping[str, User]:

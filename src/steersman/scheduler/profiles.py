@@ -108,11 +108,7 @@ def _framework(
         return [made[entry.name] for entry in by_point[point] if hasattr(made[entry.name], POINTS[point])]
 
     sorting = of("queueSort")
-    if len(sorting) != 1:
-        problem = "only one queue sort plugin can be enabled" if sorting else "no queue sort plugin is enabled"
-        raise ArgsError(f"{path}.plugins.queueSort: Invalid value: {len(sorting)}: {problem}")
-    if not of("bind"):
-        raise ArgsError(f"{path}.plugins.bind: Required value: at least one bind plugin is needed")
+    _check_needed(sorting, of("bind"), path)
     _check_states(by_point, made, path)
     filtering = {entry.name for entry in by_point["filter"]}
     alone = [
@@ -141,6 +137,14 @@ def _framework(
         bind=tuple(of("bind")),
         post_bind=tuple(of("postBind")),
     )
+
+
+def _check_needed(sorting: Sequence[Any], binding: Sequence[Any], path: str) -> None:
+    if len(sorting) != 1:
+        problem = "only one queue sort plugin can be enabled" if sorting else "no queue sort plugin is enabled"
+        raise ArgsError(f"{path}.plugins.queueSort: Invalid value: {len(sorting)}: {problem}")
+    if not binding:
+        raise ArgsError(f"{path}.plugins.bind: Required value: at least one bind plugin is needed")
 
 
 def _check_states(by_point: Mapping[str, list[Enabled]], made: Mapping[str, Any], path: str) -> None:
