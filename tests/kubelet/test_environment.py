@@ -26,7 +26,7 @@ class Objects:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         if name not in self._by_name:
-            raise NotFound.of(resource, name)
+            raise NotFound(f'{resource.kind.lower()} "{name}" not found')
         data = self._by_name[name]
         if resource.plural == "secrets":
             data = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
@@ -114,7 +114,7 @@ async def test_optional_sources_may_be_missing() -> None:
 
 
 async def test_what_must_be_there_is_named() -> None:
-    with pytest.raises(NotFound, match='configmaps "absent" not found'):
+    with pytest.raises(NotFound, match='configmap "absent" not found'):
         await variables(container(envFrom=[{"configMapRef": {"name": "absent"}}]))
     missing = env("A", valueFrom={"secretKeyRef": {"name": "secret", "key": "k"}})
     with pytest.raises(EnvironmentFailed, match="couldn't find key k in Secret default/secret"):

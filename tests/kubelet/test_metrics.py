@@ -18,6 +18,7 @@ from steersman.kubelet.probe_metrics import ProbeMetrics
 from steersman.kubelet.runtimes.behaviour import ANNOTATION
 from steersman.kubelet.runtimes.cri_calls import operation_name
 from steersman.kubelet.volume_stats import VolumeUsage
+from steersman.meta.resources import PODS
 from steersman.meta.times import parse_time
 from tests.kubelet.conftest import Node, is_ready, phase_is
 from tests.kubelet.pods import container, pod
@@ -64,6 +65,16 @@ async def test_starts_are_timed_without_what_is_not_the_nodes_to_answer_for(node
     await node.until(is_ready, "kept")
     assert value(metrics, "kubelet_pod_start_total_duration_seconds_count") == 2
     assert value(metrics, "kubelet_pod_start_sli_duration_seconds_count") == 1, "stateful pods do not count"
+
+
+async def test_sleeps_that_outlive_the_grace_period_are_counted(node: Node) -> None:
+    for name, seconds in (("short", 2), ("long", 60)):
+        hook = {"preStop": {"sleep": {"seconds": seconds}}}
+        await node.create(pod(container(lifecycle=hook), name=name, terminationGracePeriodSeconds=60))
+        await node.until(is_ready, name)
+        await node.client.delete(PODS, name, namespace="default", grace_period_s=5)
+        await node.until_gone(name, within_s=30)
+    assert value(node.kubelet.metrics, "kubelet_sleep_action_terminated_early_total") == 1
 
 
 async def test_sandboxes_and_pods_with_users_of_their_own_are_counted(node: Node) -> None:

@@ -76,6 +76,6 @@ async def test_what_is_immutable_is_read_once_and_kept_for_as_long_as_a_pod_need
     assert (await references.get(CONFIGMAPS, "default", "fixed"))["data"] == {"k": "old"}
     references.release(objects.uid(user))
     references.hold(user)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match='configmap "fixed" not found'):
         await references.get(CONFIGMAPS, "default", "fixed")
     await references.close()

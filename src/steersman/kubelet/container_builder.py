@@ -18,6 +18,7 @@ from steersman.kubelet.expansion import expand_strictly
 from steersman.kubelet.images import LocalImage
 from steersman.kubelet.instructions import StartContainer
 from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.node_resolver import NodeResolver
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.own_resources import Owners, OwnResourcesFailed, policy_for
 from steersman.kubelet.pod_hostname import hosts_file, pod_hostname
@@ -27,7 +28,7 @@ from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.api import RuntimeHandler
 from steersman.kubelet.runtimes.containers import ContainerConfig, Mount
 from steersman.kubelet.runtimes.images import ImageSpec
-from steersman.kubelet.runtimes.sandboxes import DNSConfig, UserNamespace
+from steersman.kubelet.runtimes.sandboxes import UserNamespace
 from steersman.kubelet.security_context import SecurityContextError
 from steersman.kubelet.volume_manager import PodVolumes
 from steersman.kubelet.volumes.api import MountedVolume, VolumeError
@@ -49,7 +50,7 @@ class NodeSettings(Struct, frozen=True, kw_only=True):
     allocatable: Mapping[str, Any]
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
-    resolv_conf: DNSConfig = field(default_factory=DNSConfig)
+    resolver: NodeResolver = field(default_factory=lambda: NodeResolver(None))
     policy: ResourcePolicy
     seccomp_default: bool = False
     allowed_unsafe_sysctls: tuple[str, ...] = ()

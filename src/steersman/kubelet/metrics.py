@@ -223,6 +223,14 @@ class KubeletMetrics:
             " kubelet was watching them (common for static pods, extremely uncommon for API pods)",
             "static",
         )
+        self.hook_fallbacks = make.counter(
+            "lifecycle_handler_http_fallbacks",
+            "The number of times lifecycle handlers successfully fell back to http from https.",
+        )
+        self.sleeps_cut_short = make.counter(
+            "sleep_action_terminated_early",
+            "The number of times lifecycle sleep handler got terminated before it finishes",
+        )
         self.orphaned_pods = make.counter(
             "orphaned_runtime_pods",
             "Number of pods that have been detected in the container runtime without being already known to the pod"

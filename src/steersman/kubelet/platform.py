@@ -23,15 +23,14 @@ from steersman.kubelet.handlers import Handlers, RuntimeHandlers
 from steersman.kubelet.linux_resources import HUGEPAGES, ResourcePolicy
 from steersman.kubelet.machine_facts import MachineFacts, machine_facts, primary_address
 from steersman.kubelet.node_cgroups import NodeCgroups
+from steersman.kubelet.node_resolver import NodeResolver
 from steersman.kubelet.node_resources.machine_topology import MachineTopology, read_topology
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.oom_watcher import open_kernel_log
-from steersman.kubelet.pod_dns import parse_resolv_conf
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.registry_credentials.docker_config import NodeFiles, node_files
 from steersman.kubelet.runtimes.api import Runtime, RuntimeHandler
 from steersman.kubelet.runtimes.image_mounts import ImageMounter
-from steersman.kubelet.runtimes.sandboxes import DNSConfig
 from steersman.kubelet.runtimes.simulated import SimulatedRuntime
 from steersman.kubelet.service_account_tokens import ServiceAccountTokens
 from steersman.kubelet.shutdown.manager import Connect
@@ -100,7 +99,7 @@ class Platform(Struct, frozen=True, kw_only=True):
     cgroup_usage: CgroupUsage | None = None
     """None: nothing is counted by cgroups."""
     node_cgroups: NodeCgroups | None = None
-    resolv_conf: DNSConfig = field(default_factory=DNSConfig)
+    resolver: NodeResolver = field(default_factory=lambda: NodeResolver(None))
     subordinate_ids: tuple[int, int] | None = None
     """First and number of the user and group ids that pods' user namespaces may have; None: all but the lowest."""
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -166,7 +165,7 @@ class Platform(Struct, frozen=True, kw_only=True):
             allocatable=node_object.allocatable(config, total),
             cluster_dns=config.cluster_dns,
             cluster_domain=config.cluster_domain,
-            resolv_conf=self.resolv_conf,
+            resolver=self.resolver,
             policy=ResourcePolicy(
                 memory_capacity_bytes=max(to_int(total["memory"]), 1),
                 cpu_quota=config.cpu_cfs_quota,
@@ -197,9 +196,7 @@ def machine_platform(
     """This machine. Reads /proc, /sys and the node's resolv.conf once; raises ``OSError`` where they cannot be read."""
     cgroups = CgroupFS(root=config.cgroup_root)
     hierarchies = find_hierarchies(Path("/proc/self/mountinfo").read_text())
-    resolv_conf = DNSConfig()
-    if config.resolv_conf is not None and config.resolv_conf.exists():
-        resolv_conf = parse_resolv_conf(config.resolv_conf.read_text())
+    resolver = NodeResolver(config.resolv_conf)
     facts = machine_facts(config.root_dir)
     pages = {to_int(name.removeprefix(HUGEPAGES)): size for name, size in facts.hugepages}
     return Platform(
@@ -215,7 +212,7 @@ def machine_platform(
         counts_swap=counts_swap(hierarchies, Path("/proc/self/cgroup").read_text()),
         cgroup_usage=CgroupUsage(hierarchies),
         node_cgroups=NodeCgroups(hierarchies, root=config.cgroup_root),
-        resolv_conf=resolv_conf,
+        resolver=resolver,
         subordinate_ids=subordinate_ids(),
         environ=dict(os.environ),
         node_credentials=node_files(config.root_dir, working_dir=Path.cwd(), home=Path.home(), clock=clock),
@@ -224,14 +221,22 @@ def machine_platform(
         topology=read_topology(
             memory_bytes=facts.memory_bytes, hugepages={size: total // size for size, total in pages.items()}
         ),
-        warnings=_warnings(is_cgroup_v2=cgroups.is_v2, has_swap=facts.swap_bytes > 0),
+        warnings=_warnings(
+            is_cgroup_v2=cgroups.is_v2,
+            has_swap=facts.swap_bytes > 0,
+            resolv_conf=resolver.problem(config.cluster_domain),
+        ),
         sockets=Path(config.root_dir),
     )
 
 
-def _warnings(*, is_cgroup_v2: bool, has_swap: bool) -> tuple[MachineWarning, ...]:
-    swaps_memory = has_swap and not keeps_memory_off_disk()
-    return (*(() if is_cgroup_v2 else (CGROUP_V1,)), *((MEMORY_MAY_BE_ON_DISK,) if swaps_memory else ()))
+def _warnings(*, is_cgroup_v2: bool, has_swap: bool, resolv_conf: str) -> tuple[MachineWarning, ...]:
+    found = [] if is_cgroup_v2 else [CGROUP_V1]
+    if has_swap and not keeps_memory_off_disk():
+        found.append(MEMORY_MAY_BE_ON_DISK)
+    if resolv_conf:
+        found.append(MachineWarning(reason="CheckLimitsForResolvConf", message=resolv_conf))
+    return tuple(found)
 
 
 def _shutdown_bus() -> Connect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from steersman.kubelet import podspec
 from steersman.kubelet.inspector import Inspector
@@ -12,7 +13,10 @@ from steersman.kubelet.server_api import ContainerLocation, PodLookup
 from steersman.meta import objects
 from steersman.meta.errors import BadRequest, InternalError, NotFound
 from steersman.meta.objects import Object
-from steersman.meta.resources import PODS
+
+_PULLS: Final = {
+    "ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"
+}  # fmt: skip
 
 
 class PodLookupTable:
@@ -39,23 +43,20 @@ class PodLookupTable:
         worker = self._require(namespace, name, uid)
         spec = podspec.find_container(worker.pod, container)
         if spec is None:
-            raise BadRequest(f"container {container} is not valid for pod {name}")
+            raise NotFound(f'container "{container}" not found in pod "{name}"')
         try:
             record = await self._inspector.inspect(worker.uid)
         except RuntimeServiceError as error:
             raise InternalError(str(error)) from error
+        shown = _status_of(worker, container)
         history = [item for item in record.history(container) if item.state != "CREATED"]
         if previous:
-            dead = [item for item in history if item.state == "EXITED"]
-            history = dead if history and history[0].state == "EXITED" and len(dead) == 1 else history[1:]
-            if history and history[0].state != "EXITED":
-                history = []
+            last = ((shown.get("lastState") or {}).get("terminated") or {}).get("containerID") or ""
+            history = [item for item in history if last.endswith(f"://{item.id}")]
             if not history:
                 raise BadRequest(f'previous terminated container "{container}" in pod "{name}" not found')
         if not history:
-            raise BadRequest(
-                f'container "{container}" in pod "{name}" is waiting to start: {_waiting(worker, container)}'
-            )
+            raise BadRequest(f'container "{container}" in pod "{name}" is {_why_not(shown)}')
         found = history[0]
         return ContainerLocation(
             container_id=found.id,
@@ -85,7 +86,7 @@ class PodLookupTable:
     def _require(self, namespace: str, name: str, uid: str) -> PodWorker:
         worker = self._find(namespace, name, uid)
         if worker is None:
-            raise NotFound.of(PODS, name)
+            raise NotFound(f'pod "{name}" does not exist')
         return worker
 
     def _find(self, namespace: str, name: str, uid: str) -> PodWorker | None:
@@ -105,17 +106,21 @@ def _with_status(worker: PodWorker) -> Object:
     return {**worker.pod, "status": worker.machine.status}
 
 
-def _waiting(worker: PodWorker, container: str) -> str:
-    status = worker.machine.status
-    for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-        for entry in status.get(field) or ():
-            if entry["name"] == container:
-                waiting = entry["state"].get("waiting") or {}
-                reason, message = waiting.get("reason") or "ContainerCreating", waiting.get("message")
-                if reason in ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"):
-                    return "trying and failing to pull image"
-                return str(message) if reason == "CreateContainerConfigError" and message else str(reason)
-    return "ContainerCreating"
+def _status_of(worker: PodWorker, container: str) -> Mapping[str, Any]:
+    """As the pod's status has it; empty where it has nothing yet."""
+    fields = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    entries = (entry for field in fields for entry in worker.machine.status.get(field) or ())
+    return next((entry for entry in entries if entry["name"] == container), {})
+
+
+def _why_not(status: Mapping[str, Any]) -> str:
+    """There are no logs, in upstream's words."""
+    if not status:
+        return "not available"
+    if status["state"].get("terminated"):
+        return "terminated"
+    reason = (status["state"].get("waiting") or {}).get("reason") or ""
+    return f"waiting to start: {_PULLS.get(reason, reason)}" if reason else "waiting to start - no logs yet"
 
 
 def _conforms(table: PodLookupTable) -> PodLookup:

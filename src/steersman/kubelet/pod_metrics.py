@@ -103,6 +103,12 @@ class PodMetrics:
         metrics.image_volumes_requested.inc()
         (metrics.image_volume_errors if failed else metrics.image_volumes_mounted).inc()
 
+    def hook_fell_back(self) -> None:
+        self.kubelet.hook_fallbacks.inc()
+
+    def sleep_cut_short(self) -> None:
+        self.kubelet.sleeps_cut_short.inc()
+
     def image_ensured(self, policy: str, *, present: bool | None, pulled: bool | None) -> None:
         self.kubelet.image_ensured(policy, present=present, pulled=pulled)
 

@@ -56,6 +56,12 @@ class OperationsObserver(Protocol):
 
     def image_volume_prepared(self, failed: bool) -> None: ...
 
+    def hook_fell_back(self) -> None:
+        """From HTTPS to HTTP."""
+
+    def sleep_cut_short(self) -> None:
+        """A preStop hook that sleeps did not come to its end."""
+
 
 class PodOperations:
     """One for all pods of a kubelet; keeps nothing about any of them."""
@@ -181,7 +187,8 @@ class PodOperations:
         self, pod: Object, attempt: int, users: UserNamespace, announce: Announce | None = None
     ) -> PodSandboxConfig:
         node = self._node()
-        dns = pod_dns(pod, node=node.resolv_conf, cluster_servers=node.cluster_dns, cluster_domain=node.cluster_domain)
+        own = node.resolver.read()
+        dns = pod_dns(pod, node=own, cluster_servers=node.cluster_dns, cluster_domain=node.cluster_domain)
         if announce is not None:
             for reason, message in dns.warnings:
                 announce(Record(type="Warning", reason=reason, message=message))
@@ -293,8 +300,13 @@ class PodOperations:
         if not hook:
             return
         target = self.target(pod, record, container, container_id)
+
+        def note(reason: str, message: str) -> None:
+            self._observe.hook_fell_back()
+            say("Warning", reason, message)
+
         try:
-            await self._handlers.run_hook(target, hook, lambda reason, message: say("Warning", reason, message))
+            await self._handlers.run_hook(target, hook, note)
         except HookFailed as error:
             say("Warning", "FailedPostStartHook", "PostStartHook failed")
             say("Normal", "Killing", "FailedPostStartHook")
@@ -313,9 +325,15 @@ class PodOperations:
         def warn(reason: str, message: str) -> None:
             announce(Record(type="Warning", reason=reason, message=message, container=work.record.name))
 
+        def note(reason: str, message: str) -> None:
+            self._observe.hook_fell_back()
+            warn(reason, message)
+
         try:
-            await self._clock.wait_for(self._handlers.run_hook(target, hook, warn), work.timeout_s)
+            await self._clock.wait_for(self._handlers.run_hook(target, hook, note), work.timeout_s)
         except TimeoutError:
+            if "sleep" in hook:
+                self._observe.sleep_cut_short()
             log.info("preStop hook of %s in %s outlived the grace period", container.name, podspec.full_name(pod))
         except HookFailed as error:
             log.info("preStop hook in %s: %s", podspec.full_name(pod), error)

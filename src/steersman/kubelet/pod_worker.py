@@ -48,6 +48,7 @@ from steersman.kubelet.instructions import (
     TimePassed,
     Work,
 )
+from steersman.kubelet.mount_patience import MountPatience
 from steersman.kubelet.pod_machine import PodMachine
 from steersman.kubelet.pod_operations import PodOperations
 from steersman.kubelet.pod_resizer import ResizeFailed
@@ -56,6 +57,7 @@ from steersman.kubelet.probes import ObserveProbe, PodProbes, Spawn
 from steersman.kubelet.records import PodRecord
 from steersman.kubelet.runtimes.api import RuntimeServiceError, Unavailable
 from steersman.kubelet.status import NodeFacts
+from steersman.kubelet.volume_manager import MountFailed
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.quoting import quoted
@@ -115,6 +117,7 @@ class PodWorker:
         self._carrying_out: set[str] = set()
         self._cancelled: set[str] = set()
         self._reported_finished = False
+        self._patience = MountPatience()
         self.volumes_lock = asyncio.Lock()
         """Held while the pod's volumes are being made, brought up to date or removed."""
         self._adopt: Mapping[str, Any] | None = pod.get("status")
@@ -269,6 +272,8 @@ class PodWorker:
             touched = await self._carry_out(work)
         except CannotStart as error:
             failure, lost = error.failure, isinstance(error.__cause__, Unavailable)
+            if isinstance(error.__cause__, MountFailed):
+                self._say_unmounted(error.__cause__)
         except ResizeFailed as error:
             log.info("resize of %s failed: %s", podspec.full_name(self.pod), error)
             failure = StartFailure(reason="Error", message=str(error))
@@ -290,6 +295,11 @@ class PodWorker:
         record = None if isinstance(work, OUTSIDE_RUNTIME) else await self._look(touched)
         self._tasks.pop(work.key, None)
         self._feed(Finished(work=work, record=record, failure=failure, runtime_was_lost=lost))
+
+    def _say_unmounted(self, error: MountFailed) -> None:
+        message = self._patience.failed(error.names, self._tools.clock.monotonic())
+        if message:
+            self._announce(Record(type="Warning", reason="FailedMount", message=message))
 
     def _say_not_killed(self, work: Work, why: str) -> None:
         """Something of a pod that is to end goes on. It is tried again."""
@@ -324,8 +334,10 @@ class PodWorker:
         operations, pod, record = self._tools.operations, self.pod, self.machine.record
         match work:
             case MountVolumes():
+                self._patience.begun(self._tools.clock.monotonic())
                 async with self.volumes_lock:
                     await operations.mount_volumes(pod, record, self._announce)
+                self._patience.ended()
             case CreateSandbox():
                 return Touched(sandbox_id=await operations.create_sandbox(pod, work.attempt, self._announce))
             case StartContainer():

@@ -19,6 +19,7 @@ from steersman.kubelet import podspec
 from steersman.meta import objects
 from steersman.meta.errors import NotFound, ServiceUnavailable
 from steersman.meta.objects import Object
+from steersman.meta.quoting import quoted
 from steersman.meta.resources import CONFIGMAPS, SECRETS, Resource
 
 SYNC_TIMEOUT_S = 10.0
@@ -74,7 +75,7 @@ class References:
                 ) from error
         found = followed.informer.get(objects.make_key(namespace, name))
         if found is None:
-            raise NotFound.of(resource, name)
+            raise NotFound(f"{resource.kind.lower()} {quoted(name)} not found")
         if found.get("immutable"):
             followed.task.cancel()
         return found

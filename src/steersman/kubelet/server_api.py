@@ -38,9 +38,9 @@ class PodLookup(Protocol):
     ) -> ContainerLocation:
         """The newest container of that name, or the one before it (``previous``), asked of the runtime.
 
-        Raises ``NotFound`` (pod unknown here) or ``BadRequest`` with upstream's message: ``container "c" in pod "p" is
-        waiting to start: ContainerCreating``, ``previous terminated container "c" in pod "p" not found``,
-        ``container c is not valid for pod p``.
+        Raises ``NotFound`` where the pod has no such container or is not here, or ``BadRequest`` with upstream's message:
+        ``container "c" in pod "p" is waiting to start: ContainerCreating``, ``previous terminated container "c" in pod "p"
+        not found``.
         """
 
     async def find_sandbox(self, namespace: str, name: str, *, uid: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,11 +37,12 @@ class NodeValues(Struct, frozen=True, kw_only=True):
 
 
 class MountFailed(Exception):
-    """Some volumes of a pod are not ready; one message each, as for FailedMount events."""
+    """Some volumes of a pod are not ready; one message each, as for FailedMount events, and their names."""
 
-    def __init__(self, messages: list[str]) -> None:
+    def __init__(self, messages: list[str], names: Sequence[str]) -> None:
         super().__init__("; ".join(messages))
         self.messages = messages
+        self.names = tuple(names)
 
 
 class PodVolumes(Protocol):
@@ -122,6 +123,7 @@ class VolumeManager:
     async def mount(self, pod: Object, pod_ips: tuple[str, ...] = ()) -> Mapping[str, MountedVolume]:
         mounted: dict[str, MountedVolume] = {}
         failures: list[str] = []
+        missing: list[str] = []
         for volume in pod["spec"].get("volumes") or ():
             context = VolumeContext(
                 pod=pod,
@@ -140,8 +142,9 @@ class VolumeManager:
                     mounted[volume["name"]] = await plugin.set_up(context)
             except (VolumeError, APIError, Unreachable, OSError) as error:
                 failures.append(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}')
+                missing.append(volume["name"])
         if failures:
-            raise MountFailed(failures)
+            raise MountFailed(failures, missing)
         self._mounted[objects.uid(pod)] = mounted
         return mounted
 

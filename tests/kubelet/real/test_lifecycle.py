@@ -119,6 +119,25 @@ async def test_hooks_that_fail_and_hooks_that_sleep(node: RealNode) -> None:
         assert 3 <= node.clock.monotonic() - began_s < 15
 
 
+async def test_a_hook_that_asks_https_of_a_server_without_it(node: RealNode) -> None:
+    """Its address is the pod's own; the answer in plain HTTP is taken, and it is said."""
+    served = "mkdir /www; echo hi > /www/index.html; exec httpd -f -p 8080 -h /www"
+    hook = {"postStart": {"httpGet": {"scheme": "HTTPS", "port": 8080, "path": "/"}}}
+    async with node.kubelet() as kubelet:
+        await node.create(
+            "plain",
+            shell("exec sleep 1000", lifecycle=hook),
+            initContainers=[shell(served, name="server", restartPolicy="Always",
+                                  startupProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1})],
+        )  # fmt: skip
+        await node.until("plain", is_ready, within_s=60)
+        said = [message for reason, message in await node.events() if reason == "LifecycleHTTPFallback"]
+        assert said and said[0].endswith(":8080 got HTTP response, retry with HTTP succeeded")
+        count = kubelet.metrics.registry.get_sample_value
+        assert count("kubelet_lifecycle_handler_http_fallbacks_total") == 1
+        await node.delete("plain")
+
+
 async def test_a_readiness_gate_is_somebody_elses_to_open(node: RealNode) -> None:
     async with node.kubelet():
         await node.create("gated", shell("exec sleep 1000"), readinessGates=[{"conditionType": "example.com/gate"}])

@@ -209,9 +209,7 @@ async def test_what_is_missing_is_waited_for(node: RealNode) -> None:
                 == "CreateContainerConfigError"
             ),
         )
-        assert (
-            'configmaps "later" not found' in waiting["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
-        )
+        assert 'configmap "later" not found' in waiting["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
         await node.config_map("later", x="1")
         await node.until("waiting", succeeded, within_s=20)
         await node.delete("waiting")

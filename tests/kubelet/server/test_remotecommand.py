@@ -117,7 +117,7 @@ async def test_attach_speaks_the_same(running: Running) -> None:
     [
         (f"{EXEC}?command=ls", 400),
         (f"{EXEC}?output=1", 400),
-        ("/exec/default/web/waiting?command=ls&output=1", 400),
+        ("/exec/default/web/waiting?command=ls&output=1", 500),
         ("/exec/default/other/main?command=ls&output=1", 404),
         ("/exec/default/web/other-uid/main?command=ls&output=1", 404),
         (f"{EXEC}?command=ls&output=1", 400),

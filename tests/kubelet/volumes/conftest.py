@@ -30,7 +30,7 @@ class Cluster:
         try:
             return self.objects[resource.plural, name]
         except KeyError:
-            raise NotFound.of(resource, name) from None
+            raise NotFound(f'{resource.kind.lower()} "{name}" not found') from None
 
     async def token(self, pod: Any, *, audience: str, expiration_s: int) -> str:
         return f"token for {audience} {expiration_s}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.volume_manager import MountFailed
 from steersman.kubelet.volumes.mounts import MOUNTINFO, keeps_memory_off_disk, mount_points
+from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
 from tests.kubelet.pods import UID, container, pod
 from tests.kubelet.volumes.conftest import Harness
@@ -114,7 +116,7 @@ async def test_items_choose_keys_paths_and_modes(harness: Harness) -> None:
 
 async def test_a_missing_object_fails_unless_it_is_optional(harness: Harness) -> None:
     assert await harness.fails(secret={"secretName": "s"}) == (
-        'MountVolume.SetUp failed for volume "v" : secrets "s" not found'
+        'MountVolume.SetUp failed for volume "v" : secret "s" not found'
     )
     assert not list((await harness.mount(secret={"secretName": "s", "optional": True})).glob("[!.]*"))
 
@@ -160,6 +162,32 @@ async def test_projected_puts_sources_side_by_side(harness: Harness) -> None:
     assert {entry: (path / entry).read_text() for entry in ("token", "ca.crt", "namespace")} == {
         "token": "token for me 600", "ca.crt": "cert", "namespace": "default"
     }  # fmt: skip
+
+
+async def test_all_that_a_projected_volume_lacks_is_said_at_once(tmp_path: Path) -> None:
+    class NoTokens:
+        async def token(self, pod: Mapping[str, Any], *, audience: str, expiration_s: int) -> str:
+            raise NotFound('serviceaccounts "default" not found')
+
+    harness = Harness(tmp_path, tokens=NoTokens())
+    harness.cluster.objects["secrets", "s"] = {"data": {}}
+    said = await harness.fails(
+        projected={
+            "sources": [
+                {"serviceAccountToken": {"path": "token"}},
+                {"configMap": {"name": "none"}},
+                {"configMap": {"name": "none", "items": [{"key": "a", "path": "a"}]}},
+                {"configMap": {"name": "other", "optional": True}},
+                {"secret": {"name": "s", "items": [{"key": "k", "path": "k"}]}},
+            ]
+        }
+    )
+    assert said == (
+        'MountVolume.SetUp failed for volume "v" : [failed to fetch token: serviceaccounts "default" not found,'
+        ' configmap "none" not found, references non-existent secret key: k]'
+    )
+    said = await harness.fails(projected={"sources": [{"serviceAccountToken": {"path": "token"}}]})
+    assert said.endswith(' : failed to fetch token: serviceaccounts "default" not found')
 
 
 async def test_a_token_is_for_the_user_that_the_pod_runs_as(harness: Harness) -> None:

@@ -55,7 +55,7 @@ class Checkpoints(Struct, frozen=True, kw_only=True):
     async def _make(self, where: Mapping[str, str], location: Path, timeout_s: int) -> None:
         try:
             found = await self.pods.find_container(where["namespace"], where["pod"], where["container"])
-        except BadRequest as error:
+        except (BadRequest, NotFound) as error:
             raise ValueError(f"container {where['container']} not found") from error
         if timeout_s < 0:
             raise ValueError("CheckpointContainer requires the timeout value to be > 0")

@@ -36,6 +36,7 @@ from steersman.kubelet.server.checkpoints import Checkpoints
 from steersman.kubelet.server.documents import About, Documents, as_json, set_verbosity
 from steersman.kubelet.server.remotecommand import RemoteStreams, StreamOptions, failure_status, serve
 from steersman.kubelet.server.system_logs import SystemLogs
+from steersman.kubelet.server.targets import ready_sandbox, running_container
 from steersman.kubelet.server_api import PodLookup
 from steersman.kubelet.stats import StatsProvider
 from steersman.meta.errors import APIError, BadRequest
@@ -280,7 +281,7 @@ class KubeletServer:
         command = tuple(request.query.getall("command", ()))
         if not command:
             raise BadRequest("you must specify a command")
-        container_id = await self._running_container(request)
+        container_id = await running_container(self._pods, request.match_info)
 
         async def start() -> Session:
             return await self._runtime.exec(
@@ -294,7 +295,7 @@ class KubeletServer:
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
         options = StreamOptions.of(request.query)
-        container_id = await self._running_container(request)
+        container_id = await running_container(self._pods, request.match_info)
 
         async def start() -> Session:
             return await self._runtime.attach(
@@ -326,13 +327,12 @@ class KubeletServer:
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         info = request.match_info
-        namespace, name, uid = info["namespace"], info["pod"], info.get("uid", "")
-        sandbox_id = await self._pods.find_sandbox(namespace, name, uid=uid)
+        sandbox_id = await ready_sandbox(self._pods, info)
 
         async def connect(port: int) -> Any:
             return await self._runtime.port_forward(sandbox_id, port)
 
-        return await self._to_its_end(portforward.serve(request, connect, pod=f"{name}_{namespace}"))
+        return await self._to_its_end(portforward.serve(request, connect, pod=f"{info['pod']}_{info['namespace']}"))
 
     async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
         """``work`` sees by itself when its client goes, and then has things to put away: the cancellation by which
@@ -354,7 +354,7 @@ class KubeletServer:
         if not command:
             raise BadRequest("you must specify a command")
         try:
-            result = await self._runtime.exec_sync(await self._running_container(request), command)
+            result = await self._runtime.exec_sync(await running_container(self._pods, request.match_info), command)
         except ExecTimeout as error:
             raise BadRequest(str(error)) from error
         return web.Response(body=result.stdout + result.stderr, content_type="text/plain")
@@ -364,15 +364,6 @@ class KubeletServer:
             pods=self._pods, runtime=self._runtime, directory=self._config.checkpoint_dir, clock=self._clock
         )
         return as_json(await checkpoints.make(request.match_info, request.query.getall("timeout", [])))
-
-    async def _running_container(self, request: web.Request) -> str:
-        info = request.match_info
-        location = await self._pods.find_container(
-            info["namespace"], info["pod"], info["container"], uid=info.get("uid", "")
-        )
-        if location.state != "RUNNING":
-            raise BadRequest(f"container {info['container']} in pod {info['pod']} is not running")
-        return location.container_id
 
 
 def _disabled(message: str) -> Handler:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steersman.aio.clock import Clock, SystemClock
+from steersman.client.transport import Unreachable
 from steersman.kubelet.volumes import sources
 from steersman.kubelet.volumes.api import MountedVolume, VolumeContext, VolumeError, VolumePlugin
 from steersman.kubelet.volumes.api_files import default_mode, publish
 from steersman.kubelet.volumes.atomic_files import File
+from steersman.meta.errors import APIError
 
 NAME = "kubernetes.io/projected"
 
@@ -25,9 +27,21 @@ class ProjectedVolume:
         spec = context.volume[self.field]
         mode = default_mode(spec)
         files: dict[str, File] = {}
+        problems: list[str] = []
         for source in spec.get("sources") or ():
-            files.update(await _files(context, source, mode))
+            try:
+                files.update(await _files(context, source, mode))
+            except (VolumeError, APIError, Unreachable) as error:
+                problems.append(str(error))
+        if problems:
+            raise VolumeError(_joined(problems))
         return await publish(context, NAME, files, clock=self._clock, in_memory=True)
+
+
+def _joined(problems: Sequence[str]) -> str:
+    """Each once, as upstream puts errors together."""
+    once = tuple(dict.fromkeys(problems))
+    return once[0] if len(once) == 1 else f"[{', '.join(once)}]"
 
 
 async def _files(context: VolumeContext, source: Mapping[str, Any], mode: int) -> dict[str, File]:

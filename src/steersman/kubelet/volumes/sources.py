@@ -6,10 +6,11 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from steersman.client.transport import Unreachable
 from steersman.kubelet import downward
 from steersman.kubelet.volumes.api import VolumeContext, VolumeError
 from steersman.kubelet.volumes.atomic_files import File
-from steersman.meta.errors import NotFound
+from steersman.meta.errors import APIError, NotFound
 from steersman.meta.resources import CONFIGMAPS, SECRETS, Resource
 
 DEFAULT_MODE = 0o644
@@ -73,11 +74,14 @@ def downward_files(context: VolumeContext, source: Mapping[str, Any], mode: int)
 
 async def token_files(context: VolumeContext, source: Mapping[str, Any], mode: int) -> dict[str, File]:
     """A service account token, readable by whoever runs in the pod and, where that is one user, by nobody else."""
-    token = await context.tokens.token(
-        context.pod,
-        audience=source.get("audience") or "",
-        expiration_s=int(source.get("expirationSeconds") or 3600),
-    )
+    try:
+        token = await context.tokens.token(
+            context.pod,
+            audience=source.get("audience") or "",
+            expiration_s=int(source.get("expirationSeconds") or 3600),
+        )
+    except (APIError, Unreachable) as error:
+        raise VolumeError(f"failed to fetch token: {error}") from error
     user = _only_user(context.pod)
     if context.fs_group is not None or user is not None:
         mode = 0o600
