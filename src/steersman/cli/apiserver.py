@@ -173,7 +173,6 @@ def store_of(flags: dict[str, Any]) -> Callable[[Clock], Store]:
 def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     """The server's configuration. Raises ``click.UsageError``."""
     from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener, RequestHeaders, ServiceNetwork
-    from steersman.meta.durations import parse_duration
 
     modes = _list(flags["authorization_mode"])
     for mode in modes:
@@ -182,14 +181,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     for first, second in (("kubelet_client_certificate", "kubelet_client_key"), ("proxy_client_cert_file", "proxy_client_key_file")):  # fmt: skip
         if bool(flags[first]) != bool(flags[second]):
             raise click.UsageError(f"--{first.replace('_', '-')} and --{second.replace('_', '-')} belong together")
-    try:
-        request_timeout_s = parse_duration(flags["request_timeout"])
-        shutdown_delay_s = parse_duration(flags["shutdown_delay_duration"])
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    for flag, value_s in (("--request-timeout", request_timeout_s), ("--shutdown-delay-duration", shutdown_delay_s)):
-        if value_s < 0:
-            raise click.UsageError(f"{flag} can not be negative value")
+    request_timeout_s, shutdown_delay_s = (_duration(flags, name) for name in ("request_timeout", "shutdown_delay_duration"))  # fmt: skip
     headers = RequestHeaders(
         allowed_names=_list(flags["requestheader_allowed_names"]),
         username_headers=_list(flags["requestheader_username_headers"]),
@@ -202,6 +194,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
             "--requestheader-uid-headers without the standard X-Remote-Uid: aggregation would not work"
         )
     return APIServerConfig(
+        flags={name.replace("_", "-"): _shown(value) for name, value in flags.items()},
         advertise_address=flags["advertise_address"] or _own_address(flags["bind_address"]),
         secure_port=flags["secure_port"],
         listener=Listener(
@@ -295,15 +288,39 @@ def _ports(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _duration(flags: Mapping[str, Any], name: str) -> float:
+    from steersman.meta.durations import parse_duration
+
+    try:
+        value_s = parse_duration(flags[name])
+    except ValueError as error:
+        raise click.UsageError(f"--{name.replace('_', '-')}: {error}") from error
+    if value_s < 0:
+        raise click.UsageError(f"--{name.replace('_', '-')} can not be negative value")
+    return value_s
+
+
+def _shown(value: Any) -> str:
+    """A flag's value as Go prints it."""
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+
+
 def _own_address(bind_address: str) -> str:
-    """The address that others reach this machine under: the one that was bound, or that of the default route."""
-    if bind_address not in ("0.0.0.0", "::", ""):
-        return bind_address
+    """The address that others reach this machine under: the one that was bound, or, where that is none for others, that of
+    the default route; the one that was bound again where there is no such route."""
     import socket
+    from ipaddress import ip_address
+
+    try:
+        bound = ip_address(bind_address or "0.0.0.0")
+    except ValueError:
+        return bind_address
+    if not (bound.is_unspecified or bound.is_loopback):
+        return bind_address
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
         except OSError:
-            return "127.0.0.1"
+            return bind_address if bound.is_loopback else "127.0.0.1"
         return str(probe.getsockname()[0])
