@@ -55,7 +55,7 @@ test-vm: .make/dev ## Real tests on cgroup v2, with swap and AppArmor, in a virt
 	@tools/host-tools vm
 	@$(BIN)/python -m tests.vm $(TESTS)
 
-test-kills: .make/dev ## Kill kubelet and containerd a hundred times under thirty pods (root, half an hour)
+test-kills: .make/dev ## Kill kubelet and containerd a hundred times under thirty pods (root, ten minutes)
 	@tools/host-tools node test
 	@echo "test: kubelet and containerd killed 100 times"
 	@STEERSMAN_KILL_WHAT=kubelet,containerd,both STEERSMAN_KILLS=$(or $(KILLS),100) $(PYTEST) -q -s tests/kubelet/real/test_kills.py

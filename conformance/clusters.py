@@ -8,23 +8,30 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from conformance import devices
+from conformance.profiles import DEFAULT, PROFILES, ZONE
 from steersman.meta.objects import Object
 from steersman.meta.resources import (
+    CSIDRIVERS,
+    CSINODES,
+    CSISTORAGECAPACITIES,
     DEVICECLASSES,
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODDISRUPTIONBUDGETS,
+    REPLICASETS,
     RESOURCECLAIMS,
     RESOURCESLICES,
+    RUNTIMECLASSES,
     SERVICES,
     STORAGECLASSES,
     Resource,
 )
 
 T = TypeVar("T")
-ZONE, HOSTNAME, RACK = "topology.kubernetes.io/zone", "kubernetes.io/hostname", "rack"
+HOSTNAME, RACK = "kubernetes.io/hostname", "rack"
 APPS = ("web", "db", "cache")
-GIB = 1 << 30
+DISKS = 4
+DRIVER = "disks.example.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +56,19 @@ def scenario(rng: random.Random, pods: int) -> Scenario:
             *_fixed(),
             *volumes,
             *claims,
+            *_attachable(rng, tag, nodes),
             *((RESOURCESLICES, each) for each in devices.slices(rng, tag, nodes)),
             *((RESOURCECLAIMS, each) for each in asked_for),
         ],
         nodes=nodes,
         pods=[
-            _pod(rng, f"p{number}-{tag}", nodes, [claim["metadata"]["name"] for _, claim in claims], asked_for)
+            _pod(
+                rng,
+                f"p{number}-{tag}",
+                nodes,
+                [claim["metadata"]["name"] for _, claim in claims] + [f"disk{number}-{tag}" for number in range(DISKS)],
+                asked_for,
+            )
             for number in range(pods)
         ],
     )
@@ -71,7 +85,18 @@ def _fixed() -> list[tuple[Resource, Object]]:
             "volumeBindingMode": "WaitForFirstConsumer"}  # fmt: skip
     made = {"metadata": {"name": "made"}, "provisioner": "csi.example.com", "volumeBindingMode": "WaitForFirstConsumer",
             "allowedTopologies": [{"matchLabelExpressions": [{"key": ZONE, "values": ["z1", "z2"]}]}]}  # fmt: skip
+    counted = {"metadata": {"name": "counted"}, "provisioner": "counted.example.com",
+               "volumeBindingMode": "WaitForFirstConsumer"}  # fmt: skip
+    template = {"metadata": {"labels": {"tier": "back"}}, "spec": {"containers": [{"name": "main", "image": "web:1"}]}}
+    replicas = {"metadata": {"name": "set", "namespace": "default"},
+                "spec": {"replicas": 0, "selector": {"matchLabels": {"tier": "back"}}, "template": template}}  # fmt: skip
+    heavy = {"metadata": {"name": "heavy"}, "handler": "heavy", "overhead": {"podFixed": {"cpu": "250m", "memory": "120Mi"}},
+             "scheduling": {"nodeSelector": {"kata": "yes"}, "tolerations": [{"key": "a", "operator": "Exists"}]}}  # fmt: skip
     return [
+        (STORAGECLASSES, counted),
+        (CSIDRIVERS, {"metadata": {"name": "counted.example.com"}, "spec": {"storageCapacity": True}}),
+        (REPLICASETS, replicas),
+        (RUNTIMECLASSES, heavy),
         *((SERVICES, service(app)) for app in APPS[:2]),
         (PODDISRUPTIONBUDGETS, budget),
         (STORAGECLASSES, late),
@@ -86,6 +111,8 @@ def _node(rng: random.Random, name: str) -> Object:
         labels[ZONE] = rng.choice(["z1", "z2", "z3"])
     if rng.random() < 0.5:
         labels[RACK] = rng.choice(["r1", "r2", "7", "12"])
+    if rng.random() < 0.7:
+        labels["kata"] = "yes"
     amounts = {
         "cpu": rng.choice(["1", "2", "4", "7"]),
         "memory": rng.choice(["2Gi", "3500Mi", "16Gi"]),
@@ -94,7 +121,9 @@ def _node(rng: random.Random, name: str) -> Object:
     }
     if rng.random() < 0.5:
         amounts["example.com/gpu"] = rng.choice(["1", "4"])
-    images = [{"names": [f"{app}:1"], "sizeBytes": size << 20} for app, size in (("web", 400), ("db", 900), ("cache", 50))
+    if rng.random() < 0.2:
+        amounts["hugepages-2Mi"] = rng.choice(["4Mi", "64Mi"])
+    images = [{"names": [f"{app}:{rng.choice(['1', 'latest'])}", f"hub.example.com:5000/{app}:latest"], "sizeBytes": size << 20} for app, size in (("web", 400), ("db", 900), ("cache", 50))
               if rng.random() < 0.4]  # fmt: skip
     spec: Object = {}
     taints = _some(rng, [_taint(rng) for _ in range(2)], 0.25)
@@ -131,7 +160,7 @@ def _volume(rng: random.Random, name: str, nodes: Sequence[Object]) -> tuple[Res
 def _claim(rng: random.Random, name: str, volumes: Sequence[Any]) -> tuple[Resource, Object]:
     spec = {
         "accessModes": ["ReadWriteOnce"],
-        "storageClassName": rng.choice(["late", "made", "missing"]),
+        "storageClassName": rng.choice(["late", "made", "missing", "counted"]),
         "resources": {"requests": {"storage": rng.choice(["1Gi", "3Gi", "20Gi"])}},
     }
     return PERSISTENTVOLUMECLAIMS, {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
@@ -151,6 +180,52 @@ def provisioned(name: str, claim: Object, node_name: str) -> Object:
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}},
         },
     }
+
+
+def _attachable(rng: random.Random, tag: str, nodes: Sequence[Object]) -> list[tuple[Resource, Object]]:
+    """Disks that exist and are bound to claims: nodes attach few of them, some are for a zone, some for one pod only. And
+    where storage for class ``counted`` is left."""
+    found: list[tuple[Resource, Object]] = []
+    for node in nodes:
+        name = node["metadata"]["name"]
+        driver: Object = {"name": DRIVER, "nodeID": name}
+        if rng.random() < 0.7:
+            driver["allocatable"] = {"count": rng.choice([0, 1, 2])}
+        if rng.random() < 0.8:
+            found.append((CSINODES, {"metadata": {"name": name}, "spec": {"drivers": [driver]}}))
+        if rng.random() < 0.5:
+            where = {"matchLabels": {HOSTNAME: name}}
+            capacity = {"metadata": {"name": f"left-{name}", "namespace": "default"}, "storageClassName": "counted",
+                        "nodeTopology": where, "capacity": rng.choice(["2Gi", "10Gi"])}  # fmt: skip
+            found.append((CSISTORAGECAPACITIES, capacity))
+    for number in range(DISKS):
+        name = f"disk{number}-{tag}"
+        modes = [rng.choice(["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"])]
+        labels = {ZONE: rng.choice(["z1", "z2__z3"])} if rng.random() < 0.5 else {}
+        shared: Object = {"accessModes": modes, "storageClassName": "attached"}
+        volume = {"metadata": {"name": name, "labels": labels},
+                  "spec": {**shared, "capacity": {"storage": "1Gi"}, "csi": {"driver": DRIVER, "volumeHandle": name},
+                           "claimRef": {"namespace": "default", "name": name}}}  # fmt: skip
+        claim = {"metadata": {"name": name, "namespace": "default",
+                              "annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+                 "spec": {**shared, "volumeName": name, "resources": {"requests": {"storage": "1Gi"}}}}  # fmt: skip
+        found += [(PERSISTENTVOLUMES, volume), (PERSISTENTVOLUMECLAIMS, claim)]
+    return found
+
+
+def resized(pod: Object) -> Object:
+    """What a kubelet says of a pod that is being made larger: it has other amounts than are wanted."""
+    if "resized" not in pod["metadata"]["labels"]:
+        return {}
+    statuses = [
+        {"name": container["name"], "image": container["image"], "imageID": "", "ready": True, "restartCount": 0,
+         "allocatedResources": {"cpu": "2200m", "memory": "700Mi"},
+         "resources": {"requests": {"cpu": "1800m", "memory": "900Mi"}}}
+        for container in pod["spec"]["containers"]
+    ]  # fmt: skip
+    kind = pod["metadata"]["labels"]["resized"]
+    condition = {"type": "PodResizePending", "status": "True", "reason": kind}
+    return {"containerStatuses": statuses, **({"conditions": [condition]} if kind != "none" else {})}
 
 
 def _pod(
@@ -175,7 +250,7 @@ def _pod(
         spec["affinity"] = affinity
     if rng.random() < 0.3:
         spec["topologySpreadConstraints"] = _constraints(rng)
-    if rng.random() < 0.08:
+    if rng.random() < 0.2:
         spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": rng.choice(claims)}}]
     if rng.random() < 0.25:
         picked = rng.sample(device_claims, rng.choice([1, 1, 2]))
@@ -185,10 +260,24 @@ def _pod(
         ]
     if rng.random() < 0.05:
         spec["preemptionPolicy"] = "Never"
+    if rng.random() < 0.1:
+        spec["runtimeClassName"] = "heavy"
+    if rng.random() < 0.1:
+        spec["resources"] = {
+            "requests": {"cpu": rng.choice(["4500m", "6"]), "memory": rng.choice(["7Gi", "12Gi"])},
+            "limits": {"memory": "12Gi"},
+        }
+    spec["schedulerName"] = DEFAULT if rng.random() < 0.5 else rng.choice(PROFILES)["schedulerName"]
     namespace = "default" if {"volumes", "resourceClaims"} & set(spec) else rng.choice(["default", "default", "other"])
     metadata: Object = {"name": name, "namespace": namespace, "labels": {"app": app}}
     if rng.random() < 0.3:
         metadata["labels"]["tier"] = rng.choice(["front", "back"])
+    if rng.random() < 0.15:
+        metadata["labels"]["resized"] = rng.choice(["none", "Deferred", "Infeasible"])
+    if rng.random() < 0.2:
+        metadata["ownerReferences"] = [
+            {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "set", "uid": "u", "controller": True}
+        ]
     return {"metadata": metadata, "spec": spec}
 
 
@@ -204,7 +293,11 @@ def _container(rng: random.Random, name: str, image: str) -> Object:
     for resource, chance in (("example.com/gpu", 0.15), ("example.com/card", 0.03)):
         if rng.random() < chance:
             requests[resource] = limits[resource] = rng.choice(["1", "2"])
-    container: Object = {"name": name, "image": f"{image}:1", "resources": {"requests": requests, "limits": limits}}
+    if rng.random() < 0.04:
+        requests["hugepages-2Mi"] = limits["hugepages-2Mi"] = rng.choice(["2Mi", "8Mi"])
+        requests.setdefault("cpu", "100m")
+    wanted = rng.choice([f"{image}:1", image, f"hub.example.com:5000/{image}"])
+    container: Object = {"name": name, "image": wanted, "resources": {"requests": requests, "limits": limits}}
     if name == "main" and rng.random() < 0.15:
         port = {"containerPort": 80, "hostPort": rng.choice([8080, 9090]), "protocol": rng.choice(["TCP", "UDP"])}
         container["ports"] = [port | rng.choice([{}, {"hostIP": "127.0.0.1"}])]
@@ -255,6 +348,7 @@ def _node_term(rng: random.Random, nodes: Sequence[Object]) -> Object:
         {"key": RACK, "operator": "Exists"},
         {"key": RACK, "operator": "DoesNotExist"},
         {"key": RACK, "operator": "Gt", "values": ["8"]},
+        {"key": RACK, "operator": "Lt", "values": ["8"]},
     ]
     if rng.random() < 0.2:
         names = [rng.choice(nodes)["metadata"]["name"]]
@@ -280,7 +374,7 @@ def _pod_term(rng: random.Random) -> Object:
     elif rng.random() < 0.2:
         term["namespaceSelector"] = rng.choice([{}, {"matchLabels": {"team": "b"}}])
     if rng.random() < 0.2 and "tier" not in str(term["labelSelector"]):
-        term["matchLabelKeys"] = ["tier"]
+        term[rng.choice(["matchLabelKeys", "mismatchLabelKeys"])] = ["tier"]
     return term
 
 

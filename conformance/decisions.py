@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import re
 import sys
@@ -18,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conformance.clusters import Scenario, provisioned, scenario
+from conformance.clusters import Scenario, provisioned, resized, scenario
+from conformance.profiles import PROFILES
 from steersman.aio.clock import SystemClock
 from steersman.apiserver.component import APIServer
 from steersman.apiserver.config import APIServerConfig, Listener
@@ -41,7 +43,8 @@ from steersman.meta.resources import (
     Resource,
 )
 from steersman.meta.times import format_time
-from steersman.scheduler.component import default_configuration
+from steersman.scheduler.component import DEFAULT_PLUGINS
+from steersman.scheduler.configuration import read_configuration
 from steersman.scheduler.core import Decision, SchedulerCore
 from steersman.scheduler.framework import CurrentTime, Nomination, Write
 from steersman.scheduler.plugin_calls import PluginFailed
@@ -52,13 +55,14 @@ from steersman.scheduler.victims import best
 from steersman.scheduler.volumes import BIND_COMPLETED, SELECTED_NODE
 from steersman.store.drivers.memory import MemoryStore
 
-CONFIGURATION = """\
-apiVersion: kubescheduler.config.k8s.io/v1
-kind: KubeSchedulerConfiguration
-percentageOfNodesToScore: 100
-leaderElection: {leaderElect: false}
-clientConnection: {kubeconfig: %s, qps: 1000, burst: 1000}
-"""
+CONFIGURATION: Object = {
+    "apiVersion": "kubescheduler.config.k8s.io/v1",
+    "kind": "KubeSchedulerConfiguration",
+    "percentageOfNodesToScore": 100,
+    "leaderElection": {"leaderElect": False},
+    "profiles": PROFILES,
+}
+"""Of both schedulers."""
 SETTLE_S = 0.4
 """For upstream's informers to see what was made; nothing says when they have."""
 PATIENCE_S = 20.0
@@ -123,11 +127,13 @@ class Arena:
     async def start(self, pod: Object, order: int) -> None:
         """What a kubelet says of a pod that it runs. Which pods are victims depends on when they started: a second apart."""
         at = format_time(FIRST_START_S + order)
-        status = {"status": {"phase": "Running", "startTime": at}}
+        status = {"status": {"phase": "Running", "startTime": at, **resized(pod)}}
         await self.client.patch(PODS, objects.name(pod), status, namespace=objects.namespace(pod), subresource="status")
 
-    async def attend_to_claims(self) -> None:
-        """What the volume controllers do: bind what a scheduler decided to bind, and make what it ordered."""
+    async def attend_to_claims(self) -> bool:
+        """What the volume controllers do: bind what a scheduler decided to bind, and make what it ordered. True where there
+        was something to do."""
+        bound = False
         volumes = {objects.name(volume): volume for volume in (await self.client.list(PERSISTENTVOLUMES)).items}
         chosen = {
             volume["spec"]["claimRef"]["name"]: name for name, volume in volumes.items() if "claimRef" in volume["spec"]
@@ -141,6 +147,8 @@ class Arena:
                 await self.client.create(PERSISTENTVOLUMES, provisioned(chosen[name], claim, str(where)))
             change = {"metadata": {"annotations": {BIND_COMPLETED: "yes"}}, "spec": {"volumeName": chosen[name]}}
             await self.client.patch(PERSISTENTVOLUMECLAIMS, name, change, namespace=objects.namespace(claim))
+            bound = True
+        return bound
 
 
 async def compare(arena: Arena, wanted: Scenario, tally: Tally) -> None:
@@ -149,8 +157,10 @@ async def compare(arena: Arena, wanted: Scenario, tally: Tally) -> None:
     await arena.make(wanted)
     await asyncio.sleep(SETTLE_S)
     for order, pod in enumerate(wanted.pods):
+        if await arena.attend_to_claims():
+            await asyncio.sleep(SETTLE_S)
         cluster, _ = await read_cluster(arena.client)
-        core = SchedulerCore(default_configuration().frameworks, cluster)
+        core = SchedulerCore(read_configuration(CONFIGURATION, DEFAULT_PLUGINS).frameworks, cluster)
         made = await arena.client.create(PODS, pod)
         pods = (await read_cluster(arena.client))[1]
         key = objects.key_of(made)
@@ -346,7 +356,8 @@ async def run(scheduler: Path, seeds: Sequence[int], pods: int) -> Tally:
             identity=pki.ensure_client("admin", "admin", ("system:masters",)), context="c", user="u",
         )  # fmt: skip
         kubeconfigs.write(kubeconfig, document)
-        (directory / "config.yaml").write_text(CONFIGURATION % kubeconfig)
+        connection = {"kubeconfig": str(kubeconfig), "qps": 1000, "burst": 1000}
+        (directory / "config.yaml").write_text(json.dumps(CONFIGURATION | {"clientConnection": connection}))
         arena = Arena(Client(InProcessTransport(server.handle)), directory / "scheduler.log")
         with arena.log.open("wb") as log:
             process = await asyncio.create_subprocess_exec(

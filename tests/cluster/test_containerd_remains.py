@@ -51,5 +51,5 @@ def test_what_a_killed_runc_left_half_frozen_is_thawed(tmp_path: Path, found: st
     }.items():
         (containers / name).mkdir(parents=True)
         (containers / name / "state.json").write_text(text)
-    Remains(tmp_path, tmp_path / "socket", "runc", clock=FakeClock()).thaw()
+    Remains(tmp_path, tmp_path / "socket", "runc", clock=FakeClock()).unstick()
     assert (cgroup / "freezer.state").read_text() == left

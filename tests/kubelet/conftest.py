@@ -22,6 +22,7 @@ from steersman.meta.errors import NotFound
 from steersman.meta.objects import Object
 from steersman.meta.resources import EVENTS, PODS, SERVICEACCOUNTS
 from steersman.store.drivers.memory import MemoryStore
+from tests.client.lossy import LossyTransport
 
 NODE = "node-1"
 
@@ -97,13 +98,19 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def client(clock: FakeClock) -> AsyncIterator[Client]:
+async def transport(clock: FakeClock) -> AsyncIterator[LossyTransport]:
+    """The way to the API server."""
     server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=APIServerConfig(), rng=random.Random(7))
     await server.start()
-    client = Client(InProcessTransport(server.handle))
-    await client.create(SERVICEACCOUNTS, ACCOUNT)
-    yield client
+    yield LossyTransport(InProcessTransport(server.handle))
     await server.close()
+
+
+@pytest.fixture
+async def client(transport: LossyTransport) -> Client:
+    client = Client(transport)
+    await client.create(SERVICEACCOUNTS, ACCOUNT)
+    return client
 
 
 @pytest.fixture

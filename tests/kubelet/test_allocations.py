@@ -104,6 +104,13 @@ async def test_what_waits_is_granted_when_another_pod_shrinks(node: Node) -> Non
     await node.until(deferred)
     await resize(node, "1", name="other")
     await node.until(resized("24"), within_s=20)
+    count = node.kubelet.metrics.registry.get_sample_value
+    for requirement in ("requests", "limits"):
+        for operation in ("increase", "decrease"):
+            labels = {"resource": "cpu", "requirement": requirement, "operation": operation}
+            assert count("kubelet_container_requested_resizes_total", labels) == 1
+    assert count("kubelet_pod_deferred_accepted_resizes_total", {"retry_trigger": "pod_resized"}) == 1
+    assert count("kubelet_pod_resize_duration_milliseconds_count", {"success": "true"})
 
 
 async def test_a_resize_that_waits_can_be_taken_back(node: Node) -> None:

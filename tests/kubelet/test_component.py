@@ -171,3 +171,33 @@ def _waiting(obj: dict) -> str:  # type: ignore[type-arg]
 def _restarts(obj: dict) -> int:  # type: ignore[type-arg]
     statuses = obj["status"].get("containerStatuses") or []
     return statuses[0]["restartCount"] if statuses else 0
+
+
+async def test_pods_wait_for_the_network_but_those_on_the_nodes_own(node: Node) -> None:
+    node.runtime.troubles.network = "no CNI configuration"
+    why = "container runtime network not ready: NetworkReady=false reason:Simulated message:no CNI configuration"
+    await node.clock.advance(61)
+    ready = objects.condition(await node.client.get(NODES, NODE), "Ready")
+    assert ready is not None and ready["message"] == why
+    await node.create(pod())
+    await node.create(pod(name="own", hostNetwork=True))
+    await node.until(is_ready, "own")
+    assert ("NetworkNotReady", f"network is not ready: {why}") in await node.events()
+    assert (await node.pod())["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "ContainerCreating"
+    await node.create(pod(name="late"))
+    await node.client.delete(PODS, "late", namespace="default")
+    await node.until_gone("late", within_s=5)
+    node.runtime.troubles.network = ""
+    await node.until(is_ready, within_s=3)
+
+
+async def test_a_pod_that_cannot_be_stopped_says_so(node: Node) -> None:
+    await node.create(pod())
+    await node.until(is_ready)
+    node.runtime.troubles.stopping = "the shim hangs"
+    await node.client.delete(PODS, "web", namespace="default")
+    await node.clock.advance(1)
+    text = 'failed to "KillContainer" for "main" with KillContainerError: "rpc error: code = Unknown desc = the shim hangs"'
+    assert ("FailedKillPod", f"error killing pod: {text}") in await node.events()
+    node.runtime.troubles.stopping = ""
+    await node.until_gone(within_s=10)

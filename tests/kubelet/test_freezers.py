@@ -1,16 +1,14 @@
-"""What stays half frozen while the runtime ends something is thawed, and nothing else is. The kernel's part: ``real/test_freezers.py``."""
+"""What stays half frozen is thawed, and nothing else is. The kernel's part: ``real/test_hangs.py``."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from steersman.aio.clock import FakeClock
 from steersman.kubelet.cgroup_hierarchies import Hierarchy
 from steersman.kubelet.cgroups import CgroupFS
-from steersman.kubelet.freezers import LOOK_S, FreezerWatch
+from steersman.kubelet.freezers import StuckFreezers
 
 
 def cgroup(folder: Path, state: str) -> Path:
@@ -23,58 +21,26 @@ def state(folder: Path) -> str:
     return (folder / "freezer.state").read_text().strip()
 
 
-async def advance(clock: FakeClock, seconds: float) -> None:
-    """The looks are taken in a thread, which a clock does not wait for."""
-    for _ in range(round(seconds / LOOK_S)):
-        await clock.advance(LOOK_S)
-        await asyncio.sleep(0.05)
-
-
-async def test_what_two_looks_find_half_frozen_is_thawed(tmp_path: Path) -> None:
+def test_what_two_looks_find_half_frozen_is_thawed(tmp_path: Path) -> None:
     stuck = cgroup(tmp_path / "besteffort/pod1/stuck", "FREEZING")
     paused = cgroup(tmp_path / "pod2/paused", "FROZEN")
-    clock = FakeClock()
-    watch = FreezerWatch(tmp_path, clock=clock)
-    with watch.ending():
-        await advance(clock, LOOK_S)
-        assert state(stuck) == "FREEZING", "a runc may be at work"
-        await advance(clock, 2 * LOOK_S)
-        assert state(stuck) == "THAWED"
-        assert state(paused) == "FROZEN", "somebody wanted that"
-    await advance(clock, 2 * LOOK_S)
-    assert clock.next_deadline() is None, "nothing is looked at while nothing ends"
+    freezers = StuckFreezers(tmp_path)
+    freezers.look()
+    assert state(stuck) == "FREEZING", "a runc may be at work"
+    freezers.look()
+    assert state(stuck) == "THAWED"
+    assert state(paused) == "FROZEN", "somebody wanted that"
 
 
-async def test_a_runc_at_work_is_left_alone(tmp_path: Path) -> None:
+def test_a_runc_at_work_is_left_alone(tmp_path: Path) -> None:
     at_work = cgroup(tmp_path / "pod1/main", "FREEZING")
-    clock = FakeClock()
-    watch = FreezerWatch(tmp_path, clock=clock)
-    with watch.ending():
-        await advance(clock, LOOK_S)
-        cgroup(at_work, "FROZEN")
-        await advance(clock, LOOK_S)
-        cgroup(at_work, "FREEZING")
-        await advance(clock, LOOK_S)
-        assert state(at_work) == "FREEZING"
-    watch.close()
-
-
-async def test_ends_that_do_not_take_long_cost_no_look(tmp_path: Path) -> None:
-    stuck = cgroup(tmp_path / "pod1/main", "FREEZING")
-    clock = FakeClock()
-    watch = FreezerWatch(tmp_path, clock=clock)
-    for _ in range(12):
-        with watch.ending():
-            await clock.advance(LOOK_S / 2)
-            await asyncio.sleep(0.02)
-    assert state(stuck) == "FREEZING"
-    watch.close()
-
-
-async def test_without_such_a_hierarchy_nothing_is_done() -> None:
-    clock = FakeClock()
-    with FreezerWatch(None, clock=clock).ending():
-        assert clock.next_deadline() is None
+    freezers = StuckFreezers(tmp_path)
+    freezers.look()
+    cgroup(at_work, "FROZEN")
+    freezers.look()
+    cgroup(at_work, "FREEZING")
+    freezers.look()
+    assert state(at_work) == "FREEZING"
 
 
 @pytest.mark.parametrize("found", ["FREEZING", "FROZEN"])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from steersman.kubelet.certificates.metrics import ClientCertificateMetrics, ServingCertificateMetrics
+from steersman.kubelet.exposition import registry_text
 from steersman.kubelet.handlers import Outcome, Target
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.node_usage import DiskUsage
@@ -15,6 +18,7 @@ from steersman.kubelet.probe_metrics import ProbeMetrics
 from steersman.kubelet.runtimes.behaviour import ANNOTATION
 from steersman.kubelet.runtimes.cri_calls import operation_name
 from steersman.kubelet.volume_stats import VolumeUsage
+from steersman.meta.times import parse_time
 from tests.kubelet.conftest import Node, is_ready, phase_is
 from tests.kubelet.pods import container, pod
 
@@ -34,9 +38,44 @@ async def test_what_happens_to_pods_is_counted(node: Node) -> None:
     assert value(metrics, "kubelet_started_containers_total", container_type="container") == 1
     assert value(metrics, "kubelet_pod_start_duration_seconds_count") == 1
     assert value(metrics, "kubelet_pleg_relist_duration_seconds_count") is not None
+    assert value(metrics, "kubelet_terminated_containers_total", container_type="init_container", exit_code="0",
+                 reason="Completed") == 1  # fmt: skip
+    assert value(metrics, "kubelet_pod_worker_start_duration_seconds_count") == 1
+    assert value(metrics, "kubelet_pod_status_sync_duration_seconds_count")
+    assert value(metrics, "kubelet_run_podsandbox_duration_seconds_count", runtime_handler="") == 1
+    assert value(metrics, "kubelet_started_user_namespaced_pods_total") == 0
     await node.create(pod(container(resources={"requests": {"cpu": "1k"}}), name="big"))
     await node.until(phase_is("Failed"), "big")
     assert value(metrics, "kubelet_admission_rejections_total", reason="OutOfcpu") == 1
+
+
+async def test_starts_are_timed_without_what_is_not_the_nodes_to_answer_for(node: Node) -> None:
+    behaviour = {"annotations": {ANNOTATION: json.dumps({"first": {"runSeconds": 7}, "*": {"pullSeconds": 3}})}}
+    await node.create(pod(init=[container("first")], metadata=behaviour))
+    found = await node.until(is_ready)
+    metrics = node.kubelet.metrics
+    created_s = parse_time(found["metadata"]["creationTimestamp"])
+    total_s = value(metrics, "kubelet_pod_start_total_duration_seconds_sum")
+    assert total_s is not None and 10 <= total_s <= node.clock.now() - created_s
+    sli_s = value(metrics, "kubelet_pod_start_sli_duration_seconds_sum")
+    assert sli_s is not None and sli_s <= total_s - 10, "neither pulling nor initialization"
+    assert value(metrics, "kubelet_first_network_pod_start_sli_duration_seconds") == sli_s
+    await node.create(pod(name="kept", volumes=[{"name": "data", "hostPath": {"path": "/data"}}]))
+    await node.until(is_ready, "kept")
+    assert value(metrics, "kubelet_pod_start_total_duration_seconds_count") == 2
+    assert value(metrics, "kubelet_pod_start_sli_duration_seconds_count") == 1, "stateful pods do not count"
+
+
+async def test_sandboxes_and_pods_with_users_of_their_own_are_counted(node: Node) -> None:
+    await node.create(pod(hostUsers=False, metadata={"annotations": {
+        ANNOTATION: json.dumps({"": {"sandboxError": "no network"}})
+    }}))  # fmt: skip
+    metrics = node.kubelet.metrics
+    await node.clock.advance(1)
+    failed = value(metrics, "kubelet_run_podsandbox_errors_total", runtime_handler="")
+    assert failed and failed == value(metrics, "kubelet_run_podsandbox_duration_seconds_count", runtime_handler="")
+    assert value(metrics, "kubelet_started_user_namespaced_pods_total") == failed
+    assert value(metrics, "kubelet_started_user_namespaced_pods_errors_total") == failed
 
 
 async def test_a_container_that_does_not_start_is_counted_with_its_reason(node: Node) -> None:
@@ -53,7 +92,8 @@ def test_states_are_computed_at_each_scrape() -> None:
     volume = VolumeUsage(name="data", time_s=0, disk=disk, claim="claim")
     states = [
         PodState(lifecycle="sync", static=False, is_active=True, sandbox_runs=True, containers=("RUNNING", "EXITED"),
-                 namespace="default", volumes=(volume,)),
+                 namespace="default", volumes=(volume,), volume_kinds=("secret", "persistentVolumeClaim"),
+                 mounted_kinds=("secret",), pending_resize="deferred", is_resizing=True),
         PodState(lifecycle="terminated", static=True, is_active=False, sandbox_runs=False, ephemeral_containers=2),
     ]  # fmt: skip
     registry = CollectorRegistry()
@@ -69,8 +109,44 @@ def test_states_are_computed_at_each_scrape() -> None:
     claim = {"namespace": "default", "persistentvolumeclaim": "claim"}
     assert found("kubelet_volume_stats_available_bytes", claim) == 40
     assert found("kubelet_volume_stats_inodes_used", claim) == 6
+    wanted, mounted = {"state": "desired_state_of_world"}, {"state": "actual_state_of_world"}
+    assert found("volume_manager_total_volumes", {"plugin_name": "kubernetes.io/secret", **wanted}) == 1
+    assert found("volume_manager_total_volumes", {"plugin_name": "kubernetes.io/secret", **mounted}) == 1
+    assert found("volume_manager_total_volumes", {"plugin_name": "N/A", **wanted}) == 1
+    assert found("volume_manager_total_volumes", {"plugin_name": "N/A", **mounted}) is None
+    assert found("kubelet_pod_pending_resizes", {"reason": "deferred"}) == 1
+    assert found("kubelet_pod_in_progress_resizes") == 1
     states.clear()
     assert found("kubelet_running_pods") == 0
+
+
+def test_series_have_the_names_that_alerts_ask_for() -> None:
+    metrics = KubeletMetrics()
+    metrics.evictions.labels("memory.available").inc()
+    metrics.preemptions.labels("cpu").inc()
+    metrics.started_pods.inc()
+    text = registry_text(metrics.registry).decode()
+    assert 'kubelet_evictions{eviction_signal="memory.available"} 1.0' in text
+    assert 'kubelet_preemptions{preemption_signal="cpu"} 1.0' in text
+    assert "kubelet_started_pods_total 1.0" in text
+    assert "_created" not in text
+
+
+def test_how_long_certificates_are_good_is_told_of_those_that_are_renewed() -> None:
+    registry = CollectorRegistry()
+    left = {"client": 90.7, "server": math.inf}
+    ClientCertificateMetrics(registry).follow(lambda: left["client"])
+    serving = ServingCertificateMetrics(registry)
+    serving.follow(lambda: left["server"])
+    serving.errors.inc()
+    found = registry.get_sample_value
+    assert found("kubelet_certificate_manager_client_ttl_seconds") == 90
+    assert found("kubelet_certificate_manager_server_ttl_seconds") == math.inf
+    left["client"] = -3.2
+    assert found("kubelet_certificate_manager_client_ttl_seconds") == -3
+    assert found("kubelet_server_expiration_renew_errors") == 1
+    assert found("kubelet_certificate_manager_client_expiration_renew_errors") == 0
+    assert KubeletMetrics().registry.get_sample_value("kubelet_certificate_manager_client_ttl_seconds") is None
 
 
 def test_probes_are_counted_by_container_and_forgotten_with_the_pod() -> None:

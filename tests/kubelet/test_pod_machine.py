@@ -56,6 +56,15 @@ def test_a_new_pod_mounts_then_makes_its_sandbox_then_starts_containers_one_by_o
     assert drive.machine.status["hostIP"] == "192.0.2.1"
 
 
+def test_a_pod_that_is_over_keeps_its_address() -> None:
+    """As upstream's cache of pods does; who lists pods sees which one it was."""
+    drive = Drive(pod(A, restartPolicy="Never"), record(ran(A)))
+    drive.send(RuntimeReported(record=record(ran(A, "EXITED"), sandboxes=[GONE_BOX])))
+    assert drive.machine.status["phase"] == "Succeeded"
+    assert drive.machine.status["podIP"] == "10.1.0.2"
+    assert drive.machine.status["podIPs"] == [{"ip": "10.1.0.2"}]
+
+
 def test_the_same_report_again_changes_nothing() -> None:
     drive = Drive(pod(A), record(ran(A)))
     assert drive.send(RuntimeReported(record=record(ran(A)))) == []
@@ -298,10 +307,12 @@ def test_a_pod_past_its_deadline_fails() -> None:
     drive.wait(60)
     [stop] = drive.work()
     assert isinstance(stop, StopContainer)
+    said = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+    assert said in drive.events()
     assert drive.machine.status["phase"] == "Running"
     end(drive, stop, ran(A, "EXITED", exit_code=143))
-    assert drive.machine.status["phase"] == "Failed"
-    assert drive.machine.status["reason"] == "DeadlineExceeded"
+    assert (drive.machine.status["phase"], drive.machine.status["reason"]) == ("Failed", "DeadlineExceeded")
+    assert said not in drive.events(), "once"
 
 
 def test_an_evicted_pod_fails_with_the_reason() -> None:

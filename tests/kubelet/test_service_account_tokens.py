@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.component import APIServer
-from steersman.apiserver.config import APIServerConfig
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.client.transport import Unreachable
@@ -25,6 +22,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import PODS, SERVICEACCOUNTS
 from steersman.meta.wire import Request, Response
 from steersman.store.drivers.memory import MemoryStore
+from tests.apiserver.signing import signing_config
 from tests.kubelet.pods import pod
 from tests.kubelet.volumes.conftest import Harness
 
@@ -59,12 +57,7 @@ class Cluster:
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
     clock = FakeClock()
-    key = ec.generate_private_key(ec.SECP256R1())
-    config = APIServerConfig(
-        service_account_keys=(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),),
-        service_account_signing_key=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    )
-    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=config, rng=random.Random())
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=signing_config(), rng=random.Random())
     await server.start()
     found = Cluster(server, clock)
     await found.admin.create(SERVICEACCOUNTS, ACCOUNT)

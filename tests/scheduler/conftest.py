@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from steersman.aio.clock import FakeClock
+from steersman.aio.clock import FakeClock, SystemClock
 from steersman.apiserver.component import APIServer
-from steersman.apiserver.config import APIServerConfig
+from steersman.apiserver.config import APIServerConfig, Listener
+from steersman.apiserver.tls import server_context
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
+from steersman.cluster import kubeconfigs
+from steersman.cluster.pki import ClusterPKI, ServingHosts
 from steersman.scheduler.component import Scheduler, SchedulerConfig, default_configuration
 from steersman.scheduler.configuration import LeaderElection, SchedulerConfiguration
 from steersman.store.drivers.memory import MemoryStore
@@ -49,10 +55,15 @@ async def start_scheduler(client: Client, clock: FakeClock) -> AsyncIterator[Sta
     """Starts schedulers that are stopped with the test; without leader election unless the configuration has it."""
     tasks: list[asyncio.Task[None]] = []
 
-    async def start(configuration: SchedulerConfiguration | None = None, **config: object) -> Scheduler:
+    async def start(
+        configuration: SchedulerConfiguration | None = None,
+        registry: CollectorRegistry | None = None,
+        **config: object,
+    ) -> Scheduler:
         scheduler = Scheduler(
             client=client,
             clock=clock,
+            registry=registry,
             config=SchedulerConfig(configuration=configuration or without_election(), **config),  # type: ignore[arg-type]
         )
         tasks.append(asyncio.create_task(scheduler.run()))
@@ -88,3 +99,42 @@ def eventually(clock: FakeClock) -> Eventually:
         raise AssertionError("it did not come true")
 
     return wait
+
+
+@dataclass
+class Served:
+    """An API server over TLS, and a client of it in this process."""
+
+    client: Client
+    kubeconfig: Path
+    """Of ``system:kube-scheduler``."""
+    pki: ClusterPKI
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    clock = SystemClock()
+    pki = ClusterPKI(tmp_path / "pki", clock=clock)
+    pki.ensure_api_server(ServingHosts((), "cluster.local"))
+    pair = pki.pair("apiserver")
+    listener = Listener(
+        bind_address="127.0.0.1", port=0, certificate_file=str(pair.certificate), key_file=str(pair.key)
+    )
+    config = APIServerConfig(
+        authorization_modes=("RBAC",),
+        client_ca=pki.authority.pair.certificate.read_bytes(),
+        disabled_admission_plugins=("ServiceAccount", "Priority", "TaintNodesByCondition"),
+    )
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=config, rng=random.Random(7))
+    await server.start()
+    port = await server.serve("127.0.0.1", 0, tls=server_context(listener, config))
+    document = kubeconfigs.document(
+        server=f"https://127.0.0.1:{port}",
+        authority=pki.authority.pair.certificate,
+        identity=pki.ensure_client("scheduler", "system:kube-scheduler"),
+        context="test",
+        user="scheduler",
+    )
+    kubeconfigs.write(tmp_path / "scheduler.kubeconfig", document)
+    yield Served(Client(InProcessTransport(server.handle)), tmp_path / "scheduler.kubeconfig", pki)
+    await server.close()

@@ -81,6 +81,24 @@ async def test_a_pod_that_fits_nowhere_says_why_and_is_placed_when_a_node_comes(
     assert scheduler.shell.queue.lengths().unschedulable == 0
 
 
+async def test_a_pod_that_is_being_deleted_gets_no_node(
+    client: Client, start_scheduler: StartScheduler, eventually: Eventually
+) -> None:
+    ending = pod("ending", cpu="2")
+    ending["metadata"]["finalizers"] = ["example.com/slow"]
+    await create(client, ending, pod("staying", cpu="1"))
+    await client.delete(PODS, "ending", namespace="default", grace_period_s=0)
+    await create(client, node("n1"))
+    await start_scheduler()
+
+    async def is_told() -> bool:
+        told = [event["message"] for event in await events_of(client, "ending")]
+        return told == ["skip schedule deleting pod: default/ending"] and await node_of(client, "staying") == "n1"
+
+    await eventually(is_told)
+    assert await node_of(client, "ending") == ""
+
+
 async def test_a_pod_of_another_scheduler_is_left_alone(
     client: Client, clock: FakeClock, start_scheduler: StartScheduler
 ) -> None:
@@ -133,6 +151,42 @@ async def test_preemption_deletes_the_lesser_pod_and_takes_its_place(
     await eventually(low_is_gone)
     told = [event["reason"] for event in await events_of(client, "low")]
     assert "Preempted" in told
+    await clock.advance(2.0)
+    await eventually(high_is_bound)
+
+
+async def test_a_more_important_preemptor_takes_the_promise_of_a_lesser_one(
+    client: Client, clock: FakeClock, start_scheduler: StartScheduler, eventually: Eventually
+) -> None:
+    """The victim ends slowly; whoever comes last and is worth most gets its room, and the API says so at once."""
+    low = pod("low", cpu="900m", priority=0)
+    low["metadata"]["finalizers"] = ["example.com/slow"]
+    await create(client, node("n1", cpu="1"), low)
+    await start_scheduler()
+
+    async def promised_to(name: str) -> str:
+        found = await client.get(PODS, name, namespace="default")
+        return str((found.get("status") or {}).get("nominatedNodeName", ""))
+
+    async def low_is_bound() -> bool:
+        return await node_of(client, "low") == "n1"
+
+    async def mid_is_promised() -> bool:
+        return await promised_to("mid") == "n1"
+
+    async def high_took_over() -> bool:
+        return (await promised_to("mid"), await promised_to("high")) == ("", "n1")
+
+    async def high_is_bound() -> bool:
+        return await node_of(client, "high") == "n1"
+
+    await eventually(low_is_bound)
+    await create(client, pod("mid", cpu="900m", priority=10))
+    await eventually(mid_is_promised)
+    await create(client, pod("high", cpu="900m", priority=100))
+    await eventually(high_took_over)
+    await client.patch(PODS, "low", {"metadata": {"finalizers": None}}, namespace="default")
+    await client.delete(PODS, "low", namespace="default", grace_period_s=0)
     await clock.advance(2.0)
     await eventually(high_is_bound)
 

@@ -9,8 +9,12 @@ import pytest
 from steersman.meta.objects import Object
 from steersman.scheduler.component import DEFAULT_PLUGINS, default_configuration
 from steersman.scheduler.configuration import ConfigurationError, SchedulerConfiguration, read_configuration
+from steersman.scheduler.core import SchedulerCore
+from steersman.scheduler.pod_info import parse_pod
+from tests.scheduler.builders import cluster_of, node, pod
 
 HEAD = {"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"}
+TAINT = {"key": "x", "effect": "NoSchedule"}
 
 
 def read(**fields: Any) -> SchedulerConfiguration:
@@ -41,6 +45,28 @@ def test_a_point_can_disable_everything_and_enable_some() -> None:
     framework = profile(plugins={"preScore": only, "score": only})
     assert [(scored.plugin.NAME, scored.weight) for scored in framework.score] == [("NodeResourcesFit", 7)]
     assert len(framework.filter) == 14
+
+
+def test_a_plugin_can_be_switched_off_at_score_or_filter_alone() -> None:
+    """``score: {disabled: [{name: ImageLocality}]}`` is how upstream's documentation switches a score off."""
+    off = {"disabled": [{"name": "ImageLocality"}, {"name": "TaintToleration"}]}
+    framework = profile(plugins={"score": off, "filter": off})
+    assert {"ImageLocality", "TaintToleration"}.isdisjoint(scored.plugin.NAME for scored in framework.score)
+    core = SchedulerCore({"default-scheduler": framework}, cluster_of(node("a", taints=[TAINT])))
+    assert core.decide(parse_pod(pod())).node_name == "a"
+
+
+def test_a_plugin_without_filter_still_says_which_nodes_are_in_question() -> None:
+    """``preFilter`` is a point of its own: it may reject the pod as a whole, or all nodes but those it names."""
+    framework = profile(plugins={"filter": {"disabled": [{"name": "NodeAffinity"}, {"name": "VolumeBinding"}]}})
+    core = SchedulerCore({"default-scheduler": framework}, cluster_of(node("a"), node("b", cpu="64")))
+    only_a = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [only_a]}}
+    assert core.decide(parse_pod(pod(affinity={"nodeAffinity": required}))).node_name == "a"
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "missing"}}]
+    refused = core.decide(parse_pod(pod("p2", volumes=volumes)))
+    assert refused.diagnosis is not None
+    assert 'persistentvolumeclaim "missing" not found' in refused.diagnosis.message
 
 
 def test_multi_point_disables_a_plugin_everywhere() -> None:
@@ -89,6 +115,8 @@ def test_several_profiles_share_a_scheduler() -> None:
         ({**HEAD, "profiles": [{"pluginConfig": [{"name": "NodeAffinity", "args": {"x": 1}}]}]}, "unknown field"),
         ({**HEAD, "profiles": [{"plugins": {"preFilter": {"disabled": [{"name": "NodePorts"}]}}}]},
          "plugins.filter: Unsupported value: NodePorts"),
+        ({**HEAD, "profiles": [{"plugins": {"preScore": {"disabled": [{"name": "*"}]}}}]},
+         "plugins.score: Unsupported value: TaintToleration: it needs preScore"),
         ({**HEAD, "profiles": [{"pluginConfig": [{"name": "InterPodAffinity",
                                                   "args": {"hardPodAffinityWeight": 101}}]}]}, "valid range [0-100]"),
         ({**HEAD, "extenders": [{"urlPrefix": "http://x", "prioritizeVerb": "p"}]}, "positive weight"),

@@ -4,10 +4,9 @@ again. No pod is bound twice, none is lost, and no node gets more than it has ro
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,60 +14,17 @@ from pathlib import Path
 import pytest
 
 from steersman.aio.clock import SystemClock
-from steersman.apiserver.component import APIServer
-from steersman.apiserver.config import APIServerConfig, Listener
-from steersman.apiserver.tls import server_context
 from steersman.client.api import Client
-from steersman.client.inprocess import InProcessTransport
-from steersman.cluster import kubeconfigs
-from steersman.cluster.pki import ClusterPKI, ServingHosts
 from steersman.meta import objects
 from steersman.meta.errors import NotFound
 from steersman.meta.resources import LEASES, PODS
-from steersman.store.drivers.memory import MemoryStore
 from steersman.testing.waiting import eventually
 from tests.scheduler.builders import node, pod
+from tests.scheduler.conftest import Served
 from tests.scheduler.test_component import create
 
 NODES, ROOM, ROUNDS, PODS_A_ROUND = 10, 12, 5, 20
 """120 places for 100 pods: a scheduler that decides from a stale view soon puts too much somewhere."""
-
-
-@dataclass
-class Served:
-    """An API server over TLS, and a client of it in this process."""
-
-    client: Client
-    kubeconfig: Path
-
-
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    clock = SystemClock()
-    pki = ClusterPKI(tmp_path / "pki", clock=clock)
-    pki.ensure_api_server(ServingHosts((), "cluster.local"))
-    pair = pki.pair("apiserver")
-    listener = Listener(
-        bind_address="127.0.0.1", port=0, certificate_file=str(pair.certificate), key_file=str(pair.key)
-    )
-    config = APIServerConfig(
-        authorization_modes=("RBAC",),
-        client_ca=pki.authority.pair.certificate.read_bytes(),
-        disabled_admission_plugins=("ServiceAccount", "Priority", "TaintNodesByCondition"),
-    )
-    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=config, rng=random.Random(7))
-    await server.start()
-    port = await server.serve("127.0.0.1", 0, tls=server_context(listener, config))
-    document = kubeconfigs.document(
-        server=f"https://127.0.0.1:{port}",
-        authority=pki.authority.pair.certificate,
-        identity=pki.ensure_client("scheduler", "system:kube-scheduler"),
-        context="test",
-        user="scheduler",
-    )
-    kubeconfigs.write(tmp_path / "scheduler.kubeconfig", document)
-    yield Served(Client(InProcessTransport(server.handle)), tmp_path / "scheduler.kubeconfig")
-    await server.close()
 
 
 @dataclass

@@ -22,7 +22,7 @@ from steersman.scheduler.pod_info import PodInfo, parse_pod
 from steersman.scheduler.profiles import PluginSpec
 from tests.scheduler.builders import cluster_of, node, pod
 from tests.scheduler.conftest import Eventually, StartScheduler
-from tests.scheduler.test_component import create, node_of
+from tests.scheduler.test_component import create, events_of, node_of
 from tests.scheduler.test_configuration import HEAD
 
 
@@ -58,6 +58,24 @@ def test_each_strategy_scores_as_documented(profile: Object, expected: Mapping[s
     wanted = pod(cpu="2", memory="256Mi", requests={foo: "2"}, schedulerName=profile["schedulerName"])
     decision = core.decide(parse_pod(wanted), runners_up=1)
     assert {score.node_name: score.by_plugin["NodeResourcesFit"] for score in decision.best} == expected
+
+
+def test_affinity_of_the_profile_is_added_to_that_of_every_pod() -> None:
+    def at_least(disk: str) -> Object:
+        return {"matchExpressions": [{"key": "disk", "operator": "In", "values": [disk]}]}
+
+    added = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [at_least("ssd"), at_least("nvme")]},
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 3, "preference": at_least("nvme")}],
+    }
+    profile = {"pluginConfig": [{"name": "NodeAffinity", "args": {"addedAffinity": added}}]}
+    nodes = [node("plain"), node("ssd", labels={"disk": "ssd"}), node("nvme", labels={"disk": "nvme"})]
+    frameworks = read_configuration({**HEAD, "profiles": [profile]}, DEFAULT_PLUGINS).frameworks
+    decision = SchedulerCore(frameworks, cluster_of(*nodes)).decide(parse_pod(pod()), runners_up=2)
+    assert {score.node_name: score.by_plugin["NodeAffinity"] for score in decision.best} == {"nvme": 200, "ssd": 0}
+    refused = SchedulerCore(frameworks, cluster_of(nodes[0])).decide(parse_pod(pod()))
+    assert refused.diagnosis is not None
+    assert refused.diagnosis.reasons == {"node(s) didn't match scheduler-enforced node affinity": 1}
 
 
 def test_a_pod_is_placed_by_the_profile_it_names() -> None:
@@ -152,6 +170,33 @@ async def test_a_pod_that_a_plugin_holds_is_bound_when_it_is_allowed(
         return await node_of(client, "p1") == "n1"
 
     await eventually(is_bound)
+
+
+async def test_a_held_pod_that_is_preempted_is_called_back_and_not_deleted(
+    client: Client, clock: FakeClock, start_scheduler: StartScheduler, eventually: Eventually
+) -> None:
+    await create(client, node("n1", cpu="1"), pod("held", cpu="900m", priority=0, schedulerName="Held"))
+    scheduler = await start_scheduler(with_plugins())
+
+    async def is_held() -> bool:
+        return len(scheduler.shell.binder.waiting) == 1
+
+    async def vip_is_bound() -> bool:
+        return await node_of(client, "vip") == "n1"
+
+    await eventually(is_held)
+    await create(client, pod("vip", cpu="900m", priority=10))
+    await eventually(vip_is_bound)
+    held = await client.get(PODS, "held", namespace="default")
+    assert not objects.is_deleting(held)
+    assert objects.condition(held, "DisruptionTarget") is None
+    vip = await client.get(PODS, "vip", namespace="default")
+    told = f"Preempted by pod {objects.uid(vip)} on node n1 (in kube-scheduler memory)."
+
+    async def is_told() -> bool:
+        return told in [event["message"] for event in await events_of(client, "held")]
+
+    await eventually(is_told)
 
 
 async def test_a_pod_that_is_held_for_too_long_is_rejected(

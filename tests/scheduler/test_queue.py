@@ -70,6 +70,8 @@ def changed(resource: EventResource, old: Object | None, new: Object | None) -> 
     [
         ("NodeResourcesFit", pod(cpu="1"), node_events(None, node("n")), True),
         ("NodeResourcesFit", pod(cpu="8"), node_events(None, node("n")), False),
+        ("NodeResourcesFit", pod(cpu="1"), node_events(None, node("n", pods="0")), False),
+        ("NodeResourcesFit", pod(cpu="1"), node_events(node("n", pods="0"), node("n")), True),
         ("NodeResourcesFit", pod(cpu="1"), node_events(node("n", cpu="1"), node("n", cpu="2")), True),
         ("NodeResourcesFit", pod(cpu="1"), node_events(node("n", memory="1Gi"), node("n", memory="2Gi")), False),
         ("NodeResourcesFit", pod(cpu="1"), pod_events(pod("x", node_name="n"), None), True),
@@ -141,7 +143,42 @@ def test_backoff_doubles_up_to_its_limit() -> None:
         assert queue.pop(deadline_s - 0.01) is None
         rests.append(deadline_s - now_s)
         now_s = deadline_s
-    assert rests == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert rests == [2.0, 3.0, 5.0, 9.0, 11.0, 11.0], "to the end of the second in which the rest ends"
+
+
+def test_pods_that_rest_at_the_same_time_return_by_priority() -> None:
+    """The lesser pod failed first; when a node comes for both of them it must not be first there, too."""
+    queue = new_queue()
+    for now_s, (name, priority) in enumerate([("lesser", 0), ("greater", 10)], start=5):
+        failed(queue, pod(name, cpu="1", priority=priority), "NodeResourcesFit", now_s / 10)
+    [added] = node_events(None, node("n"))
+    queue.on_event(added, 0.7)
+    assert popped(queue, 0.7) == ["greater", "lesser"]
+
+
+def test_who_waits_longer_keeps_his_turn_when_he_is_woken() -> None:
+    queue = new_queue()
+    failed(queue, pod("early", cpu="1"), "NodeResourcesFit", 0.0)
+    queue.add(parse_pod(pod("late", cpu="1")), 50.0)
+    [added] = node_events(None, node("n"))
+    queue.on_event(added, 60.0)
+    assert popped(queue, 60.0) == ["early", "late"]
+
+
+def test_it_counts_who_comes_where_and_why() -> None:
+    queue = new_queue()
+    failed(queue, pod(cpu="1"), "NodeResourcesFit")
+    [added] = node_events(None, node("n"))
+    queue.on_event(added, 0.1)
+    assert popped(queue, 0.1) == ["p1"]
+    queue.add(parse_pod(pod("gated", schedulingGates=[{"name": "g"}])), 0.2)
+    assert queue.incoming == {
+        ("active", "UnschedulablePodAdd"): 1,
+        ("unschedulable", "ScheduleAttemptFailure"): 1,
+        ("backoff", "NodeAdd"): 1,
+        ("active", "PopFromBackoffQ"): 1,
+        ("unschedulable", "UnschedulablePodAdd"): 1,
+    }
 
 
 def test_with_nothing_else_to_do_a_rejected_pod_need_not_rest() -> None:
@@ -162,6 +199,20 @@ def test_events_during_a_try_are_not_missed() -> None:
     queue.on_event(added, 0.0)
     queue.fail(info.uid, frozenset({"NodeResourcesFit"}), 0.0)
     assert popped(queue, 5.0) == ["p1"]
+
+
+def test_events_are_kept_as_long_as_a_pod_that_may_need_them_is_tried() -> None:
+    queue = new_queue()
+    infos = [parse_pod(pod(name, cpu="1")) for name in ("gone", "refused")]
+    for info in infos:
+        queue.add(info, 0.0)
+        assert queue.pop(0.0) is not None
+    [added] = node_events(None, node("n"))
+    queue.on_event(added, 0.0)
+    assert queue.kept_events() == {"NodeAdd": 1, "PodPopped": 2}
+    queue.remove(infos[0].uid)
+    queue.fail(infos[1].uid, frozenset({"NodePorts"}), 0.0)
+    assert queue.kept_events() == {}
 
 
 def test_unschedulable_pods_are_tried_again_after_a_while_whatever_happened() -> None:

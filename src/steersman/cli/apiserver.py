@@ -181,7 +181,6 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     for first, second in (("kubelet_client_certificate", "kubelet_client_key"), ("proxy_client_cert_file", "proxy_client_key_file")):  # fmt: skip
         if bool(flags[first]) != bool(flags[second]):
             raise click.UsageError(f"--{first.replace('_', '-')} and --{second.replace('_', '-')} belong together")
-    request_timeout_s, shutdown_delay_s = (_duration(flags, name) for name in ("request_timeout", "shutdown_delay_duration"))  # fmt: skip
     headers = RequestHeaders(
         allowed_names=_list(flags["requestheader_allowed_names"]),
         username_headers=_list(flags["requestheader_username_headers"]),
@@ -220,7 +219,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         default_not_ready_toleration_s=flags["default_not_ready_toleration_seconds"],
         default_unreachable_toleration_s=flags["default_unreachable_toleration_seconds"],
         authorization_modes=modes,
-        request_timeout_s=request_timeout_s,
+        request_timeout_s=_duration(flags, "request_timeout"),
         min_request_timeout_s=flags["min_request_timeout"],
         max_requests_inflight=flags["max_requests_inflight"],
         max_mutating_requests_inflight=flags["max_mutating_requests_inflight"],
@@ -239,7 +238,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         aggregator_routing=flags["enable_aggregator_routing"],
         reject_forwarding_redirects=flags["aggregator_reject_forwarding_redirect"],
         audit=read_audit_flags(flags),
-        shutdown_delay_s=shutdown_delay_s,
+        shutdown_delay_s=_duration(flags, "shutdown_delay_duration"),
         shutdown_linger_s=SHUTDOWN_LINGER_S,
     )
 

@@ -16,6 +16,7 @@ from steersman.client.http import HTTPTransport
 from steersman.client.kubeconfig import KubeConfig, KubeConfigError, in_cluster, load
 from steersman.client.transport import Unreachable
 from steersman.kubelet.certificates import bootstrap
+from steersman.kubelet.certificates.metrics import ClientCertificateMetrics
 from steersman.kubelet.certificates.pair import CertificatePair, PairError, PairStore, pair_of
 from steersman.kubelet.certificates.rotating_transport import RotatingTransport
 from steersman.kubelet.certificates.rotation import FIRST_RETRY_S, LONGEST_RETRY_S, CertificateManager
@@ -64,6 +65,7 @@ async def build_identity(
     def adopted(pair: CertificatePair) -> None:
         transport.replace(HTTPTransport(_with_pair(config, pair), clock=environment.clock))
 
+    metrics = ClientCertificateMetrics(environment.registry)
     manager = CertificateManager(
         signer=CLIENT_SIGNER,
         template=lambda: Template(node_name=node_name),
@@ -72,8 +74,10 @@ async def build_identity(
         clock=environment.clock,
         rng=environment.rng,
         adopted=adopted,
+        failed=metrics.errors.inc,
     )
     manager.current = _stored(store) or _inside(given)
+    metrics.follow(manager.ttl_s)
     return Identity(client=client, manager=manager)
 
 

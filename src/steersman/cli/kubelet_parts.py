@@ -12,6 +12,7 @@ from steersman.cli.kubelet_identity import build_identity
 from steersman.cli.program import Environment
 from steersman.kubelet import node_object
 from steersman.kubelet.agent import Agent
+from steersman.kubelet.certificates.metrics import ServingCertificateMetrics
 from steersman.kubelet.certificates.pair import PairStore
 from steersman.kubelet.certificates.rotation import CertificateManager
 from steersman.kubelet.certificates.signing_requests import SERVING_SIGNER, serving_template
@@ -133,6 +134,7 @@ def _serving(
         served = ServerCertificate(None, authority, settings=settings)
         files = (Path(certificate), Path(key)) if certificate else None
         store = PairStore(folder, "kubelet-server", files=files)
+        metrics = ServingCertificateMetrics(environment.registry)
         manager = CertificateManager(
             signer=SERVING_SIGNER,
             template=lambda: serving_template(config.node_name, _addresses(kubelet)),
@@ -141,8 +143,11 @@ def _serving(
             clock=environment.clock,
             rng=environment.rng,
             adopted=served.use_pair,
+            failed=metrics.errors.inc,
+            rotated=metrics.lived.observe,
         )
         manager.load()
+        metrics.follow(manager.ttl_s)
         return served, manager
     if not certificate:
         files = ensure_self_signed(folder, config.node_name, platform.addresses, now_s=environment.clock.now())
@@ -183,6 +188,7 @@ def _server(
             read_only_port=document["readOnlyPort"],
             debugging_handlers=document["enableDebuggingHandlers"],
             system_logs=Path("/var/log") if document["enableSystemLogHandler"] else None,
+            journalctl="journalctl" if document["enableSystemLogQuery"] else "",
             debug_flags=document["enableDebugFlagsHandler"],
         ),
         registry=environment.registry,

@@ -13,8 +13,8 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import click
 from msgspec import Struct, field
@@ -41,6 +41,31 @@ class Component(Protocol):
         """What /readyz answers."""
 
 
+class Delegation(Struct, frozen=True, kw_only=True):
+    """How a component's own server asks the API server about its callers (``cli.delegation``)."""
+
+    authentication_kubeconfig: str = ""
+    """Without it only client certificates say who somebody is."""
+    authorization_kubeconfig: str = ""
+    """Without it nothing is allowed but ``always_allow_paths``."""
+    always_allow_paths: tuple[str, ...] = ("/healthz", "/readyz", "/livez")
+    client_ca_file: str = ""
+    skips_lookup: bool = False
+    """Do not take the authority of clients from the API server."""
+    tolerates_lookup_failure: bool = True
+    token_ttl_s: float = 10.0
+    authorized_ttl_s: float = 10.0
+    unauthorized_ttl_s: float = 10.0
+
+
+@runtime_checkable
+class Documented(Protocol):
+    """A component that serves more than its health and its metrics."""
+
+    def documents(self) -> Mapping[str, Callable[[], bytes]]:
+        """By path."""
+
+
 class Serving(Struct, frozen=True, kw_only=True):
     """Where a component answers /healthz, /livez, /readyz and /metrics. Port 0: nowhere."""
 
@@ -48,7 +73,11 @@ class Serving(Struct, frozen=True, kw_only=True):
     port: int = 0
     tls_cert_file: str = ""
     tls_private_key_file: str = ""
-    """Both empty: plain HTTP, as upstream's kube-proxy and kubelet health ports are."""
+    """Both empty: plain HTTP, as upstream's kube-proxy and kubelet health ports are; but see ``delegation``."""
+    delegation: Delegation | None = None
+    """Always over TLS then, with a certificate made here where none is named. None: everybody may read everything."""
+    cert_dir: str = ""
+    """Where a certificate that is made here stays."""
 
 
 class Environment(Struct, frozen=True, kw_only=True):
@@ -187,9 +216,7 @@ async def _run_until(stopped: asyncio.Event, programs: Sequence[Program], clock:
             if program.serving.port:
                 from steersman.cli.health import serve_health
 
-                group.spawn(
-                    serve_health(program.serving, component, environment.registry), name=f"{program.name}-health"
-                )
+                group.spawn(serve_health(program.serving, component, environment), name=f"{program.name}-health")
         stop = asyncio.ensure_future(stopped.wait())
         work = asyncio.ensure_future(group.wait())
         await asyncio.wait({stop, work}, return_when=asyncio.FIRST_COMPLETED)

@@ -172,7 +172,7 @@ class Containerd:
         if pid and await self._answers(pid, timeout_s):
             self._write_pid(pid)
             return False
-        await asyncio.to_thread(self._remains().thaw)
+        await asyncio.to_thread(self._remains().unstick)
         pid = await self._launch(text)
         self._write_pid(pid)
         if not await self._answers(pid, timeout_s):

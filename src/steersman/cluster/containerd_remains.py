@@ -19,6 +19,7 @@ from typing import Final
 from steersman.aio.clock import Clock
 from steersman.cluster import mounts, processes
 from steersman.kubelet import freezers
+from steersman.kubelet.runtimes import shims
 
 NAMESPACE: Final = "k8s.io"
 """containerd's namespace for what CRI makes."""
@@ -37,24 +38,26 @@ class Remains:
         self._runc = runc
         self._clock = clock
 
-    def thaw(self) -> None:
-        """Let containers run, or die, that a runc which ended with its daemon began to freeze. A daemon that starts would wait
-        for them."""
+    def unstick(self) -> None:
+        """While no daemon runs: end what shims and runc wait for since theirs has ended. One that starts would wait for them,
+        and not know afterwards how their containers are."""
         for name in self._containers():
             self._thaw(name)
+        for pid in self._shims():
+            shims.release(pid, removed_only=False)
 
     async def remove_unknown(self) -> None:
         """End what is not in the books of the daemon, which has just loaded them. What it begins meanwhile is in the books
         before there is anything to end."""
         await asyncio.to_thread(self._remove_dying_bundles)
-        shims = {pid: _id_of(pid) for pid in self._shims()}
+        found = {pid: _id_of(pid) for pid in self._shims()}
         containers = self._containers()
         known = self._bundles()
         for name in containers:
             if name not in known:
                 log.warning("container %s was left behind by a containerd that ended; removed", name)
                 await self._delete(name)
-        for pid, name in shims.items():
+        for pid, name in found.items():
             if name and name not in known:
                 log.warning("the shim of container %s was left behind by a containerd that ended; killed", name)
                 await self._kill(pid)
@@ -65,15 +68,15 @@ class Remains:
         that is just being started for a client that goes away. Everything is in the books before it begins and until it has
         ended, so they are read last. The answer names what was ended."""
         await asyncio.to_thread(self._remove_dying_bundles)
-        shims = {pid: name for pid in self._shims() if (name := _id_of(pid))}
+        names = {pid: name for pid in self._shims() if (name := _id_of(pid))}
         containers = self._containers()
-        found = {*containers, *shims.values(), *self._bundles()}
+        found = {*containers, *names.values(), *self._bundles()}
         forgotten = sorted(found - set(await books())) if found else []
         for name in forgotten:
             log.warning("container %s was forgotten by containerd; removed", name)
             if name in containers:
                 await self._delete(name)
-        for pid, name in shims.items():
+        for pid, name in names.items():
             if name in forgotten:
                 await self._kill(pid)
         for name in forgotten:
@@ -85,11 +88,11 @@ class Remains:
         there was."""
         problems: list[str] = []
         containers = self._containers()
-        shims = self._shims() if containers else await self._shims_that_stay()
+        staying = self._shims() if containers else await self._shims_that_stay()
         for name in containers:
             problems.append(f"container {name} was still there")
             await self._delete(name)
-        for pid in shims:
+        for pid in staying:
             problems.append(f"shim {pid} was still there")
             await self._kill(pid)
         _remove_sockets(self._tasks)
@@ -98,9 +101,9 @@ class Remains:
     async def _shims_that_stay(self) -> list[int]:
         """A shim whose last container was deleted ends by itself; on a busy machine containerd does not wait for that."""
         deadline_s = self._clock.monotonic() + SHIM_END_S
-        while (shims := self._shims()) and self._clock.monotonic() < deadline_s:
+        while (staying := self._shims()) and self._clock.monotonic() < deadline_s:
             await self._clock.sleep(SHIM_POLL_S)
-        return shims
+        return staying
 
     def _remove_dying_bundles(self) -> None:
         """containerd gives a bundle a hidden name before it removes it, and passes hidden ones over when it starts."""
@@ -108,7 +111,7 @@ class Remains:
             _remove_bundle(folder)
 
     def _shims(self) -> list[int]:
-        return list(processes.processes_with("-address", str(self._socket)))
+        return list(shims.shims(str(self._socket)))
 
     def _bundles(self) -> set[str]:
         """Folders of containers that run, or of which only that is left."""

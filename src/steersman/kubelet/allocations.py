@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec import Struct
 
@@ -29,6 +30,8 @@ FIRST_RETRY_S = 30.0
 RETRY_S = 180.0
 log = logging.getLogger(__name__)
 
+Trigger = Literal["pod_resized", "pod_updated", "pods_removed", "pod_terminated", "periodic_retry"]
+"""Why a resize that was not granted is looked at again, as upstream's metrics name it."""
 Admit = Callable[[Object], Verdict | None]
 """Whether a pod fits on the node beside what its other pods were granted; None when it does."""
 Refuse = Callable[[Object, Object], str]
@@ -58,8 +61,10 @@ class Allocations:
         tell: Callable[[str, PodUpdated], None],
         announce: Callable[[Object, Record], None],
         refuse: Refuse = never_refused,
+        accepted: Callable[[Trigger], None] = lambda trigger: None,
     ) -> None:
-        """``tell`` brings a decision to the pod's worker."""
+        """``tell`` brings a decision to the pod's worker. ``accepted`` is told of each resize that was granted after it had
+        been deferred what it was tried again for."""
         self._checkpoints = checkpoints
         self._clock = clock
         self._timers = timers
@@ -67,6 +72,7 @@ class Allocations:
         self._tell = tell
         self._announce = announce
         self._refuse = refuse
+        self._accepted = accepted
         self._waiting: dict[str, _Waiting] = {}
 
     def first(self, pod: Object) -> Object:
@@ -93,7 +99,7 @@ class Allocations:
         waiting.desired = desired
         self._tell(uid, PodUpdated(pod=granted, pending=waiting.decision))
         if waiting.decision is None or objects.generation(desired) != generation_before:
-            self._evaluate(uid, first=True)
+            self._evaluate(uid, "pod_updated", first=True)
 
     def adopt(self, desired: Object) -> None:
         """A pod that ran before this kubelet did: what it waits for is decided when every other such pod is known."""
@@ -103,20 +109,23 @@ class Allocations:
         if granted is not desired:
             self._waiting[uid] = _Waiting(desired, self._clock.now(), decision)
             self._tell(uid, PodUpdated(pod=granted, pending=decision))
-            self._timers.after(("resize", id(self)), 0.0, self.retry)
+            self._timers.after(("resize", id(self)), 0.0, self._retry_by_time)
 
     def forget(self, uid: str) -> None:
         """The pod is gone, and what it had is free."""
         self._waiting.pop(uid, None)
         self._checkpoints.forget(uid)
-        self.retry()
+        self.retry("pods_removed")
 
-    def retry(self) -> None:
+    def retry(self, trigger: Trigger) -> None:
         """Room may have become free."""
         for uid in sorted(self._waiting, key=self._rank):
             waiting = self._waiting.get(uid)
             if waiting is not None and (waiting.decision is None or waiting.decision.reason == "Deferred"):
-                self._evaluate(uid)
+                self._evaluate(uid, trigger)
+
+    def _retry_by_time(self) -> None:
+        self.retry("periodic_retry")
 
     def _rank(self, uid: str) -> tuple[bool, int, bool, float]:
         waiting = self._waiting[uid]
@@ -128,12 +137,14 @@ class Allocations:
         priority = int(waiting.desired["spec"].get("priority") or 0)
         return grows, -priority, qos_class(waiting.desired) != "Guaranteed", waiting.since_s
 
-    def _evaluate(self, uid: str, *, first: bool = False) -> None:
+    def _evaluate(self, uid: str, trigger: Trigger, *, first: bool = False) -> None:
         waiting = self._waiting[uid]
         desired = waiting.desired
         granted = self.first(desired)
         decision = self._decide(desired, granted)
         if decision is None:
+            if waiting.decision is not None and waiting.decision.reason == "Deferred":
+                self._accepted(trigger)
             del self._waiting[uid]
             message = resize_message("Pod resize started", desired, objects.generation(desired))
             self._announce(desired, Record(type="Normal", reason="ResizeStarted", message=message))
@@ -147,7 +158,7 @@ class Allocations:
         if decision != before:
             self._tell(uid, PodUpdated(pod=granted, pending=decision))
         if decision.reason == "Deferred":
-            self._timers.after(("resize", id(self)), FIRST_RETRY_S if first else RETRY_S, self.retry)
+            self._timers.after(("resize", id(self)), FIRST_RETRY_S if first else RETRY_S, self._retry_by_time)
 
     def _decide(self, desired: Object, granted: Object) -> PendingResize | None:
         generation = objects.generation(desired)

@@ -117,6 +117,7 @@ class Kubelet:
                 group.supervise(self._shared.run, name="shared", clock=self._clock)
             self._shared.feeds.attach_node(self._config.node_name, self._parts.agent.observed)
             group.supervise(self._parts.agent.run, name="node", clock=self._clock)
+            self._parts.tell_of_machine()
             await self._connect()
             self._parts.runtime_pods.supervise(group)
             if self._platform.paths is not None:

@@ -9,18 +9,13 @@ With version 2 a frozen process can be killed, so nothing has to be done there.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from steersman.aio.clock import Clock
 from steersman.kubelet.cgroup_hierarchies import find_hierarchies
 
-LOOK_S = 2.0
-"""How long the runtime may take to end something before the cgroups are looked at, and from one look to the next."""
 STATE_FILE = "freezer.state"
 FREEZING = "FREEZING"
 FROZEN = "FROZEN"
@@ -47,49 +42,18 @@ def thaw(cgroup: Path) -> None:
         (cgroup / STATE_FILE).write_text("THAWED")
 
 
-class FreezerWatch:
-    """Thaws what stays half frozen while the runtime takes long to end a container. Make it and use it on one event loop."""
+class StuckFreezers:
+    """Thaws what stays half frozen: one look may meet a runc at work, two in a row do not."""
 
-    def __init__(self, folder: Path | None, *, clock: Clock) -> None:
-        """``folder``: as ``pods_freezer`` has it; nothing is ever done where it is None."""
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._clock = clock
-        self._began_s: dict[object, float] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._before: set[Path] = set()
 
-    @contextlib.contextmanager
-    def ending(self) -> Iterator[None]:
-        """Around a call of the runtime that ends something."""
-        if self._folder is None:
-            yield
-            return
-        call = object()
-        self._began_s[call] = self._clock.monotonic()
-        if self._looking is None:
-            self._looking = asyncio.ensure_future(self._look(self._folder))
-        try:
-            yield
-        finally:
-            del self._began_s[call]
-
-    def close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-
-    async def _look(self, folder: Path) -> None:
-        """As long as calls are under way. One look may meet a runc at work; only what two meet is stuck."""
-        before: set[Path] = set()
-        while True:
-            await self._clock.sleep(LOOK_S)
-            if not self._began_s:
-                break
-            oldest_s = next(iter(self._began_s.values()))
-            is_slow = self._clock.monotonic() - oldest_s >= LOOK_S
-            found = await asyncio.to_thread(in_state, folder, FREEZING) if is_slow else set()
-            for cgroup in found & before:
-                thaw(cgroup)
-            before = found
-        self._looking = None
+    def look(self) -> None:
+        found = in_state(self._folder, FREEZING)
+        for cgroup in found & self._before:
+            thaw(cgroup)
+        self._before = found
 
 
 def _state(folder: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from steersman.aio.clock import Clock
+from steersman.kubelet.rpc_text import code_name, rpc_text
 
 if TYPE_CHECKING:
     from grpc.aio import AioRpcError
@@ -46,8 +47,7 @@ def _refusal(error: AioRpcError, timeout_s: float) -> str:
             return f"error: {what}: {error.details()}"
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"timeout: health rpc did not complete within {timeout_s:g}s"
-    code = "".join(word.capitalize() for word in error.code().name.split("_"))
-    return f"error: health rpc probe failed: rpc error: code = {code} desc = {error.details()}"
+    return f"error: health rpc probe failed: {rpc_text(code_name(error.code().name), str(error.details()))}"
 
 
 def _request(service: str) -> bytes:

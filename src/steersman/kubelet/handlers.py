@@ -72,8 +72,10 @@ class RuntimeHandlers:
                 return await self._probe_tcp(target, probe["tcpSocket"], timeout_s)
             if "grpc" in probe:
                 return await self._probe_grpc(target, probe["grpc"], timeout_s)
-        except (ValueError, RuntimeServiceError) as error:
+        except ValueError as error:
             return Outcome(result="error", output=str(error))
+        except RuntimeServiceError as error:
+            return Outcome(result="error", output=error.with_code)
         where = f"{full_name(target.pod)}:{target.container.name}"
         return Outcome(result="error", output=f"missing probe handler for {where}")
 
@@ -106,7 +108,7 @@ class RuntimeHandlers:
             result = await self._runtime.exec_sync(target.container_id, command)
         except RuntimeServiceError as error:
             raise HookFailed(
-                f'Exec lifecycle hook ({_words(command)}) for {subject} failed - error: {error}, message: ""'
+                f'Exec lifecycle hook ({_words(command)}) for {subject} failed - error: {error.with_code}, message: ""'
             ) from error
         if result.exit_code:
             output = (result.stdout + result.stderr)[:OUTPUT_LIMIT_BYTES].decode(errors="replace")

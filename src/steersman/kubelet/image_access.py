@@ -7,7 +7,7 @@ from msgspec import Struct
 from steersman.aio.clock import Clock
 from steersman.kubelet.configuration import ConfigurationError, KubeletConfig
 from steersman.kubelet.image_puller import PullLimits
-from steersman.kubelet.images import ImageManager
+from steersman.kubelet.images import ImageManager, ImageObserver
 from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.platform import Platform
@@ -36,6 +36,7 @@ def image_access(
     tokens: ServiceAccountTokens | None,
     clock: Clock,
     metrics: KubeletMetrics,
+    observe: ImageObserver,
 ) -> ImageAccess:
     """Raises ``ConfigurationError``."""
     providers = _providers(config, platform, source, tokens, clock, metrics)
@@ -49,7 +50,7 @@ def image_access(
         limits=limits,
         credentials=RegistryCredentials(platform.node_credentials, providers),
         pulled=pulled,
-        observe=metrics,
+        observe=observe,
     )
     return ImageAccess(manager=manager, pulled=pulled)
 

@@ -43,12 +43,15 @@ class ImageVolumes:
         paths: PodPaths | None,
         mounter: ImageMounter | None,
         runtime_mounts: Callable[[], bool],
+        prepared: Callable[[bool], None] = lambda failed: None,
     ) -> None:
-        """``runtime_mounts``: the runtime does the mounting; else ``mounter`` does. ``paths``: None without files."""
+        """``runtime_mounts``: the runtime does the mounting; else ``mounter`` does. ``paths``: None without files.
+        ``prepared`` is told of each volume, and whether it failed."""
         self._images = images
         self._paths = paths
         self._mounter = mounter
         self._runtime_mounts = runtime_mounts
+        self._prepared = prepared
 
     async def prepare(
         self, pod: Object, container: PodContainer, pull: PullContext, announce: Announce
@@ -61,27 +64,40 @@ class ImageVolumes:
             source = volume.get("image")
             if source is None or volume["name"] not in names:
                 continue
-            reference = str(source.get("reference") or "")
-            found = await self._images.ensure_image(
-                pod,
-                reference,
-                source.get("pullPolicy"),
-                secrets=pull.secrets,
-                sandbox=pull.sandbox,
-                runtime_handler=pull.runtime_handler,
-                announce=announce,
-            )
-            if self._paths is None or self._runtime_mounts():
-                specs[volume["name"]] = ImageSpec(
-                    image=found.ref,
-                    user_specified_image=reference,
-                    runtime_handler=pull.runtime_handler,
-                    annotations=dict(objects.annotations(pod)),
-                )
-            else:
-                image_id = found.image.id if found.image is not None else found.ref
-                await self._mount(image_id, self._paths.volume(objects.uid(pod), NAME, volume["name"]))
+            try:
+                spec = await self._prepare_one(pod, volume["name"], source, pull, announce)
+            except BaseException:
+                self._prepared(True)
+                raise
+            self._prepared(False)
+            if spec is not None:
+                specs[volume["name"]] = spec
         return specs
+
+    async def _prepare_one(
+        self, pod: Object, name: str, source: Mapping[str, Any], pull: PullContext, announce: Announce
+    ) -> ImageSpec | None:
+        """None where it is mounted on the node."""
+        reference = str(source.get("reference") or "")
+        found = await self._images.ensure_image(
+            pod,
+            reference,
+            source.get("pullPolicy"),
+            secrets=pull.secrets,
+            sandbox=pull.sandbox,
+            runtime_handler=pull.runtime_handler,
+            announce=announce,
+        )
+        if self._paths is None or self._runtime_mounts():
+            return ImageSpec(
+                image=found.ref,
+                user_specified_image=reference,
+                runtime_handler=pull.runtime_handler,
+                annotations=dict(objects.annotations(pod)),
+            )
+        image_id = found.image.id if found.image is not None else found.ref
+        await self._mount(image_id, self._paths.volume(objects.uid(pod), NAME, name))
+        return None
 
     async def _mount(self, image_id: str, target: Path) -> None:
         if self._mounter is None:

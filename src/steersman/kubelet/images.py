@@ -78,14 +78,15 @@ class ImageObserver(Protocol):
 
     def image_ensured(self, policy: str, *, present: bool | None, pulled: bool | None) -> None: ...
 
-    def image_pulled(self, size_bytes: int, seconds: float) -> None: ...
+    def image_pulled(self, uid: str, size_bytes: int, seconds: float) -> None:
+        """For the pod of that uid, which has waited so long for it."""
 
 
 class _Nobody:
     def image_ensured(self, policy: str, *, present: bool | None, pulled: bool | None) -> None:
         return None
 
-    def image_pulled(self, size_bytes: int, seconds: float) -> None:
+    def image_pulled(self, uid: str, size_bytes: int, seconds: float) -> None:
         return None
 
 
@@ -195,7 +196,7 @@ class ImageManager:
         try:
             return await self._images.image_status(spec)
         except RuntimeServiceError as error:
-            message = f'Failed to inspect image "{spec.image}": {error}'
+            message = f'Failed to inspect image "{spec.image}": {error.with_code}'
             announce("Warning", "InspectFailed", message)
             raise CannotStart("ImageInspectError", message) from error
 
@@ -241,7 +242,7 @@ class ImageManager:
         self._backoff.pop(key, None)
         size_bytes = 0 if result.image is None else result.image.size_bytes
         total_s = result.took_s + result.waited_s
-        self._observe.image_pulled(size_bytes, total_s)
+        self._observe.image_pulled(key[0], size_bytes, total_s)
         announce(
             "Normal",
             "Pulled",

@@ -30,6 +30,7 @@ class _Kill(Struct):
     hook_done: bool = False
     stop_deadline_s: float = field(default=float("inf"))
     retry_at_s: float = 0.0
+    """0: nothing failed."""
 
 
 class Killing:
@@ -95,12 +96,13 @@ class Killing:
 
     def wake_at_s(self) -> float | None:
         """The earliest time at which ``advance`` may have more to say."""
-        moments = [max(kill.deadline_s, kill.retry_at_s) for kill in self._kills.values() if kill.stage != "stopping"]
+        moments = [kill.retry_at_s or kill.deadline_s for kill in self._kills.values() if kill.stage != "stopping"]
         return min(moments, default=None)
 
     def _next(self, pod: Mapping[str, Any], kill: _Kill, running: set[str], now_s: float) -> Instruction | None:
         if now_s < kill.retry_at_s:
             return None
+        kill.retry_at_s = 0.0
         expired = now_s >= kill.deadline_s
         hook = pre_stop_hook(podspec.find_container(pod, kill.record.name))
         if kill.stage == "waiting" and not kill.hook_done and hook is not None and not expired:

@@ -19,6 +19,8 @@ from steersman.kubelet.container_builder import NodeSettings
 from steersman.kubelet.container_manager import ContainerManager, DeviceNews, ManagerTools
 from steersman.kubelet.environment import EnvironmentFailed, service_variables
 from steersman.kubelet.housekeeping import Housekeeping
+from steersman.kubelet.measured_cgroups import MeasuredCgroups
+from steersman.kubelet.network_state import NetworkState
 from steersman.kubelet.node import NodeAgent, NodeSigns
 from steersman.kubelet.node_admission import NodeAdmission
 from steersman.kubelet.node_upkeep import NodeUpkeep
@@ -80,6 +82,7 @@ class KubeletParts:
         self.settings = platform.settings(config, handlers=())
         """Replaced when the runtime has said what it can do."""
         self.workers: dict[str, PodWorker] = {}
+        self.network = NetworkState(runtime, clock=clock)
         self.runtime_pods = self._make_runtime_pods()
         self.prerequisites = self._make_prerequisites()
         self.reports = self._make_reports()
@@ -100,10 +103,15 @@ class KubeletParts:
             node_name=config.node_name, workers=self.workers, inspector=self.runtime_pods.inspector
         )
         if is_alone:
-            self.metrics.node_name.labels(config.node_name).set(1)
-            self.metrics.registry.register(
-                PodCounts(lambda: pod_states(self.workers.values(), self.upkeep.volume_stats.of))
-            )
+            self._show_states()
+
+    def _show_states(self) -> None:
+        """What is looked up at each scrape, and what never changes."""
+        self.metrics.node_name.labels(self._config.node_name).set(1)
+        self.metrics.cgroup_version.set(self._platform.cgroup_version)
+        mounted = self.prerequisites.volumes.mounted
+        states = PodCounts(lambda: pod_states(self.workers.values(), self.upkeep.volume_stats.of, mounted))
+        self.metrics.registry.register(states)
 
     def _make_runtime_pods(self) -> RuntimePods:
         return RuntimePods(
@@ -123,7 +131,7 @@ class KubeletParts:
             platform=self._platform,
             runtime=self._runtime,
             rng=self._rng,
-            metrics=self.metrics,
+            metrics=self.pod_metrics,
             node=self._node,
             changed=self._on_reference_change,
         )
@@ -154,11 +162,12 @@ class KubeletParts:
     def _make_operations(self) -> PodOperations:
         return PodOperations(
             runtime=self._runtime,
+            network=self.network,
             volumes=self.prerequisites.volumes,
             images=self.prerequisites.images,
             image_mounter=self._platform.image_mounter,
             handlers=self._platform.handlers,
-            cgroups=self._platform.cgroups,
+            cgroups=MeasuredCgroups(self._platform.cgroups, clock=self._clock, metrics=self.metrics),
             paths=self._platform.paths,
             user_namespaces=self.prerequisites.user_namespaces,
             source=self.prerequisites.references,
@@ -166,6 +175,7 @@ class KubeletParts:
             node=self._current_settings,
             owners=self.containers,
             clock=self._clock,
+            observe=self.pod_metrics,
             sandboxes_at_once=self._platform.sandboxes_at_once,
         )
 
@@ -177,6 +187,7 @@ class KubeletParts:
             facts=self._platform.facts,
             addresses=self._platform.addresses,
             runtime=self._runtime,
+            network=self.network,
             timers=self._shared.timers,
             signs=NodeSigns(
                 pleg_error=lambda: self.runtime_pods.problem,
@@ -271,6 +282,11 @@ class KubeletParts:
             workers=self.workers,
             adopt=self.pods.adopt,
         )
+
+    def tell_of_machine(self) -> None:
+        """What the node has to say of the machine it is on, when it starts."""
+        for warning in self._platform.warnings:
+            self._announce_node("Warning", warning.reason, warning.message)
 
     # -- asked when the parts run
 

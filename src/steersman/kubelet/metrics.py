@@ -5,10 +5,11 @@ Counters and histograms are moved where things happen; ``pod_counts`` has what i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from steersman.kubelet.metric_families import MetricFamilies
 
 RUNTIME_BUCKETS: Final = tuple(0.005 * 2.5**power for power in range(14))
 START_BUCKETS: Final = (
@@ -16,6 +17,9 @@ START_BUCKETS: Final = (
 )  # fmt: skip
 PULL_BUCKETS: Final = (1, 5, 10, 20, 30, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600)
 SYNC_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 20, 30, 45, 60)
+STORAGE_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600)
+RESIZE_BUCKETS: Final = (10, 50, 100, 500, 1000, 2000, 5000, 10000, 20000, 30000, 60000, 120000, 300000, 600000)
+"""Milliseconds."""
 ADMISSION_BUCKETS: Final = tuple(0.05 * 2**power for power in range(15))
 
 
@@ -35,24 +39,7 @@ def image_size_bucket(size_bytes: int) -> str:
 Scope = Literal["container", "pod"]
 Boundary = Literal["physical_cpu", "numa_node", "uncore_cache"]
 POD_RESOURCES_METHODS: Final = {"List": "list", "GetAllocatableResources": "get_allocatable", "Get": "get"}
-"""And how upstream's metrics name them. They only grow, but are no counters here, whose names end in ``_total``."""
-
-
-class _Families:
-    """Makes metric families of the kubelet's, by upstream's names without their prefix."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.registry = registry
-
-    def counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"kubelet_{name}", text, labels, registry=self.registry)
-
-    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"kubelet_{name}", text, labels, registry=self.registry)
-
-    def histogram(self, name: str, text: str, *labels: str, buckets: Iterable[float] | None = None) -> Histogram:
-        bounds = tuple(buckets) if buckets is not None else Histogram.DEFAULT_BUCKETS
-        return Histogram(f"kubelet_{name}", text, labels, registry=self.registry, buckets=bounds)
+"""And how upstream's metrics name them."""
 
 
 class KubeletMetrics:
@@ -60,9 +47,12 @@ class KubeletMetrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        make = _Families(self.registry)
+        make = MetricFamilies(self.registry)
         self._add_node(make)
         self._add_pods(make)
+        self._add_pod_starts(make)
+        self._add_resizes(make)
+        self._add_files(make)
         self._add_admission(make)
         self._add_runtime(make)
         self._add_images(make)
@@ -70,7 +60,6 @@ class KubeletMetrics:
         self._add_devices(make)
         self._add_pod_resources(make)
         self._add_pinning(make)
-        self._add_certificates(make)
 
     def observe_runtime(self, operation: str, seconds: float, failed: bool) -> None:
         """One call of the container runtime has ended."""
@@ -100,11 +89,10 @@ class KubeletMetrics:
         self.image_pulls.labels(image_size_bucket(size_bytes)).observe(seconds)
 
     def aligned(self, scope: Scope, boundary: Boundary, *, succeeded: bool, times: int = 1) -> None:
-        """Something was to be given from within one ``boundary``; no ``times`` show that it may be. No counters of the
-        library's, whose names would end in ``_total``."""
+        """Something was to be given from within one ``boundary``; no ``times`` show that it may be."""
         (self._aligned if succeeded else self._not_aligned).labels(scope, boundary).inc(times)
 
-    def _add_node(self, make: _Families) -> None:
+    def _add_node(self, make: MetricFamilies) -> None:
         self.node_name = make.gauge("node_name", "The node's name. The count is always 1.", "node")
         self.shutdown_start = make.gauge(
             "graceful_shutdown_start_time_seconds", "Last graceful shutdown start time since unix epoch in seconds"
@@ -121,7 +109,7 @@ class KubeletMetrics:
             registry=self.registry,
         )
 
-    def _add_pods(self, make: _Families) -> None:
+    def _add_pod_starts(self, make: MetricFamilies) -> None:
         self.pod_start = make.histogram(
             "pod_start_duration_seconds",
             "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
@@ -134,6 +122,77 @@ class KubeletMetrics:
             " watch",
             buckets=START_BUCKETS,
         )
+        sli = (
+            "excluding time to pull images and run init containers, measured from pod creation timestamp to when all its"
+            " containers are reported as started and observed via watch"
+        )
+        self.pod_start_sli = make.histogram(
+            "pod_start_sli_duration_seconds", f"Duration in seconds to start a pod, {sli}", buckets=START_BUCKETS
+        )
+        self.first_network_pod_start_sli = make.gauge(
+            "first_network_pod_start_sli_duration_seconds",
+            f"Duration in seconds to start the first network pod, {sli}",
+        )
+        self.pod_worker_start = make.histogram(
+            "pod_worker_start_duration_seconds", "Duration in seconds from kubelet seeing a pod to starting a worker."
+        )
+        self.pod_status_sync = make.histogram(
+            "pod_status_sync_duration_seconds",
+            "Duration in seconds to sync a pod status update. Measures time from detection of a change to pod status until"
+            " the API is successfully updated for that pod, even if multiple intevening changes to pod status occur.",
+            buckets=SYNC_BUCKETS,
+        )
+        self.sandbox_durations = make.histogram(
+            "run_podsandbox_duration_seconds",
+            "Duration in seconds of the run_podsandbox operations. Broken down by RuntimeClass.Handler.",
+            "runtime_handler",
+        )
+        self.sandbox_errors = make.counter(
+            "run_podsandbox_errors",
+            "Cumulative number of the run_podsandbox operation errors by RuntimeClass.Handler.",
+            "runtime_handler",
+        )
+
+    def _add_resizes(self, make: MetricFamilies) -> None:
+        self.requested_resizes = make.counter(
+            "container_requested_resizes",
+            "Number of requested resizes, counted at the container level. Different resources on the same container are"
+            " counted separately. The 'requirement' label refers to 'memory' or 'limits'; the 'operation' label can be one"
+            " of 'add', 'remove', 'increase' or 'decrease'.",
+            "resource",
+            "requirement",
+            "operation",
+        )
+        self.resize_durations = make.histogram(
+            "pod_resize_duration_milliseconds", "Duration in milliseconds to actuate a pod resize", "success",
+            buckets=RESIZE_BUCKETS,
+        )  # fmt: skip
+        self.deferred_accepted_resizes = make.counter(
+            "pod_deferred_accepted_resizes",
+            "Cumulative number of resizes that were accepted after being deferred.",
+            "retry_trigger",
+        )
+
+    def _add_files(self, make: MetricFamilies) -> None:
+        self.cgroup_durations = make.histogram(
+            "cgroup_manager_duration_seconds",
+            "Duration in seconds for cgroup manager operations. Broken down by method.",
+            "operation_type",
+        )
+        self.storage_durations = Histogram(
+            "storage_operation_duration_seconds",
+            "Storage operation duration",
+            ("volume_plugin", "operation_name", "status", "migrated"),
+            registry=self.registry,
+            buckets=STORAGE_BUCKETS,
+        )
+        self.image_volumes_requested = make.counter("image_volume_requested", "Number of requested image volumes.")
+        self.image_volumes_mounted = make.counter(
+            "image_volume_mounted_succeed", "Number of successful image volume mounts."
+        )
+        self.image_volume_errors = make.counter("image_volume_mounted_errors", "Number of failed image volume mounts.")
+
+    def _add_pods(self, make: MetricFamilies) -> None:
         self.pod_worker = make.histogram(
             "pod_worker_duration_seconds",
             "Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
@@ -148,6 +207,22 @@ class KubeletMetrics:
             "started_containers_errors", "Cumulative number of errors when starting containers", "container_type",
             "code",
         )  # fmt: skip
+        self.terminated_containers = make.counter(
+            "terminated_containers", "Cumulative number of container terminations.", "container_type", "exit_code",
+            "reason",
+        )  # fmt: skip
+        self.user_namespaced_pods = make.counter(
+            "started_user_namespaced_pods", "Cumulative number of pods with user namespaces started"
+        )
+        self.user_namespaced_pods_errors = make.counter(
+            "started_user_namespaced_pods_errors", "Cumulative number of errors when starting pods with user namespaces"
+        )
+        self.restarted_pods = make.counter(
+            "restarted_pods",
+            "Number of pods that have been restarted because they were deleted and recreated with the same UID while the"
+            " kubelet was watching them (common for static pods, extremely uncommon for API pods)",
+            "static",
+        )
         self.orphaned_pods = make.counter(
             "orphaned_runtime_pods",
             "Number of pods that have been detected in the container runtime without being already known to the pod"
@@ -155,18 +230,18 @@ class KubeletMetrics:
             " the local configuration, which is unusual.",
         )
 
-    def _add_admission(self, make: _Families) -> None:
-        self.evictions = make.counter(
+    def _add_admission(self, make: MetricFamilies) -> None:
+        self.evictions = make.bare_counter(
             "evictions", "Cumulative number of pod evictions by eviction signal", "eviction_signal"
         )
-        self.preemptions = make.counter(
+        self.preemptions = make.bare_counter(
             "preemptions", "Cumulative number of pod preemptions by preemption resource", "preemption_signal"
         )
         self.admission_rejections = make.counter(
             "admission_rejections", "Cumulative number pod admission rejections by the Kubelet.", "reason"
         )
 
-    def _add_runtime(self, make: _Families) -> None:
+    def _add_runtime(self, make: MetricFamilies) -> None:
         self.relist = make.histogram("pleg_relist_duration_seconds", "Duration in seconds for relisting pods in PLEG.")
         self.relist_interval = make.histogram(
             "pleg_relist_interval_seconds", "Interval in seconds between relisting in PLEG."
@@ -189,7 +264,7 @@ class KubeletMetrics:
         )  # fmt: skip
         self._runtime: dict[str, tuple[Counter, Histogram]] = {}
 
-    def _add_images(self, make: _Families) -> None:
+    def _add_images(self, make: MetricFamilies) -> None:
         self.images_collected = make.counter(
             "image_garbage_collected",
             "Total number of images garbage collected by the kubelet, whether through disk usage or image age.",
@@ -213,7 +288,7 @@ class KubeletMetrics:
             "imagemanager_ondisk_pulledrecords", "Number of ImagePulledRecords stored on disk."
         )
 
-    def _add_credential_providers(self, make: _Families) -> None:
+    def _add_credential_providers(self, make: MetricFamilies) -> None:
         self.credential_errors = make.counter(
             "credential_provider_plugin_errors", "Number of errors from credential provider plugin", "plugin_name"
         )
@@ -228,7 +303,7 @@ class KubeletMetrics:
             "hash",
         )
 
-    def _add_devices(self, make: _Families) -> None:
+    def _add_devices(self, make: MetricFamilies) -> None:
         self.device_registrations = make.counter(
             "device_plugin_registration",
             "Cumulative number of device plugin registrations. Broken down by resource name.",
@@ -240,27 +315,27 @@ class KubeletMetrics:
             "resource_name",
         )
 
-    def _add_pod_resources(self, make: _Families) -> None:
+    def _add_pod_resources(self, make: MetricFamilies) -> None:
         self.pod_resources_requests = make.counter(
             "pod_resources_endpoint_requests",
             "Cumulative number of requests to the PodResource endpoint. Broken down by server api version.",
             "server_api_version",
         )
         self.pod_resources_by_method = {
-            method: make.gauge(
+            method: make.bare_counter(
                 f"pod_resources_endpoint_requests_{name}",
                 f"Number of requests to the PodResource {method} endpoint. Broken down by server api version.",
                 "server_api_version",
             )
             for method, name in POD_RESOURCES_METHODS.items()
         }
-        self.pod_resources_get_errors = make.gauge(
+        self.pod_resources_get_errors = make.bare_counter(
             "pod_resources_endpoint_errors_get",
             "Number of requests to the PodResource Get endpoint which returned error. Broken down by server api version.",
             "server_api_version",
         )
 
-    def _add_pinning(self, make: _Families) -> None:
+    def _add_pinning(self, make: MetricFamilies) -> None:
         self.cpu_pinnings = make.counter(
             "cpu_manager_pinning_requests", "The number of cpu core allocations which required pinning."
         )
@@ -275,13 +350,13 @@ class KubeletMetrics:
             "cpu_manager_exclusive_cpu_allocation_count",
             "The total number of CPUs exclusively allocated to containers running on this node",
         )
-        self._aligned = make.gauge(
+        self._aligned = make.bare_counter(
             "container_aligned_compute_resources_count",
             "Cumulative number of aligned compute resources allocated to containers by alignment type.",
             "scope",
             "boundary",
         )
-        self._not_aligned = make.gauge(
+        self._not_aligned = make.bare_counter(
             "container_aligned_compute_resources_failure_count",
             "Cumulative number of failures to allocate aligned compute resources to containers by alignment type.",
             "scope",
@@ -306,28 +381,3 @@ class KubeletMetrics:
             "topology_manager_admission_duration_ms", "Duration in milliseconds to serve a pod admission request.",
             buckets=ADMISSION_BUCKETS,
         )  # fmt: skip
-
-    def _add_certificates(self, make: _Families) -> None:
-        self.client_renew_errors = make.counter(
-            "certificate_manager_client_expiration_renew_errors", "Counter of certificate renewal errors."
-        )
-        self.server_renew_errors = make.counter(
-            "server_expiration_renew_errors", "Counter of certificate renewal errors."
-        )
-        self.server_rotations = make.histogram(
-            "certificate_manager_server_rotation_seconds",
-            "Histogram of the number of seconds the previous certificate lived before being rotated.",
-            buckets=(60, 3600, 14400, 86400, 604800, 2592000, 7776000, 15552000, 31104000, 124416000),
-        )
-        self.client_ttl = make.gauge(
-            "certificate_manager_client_ttl_seconds",
-            "Gauge of the TTL (time-to-live) of the Kubelet's client certificate. The value is in seconds until"
-            " certificate expiry (negative if already expired). If client certificate is invalid or unused, the value"
-            " will be +INF.",
-        )
-        self.server_ttl = make.gauge(
-            "certificate_manager_server_ttl_seconds",
-            "Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is in seconds until"
-            " certificate expiry (negative if already expired). If serving certificate is invalid or unused, the value"
-            " will be +INF.",
-        )

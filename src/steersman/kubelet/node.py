@@ -21,6 +21,7 @@ from steersman.kubelet import node_object
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.device_plugins.devices import is_extended_resource
 from steersman.kubelet.machine_facts import MachineFacts
+from steersman.kubelet.network_state import NetworkState
 from steersman.kubelet.node_object import NO_DEVICES, DeviceResources, NodeHealth
 from steersman.kubelet.runtimes.api import Runtime, RuntimeServiceError, Version
 from steersman.kubelet.runtimes.images import Image
@@ -67,6 +68,7 @@ class NodeAgent:
         facts: MachineFacts,
         addresses: tuple[str, ...],
         runtime: Runtime,
+        network: NetworkState,
         timers: Timers,
         signs: NodeSigns,
         registered: Callable[[Object], None],
@@ -80,6 +82,7 @@ class NodeAgent:
         self._facts = facts
         self._addresses = addresses
         self._runtime = runtime
+        self._network = network
         self._timers = timers
         self._signs = signs
         self._registered = registered
@@ -182,6 +185,7 @@ class NodeAgent:
             if self._version is None:
                 self._version = await self._runtime.version()
             status = await self._runtime.status()
+            self._network.observe(status)
             images = list(await self._runtime.list_images())
         except RuntimeServiceError as error:
             return self._with_signs(NodeHealth(runtime_error=str(error))), []

@@ -78,10 +78,9 @@ class NodeHealth(Struct, frozen=True, kw_only=True):
             ("RuntimeReady", "container runtime not ready"),
             ("NetworkReady", "container runtime network not ready"),
         ):
-            condition = self.runtime.condition(kind) if self.runtime is not None else None
-            if self.runtime is not None and (condition is None or not condition.status):
-                reason, message = (condition.reason, condition.message) if condition is not None else ("", "")
-                problems.append(f"{text}: {kind}=false reason:{reason} message:{message}")
+            complaint = self.runtime.complaint(kind) if self.runtime is not None else ""
+            if complaint:
+                problems.append(f"{text}: {complaint}")
         if self.pleg_error:
             problems.append(f"PLEG is not healthy: {self.pleg_error}")
         if self.shutting_down:

@@ -38,7 +38,8 @@ from steersman.kubelet.shutdown.manager import Connect
 from steersman.kubelet.simulated_handlers import SimulatedHandlers
 from steersman.kubelet.swap import SwapPolicy
 from steersman.kubelet.user_namespaces import subordinate_ids
-from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, VolumeManager
+from steersman.kubelet.volume_manager import NodeValues, NoVolumes, PodVolumes, Timed, VolumeManager
+from steersman.kubelet.volumes.mounts import keeps_memory_off_disk
 from steersman.kubelet.volumes.registry import registry
 from steersman.meta.objects import Object
 from steersman.meta.quantities import to_int
@@ -53,6 +54,29 @@ SIMULATED = MachineFacts(
     boot_id="simulated",
     kernel="simulated",
     os_image="simulated",
+)
+
+
+class MachineWarning(Struct, frozen=True, kw_only=True):
+    """An event of the node's."""
+
+    reason: str
+    message: str
+
+
+CGROUP_V1 = MachineWarning(
+    reason="CgroupV1",
+    message=(
+        "cgroup v1 detected. cgroup v1 support is deprecated and will be removed in a future release. Please migrate to"
+        " cgroup v2. More information at https://git.k8s.io/enhancements/keps/sig-node/5573-remove-cgroup-v1"
+    ),
+)
+MEMORY_MAY_BE_ON_DISK = MachineWarning(
+    reason="PossibleMemoryBackedVolumesOnDisk",
+    message=(
+        "The tmpfs noswap option is not supported. Memory-backed volumes (e.g. secrets, emptyDirs, etc.) might be swapped"
+        " to disk and should no longer be considered secure."
+    ),
 )
 
 
@@ -89,8 +113,15 @@ class Platform(Struct, frozen=True, kw_only=True):
     """None: the kernel has nothing to tell of this node."""
     topology: MachineTopology | None = None
     """None: containers share whatever CPUs and memory there are."""
+    warnings: tuple[MachineWarning, ...] = ()
+    """What an administrator should know of the machine when a kubelet starts on it."""
     sockets: Path | None = None
     """Folder below which device plugins register and monitoring agents ask; None: there are none."""
+
+    @property
+    def cgroup_version(self) -> int:
+        """0: pods have no cgroups."""
+        return 0 if self.cgroup_usage is None else 2 if self.is_cgroup_v2 else 1
 
     def volumes(
         self,
@@ -101,6 +132,7 @@ class Platform(Struct, frozen=True, kw_only=True):
         node: Callable[[], Object | None],
         clock: Clock,
         rng: random.Random,
+        timed: Timed,
     ) -> tuple[PodVolumes, ServiceAccountTokens | None]:
         """The volumes of this node's pods, and the tokens that some of them hold."""
         if self.paths is None:
@@ -112,6 +144,7 @@ class Platform(Struct, frozen=True, kw_only=True):
             source=source,
             tokens=tokens,
             node=NodeValues(host_ips=self.addresses, allocatable=self.allocatable(config), node=node),
+            timed=timed,
         )
         return manager, tokens
 
@@ -191,8 +224,14 @@ def machine_platform(
         topology=read_topology(
             memory_bytes=facts.memory_bytes, hugepages={size: total // size for size, total in pages.items()}
         ),
+        warnings=_warnings(is_cgroup_v2=cgroups.is_v2, has_swap=facts.swap_bytes > 0),
         sockets=Path(config.root_dir),
     )
+
+
+def _warnings(*, is_cgroup_v2: bool, has_swap: bool) -> tuple[MachineWarning, ...]:
+    swaps_memory = has_swap and not keeps_memory_off_disk()
+    return (*(() if is_cgroup_v2 else (CGROUP_V1,)), *((MEMORY_MAY_BE_ON_DISK,) if swaps_memory else ()))
 
 
 def _shutdown_bus() -> Connect:

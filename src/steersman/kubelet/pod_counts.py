@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from steersman.kubelet.volume_stats import VolumeUsage
+from steersman.kubelet.volumes.plugin_names import plugin_name
 
 
 class PodState(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,12 @@ class PodState(Struct, frozen=True, kw_only=True):
     ephemeral_containers: int = 0
     namespace: str = ""
     volumes: tuple[VolumeUsage, ...] = ()
+    volume_kinds: tuple[str, ...] = ()
+    """Fields of its volumes' sources."""
+    mounted_kinds: tuple[str, ...] = ()
+    pending_resize: str = ""
+    """``deferred`` or ``infeasible``."""
+    is_resizing: bool = False
 
 
 _STATES: Final[Mapping[str, str]] = {
@@ -90,6 +97,7 @@ class PodCounts(Collector):
             sum(state.ephemeral_containers for state in states),
         )
         yield from _volumes(states)
+        yield from _resizes(states)
 
 
 def _volumes(states: Iterable[PodState]) -> Iterator[Metric]:
@@ -101,6 +109,28 @@ def _volumes(states: Iterable[PodState]) -> Iterator[Metric]:
             f"kubelet_volume_stats_{name}", text, ("namespace", "persistentvolumeclaim"),
             {key: getattr(disk, field) for key, disk in claims.items()},
         )  # fmt: skip
+    yield _labelled(
+        "volume_manager_total_volumes", "Number of volumes in Volume Manager", ("plugin_name", "state"),
+        Tally(
+            (plugin_name(kind), world)
+            for state in states
+            for world, kinds in (
+                ("desired_state_of_world", state.volume_kinds), ("actual_state_of_world", state.mounted_kinds)
+            )
+            for kind in kinds
+        ),
+    )  # fmt: skip
+
+
+def _resizes(states: Iterable[PodState]) -> Iterator[Metric]:
+    yield _labelled(
+        "kubelet_pod_pending_resizes", "Number of pending resizes for pods.", ("reason",),
+        Tally((state.pending_resize,) for state in states if state.pending_resize),
+    )  # fmt: skip
+    yield _single(
+        "kubelet_pod_in_progress_resizes", "Number of in-progress resizes for pods.",
+        sum(state.is_resizing for state in states),
+    )  # fmt: skip
 
 
 def _by_source(name: str, text: str, states: Iterable[PodState]) -> Metric:

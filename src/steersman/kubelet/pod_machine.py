@@ -51,7 +51,7 @@ from steersman.kubelet.podspec import PodContainer
 from steersman.kubelet.probe_results import NO_RESULTS
 from steersman.kubelet.records import ContainerRecord, PodRecord
 from steersman.kubelet.resizing import Resize
-from steersman.kubelet.status import TERMINAL, NodeFacts, Verdict, pod_status
+from steersman.kubelet.status import PAST_DEADLINE, TERMINAL, NodeFacts, Verdict, pod_status
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.times import parse_time
@@ -142,6 +142,8 @@ class PodMachine:
         if self.state == "syncing" and self._must_terminate(now_s):
             self._enter("terminating")
             out.extend(Cancel(key=key) for key in CREATING if key in self.work)
+            if self.verdict is PAST_DEADLINE and (self.pod.get("status") or {}).get("phase") not in TERMINAL:
+                out.append(Record(type="Normal", reason=PAST_DEADLINE.reason, message=PAST_DEADLINE.message))
         elif self.state == "terminated" and self._is_alive():
             self._enter("terminating")
         match self.state:
@@ -269,8 +271,7 @@ class PodMachine:
         if deadline_s is not None and started:
             due_s = parse_time(started) + deadline_s
             if now_s >= due_s:
-                message = "Pod was active on the node longer than the specified deadline"
-                self.verdict = Verdict(reason="DeadlineExceeded", message=message)
+                self.verdict = PAST_DEADLINE
                 return True
             self.work.wake(due_s)
         if (self.pod.get("status") or {}).get("phase") in TERMINAL and not podspec.is_static(self.pod):

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from steersman.aio.clock import Clock
 from steersman.client.transport import Unreachable
@@ -19,6 +19,7 @@ from steersman.kubelet.image_volumes import ImageVolumes, PullContext
 from steersman.kubelet.images import CannotStart, ImageManager
 from steersman.kubelet.instructions import Record, RunPreStop, StartContainer, pre_stop_hook
 from steersman.kubelet.linux_resources import ResourcePolicy
+from steersman.kubelet.network_state import NetworkState
 from steersman.kubelet.object_source import ObjectSource
 from steersman.kubelet.own_resources import Owners, policy_for
 from steersman.kubelet.pod_dns import pod_dns
@@ -48,6 +49,14 @@ log = logging.getLogger(__name__)
 Announce = Callable[[Record], None]
 
 
+class OperationsObserver(Protocol):
+    """Counts."""
+
+    def sandbox_made(self, handler: str, seconds: float, failed: bool) -> None: ...
+
+    def image_volume_prepared(self, failed: bool) -> None: ...
+
+
 class PodOperations:
     """One for all pods of a kubelet; keeps nothing about any of them."""
 
@@ -55,6 +64,7 @@ class PodOperations:
         self,
         *,
         runtime: Runtime,
+        network: NetworkState,
         volumes: PodVolumes,
         images: ImageManager,
         image_mounter: ImageMounter | None,
@@ -67,14 +77,20 @@ class PodOperations:
         node: Callable[[], NodeSettings],
         owners: Owners,
         clock: Clock,
+        observe: OperationsObserver,
         sandboxes_at_once: int = sys.maxsize,
     ) -> None:
         """``paths``: None where the runtime has no files. ``services(namespace, links)`` gives service variables."""
         self._runtime = runtime
+        self._network = network
         self._volumes = volumes
         self._images = images
         self._image_volumes = ImageVolumes(
-            images, paths=paths, mounter=image_mounter, runtime_mounts=lambda: node().runtime_mounts_images
+            images,
+            paths=paths,
+            mounter=image_mounter,
+            runtime_mounts=lambda: node().runtime_mounts_images,
+            prepared=observe.image_volume_prepared,
         )
         self._handlers = handlers
         self._cgroups = cgroups
@@ -94,11 +110,13 @@ class PodOperations:
         )
         self._owners = owners
         self._clock = clock
+        self._observe = observe
         self._turns = StartTurns(sandboxes_at_once, counts_s=SANDBOX_COUNTS_S, clock=clock)
-        self.resizer = PodResizer(runtime, cgroups, self._policy)
+        self.resizer = PodResizer(runtime, cgroups, self._policy, has_files=self._has_files)
 
     async def mount_volumes(self, pod: Object, record: PodRecord, announce: Announce) -> None:
         """Raises ``CannotStart``."""
+        await self._wait_for_network(pod, announce)
         if self._has_files:
             await asyncio.to_thread(self._make_folders, pod)
         try:
@@ -108,6 +126,10 @@ class PodOperations:
                 announce(Record(type="Warning", reason="FailedMount", message=message))
             raise CannotStart("FailedMount", str(error)) from error
 
+    async def _wait_for_network(self, pod: Object, announce: Announce) -> None:
+        if not podspec.is_host_network(pod):
+            await self._network.wait(announce)
+
     def _make_folders(self, pod: Object) -> None:
         uid = objects.uid(pod)
         for folder in (self._paths.pod(uid), self._paths.volumes(uid), self._paths.containers(uid)):
@@ -116,17 +138,38 @@ class PodOperations:
 
     async def create_sandbox(self, pod: Object, attempt: int, announce: Announce) -> str:
         """Its id. Raises ``CannotStart``."""
+        await self._wait_for_network(pod, announce)
         try:
             handler = await self._runtime_handler(pod)
-            if self._has_files:
-                await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
+            await self._make_cgroup(pod, announce)
             config = self._sandbox_config(pod, attempt, self._users(pod, handler), announce)
             async with self._turns.turn():
-                return await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
+                return await self._run_sandbox(config, handler)
         except (RuntimeServiceError, SecurityContextError, APIError, Unreachable, ValueError, OSError) as error:
-            message = f"Failed to create pod sandbox: {error}"
+            text = error.with_code if isinstance(error, RuntimeServiceError) else error
+            message = f"Failed to create pod sandbox: {text}"
             announce(Record(type="Warning", reason="FailedCreatePodSandBox", message=message))
             raise CannotStart("FailedCreatePodSandBox", message) from error
+
+    async def _make_cgroup(self, pod: Object, announce: Announce) -> None:
+        """Raises ``CannotStart``."""
+        if not self._has_files:
+            return
+        try:
+            await asyncio.to_thread(self._cgroups.create, pod, self._policy(pod))
+        except OSError as error:
+            message = f"unable to ensure pod container exists: {error}"
+            announce(Record(type="Warning", reason="FailedCreatePodContainer", message=message))
+            raise CannotStart("FailedCreatePodContainer", message) from error
+
+    async def _run_sandbox(self, config: PodSandboxConfig, handler: str) -> str:
+        began_s, failed = self._clock.monotonic(), True
+        try:
+            sandbox_id = await self._runtime.run_pod_sandbox(config, runtime_handler=handler)
+            failed = False
+            return sandbox_id
+        finally:
+            self._observe.sandbox_made(handler, self._clock.monotonic() - began_s, failed)
 
     def _policy(self, pod: Object, container: PodContainer | None = None) -> ResourcePolicy:
         return policy_for(self._node().policy, self._owners, pod, container)

@@ -9,10 +9,11 @@ from steersman.aio.clock import Clock
 from steersman.client.api import Client
 from steersman.kubelet.configuration import KubeletConfig
 from steersman.kubelet.image_access import image_access
-from steersman.kubelet.metrics import KubeletMetrics
 from steersman.kubelet.platform import Platform
+from steersman.kubelet.pod_metrics import PodMetrics
 from steersman.kubelet.references import References
 from steersman.kubelet.runtimes.api import Runtime
+from steersman.kubelet.storage_times import StorageTimes
 from steersman.kubelet.user_namespaces import UserNamespaces
 from steersman.meta.objects import Object
 
@@ -29,7 +30,7 @@ class PodPrerequisites:
         platform: Platform,
         runtime: Runtime,
         rng: random.Random,
-        metrics: KubeletMetrics,
+        metrics: PodMetrics,
         node: Callable[[], Object | None],
         changed: Callable[[str], None],
     ) -> None:
@@ -38,7 +39,10 @@ class PodPrerequisites:
         self._runtime = runtime
         self._has_files = platform.paths is not None
         self.references = References(client, clock=clock, changed=changed)
-        self.volumes, self._tokens = platform.volumes(client, self.references, config, node=node, clock=clock, rng=rng)
+        timed = StorageTimes(metrics.kubelet, clock=clock).mounting
+        self.volumes, self._tokens = platform.volumes(
+            client, self.references, config, node=node, clock=clock, rng=rng, timed=timed
+        )
         access = image_access(
             config,
             platform,
@@ -46,7 +50,8 @@ class PodPrerequisites:
             source=self.references,
             tokens=self._tokens,
             clock=clock,
-            metrics=metrics,
+            metrics=metrics.kubelet,
+            observe=metrics,
         )
         self.images, self.pulled = access.manager, access.pulled
         self.user_namespaces = UserNamespaces(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
@@ -24,6 +24,8 @@ from steersman.kubelet.runtimes.api import RuntimeService, RuntimeServiceError, 
 from steersman.kubelet.runtimes.sandboxes import LinuxResources
 from steersman.meta.objects import Object
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Report = Callable[[Actuated], None]
 log = logging.getLogger(__name__)
 
@@ -36,10 +38,17 @@ class PodResizer:
     """One for all pods of a kubelet; keeps nothing about any of them."""
 
     def __init__(
-        self, runtime: RuntimeService, cgroups: Cgroups, policy: Callable[[Object, PodContainer | None], ResourcePolicy]
+        self,
+        runtime: RuntimeService,
+        cgroups: Cgroups,
+        policy: Callable[[Object, PodContainer | None], ResourcePolicy],
+        *,
+        has_files: bool = True,
     ) -> None:
-        """``policy``: for the cgroup of a pod's container or, for None, its own."""
+        """``policy``: for the cgroup of a pod's container or, for None, its own. ``has_files``: cgroups are files, and are
+        read and written in threads."""
         self._runtime = runtime
+        self._has_files = has_files
         self._cgroups = cgroups
         self._policy = policy
 
@@ -48,13 +57,16 @@ class PodResizer:
         try:
             policy = self._policy(pod, None)
             wanted = pod_resources(pod, policy)
-            current = await asyncio.to_thread(self._cgroups.current, pod, policy)
-            await asyncio.to_thread(self._check_memory, pod, resize, current, wanted)
+            current = await self._blocking(self._cgroups.current, pod, policy)
+            await self._blocking(self._check_memory, pod, resize, current, wanted)
             progress = _Progress(current, actuated, report)
             await self._resize_memory(pod, sandbox_id, resize, progress, wanted)
             await self._resize_cpu(pod, sandbox_id, resize, progress, wanted)
         except (RuntimeServiceError, OSError) as error:
             raise ResizeFailed(str(error)) from error
+
+    async def _blocking(self, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        return await asyncio.to_thread(work, *args, **named) if self._has_files else work(*args, **named)
 
     def _check_memory(self, pod: Object, resize: Resize, current: LinuxResources, wanted: LinuxResources) -> None:
         problems = []
@@ -115,7 +127,7 @@ class PodResizer:
             await self._runtime.update_pod_sandbox_resources(sandbox_id, resources=total)
         except Unimplemented:
             log.debug("the runtime does not want to know the resources of sandboxes")
-        await asyncio.to_thread(self._cgroups.update, pod, change)
+        await self._blocking(self._cgroups.update, pod, change)
         progress.cgroup = total
 
     async def _set_containers(self, pod: Object, resize: Resize, resource: ResourceName, progress: _Progress) -> None:

@@ -58,6 +58,7 @@ from steersman.kubelet.runtimes.api import RuntimeServiceError, Unavailable
 from steersman.kubelet.status import NodeFacts
 from steersman.meta import objects
 from steersman.meta.objects import Object
+from steersman.meta.quoting import quoted
 
 OUTSIDE_RUNTIME = (MountVolumes, RunPreStop, TearDown)
 """Work that changes nothing of what the runtime reports."""
@@ -80,6 +81,9 @@ class Listener(Protocol):
         """Nothing of the pod runs any more and its volumes are gone."""
 
 
+ObserveWork = Callable[[Object, Work, float, StartFailure | None], None]
+
+
 class WorkerTools(Struct, frozen=True, kw_only=True):
     """What the workers of one kubelet share."""
 
@@ -94,7 +98,7 @@ class WorkerTools(Struct, frozen=True, kw_only=True):
     node: NodeFacts
     crash_backoff: Callable[[], CrashBackoff] = CrashBackoff
     observe_probe: ObserveProbe | None = None
-    observe_work: Callable[[Work, float, StartFailure | None], None] = lambda work, seconds, failure: None
+    observe_work: ObserveWork = lambda pod, work, seconds, failure: None
     """Is told of all work that has ended, with how long it took."""
 
 
@@ -106,6 +110,8 @@ class PodWorker:
         self._tools = tools
         self.machine = PodMachine(pod, tools.node, crash_backoff=tools.crash_backoff(), actuated=actuated)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._unbegun: set[str] = set()
+        """Work whose task has yet to take its first step."""
         self._carrying_out: set[str] = set()
         self._cancelled: set[str] = set()
         self._reported_finished = False
@@ -239,22 +245,27 @@ class PodWorker:
 
     def _begin(self, work: Work) -> None:
         name = f"{objects.key_of(self.pod)}/{work.key}"
+        self._unbegun.add(work.key)
         self._tasks[work.key] = self._tools.spawn(self._run(work), name=name)
 
     def _cancel(self, key: str) -> None:
-        """Only while it is being carried out: finding out what came of it is never cut short."""
+        """Only until it has been carried out: finding out what came of it is never cut short."""
         task = self._tasks.get(key)
-        if task is not None and key in self._carrying_out:
+        if task is not None and key in self._carrying_out | self._unbegun:
             self._cancelled.add(key)
-            task.cancel()
+            if key in self._carrying_out:
+                task.cancel()
 
     async def _run(self, work: Work) -> None:
         failure: StartFailure | None = None
         lost = False
         touched: Touched | None = None
         began_s = self._tools.clock.monotonic()
+        self._unbegun.discard(work.key)
         self._carrying_out.add(work.key)
         try:
+            if work.key in self._cancelled:
+                raise asyncio.CancelledError
             touched = await self._carry_out(work)
         except CannotStart as error:
             failure, lost = error.failure, isinstance(error.__cause__, Unavailable)
@@ -264,6 +275,7 @@ class PodWorker:
         except (RuntimeServiceError, OSError) as error:
             log.warning("%s of %s failed: %s", work.key, podspec.full_name(self.pod), error)
             failure = StartFailure(reason="RuntimeError", message=str(error))
+            self._say_not_killed(work, error.with_code if isinstance(error, RuntimeServiceError) else str(error))
         except asyncio.CancelledError:
             if work.key not in self._cancelled:
                 raise
@@ -274,10 +286,23 @@ class PodWorker:
         finally:
             self._carrying_out.discard(work.key)
             self._cancelled.discard(work.key)
-        self._tools.observe_work(work, self._tools.clock.monotonic() - began_s, failure)
+        self._tools.observe_work(self.pod, work, self._tools.clock.monotonic() - began_s, failure)
         record = None if isinstance(work, OUTSIDE_RUNTIME) else await self._look(touched)
         self._tasks.pop(work.key, None)
         self._feed(Finished(work=work, record=record, failure=failure, runtime_was_lost=lost))
+
+    def _say_not_killed(self, work: Work, why: str) -> None:
+        """Something of a pod that is to end goes on. It is tried again."""
+        if self.machine.state != "terminating":
+            return
+        match work:
+            case StopContainer():
+                what = f'failed to "KillContainer" for "{work.record.name}" with KillContainerError: {quoted(why)}'
+            case StopSandbox():
+                what = f'failed to "KillPodSandbox" for "{self.uid}" with KillPodSandboxError: {quoted(why)}'
+            case _:
+                return
+        self._announce(Record(type="Warning", reason="FailedKillPod", message=f"error killing pod: {what}"))
 
     async def _look(self, touched: Touched | None) -> PodRecord:
         """What the runtime has of the pod after some work; all of it is looked at where that is not known to have touched

@@ -92,6 +92,7 @@ class PodWorkers:
             tell=self._tell,
             announce=reports.announced,
             refuse=admission.refuse_resize,
+            accepted=lambda trigger: metrics.kubelet.deferred_accepted_resizes.labels(trigger).inc(),
         )
         self._tools: WorkerTools | None = None
 
@@ -124,6 +125,8 @@ class PodWorkers:
             self._statuses.look_again(uid)
         else:
             self._prerequisites.hold(pod)
+            if old is not None and old["spec"] != pod["spec"]:
+                self._metrics.pods.resize_requested(pod, old)
             self._allocations.update(pod)
             self._statuses.look_again(uid)
 
@@ -153,7 +156,7 @@ class PodWorkers:
         desired, pod = pod, self._allocations.first(pod)
         actuated = self._checkpoints.get(uid).actuated
         worker = self._workers[uid] = PodWorker(pod, self._equipment(), actuated=actuated)
-        self._metrics.pods.added(uid)
+        self._metrics.pods.added(desired)
         if (pod.get("status") or {}).get("phase") not in TERMINAL:
             self._prerequisites.hold(pod)
             verdict = None
@@ -184,6 +187,7 @@ class PodWorkers:
 
     def _begin(self, worker: PodWorker) -> None:
         """Give the worker its first record: an empty one where the runtime has nothing of the pod."""
+        self._metrics.pods.begun(worker.uid)
         if worker.uid in self._runtime_pods:
             self._runtime_pods.inspect_soon(worker.uid)
         else:
@@ -216,17 +220,17 @@ class PodWorkers:
             self._checkpoints.set_actuated(uid, said.actuated, as_granted=said.as_granted)
         except OSError as error:
             log.warning("cannot write down the resources of pod %s: %s", uid, error)
-        self._allocations.retry()
+        self._allocations.retry("pod_resized")
 
     def finished(self, uid: str) -> None:
         worker = self._workers[uid]
         self._ends.ended(uid)
-        self._allocations.retry()
+        self._allocations.retry("pod_terminated")
         self._prerequisites.release(uid)
         if worker.machine.is_gone:
             self._remove(worker)
-        else:
-            self._statuses.look_again(uid)
+        else:  # of a pod that an earlier kubelet wrote the last status of, this is the first word
+            self.status_changed(worker.pod, worker.machine.status)
 
     # -- the end
 
@@ -253,6 +257,7 @@ class PodWorkers:
         self._statuses.forget(uid)
         static = self._find_static(uid)
         if static is not None:
+            self._metrics.kubelet.restarted_pods.labels("true").inc()
             self._add(static)
 
 

@@ -22,7 +22,7 @@ class Shared:
         self.metrics = metrics or KubeletMetrics()
         self.feeds = feeds
         self.timers = Timers(clock)
-        self.statuses = StatusManager(clients.api, clock=clock)
+        self.statuses = StatusManager(clients.api, clock=clock, written=self.metrics.pod_status_sync.observe)
         self.recorder = EventRecorder(clients.events, component="kubelet", clock=clock, host=host)
 
     @property

@@ -35,6 +35,11 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """A pod whose containers all succeed until it is stopped has succeeded."""
 
 
+PAST_DEADLINE = Verdict(
+    reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"
+)
+
+
 class NodeFacts(Struct, frozen=True, kw_only=True):
     """What every pod's status says about its node and runtime."""
 
@@ -116,11 +121,14 @@ def _set_phase(
 
 
 def _set_addresses(status: Object, reported: Reported, node: NodeFacts) -> None:
+    """A pod whose sandbox has ended keeps what was its own."""
     pod = reported.pod
     if node.host_ips:
         status["hostIP"] = node.host_ips[0]
         status["hostIPs"] = [{"ip": ip} for ip in node.host_ips]
     ips = podspec.addresses(pod, reported.record.ips, node.host_ips)
+    if not ips and not any(box.state == "READY" for box in reported.record.sandboxes):
+        ips = tuple(entry["ip"] for entry in reported.previous.get("podIPs") or ())
     if ips:
         status["podIP"] = ips[0]
         status["podIPs"] = [{"ip": ip} for ip in ips]

@@ -8,7 +8,7 @@ a new pod of the same name is never written to.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from steersman.aio.backoff import ItemBackoff
@@ -46,8 +46,14 @@ class PodOwner(Protocol):
 class StatusManager:
     """Statuses by pod uid. Bounded by the number of pods."""
 
-    def __init__(self, client: Client, *, clock: Clock) -> None:
+    def __init__(
+        self, client: Client, *, clock: Clock, written: Callable[[float], None] = lambda waited_s: None
+    ) -> None:
+        """``written`` is told of each status that was written how long the API had been without it."""
         self._client = client
+        self._clock = clock
+        self._observe = written
+        self._waiting_since_s: dict[str, float] = {}
         self._wanted: dict[str, tuple[Object, PodOwner]] = {}
         self._written: dict[str, tuple[Object, str]] = {}
         """What the API has already, and the resource version that has it."""
@@ -64,6 +70,7 @@ class StatusManager:
 
     def set(self, uid: str, status: Object, owner: PodOwner) -> None:
         self._wanted[uid] = (status, owner)
+        self._waiting_since_s.setdefault(uid, self._clock.monotonic())
         self._queue.add(uid)
 
     def look_again(self, uid: str) -> None:
@@ -74,6 +81,7 @@ class StatusManager:
     def forget(self, uid: str) -> None:
         self._wanted.pop(uid, None)
         self._written.pop(uid, None)
+        self._waiting_since_s.pop(uid, None)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -118,8 +126,13 @@ class StatusManager:
                 subresource="status",
                 patch_type=STRATEGIC_MERGE_PATCH,
             )
+            since_s = self._waiting_since_s.get(uid)
+            if since_s is not None:
+                self._observe(self._clock.monotonic() - since_s)
             if uid in self._wanted:
                 self._written[uid] = wanted, objects.resource_version(stored)
+        if self._wanted.get(uid, (None,))[0] is wanted:
+            self._waiting_since_s.pop(uid, None)
         if objects.is_deleting(pod) and owner.is_over(uid) and not podspec.is_mirror(pod):
             await self._client.delete(
                 PODS,

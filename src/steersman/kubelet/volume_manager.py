@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -90,6 +91,9 @@ class NoVolumes:
         pass
 
 
+Timed = Callable[[str], AbstractContextManager[None]]
+
+
 class VolumeManager:
     """Volumes on this machine's file system."""
 
@@ -101,7 +105,10 @@ class VolumeManager:
         source: ObjectSource,
         tokens: Tokens,
         node: NodeValues,
+        timed: Timed = lambda field: nullcontext(),
     ) -> None:
+        """``timed``: as ``StorageTimes.mounting``."""
+        self._timed = timed
         self._plugins = plugins
         self._paths = paths
         self._source = source
@@ -128,7 +135,9 @@ class VolumeManager:
                 node=self._node.node(),
             )
             try:
-                mounted[volume["name"]] = await plugin_for(self._plugins, volume).set_up(context)
+                plugin = plugin_for(self._plugins, volume)
+                with self._timed(plugin.field):
+                    mounted[volume["name"]] = await plugin.set_up(context)
             except (VolumeError, APIError, Unreachable, OSError) as error:
                 failures.append(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}')
         if failures:

@@ -25,6 +25,7 @@ from steersman.scheduler.core import SchedulerCore
 from steersman.scheduler.errands import Messenger
 from steersman.scheduler.framework import Errand, ErrandFailed, Framework, Nomination, Rejection, Wait
 from steersman.scheduler.http_extender import ExtenderFailed, HTTPExtender
+from steersman.scheduler.metrics import SchedulerMetrics
 from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.status_writer import condition, patch_status
 
@@ -79,6 +80,7 @@ class Binder:
         core: SchedulerCore,
         recorder: SeriesRecorder,
         clock: Clock,
+        metrics: SchedulerMetrics,
         extenders: Sequence[HTTPExtender] = (),
         parallelism: int = 16,
     ) -> None:
@@ -87,6 +89,9 @@ class Binder:
         self._core = core
         self._recorder = recorder
         self._clock = clock
+        self._metrics = metrics
+        self.count = 0
+        """Bindings under way."""
         self._messenger = Messenger(client, core.cluster, recorder, clock)
         self.waiting: dict[str, WaitingPod] = {}
         """Pods that are held by permit plugins or for which something is done before they are bound, by uid."""
@@ -94,18 +99,33 @@ class Binder:
 
     async def bind(self, assumed: PodInfo) -> None:
         """The whole binding cycle. Raises ``BindingFailed``; the caller forgets the pod then."""
+        self.count += 1
+        try:
+            await self._bind_in_cycle(assumed)
+        finally:
+            self.count -= 1
+
+    async def _bind_in_cycle(self, assumed: PodInfo) -> None:
         framework = self._core.frameworks[assumed.scheduler_name]
         waits = self._permit(framework, assumed)
         errands = self._errands(framework, assumed)
         try:
             if waits or errands:
                 await self._prepare(assumed, waits, errands)
-            await self._bind(framework, assumed)
+            await self._measured("Bind", assumed, self._bind(framework, assumed))
         except BindingFailed as failure:
             failure.is_nominated = bool(waits or errands)
             raise
         for plugin in framework.post_bind:
             plugin.post_bind(assumed, assumed.node_name)
+
+    async def _measured(self, point: str, pod: PodInfo, work: Coroutine[Any, Any, None]) -> None:
+        began_s, is_error = self._clock.monotonic(), True
+        try:
+            await work
+            is_error = False
+        finally:
+            self._metrics.ran(point, pod.scheduler_name, self._clock.monotonic() - began_s, is_error=is_error)
 
     async def run(self, errand: Errand, pod: PodInfo) -> None:
         """Something that a plugin wants done beside all binding; a failure is logged, the next try of the pod repairs it."""
@@ -148,7 +168,8 @@ class Binder:
             if waits:
                 await self._hold(waiting, waits)
                 waiting.decided = asyncio.get_running_loop().create_future()
-            await self._unless_called_back(waiting, self._run_errands(assumed, errands))
+            work = self._measured("PreBind", assumed, self._run_errands(assumed, errands))
+            await self._unless_called_back(waiting, work)
         finally:
             del self.waiting[assumed.uid]
 
@@ -175,11 +196,14 @@ class Binder:
 
     async def _hold(self, waiting: WaitingPod, waits: Mapping[str, float]) -> None:
         first = min(waits, key=lambda name: waits[name])
+        began_s, outcome = self._clock.monotonic(), None
         try:
             outcome = await self._clock.wait_for(waiting.decided, waits[first])
         except TimeoutError:
             message = f"rejected due to timeout after waiting {format_duration(waits[first])} at plugin {first}"
             raise BindingFailed(message, first) from None
+        finally:
+            self._metrics.waited_for_permit(self._clock.monotonic() - began_s, is_allowed=outcome is True)
         if outcome is not True:
             raise outcome
 
@@ -231,8 +255,7 @@ class Binder:
         await asyncio.gather(*map(preempt, victims))
 
     async def _void(self, pod: PodInfo) -> None:
-        if not pod.nominated_node:
-            return
+        """``pod`` may be the version from before its promise was written, so it does not say whether there is one to clear."""
         try:
             await patch_status(self._client, pod.obj, {"nominatedNodeName": None})
         except (APIError, Unreachable) as error:

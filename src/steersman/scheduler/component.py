@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
@@ -26,6 +27,7 @@ from steersman.scheduler.http_extender import HTTPExtender
 from steersman.scheduler.metrics import SchedulerMetrics
 from steersman.scheduler.plugin_args import API_VERSION
 from steersman.scheduler.plugins import REGISTRY
+from steersman.scheduler.pod_resource_metrics import exposition
 from steersman.scheduler.profiles import PluginSpec
 from steersman.scheduler.shell import Shell, ShellConfig
 
@@ -109,7 +111,7 @@ class Scheduler:
         self._recorder = SeriesRecorder(client, instance=self._config.host, clock=clock)
         self._extenders = [HTTPExtender(extender) for extender in self._config.configuration.extenders]
         self._shell = self._new_shell()
-        self._metrics.watch_queue(lambda: self._shell.queue)
+        self._metrics.watch(lambda: self._shell)
         self._stands_by = False
 
     @property
@@ -120,6 +122,14 @@ class Scheduler:
     def ready(self) -> bool:
         """Informers are synced, or another replica leads."""
         return self._shell.synced or self._stands_by
+
+    def documents(self) -> Mapping[str, Callable[[], bytes]]:
+        """What its server shows beside health and metrics, by path."""
+        configz = {"componentconfig": self._config.configuration.document}
+        return {
+            "/configz": lambda: msgspec.json.encode(configz),
+            "/metrics/resources": lambda: exposition(self._shell.cluster, self._shell.queue),
+        }
 
     async def run(self) -> None:
         """Until cancelled. Raises ``LostLeadership`` when another replica took over."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from steersman.scheduler.extender_configuration import Extender, read_extenders
 from steersman.scheduler.framework import Framework
 from steersman.scheduler.plugin_args import API_VERSION, ArgsError, duration_s, percentage, reject_unknown
 from steersman.scheduler.profiles import PluginSpec, read_profiles
+from steersman.scheduler.shown_configuration import shown
 
 KIND = "KubeSchedulerConfiguration"
 WIRE_FORMAT = "application/json"
@@ -56,6 +57,8 @@ class SchedulerConfiguration(Struct, frozen=True, kw_only=True):
     initial_backoff_s: float = 1.0
     max_backoff_s: float = 10.0
     extenders: tuple[Extender, ...] = ()
+    document: Mapping[str, Any] = field(default_factory=dict)
+    """All of it as it is in force (``shown_configuration``)."""
     delays_cache_until_active: bool = False
     """A scheduler that stands by reads nothing until it leads."""
 
@@ -109,6 +112,7 @@ def _read(document: Mapping[str, Any], plugins: Sequence[PluginSpec]) -> Schedul
         initial_backoff_s=initial_s,
         max_backoff_s=max_s,
         extenders=extenders,
+        document=shown(document, plugins),
         delays_cache_until_active=bool(document.get("delayCacheUntilActive")),
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+NO_NODES = "no nodes available to schedule pods"
+
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
     """The outcome of a failed search."""
@@ -25,6 +27,8 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
 
     @property
     def message(self) -> str:
+        if not self.node_count:
+            return NO_NODES
         text = f"0/{self.node_count} nodes are available:"
         if self.pre_filter_message:
             text += f" {self.pre_filter_message}."

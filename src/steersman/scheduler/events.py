@@ -12,6 +12,19 @@ from msgspec import Struct
 
 from steersman.meta import objects
 from steersman.meta.objects import Object
+from steersman.meta.resources import (
+    CSIDRIVERS,
+    CSINODES,
+    CSISTORAGECAPACITIES,
+    DEVICECLASSES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    RESOURCECLAIMS,
+    RESOURCESLICES,
+    STORAGECLASSES,
+    VOLUMEATTACHMENTS,
+    Resource,
+)
 from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.pod_requests import pod_requests
 
@@ -26,6 +39,20 @@ Action = Literal[
 ]  # fmt: skip
 
 
+_EVENT_RESOURCES: Mapping[Resource, EventResource] = {
+    PERSISTENTVOLUMES: "PersistentVolume",
+    PERSISTENTVOLUMECLAIMS: "PersistentVolumeClaim",
+    STORAGECLASSES: "StorageClass",
+    CSINODES: "CSINode",
+    CSIDRIVERS: "CSIDriver",
+    CSISTORAGECAPACITIES: "CSIStorageCapacity",
+    VOLUMEATTACHMENTS: "VolumeAttachment",
+    RESOURCECLAIMS: "ResourceClaim",
+    RESOURCESLICES: "ResourceSlice",
+    DEVICECLASSES: "DeviceClass",
+}
+
+
 class ClusterEvent(Struct, frozen=True, kw_only=True):
     """Something changed. ``old`` is None for additions, ``new`` for deletions."""
 
@@ -38,6 +65,11 @@ class ClusterEvent(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return self.label or f"{self.resource}{self.action}"
+
+    @property
+    def metric_label(self) -> str:
+        """As upstream's metrics name it."""
+        return str(self).replace("UnscheduledPod", "UnschedulablePod")
 
 
 Hint = Callable[[PodInfo, ClusterEvent], bool]
@@ -86,6 +118,15 @@ def node_events(old: Object | None, new: Object | None) -> list[ClusterEvent]:
     if old_status.get("declaredFeatures") != new_status.get("declaredFeatures"):
         actions.append("UpdateNodeDeclaredFeature")
     return [ClusterEvent(resource="Node", action=action, old=old, new=new) for action in actions]
+
+
+def lookup_events(resource: Resource, old: Object | None, new: Object | None) -> list[ClusterEvent]:
+    """Something that plugins look up came, changed or went; empty for kinds that no plugin waits for."""
+    about = _EVENT_RESOURCES.get(resource)
+    if about is None:
+        return []
+    action: Action = "Add" if old is None else "Delete" if new is None else "Update"
+    return [ClusterEvent(resource=about, action=action, old=old, new=new)]
 
 
 def pod_events(old: Object | None, new: Object | None) -> list[ClusterEvent]:

@@ -13,41 +13,18 @@ from steersman.client.informer import Change, Informer
 from steersman.meta import objects
 from steersman.meta.objects import Object
 from steersman.meta.resources import (
-    CSIDRIVERS,
-    CSINODES,
-    CSISTORAGECAPACITIES,
-    DEVICECLASSES,
     NODES,
-    PERSISTENTVOLUMECLAIMS,
-    PERSISTENTVOLUMES,
     PODS,
-    RESOURCECLAIMS,
-    RESOURCESLICES,
-    STORAGECLASSES,
-    VOLUMEATTACHMENTS,
     Resource,
 )
 from steersman.scheduler.binder import WaitingPod
 from steersman.scheduler.cluster import LISTED_RESOURCES
 from steersman.scheduler.core import SchedulerCore
-from steersman.scheduler.events import Action, ClusterEvent, EventResource, node_events, pod_events
+from steersman.scheduler.events import ClusterEvent, lookup_events, node_events, pod_events
 from steersman.scheduler.pod_info import PodInfo, is_terminal, parse_pod
 from steersman.scheduler.queue import SchedulingQueue
 
 log = logging.getLogger(__name__)
-
-_EVENT_RESOURCES: Mapping[Resource, EventResource] = {
-    PERSISTENTVOLUMES: "PersistentVolume",
-    PERSISTENTVOLUMECLAIMS: "PersistentVolumeClaim",
-    STORAGECLASSES: "StorageClass",
-    CSINODES: "CSINode",
-    CSIDRIVERS: "CSIDriver",
-    CSISTORAGECAPACITIES: "CSIStorageCapacity",
-    VOLUMEATTACHMENTS: "VolumeAttachment",
-    RESOURCECLAIMS: "ResourceClaim",
-    RESOURCESLICES: "ResourceSlice",
-    DEVICECLASSES: "DeviceClass",
-}
 
 
 class Following:
@@ -109,18 +86,13 @@ class Following:
         return opened
 
     def _handler_of(self, resource: Resource) -> Callable[[Change], None]:
-        event_resource = _EVENT_RESOURCES.get(resource)
-        actions: Mapping[str, Action] = {"added": "Add", "updated": "Update", "deleted": "Delete"}
 
         def handle(change: Change) -> None:
             if change.new is None:
                 self._cluster.remove(resource, change.key)
             else:
                 self._cluster.put(resource, change.new)
-            if event_resource is not None:
-                self.tell(
-                    [ClusterEvent(resource=event_resource, action=actions[change.type], old=change.old, new=change.new)]
-                )
+            self.tell(lookup_events(resource, change.old, change.new))
 
         return handle
 

@@ -34,6 +34,8 @@ class PodRequests(Struct, frozen=True, kw_only=True):
     non_zero_milli_cpu: int = DEFAULT_MILLI_CPU
     """CPU with ``DEFAULT_MILLI_CPU`` for each container that states none."""
     non_zero_memory_bytes: int = DEFAULT_MEMORY_BYTES
+    of_containers: PodRequests | None = None
+    """What the containers state, where the pod states requests itself; None where it does not."""
 
     @property
     def is_empty(self) -> bool:
@@ -106,18 +108,27 @@ def _requests_of(encoded_shape: bytes) -> PodRequests:
     by_name = {name: (actuated, allocated) for name, actuated, allocated in statuses}
     plain = _aggregate(containers, inits, by_name, infeasible, {})
     non_zero = _aggregate(containers, inits, by_name, infeasible, _NON_ZERO)
+    of_containers = None
     if pod_level:
+        of_containers = _with_overhead(dict(plain), dict(non_zero), overhead)
         stated = _amounts(pod_level)
         if pod_status is not None:
             stated = _effective(pod_level, pod_status[0], pod_status[1], infeasible)
         for total in (plain, non_zero):
             total.update({name: stated.get(name, 0) for name in pod_level if is_pod_level_resource(name)})
+    return _with_overhead(plain, non_zero, overhead, of_containers)
+
+
+def _with_overhead(
+    plain: dict[str, int], non_zero: dict[str, int], overhead: Any, of_containers: PodRequests | None = None
+) -> PodRequests:
     for total in (plain, non_zero):
         _add(total, _amounts(overhead))
     return PodRequests(
         amounts=plain,
         non_zero_milli_cpu=non_zero.get("cpu", 0),
         non_zero_memory_bytes=non_zero.get("memory", 0),
+        of_containers=of_containers,
     )
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from steersman.scheduler.framework import Framework, WeightedPlugin
 from steersman.scheduler.plugin_args import API_VERSION, ArgsError, percentage, reject_unknown
 from steersman.scheduler.pod_info import DEFAULT_SCHEDULER_NAME
+from steersman.scheduler.pre_filter_only import PreFilterOnly
 
 POINTS: Mapping[str, str] = {
     "preEnqueue": "pre_enqueue",
@@ -30,6 +31,12 @@ POINTS: Mapping[str, str] = {
 _FIT = "NodeResourcesFit"
 """Resources that an extender manages and the scheduler is to ignore are ignored by this plugin."""
 
+_STATELESS: Mapping[str, frozenset[str]] = {
+    "filter": frozenset({"NodeUnschedulable", "NodeName", "TaintToleration"}),
+    "score": frozenset({"ImageLocality", "DynamicResources"}),
+}
+"""By point, those that upstream has there and not at the point before: nobody can disable that."""
+
 _REMOVED_PLUGINS = frozenset({"AzureDiskLimits", "CinderLimits", "EBSLimits", "GCEPDLimits"})
 
 
@@ -44,7 +51,9 @@ class PluginSpec(Struct, frozen=True, kw_only=True):
     """Enabled in every profile that does not disable it."""
 
 
-class _Enabled(Struct, frozen=True, kw_only=True):
+class Enabled(Struct, frozen=True, kw_only=True):
+    """A plugin at a point."""
+
     name: str
     weight: int = 0
 
@@ -99,13 +108,14 @@ def _framework(
         return [made[entry.name] for entry in by_point[point] if hasattr(made[entry.name], POINTS[point])]
 
     sorting = of("queueSort")
-    if len(sorting) != 1:
-        problem = "only one queue sort plugin can be enabled" if sorting else "no queue sort plugin is enabled"
-        raise ArgsError(f"{path}.plugins.queueSort: Invalid value: {len(sorting)}: {problem}")
-    if not of("bind"):
-        raise ArgsError(f"{path}.plugins.bind: Required value: at least one bind plugin is needed")
-    _check_pairs(by_point, made, path)
-    filters = of("filter")
+    _check_needed(sorting, of("bind"), path)
+    _check_states(by_point, made, path)
+    filtering = {entry.name for entry in by_point["filter"]}
+    alone = [
+        PreFilterOnly(plugin)
+        for plugin in of("preFilter")
+        if plugin.NAME not in filtering or not hasattr(plugin, POINTS["filter"])
+    ]
     return Framework(
         profile_name=name,
         percentage_to_score=percentage_to_score,
@@ -113,7 +123,7 @@ def _framework(
         pre_enqueue=tuple(of("preEnqueue")),
         queue_sort=sorting[0],
         pre_filter=tuple(of("preFilter")),
-        filter=tuple(filters),
+        filter=(*alone, *of("filter")),
         post_filter=tuple(of("postFilter")),
         pre_score=tuple(of("preScore")),
         score=tuple(
@@ -129,15 +139,23 @@ def _framework(
     )
 
 
-def _check_pairs(by_point: Mapping[str, list[_Enabled]], made: Mapping[str, Any], path: str) -> None:
-    """Here ``filter`` and ``score`` need the state that the point before them makes, so neither works alone."""
+def _check_needed(sorting: Sequence[Any], binding: Sequence[Any], path: str) -> None:
+    if len(sorting) != 1:
+        problem = "only one queue sort plugin can be enabled" if sorting else "no queue sort plugin is enabled"
+        raise ArgsError(f"{path}.plugins.queueSort: Invalid value: {len(sorting)}: {problem}")
+    if not binding:
+        raise ArgsError(f"{path}.plugins.bind: Required value: at least one bind plugin is needed")
+
+
+def _check_states(by_point: Mapping[str, list[Enabled]], made: Mapping[str, Any], path: str) -> None:
+    """``filter`` and ``score`` need the state that the point before them makes; upstream's fail at every pod without it."""
     for first, second in (("preFilter", "filter"), ("preScore", "score")):
-        names = {point: {entry.name for entry in by_point[point]} for point in (first, second)}
-        for name in sorted(names[first] ^ names[second]):
-            if hasattr(made[name], POINTS[first]) and hasattr(made[name], POINTS[second]):
-                enabled = first if name in names[first] else second
+        making = {entry.name for entry in by_point[first]} | _STATELESS[second]
+        for entry in by_point[second]:
+            plugin = made[entry.name]
+            if entry.name not in making and hasattr(plugin, POINTS[first]) and hasattr(plugin, POINTS[second]):
                 raise ArgsError(
-                    f"{path}.plugins.{enabled}: Unsupported value: {name}: enable or disable it at {first} and {second} alike"
+                    f"{path}.plugins.{second}: Unsupported value: {entry.name}: it needs {first}, where it is not enabled"
                 )
 
 
@@ -160,7 +178,7 @@ def _plugin_arguments(
     return found
 
 
-def _enabled(stated: Mapping[str, Any], plugins: Sequence[PluginSpec], path: str) -> dict[str, list[_Enabled]]:
+def _enabled(stated: Mapping[str, Any], plugins: Sequence[PluginSpec], path: str) -> dict[str, list[Enabled]]:
     """Which plugins each extension point has, in the order of their calls.
 
     As upstream merges them: ``multiPoint`` starts from the defaults; what a point says of a plugin that it also gets from
@@ -168,9 +186,9 @@ def _enabled(stated: Mapping[str, Any], plugins: Sequence[PluginSpec], path: str
     """
     reject_unknown(stated, ("multiPoint", *POINTS), path)
     known = {spec.name for spec in plugins}
-    default = [_Enabled(name=spec.name) for spec in plugins if spec.is_default]
+    default = [Enabled(name=spec.name) for spec in plugins if spec.is_default]
     multi = _merged(default, stated.get("multiPoint") or {}, known, f"{path}.multiPoint")
-    result: dict[str, list[_Enabled]] = {}
+    result: dict[str, list[Enabled]] = {}
     for point in POINTS:
         own = stated.get(point) or {}
         mine = _merged([], own, known, f"{path}.{point}")
@@ -187,10 +205,16 @@ def _enabled(stated: Mapping[str, Any], plugins: Sequence[PluginSpec], path: str
     return result
 
 
-def _merged(default: Sequence[_Enabled], stated: Mapping[str, Any], known: set[str], path: str) -> list[_Enabled]:
+def multi_point(stated: Mapping[str, Any], plugins: Sequence[PluginSpec]) -> list[Enabled]:
+    """What ``plugins`` of a valid profile enables at ``multiPoint``, with the weights of the defaults."""
+    default = [Enabled(name=spec.name, weight=spec.weight) for spec in plugins if spec.is_default]
+    return _merged(default, stated.get("multiPoint") or {}, {spec.name for spec in plugins}, "multiPoint")
+
+
+def _merged(default: Sequence[Enabled], stated: Mapping[str, Any], known: set[str], path: str) -> list[Enabled]:
     reject_unknown(stated, ("enabled", "disabled"), path)
     disabled = {str(entry.get("name")) for entry in stated.get("disabled") or ()}
-    custom: dict[str, _Enabled] = {}
+    custom: dict[str, Enabled] = {}
     for index, entry in enumerate(stated.get("enabled") or ()):
         reject_unknown(entry, ("name", "weight"), f"{path}.enabled[{index}]")
         name = str(entry.get("name") or "")
@@ -200,7 +224,7 @@ def _merged(default: Sequence[_Enabled], stated: Mapping[str, Any], known: set[s
             raise ArgsError(f'{path}.enabled[{index}].name: Invalid value: "{name}": no such plugin')
         if name in custom:
             raise ArgsError(f'{path}.enabled[{index}].name: Duplicate value: "{name}"')
-        custom[name] = _Enabled(name=name, weight=int(entry.get("weight") or 0))
+        custom[name] = Enabled(name=name, weight=int(entry.get("weight") or 0))
     kept = [] if "*" in disabled else [entry for entry in default if entry.name not in disabled]
     names = {entry.name for entry in kept}
     return [

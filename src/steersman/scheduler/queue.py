@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import deque
+import math
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ from steersman.scheduler.framework import EnqueuePlugin, Framework
 from steersman.scheduler.pod_info import PodInfo
 
 EVENT_LIMIT = 20_000
+BACKOFF_WINDOW_S = 1.0
+SCHEDULE_ATTEMPT_FAILURE = "ScheduleAttemptFailure"
 Place = Literal["active", "backoff", "unschedulable", "in_flight"]
 
 
@@ -35,14 +38,19 @@ class QueuedPod(Struct, kw_only=True, eq=False):
     pod: PodInfo
     place: Place
     entered_s: float
-    """When it came to where it is."""
-    first_tried_s: float | None = None
+    """When it appeared, or its last try failed. Being woken does not change it: whoever waits longer keeps his turn."""
+    first_ready_s: float | None = None
+    """When it could be tried for the first time: pods that a plugin holds back are not waiting for us."""
+    began_s: float = 0.0
+    """When the try that is under way, or was the last one, began."""
     attempts: int = 0
     unschedulable_count: int = 0
     error_count: int = 0
     """Failures in a row that were nobody's rejection."""
     plugins: frozenset[str] = frozenset()
     """Who rejected it last; empty after an error."""
+    was_flushed: bool = False
+    """Woken because it had waited for so long, by no event."""
     is_gated: bool = False
     gated_by: str = ""
     backoff_until_s: float = 0.0
@@ -79,6 +87,8 @@ class SchedulingQueue:
         self._max_backoff_s = max_backoff_s
         self._max_unschedulable_s = max_unschedulable_s
         self._pods: dict[str, QueuedPod] = {}
+        self.incoming: Counter[tuple[str, str]] = Counter()
+        """How many pods came to ``active``, ``backoff`` and ``unschedulable``, by place and event, under upstream's names."""
         self._active: list[tuple[Any, int, str]] = []
         self._backoff: list[tuple[float, Any, int, str]] = []
         self._unschedulable: dict[str, QueuedPod] = {}
@@ -115,6 +125,13 @@ class SchedulingQueue:
             gated=gated,
         )
 
+    def kept_events(self) -> Counter[str]:
+        """Events that pods in flight may still have to hear of, and how many."""
+        kept = Counter(event.metric_label for event in self._events)
+        if self._in_flight:
+            kept["PodPopped"] = self._in_flight
+        return kept
+
     # -- pods come, change and go --------------------------------------------------------------------------------
 
     def add(self, pod: PodInfo, now_s: float) -> None:
@@ -124,7 +141,7 @@ class SchedulingQueue:
             return
         queued = QueuedPod(pod=pod, place="unschedulable", entered_s=now_s)
         self._pods[pod.uid] = queued
-        self._enter_active(queued, now_s)
+        self._enter_active(queued, now_s, "UnschedulablePodAdd")
 
     def update(self, pod: PodInfo, events: Iterable[ClusterEvent], now_s: float) -> None:
         """A waiting pod has a new version; ``events`` say what changed about it."""
@@ -135,10 +152,10 @@ class SchedulingQueue:
         resort = queued.place == "active" and queued.pod.priority != pod.priority
         queued.pod = pod
         if resort:
-            self._enter_active(queued, now_s)
+            self._enter_active(queued, now_s, "UnschedulablePodUpdate")
         for event in events:
             if queued.place == "unschedulable" and self._can_help(queued, event):
-                self._wake(queued, now_s)
+                self._wake(queued, now_s, event.metric_label)
 
     def remove(self, uid: str) -> None:
         """The pod is gone, or has a node."""
@@ -178,17 +195,19 @@ class SchedulingQueue:
         else:
             queued.unschedulable_count += 1
             queued.error_count = 0
-        queued.place, queued.entered_s = "unschedulable", now_s
-        queued.backoff_until_s = now_s + self._backoff_s(queued)
+        queued.place, queued.entered_s, queued.was_flushed = "unschedulable", now_s, False
+        queued.backoff_until_s = _window_end_s(now_s + self._backoff_s(queued))
         self._unschedulable[uid] = queued
         if is_error or not plugins or missed is None or any(self._can_help(queued, event) for event in missed):
-            self._wake(queued, now_s)
+            self._wake(queued, now_s, SCHEDULE_ATTEMPT_FAILURE)
+        else:
+            self.incoming["unschedulable", SCHEDULE_ATTEMPT_FAILURE] += 1
 
     def activate(self, uid: str, now_s: float) -> None:
         """Try a waiting pod at once, whatever it waits for."""
         queued = self._pods.get(uid)
         if queued is not None and queued.place in ("backoff", "unschedulable"):
-            self._enter_active(queued, now_s)
+            self._enter_active(queued, now_s, "ForceActivate")
 
     # -- the cluster changes -------------------------------------------------------------------------------------
 
@@ -214,7 +233,7 @@ class SchedulingQueue:
             if queued.pod.uid == but:
                 continue
             if self._can_help(queued, event):
-                self._wake(queued, now_s)
+                self._wake(queued, now_s, event.metric_label)
                 woken += 1
         return woken
 
@@ -226,7 +245,8 @@ class SchedulingQueue:
             if not queued.is_gated and now_s - queued.entered_s > self._max_unschedulable_s
         ]
         for queued in overdue:
-            self._wake(queued, now_s)
+            queued.was_flushed = True
+            self._wake(queued, now_s, "UnschedulableTimeout")
         return len(overdue)
 
     def next_deadline_s(self) -> float | None:
@@ -251,34 +271,38 @@ class SchedulingQueue:
                 return True
         return False
 
-    def _wake(self, queued: QueuedPod, now_s: float) -> None:
+    def _wake(self, queued: QueuedPod, now_s: float, event: str) -> None:
         if queued.backoff_until_s > now_s:
             self._unschedulable.pop(queued.pod.uid, None)
-            if self._gate(queued, now_s):
+            if self._gate(queued, event):
                 return
-            queued.place, queued.ticket, queued.entered_s = "backoff", next(self._tickets), now_s
+            self.incoming["backoff", event] += 1
+            queued.place, queued.ticket = "backoff", next(self._tickets)
             key = self._sort.queue_key(queued.pod, queued.entered_s)
             heapq.heappush(self._backoff, (queued.backoff_until_s, key, queued.ticket, queued.pod.uid))
         else:
-            self._enter_active(queued, now_s)
+            self._enter_active(queued, now_s, event)
 
-    def _enter_active(self, queued: QueuedPod, now_s: float) -> None:
+    def _enter_active(self, queued: QueuedPod, now_s: float, event: str) -> None:
         self._unschedulable.pop(queued.pod.uid, None)
-        if self._gate(queued, now_s):
+        if self._gate(queued, event):
             return
-        if queued.place != "active":
-            queued.entered_s = now_s
+        self.incoming["active", event] += 1
+        if queued.first_ready_s is None:
+            queued.first_ready_s = now_s
         queued.place, queued.ticket = "active", next(self._tickets)
         key = self._sort.queue_key(queued.pod, queued.entered_s)
         heapq.heappush(self._active, (key, queued.ticket, queued.pod.uid))
 
-    def _gate(self, queued: QueuedPod, now_s: float) -> bool:
+    def _gate(self, queued: QueuedPod, event: str) -> bool:
         """Ask the pre-enqueue plugins; a pod that one keeps back is put among the unschedulable."""
         framework = self._frameworks.get(queued.pod.scheduler_name)
         for plugin in framework.pre_enqueue if framework else ():
             if plugin.pre_enqueue(queued.pod, self._cluster) is not None:
+                if not queued.is_gated:
+                    self.incoming["unschedulable", event] += 1
                 queued.place, queued.is_gated, queued.gated_by = "unschedulable", True, plugin.NAME
-                queued.plugins, queued.ticket, queued.entered_s = frozenset({plugin.NAME}), 0, now_s
+                queued.plugins, queued.ticket = frozenset({plugin.NAME}), 0
                 self._unschedulable[queued.pod.uid] = queued
                 return True
         queued.is_gated, queued.gated_by = False, ""
@@ -287,7 +311,7 @@ class SchedulingQueue:
     def _end_backoff(self, now_s: float) -> None:
         while (deadline_s := self.next_deadline_s()) is not None and deadline_s <= now_s:
             _, _, _, uid = heapq.heappop(self._backoff)
-            self._enter_active(self._pods[uid], now_s)
+            self._enter_active(self._pods[uid], now_s, "BackoffComplete")
 
     def _pop_resting(self, now_s: float) -> QueuedPod | None:
         errors = []
@@ -304,12 +328,14 @@ class SchedulingQueue:
             break
         for entry in errors:
             heapq.heappush(self._backoff, entry)
-        return None if found is None else self._take_off(found, now_s)
+        if found is None:
+            return None
+        self.incoming["active", "PopFromBackoffQ"] += 1
+        return self._take_off(found, now_s)
 
     def _take_off(self, queued: QueuedPod, now_s: float) -> QueuedPod:
-        queued.place, queued.ticket = "in_flight", 0
+        queued.place, queued.ticket, queued.began_s = "in_flight", 0, now_s
         queued.attempts += 1
-        queued.first_tried_s = now_s if queued.first_tried_s is None else queued.first_tried_s
         queued.in_flight_since = self._events_start + len(self._events)
         self._in_flight += 1
         return queued
@@ -330,6 +356,12 @@ class SchedulingQueue:
     def _backoff_s(self, queued: QueuedPod) -> float:
         count = queued.error_count or queued.unschedulable_count
         return min(self._initial_backoff_s * 2.0 ** min(max(count - 1, 0), 60), self._max_backoff_s)
+
+
+def _window_end_s(at_s: float) -> float:
+    """Rests end together, once a second, so that among pods that failed at about the same time the order is that of the
+    queue: the one of higher priority comes first though it failed a little later."""
+    return math.floor(at_s) + BACKOFF_WINDOW_S
 
 
 def _hints(interest: EventInterest, pod: PodInfo, event: ClusterEvent) -> bool:

@@ -62,14 +62,16 @@ def resources_of(entries: Sequence[Mapping[str, Any]] | None, path: str) -> tupl
 
 
 def demands(pod: PodInfo, resources: Sequence[WeightedResource], *, non_zero: bool) -> tuple[Demand, ...]:
-    """Scalar resources that the pod does not ask for are left out: they say nothing about its place."""
+    """Scalar resources that the pod does not ask for are left out: they say nothing about its place. With ``non_zero``,
+    which NodeResourcesFit scores, upstream counts what the containers request, whatever the pod as a whole does."""
     found = []
+    requests = (non_zero and pod.requests.of_containers) or pod.requests
     for entry in resources:
-        wanted = pod.requests.amounts.get(entry.name, 0)
+        wanted = requests.amounts.get(entry.name, 0)
         if non_zero and entry.name == "cpu":
-            wanted = pod.requests.non_zero_milli_cpu
+            wanted = requests.non_zero_milli_cpu
         elif non_zero and entry.name == "memory":
-            wanted = pod.requests.non_zero_memory_bytes
+            wanted = requests.non_zero_memory_bytes
         if wanted or not is_scalar_resource(entry.name):
             found.append(Demand(resource=entry.name, amount=wanted, weight=entry.weight))
     return tuple(found)
@@ -79,7 +81,14 @@ def in_use(table: NodeTable, resource: str, rows: Rows, *, non_zero: bool) -> Am
     """What the pods of each node request; ``non_zero`` counts defaults for CPU and memory that is not requested."""
     if non_zero and resource in ("cpu", "memory"):
         return table.non_zero_requested[0 if resource == "cpu" else 1, rows]
-    return table.requested[table.resource(resource), rows]
+    index = table.resource(resource)
+    return table.requested[index, rows]
+
+
+def offered(table: NodeTable, resource: str, rows: Rows) -> Amounts:
+    """What each node has of it. A resource that the table did not know makes its columns anew, so that is asked first."""
+    index = table.resource(resource)
+    return table.allocatable[index, rows]
 
 
 def _weighted_mean(parts: Sequence[tuple[Scores, Amounts, int]], *, shape: tuple[int, ...]) -> Scores:
@@ -101,7 +110,7 @@ def least_allocated(wanted: Sequence[Demand], table: NodeTable, rows: Rows) -> S
     """Most of what is left: spreads pods."""
     parts = []
     for demand in wanted:
-        allocatable = table.allocatable[table.resource(demand.resource), rows]
+        allocatable = offered(table, demand.resource, rows)
         left = allocatable - in_use(table, demand.resource, rows, non_zero=True)
         left -= demand.amount
         np.maximum(left, 0, out=left)
@@ -115,7 +124,7 @@ def most_allocated(wanted: Sequence[Demand], table: NodeTable, rows: Rows) -> Sc
     """Least of what is left: packs pods."""
     parts = []
     for demand in wanted:
-        allocatable = table.allocatable[table.resource(demand.resource), rows]
+        allocatable = offered(table, demand.resource, rows)
         used = in_use(table, demand.resource, rows, non_zero=True) + demand.amount
         score = np.minimum(used, allocatable) * MAX_NODE_SCORE // np.maximum(allocatable, 1)
         parts.append((score, allocatable, demand.weight))
@@ -166,7 +175,7 @@ def requested_to_capacity_ratio(shape: Shape, wanted: Sequence[Demand], table: N
     size = table.alive[rows].shape
     total, weights = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
     for demand in wanted:
-        allocatable = table.allocatable[table.resource(demand.resource), rows]
+        allocatable = offered(table, demand.resource, rows)
         used = in_use(table, demand.resource, rows, non_zero=True) + demand.amount
         utilization = np.where(used > allocatable, 100, used * 100 // np.maximum(allocatable, 1))
         score = np.where(allocatable > 0, shape.at(utilization), 0)
@@ -179,7 +188,7 @@ def balance(wanted: Sequence[Demand], table: NodeTable, rows: Rows) -> Scores:
     """How much more evenly used the node's resources would be: 75 for no change, towards 100 better, 50 worse."""
     after, before, has = [], [], []
     for demand in wanted:
-        allocatable = table.allocatable[table.resource(demand.resource), rows]
+        allocatable = offered(table, demand.resource, rows)
         used = in_use(table, demand.resource, rows, non_zero=False)
         divisor = np.maximum(allocatable, 1).astype(np.float64)
         has.append(allocatable != 0)

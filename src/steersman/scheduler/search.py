@@ -109,7 +109,7 @@ class PodSearch(Struct, kw_only=True, eq=False):
 
     def reached(self, plugin: str) -> bool:
         names = [each.NAME for each in self.framework.filter]
-        return self.rejection is None or names.index(plugin) <= names.index(self.rejected_by)
+        return plugin in names and (self.rejection is None or names.index(plugin) <= names.index(self.rejected_by))
 
     def resolvable_rows(self) -> NDArray[np.intp]:
         unresolvable = self._unresolvable()

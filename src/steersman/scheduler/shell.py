@@ -30,7 +30,7 @@ from steersman.scheduler.extended_decisions import ExtendedDecisions
 from steersman.scheduler.following import Following
 from steersman.scheduler.framework import Errand, Framework, Nomination, NoNomination
 from steersman.scheduler.http_extender import HTTPExtender
-from steersman.scheduler.metrics import SchedulerMetrics
+from steersman.scheduler.metrics import Result, SchedulerMetrics
 from steersman.scheduler.pod_info import PodInfo
 from steersman.scheduler.queue import QueuedPod, SchedulingQueue
 from steersman.scheduler.status_writer import WRITERS, StatusWriter, condition, truncated
@@ -39,7 +39,6 @@ BACKLOG_LIMIT = 1000
 SLICE_S = 0.005
 """Longest stretch of decisions before other tasks get their turn."""
 FLUSH_PERIOD_S = 30.0
-NO_NODES = "no nodes available to schedule pods"
 log = logging.getLogger(__name__)
 
 
@@ -79,7 +78,7 @@ class Shell:
             max_backoff_s=config.max_backoff_s,
             max_unschedulable_s=config.max_unschedulable_s,
         )
-        self.binder = Binder(client, self.core, recorder, clock, extenders, config.parallelism)
+        self.binder = Binder(client, self.core, recorder, clock, metrics, extenders, config.parallelism)
         self._extended = ExtendedDecisions(self.core, extenders) if extenders else None
         self._clock = clock
         self._recorder = recorder
@@ -101,9 +100,14 @@ class Shell:
         return self._config.runners_up if log.isEnabledFor(logging.DEBUG) else -1
 
     @property
-    def binding(self) -> int:
+    def assumed_count(self) -> int:
         """Pods that have been given a node and that the API does not show on it yet."""
         return len(self._following.assumed)
+
+    @property
+    def binding_count(self) -> int:
+        """Bindings under way."""
+        return self.binder.count
 
     async def run(self) -> None:
         """Follow the API and work. Until cancelled; raises what a critical task raises."""
@@ -195,10 +199,12 @@ class Shell:
         pod = queued.pod
         diagnosis = decision.diagnosis
         assert diagnosis is not None
-        message = diagnosis.message if diagnosis.node_count else NO_NODES
-        self._metrics.attempted("unschedulable", pod.scheduler_name)
+        message = diagnosis.message
+        self._attempted("unschedulable", queued)
         self._run_errands(decision.errands, pod)
         nomination = decision.nomination
+        if nomination is not None:
+            self._metrics.tried_to_preempt()
         if isinstance(nomination, Nomination):
             self.cluster.nominations.nominate(pod, nomination.node_name)
             self._report(pod, message, "Unschedulable", nominated_node=nomination.node_name)
@@ -226,13 +232,16 @@ class Shell:
         """The pod was to be placed and was not: ``plugin`` rejected it, or something broke. ``is_nominated``: the API was
         told of the node already."""
         pod = queued.pod
-        self._metrics.attempted("unschedulable" if plugin else "error", pod.scheduler_name)
+        self._attempted("unschedulable" if plugin else "error", queued)
         self.cluster.nominations.withdraw(pod.uid)
         self._report(pod, message, "Unschedulable" if plugin else "SchedulerError",
                      nominated_node="", is_nominated=is_nominated)  # fmt: skip
         plugins = frozenset({plugin} if plugin else ())
         self.queue.fail(pod.uid, plugins, self._clock.monotonic(), is_error=not plugins)
         self._wake.set()
+
+    def _attempted(self, result: Result, queued: QueuedPod) -> None:
+        self._metrics.attempted(result, queued.pod.scheduler_name, self._clock.monotonic() - queued.began_s)
 
     def _run_errands(self, errands: Sequence[Errand], pod: PodInfo) -> None:
         for errand in errands:
@@ -270,7 +279,9 @@ class Shell:
                 self._unbind(assumed, queued, BindingFailed(str(error) or type(error).__name__))
                 continue
             self.queue.remove(assumed.uid)
-            self._metrics.attempted("scheduled", assumed.scheduler_name)
+            self._attempted("scheduled", queued)
+            since_s = queued.began_s if queued.first_ready_s is None else queued.first_ready_s
+            self._metrics.bound(queued.attempts, self._clock.monotonic() - since_s, was_flushed=queued.was_flushed)
             message = f"Successfully assigned {assumed.key} to {assumed.node_name}"
             self._recorder.event(
                 assumed.obj, PODS, controller=assumed.scheduler_name, type="Normal", reason="Scheduled", action="Binding",

@@ -27,9 +27,11 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import Resource
 from steersman.scheduler.cluster import LISTED_RESOURCES, Cluster
 from steersman.scheduler.configuration import ConfigurationError, read_configuration
-from steersman.scheduler.core import Decision, SchedulerCore
-from steersman.scheduler.events import ClusterEvent, node_events, pod_events
+from steersman.scheduler.core import Decision, NotReserved, SchedulerCore
+from steersman.scheduler.diagnosis import not_placed
+from steersman.scheduler.events import ClusterEvent, lookup_events, node_events, pod_events
 from steersman.scheduler.framework import Nomination, NoNomination
+from steersman.scheduler.plugin_calls import PluginFailed
 from steersman.scheduler.pod_info import PodInfo, parse_pod
 from steersman.scheduler.profiles import PluginSpec
 from steersman.scheduler.queue import SchedulingQueue
@@ -90,9 +92,9 @@ class Simulation(Struct, kw_only=True, eq=False):
         elif kind == "Pod":
             self._create_pod(obj)
         elif kind in _BY_KIND:
-            self.core.cluster.put(_BY_KIND[kind], obj)
+            self._look_up(_BY_KIND[kind], obj)
         else:
-            raise ScenarioError(f"create: kind {kind!r} does nothing here")
+            raise ScenarioError(f"kind {kind!r} does nothing here")
 
     def delete(self, kind: str, key: str) -> None:
         if kind == "Node":
@@ -104,7 +106,7 @@ class Simulation(Struct, kw_only=True, eq=False):
         elif kind == "Pod":
             self._delete_pod(key if "/" in key else f"default/{key}")
         elif kind in _BY_KIND:
-            self.core.cluster.remove(_BY_KIND[kind], key)
+            self._forget(_BY_KIND[kind], key)
         else:
             raise ScenarioError(f"delete: kind {kind!r} does nothing here")
 
@@ -136,6 +138,21 @@ class Simulation(Struct, kw_only=True, eq=False):
         pending = {key: self.why.get(key, "not tried") for key, pod in self.pods.items() if not pod.node_name}
         return Result(placements=placed, pending=pending, preempted=tuple(self.preempted), nodes=tuple(nodes))
 
+    def _look_up(self, resource: Resource, obj: Object) -> None:
+        if resource.namespaced:
+            obj = {**obj, "metadata": {"namespace": "default", **obj.get("metadata", {})}}
+        old = self.core.cluster.lister(resource).get(objects.key_of(obj))
+        self.core.cluster.put(resource, obj)
+        self._tell(lookup_events(resource, old, obj))
+
+    def _forget(self, resource: Resource, key: str) -> None:
+        key = f"default/{key}" if resource.namespaced and "/" not in key else key
+        old = self.core.cluster.lister(resource).get(key)
+        if old is None:
+            raise ScenarioError(f"delete: there is no {resource.kind} {key}")
+        self.core.cluster.remove(resource, key)
+        self._tell(lookup_events(resource, old, None))
+
     def _create_pod(self, obj: Object) -> None:
         metadata = {"namespace": "default", **obj.get("metadata", {})}
         metadata.setdefault("uid", f"{metadata['namespace']}/{metadata['name']}")
@@ -159,17 +176,28 @@ class Simulation(Struct, kw_only=True, eq=False):
             self._tell(pod_events({**pod.obj, "spec": {**pod.obj["spec"], "nodeName": pod.node_name}}, None))
 
     def _try(self, pod: PodInfo) -> None:
-        decision = self.core.decide(pod)
-        if decision.node_name:
-            assumed = self.core.assume(pod, decision.node_name)
-            if isinstance(assumed, PodInfo):
-                self.queue.remove(pod.uid)
-                self.pods[pod.key] = assumed
-                self.why.pop(pod.key, None)
-                spec = {**pod.obj["spec"], "nodeName": decision.node_name}
-                self._tell(pod_events(None, {**pod.obj, "spec": spec}))
+        try:
+            decision = self.core.decide(pod)
+        except PluginFailed as failure:
+            self._refuse(pod, str(failure), frozenset({failure.plugin}))
             return
-        self._not_placed(pod, decision)
+        if not decision.node_name:
+            self._not_placed(pod, decision)
+            return
+        assumed = self.core.assume(pod, decision.node_name)
+        if isinstance(assumed, NotReserved):
+            self._refuse(pod, not_placed(assumed.rejection.reasons), frozenset({assumed.plugin}))
+            return
+        self.queue.remove(pod.uid)
+        self.pods[pod.key] = assumed
+        self.why.pop(pod.key, None)
+        spec = {**pod.obj["spec"], "nodeName": decision.node_name}
+        self._tell(pod_events(None, {**pod.obj, "spec": spec}))
+
+    def _refuse(self, pod: PodInfo, why: str, plugins: frozenset[str]) -> None:
+        """Here a plugin that failed is not asked again until something changes: time alone would not mend it."""
+        self.why[pod.key] = why
+        self.queue.fail(pod.uid, plugins, self.now_s)
 
     def _not_placed(self, pod: PodInfo, decision: Decision) -> None:
         diagnosis, nomination = decision.diagnosis, decision.nomination
@@ -221,7 +249,10 @@ def _run(simulation: Simulation, step: Mapping[str, Any], path: str) -> None:
     if ("create" in step) == ("delete" in step):
         raise ScenarioError(f"{path}: needs either create or delete")
     if "delete" in step:
-        simulation.delete(str(step["delete"].get("kind")), str(step["delete"].get("name")))
+        try:
+            simulation.delete(str(step["delete"].get("kind")), str(step["delete"].get("name")))
+        except ScenarioError as error:
+            raise ScenarioError(f"{path}.{error}") from error
         return
     count = step.get("count")
     for number in range(1 if count is None else int(count)):

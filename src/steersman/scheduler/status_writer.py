@@ -43,7 +43,12 @@ def condition(pod: Object, kind: str, status: str, reason: str, message: str, no
 
 
 async def patch_status(client: Client, pod: Object, status: Object) -> None:
-    """Merge ``status`` into the pod's; only into this very pod, not into a later one of its name. Raises ``APIError``."""
+    """Merge ``status`` into the pod's; only into this very pod, not into a later one of its name. New conditions come after
+    those that are there, as upstream's patches have it. Raises ``APIError``."""
+    if "conditions" in status:
+        known = (pod.get("status") or {}).get("conditions") or ()
+        order = dict.fromkeys(entry["type"] for entry in (*known, *status["conditions"]))
+        status = {**status, "$setElementOrder/conditions": [{"type": each} for each in order]}
     patch = {"metadata": {"uid": objects.uid(pod)}, "status": status}
     await client.patch(
         PODS,

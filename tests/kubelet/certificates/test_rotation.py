@@ -34,10 +34,10 @@ from steersman.kubelet.certificates.signing_requests import (
 )
 from steersman.kubelet.server.certificates import ServerCertificate
 from steersman.meta import objects
-from steersman.meta.objects import Object
 from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CLUSTERROLEBINDINGS
 from tests.controllers.kinds.test_certificates import authority
 from tests.controllers.world import World, start_world
+from tests.kubelet.certificates.bindings import binding
 
 NODE = Template(node_name="node-1")
 HOUR_S = 3600.0
@@ -45,14 +45,6 @@ ADDRESSES = [
     {"type": "InternalIP", "address": "192.0.2.1"}, {"type": "Hostname", "address": "node-1"},
     {"type": "ExternalDNS", "address": "node-1.example.com"},
 ]  # fmt: skip
-
-
-def binding(name: str, role: str, group: str) -> Object:
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
-    }  # fmt: skip
 
 
 @pytest.fixture

@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from steersman.aio.clock import SystemClock
 from steersman.aio.tasks import TaskGroup
 from steersman.apiserver.component import APIServer
-from steersman.apiserver.config import APIServerConfig
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.cluster import cgroups, mounts
@@ -34,6 +31,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import CONFIGMAPS, EVENTS, PODS, SECRETS, SERVICEACCOUNTS
 from steersman.store.drivers.memory import MemoryStore
 from steersman.testing.containerd import BUSYBOX, cgroup_parent, missing, private_containerd
+from tests.apiserver.signing import signing_config
 from tests.patience import PATIENCE
 
 NODE = "real-1"
@@ -192,12 +190,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
 @pytest.fixture
 async def node(instance: Containerd, tmp_path: Path) -> AsyncIterator[RealNode]:
     clock = SystemClock()
-    key = ec.generate_private_key(ec.SECP256R1())
-    config = APIServerConfig(
-        service_account_keys=(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),),
-        service_account_signing_key=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    )
-    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=config, rng=random.Random())
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=signing_config(), rng=random.Random())
     await server.start()
     client = Client(InProcessTransport(server.handle))
     await client.create(SERVICEACCOUNTS, ACCOUNT)

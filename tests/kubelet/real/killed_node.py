@@ -129,12 +129,21 @@ class KilledNode:
         self.slowest_s = max(self.slowest_s, time.monotonic() - began_s)
         await self.check_identities(found)
 
+    @asynccontextmanager
+    async def runtime(self) -> AsyncIterator[CRIRuntime]:
+        """containerd, once it answers: it may just have been started."""
+        runtime = CRIRuntime(self.instance.endpoint)
+        try:
+            await runtime.wait_ready(30)
+            yield runtime
+        finally:
+            await runtime.close()
+
     async def check_identities(self, found: list[Object]) -> None:
         """No container was restarted or doubled, in the words of the API and in the runtime's."""
-        runtime = CRIRuntime(self.instance.endpoint)
-        rows = await runtime.list_containers()
-        boxes = await runtime.list_pod_sandboxes()
-        await runtime.close()
+        async with self.runtime() as runtime:
+            rows = await runtime.list_containers()
+            boxes = await runtime.list_pod_sandboxes()
         running = {row.id for row in rows if row.state == "RUNNING"}
         known: set[str] = set()
         for pod in found:
@@ -151,10 +160,9 @@ class KilledNode:
 
     async def leftovers(self) -> list[str]:
         """Everything a pod could leave behind; nothing when all pods are gone."""
-        runtime = CRIRuntime(self.instance.endpoint)
-        found = [f"sandbox {box.metadata}" for box in await runtime.list_pod_sandboxes()]
-        found += [f"container {row.metadata}" for row in await runtime.list_containers()]
-        await runtime.close()
+        async with self.runtime() as runtime:
+            found = [f"sandbox {box.metadata}" for box in await runtime.list_pod_sandboxes()]
+            found += [f"container {row.metadata}" for row in await runtime.list_containers()]
         kubelet = self.directory / "kubelet"
         found += [f"mount {point}" for point in mount_points() if point.startswith(f"{kubelet}/pods")]
         found += [f"folder {path}" for path in (kubelet / "pods").iterdir()]

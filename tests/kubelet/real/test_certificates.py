@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 from cryptography import x509
@@ -43,6 +44,7 @@ from steersman.meta.objects import Object
 from steersman.meta.resources import CERTIFICATESIGNINGREQUESTS, CLUSTERROLEBINDINGS, NODES, SECRETS
 from steersman.store.drivers.memory import MemoryStore
 from steersman.testing.containerd import cgroup_parent
+from tests.kubelet.certificates.bindings import binding
 from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
@@ -128,6 +130,20 @@ class CertainNode:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
         return x509.load_der_x509_certificate(shown)
+
+    async def metrics(self) -> dict[str, float]:
+        """What the kubelet tells an administrator, without what has labels."""
+        admin = self.pki.ensure_client("admin", "admin", ("system:masters",))
+        context = ssl.create_default_context(cafile=str(self.pki.authority.pair.certificate))
+        context.check_hostname = False
+        context.load_cert_chain(admin.certificate, admin.key)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"https://127.0.0.1:{self.port}/metrics", ssl=context) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            lines = [line.split() for line in (await answer.text()).splitlines() if line[0] != "#" and "{" not in line]
+        return {name: float(value) for name, value in lines}
 
     def heartbeats(self) -> list[str]:
         """The certificate of each renewal of the node's Lease, as the API server saw it, in order."""
@@ -274,14 +290,6 @@ def bootstrap_secret() -> Object:
     }  # fmt: skip
 
 
-def binding(name: str, role: str, group: str) -> Object:
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
-    }  # fmt: skip
-
-
 async def test_a_node_joins_with_a_token_and_keeps_its_certificates_valid(node: CertainNode) -> None:
     async with node.kubelet():
         await node.until(node.is_ready, "the node to be Ready")
@@ -315,6 +323,12 @@ async def test_a_node_joins_with_a_token_and_keeps_its_certificates_valid(node: 
         await node.until(serving_certificate_is_new, "another serving certificate")
         second = (await node.requests(CLIENT))[1]
         assert second["spec"]["username"] == f"system:node:{NODE}", "from now on the node speaks for itself"
+        told = await node.metrics()
+        for whose in ("client", "server"):
+            assert 0 <= told[f"kubelet_certificate_manager_{whose}_ttl_seconds"] <= LIFE_S
+        assert told["kubelet_certificate_manager_server_rotation_seconds_count"] >= 1
+        assert told["kubelet_certificate_manager_client_expiration_renew_errors"] == 0
+        assert told["kubelet_server_expiration_renew_errors"] == 0
         assert not node.unready
 
 

@@ -188,3 +188,17 @@ async def test_a_deadline_ends_a_pod(node: RealNode) -> None:
         assert pod["status"]["reason"] == "DeadlineExceeded"
         assert terminated(pod, "main")["exitCode"] in (137, 143)
         await node.delete("late")
+
+
+async def test_a_container_over_its_memory_is_killed_and_says_so(node: RealNode) -> None:
+    async with node.kubelet():
+        await node.create(
+            "greedy",
+            shell("exec tail /dev/zero", resources={"limits": {"memory": "32Mi"}}),
+            shell("exec sleep 1000", name="modest"),
+        )
+        pod = await node.until("greedy", lambda pod: status_of(pod, "main").get("restartCount", 0) > 0, within_s=60)
+        was = status_of(pod, "main")["lastState"]["terminated"]
+        assert (was["reason"], was["exitCode"]) == ("OOMKilled", 137)
+        assert status_of(pod, "modest")["restartCount"] == 0 and status_of(pod, "modest")["ready"]
+        await node.delete("greedy")

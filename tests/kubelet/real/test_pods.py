@@ -52,7 +52,7 @@ async def test_containerd_says_itself_that_it_makes_no_checkpoints(node: RealNod
 async def test_a_pod_runs_sees_its_world_and_succeeds(node: RealNode) -> None:
     await node.config_map("settings", colour="green", size="big")
     await node.secret("password", key="hidden")
-    async with node.kubelet():
+    async with node.kubelet() as kubelet:
         pod = await node.create(
             "world",
             shell(
@@ -104,6 +104,13 @@ async def test_a_pod_runs_sees_its_world_and_succeeds(node: RealNode) -> None:
         await node.delete("world")
         await node.wait(lambda: not (node.config.pod_logs_dir / f"default_world_{uid}").exists())
         assert not (node.config.root_dir / "pods" / uid).exists()
+        count = kubelet.metrics.registry.get_sample_value
+        for operation in ("create", "destroy"):
+            assert count("kubelet_cgroup_manager_duration_seconds_count", {"operation_type": operation})
+        mounted = {"operation_name": "volume_mount", "status": "success", "migrated": "false"}
+        for plugin in ("configmap", "secret", "downward-api", "empty-dir", "projected"):
+            labels = {"volume_plugin": f"kubernetes.io/{plugin}", **mounted}
+            assert count("storage_operation_duration_seconds_count", labels)
 
 
 async def test_init_containers_sidecars_and_hooks(node: RealNode) -> None:
@@ -298,7 +305,7 @@ async def test_a_subpath_is_part_of_a_volume(node: RealNode) -> None:
 
 async def test_the_files_of_an_image_are_a_volume(node: RealNode) -> None:
     """By containerd itself from 2.1 on, before by the kubelet; two containers share it and one sees a part."""
-    async with node.kubelet():
+    async with node.kubelet() as kubelet:
         pod = await node.create(
             "image",
             shell("/data/bin/busybox echo from the image; touch /data/x 2>/dev/null || echo read-only",
@@ -319,4 +326,8 @@ async def test_the_files_of_an_image_are_a_volume(node: RealNode) -> None:
             volumes=[{"name": "data", "image": {"reference": "localhost/not/there:1", "pullPolicy": "Never"}}],
         )
         await node.until("absent", lambda pod: waits_for(pod) == "ErrImageNeverPull")
+        count = kubelet.metrics.registry.get_sample_value
+        assert count("kubelet_image_volume_mounted_succeed_total") == 2
+        failed = count("kubelet_image_volume_mounted_errors_total")
+        assert failed and count("kubelet_image_volume_requested_total") == 2 + failed
         await node.delete("image", "absent")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -89,6 +90,35 @@ async def test_capabilities_privileges_and_system_calls(node: RealNode) -> None:
         assert more and not int(plain["CapEff"], 16) & ~int(mighty["CapEff"], 16)
         assert (plain["masked"], mighty["masked"]) == ("1", "0")
         assert "Read-only file system" in found["sealed"] and found["sealed"].endswith("refused\nshared\n")
+
+
+async def test_filters_of_system_calls(node: RealNode) -> None:
+    """One of the node's own, one that is not there, and the runtime's for all where the node says so."""
+    profiles = node.config.root_dir / "seccomp" / "teams"
+    profiles.mkdir(parents=True)
+    denied = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}
+    (profiles / "sealed.json").write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denied]}))
+
+    def localhost(name: str) -> Object:
+        return {"seccompProfile": {"type": "Localhost", "localhostProfile": name}}
+
+    async with node.kubelet():
+        found = await said(
+            node, "filtered",
+            shell("mkdir /x && echo made || echo refused", name="own", securityContext=localhost("teams/sealed.json")),
+            shell("mkdir /x && echo made || echo refused", name="none"),
+        )  # fmt: skip
+        assert found["own"].endswith("refused\n") and found["none"] == "made\n"
+        await node.create("lost", shell("true", securityContext=localhost("teams/none.json")))
+        await node.until(
+            "lost", lambda pod: "CreateContainerError" in str(pod["status"]) and "none.json" in str(pod["status"])
+        )
+        await node.delete("lost")
+    node.config = replace(node.config, seccomp_default=True)
+    async with node.kubelet():
+        unconfined = {"seccompProfile": {"type": "Unconfined"}}
+        found = await said(node, "default", shell(STATUS), shell(STATUS, name="free", securityContext=unconfined))
+        assert (facts(found["main"])["Seccomp"], facts(found["free"])["Seccomp"]) == ("2", "0")
 
 
 async def test_namespaces_of_the_host(node: RealNode) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from steersman.kubelet.pod_paths import PodPaths
 from steersman.kubelet.volume_manager import MountFailed
-from steersman.kubelet.volumes.mounts import mount_points
+from steersman.kubelet.volumes.mounts import MOUNTINFO, keeps_memory_off_disk, mount_points
 from steersman.meta.objects import Object
 from tests.kubelet.pods import UID, container, pod
 from tests.kubelet.volumes.conftest import Harness
@@ -72,6 +72,14 @@ async def test_empty_dir_in_memory_has_a_size(harness: Harness) -> None:
     assert str(path) in mount_points()
     info = os.statvfs(path)
     assert info.f_blocks * info.f_frsize == 2**20
+
+
+async def test_memory_is_not_swapped_where_the_kernel_can_help_it(harness: Harness) -> None:
+    harness.cluster.objects["secrets", "s"] = {"data": {"password": "c2VjcmV0"}}
+    can = keeps_memory_off_disk()
+    for path in (await harness.mount(emptyDir={"medium": "Memory"}), await harness.mount(secret={"secretName": "s"})):
+        [line] = [line for line in MOUNTINFO.read_text().splitlines() if f" {path} " in line]
+        assert ("noswap" in line.split()[-1].split(",")) == can
 
 
 async def test_empty_dir_belongs_to_the_fs_group(harness: Harness) -> None:

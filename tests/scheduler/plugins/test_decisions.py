@@ -135,6 +135,22 @@ def test_init_containers_sidecars_and_overhead_count_as_documented() -> None:
     assert parse_pod(made).requests.amounts == {"cpu": 1000 + 10}
 
 
+def test_what_the_pod_states_itself_counts_and_for_scores_what_its_containers_state() -> None:
+    """As upstream: NodeResourcesFit filters by the pod's own requests and scores by those of its containers."""
+    made = pod(
+        cpu="1", requests={"example.com/gpu": "1"}, resources={"requests": {"cpu": "3"}}, overhead={"cpu": "10m"}
+    )
+    requests = parse_pod(made).requests
+    assert requests.amounts == {"cpu": 3010, "example.com/gpu": 1}
+    assert requests.of_containers is not None
+    assert requests.of_containers.amounts == {"cpu": 1010, "example.com/gpu": 1}
+    cluster = cluster_of(node("a", cpu="4", memory="400Mi"), node("b", cpu="3", memory="400Mi"))
+    del made["spec"]["containers"][0]["resources"]["requests"]["example.com/gpu"]
+    decision = core_of(cluster).decide(parse_pod(made), runners_up=1)
+    # (4000 - 1010) / 4000 of the CPU and half of the memory, which nobody states, are left
+    assert [(score.node_name, score.by_plugin["NodeResourcesFit"]) for score in decision.best] == [("a", 62)]
+
+
 def test_a_resize_under_way_counts_with_the_larger_amount() -> None:
     made = pod(cpu="200m")
     made["status"] = {"containerStatuses": [

@@ -10,6 +10,8 @@ from steersman.meta.errors import Conflict
 from steersman.meta.objects import Object
 from steersman.meta.resources import PODS, RESOURCECLAIMS, RESOURCESLICES
 from steersman.scheduler.cluster import Cluster
+from steersman.scheduler.component import DEFAULT_PLUGINS
+from steersman.scheduler.configuration import read_configuration
 from steersman.scheduler.core import Decision, NotReserved, SchedulerCore
 from steersman.scheduler.framework import Announce, CurrentTime, Errand, ErrandFailed, Read, Until, Write
 from steersman.scheduler.plugin_calls import PluginFailed
@@ -27,6 +29,7 @@ from tests.scheduler.devices.builders import (
     wanted,
     with_devices,
 )
+from tests.scheduler.test_configuration import HEAD
 
 
 def using(*claims: str, name: str = "p1", **options: Any) -> Object:
@@ -339,6 +342,14 @@ class TestExtendedResources:
     def test_devices_stand_for_the_resource_where_the_node_does_not_offer_it(self) -> None:
         assert fitting(self.cluster(), pod(requests={self.GPU: "1"})) == {"a", "b", "old"}
         assert fitting(self.cluster(), pod(requests={self.GPU: "2"})) == {"b"}
+
+    def test_a_profile_that_ignores_the_resource_leaves_it_to_devices(self) -> None:
+        """Nobody else has asked for the resource, so the table of nodes has no column for it yet."""
+        arguments = [{"name": "NodeResourcesFit", "args": {"ignoredResources": [self.GPU]}}]
+        document = {**HEAD, "profiles": [{"pluginConfig": arguments}]}
+        cluster = two_nodes(classes=(device_class("gpu", extendedResourceName=self.GPU),))
+        core = SchedulerCore(read_configuration(document, DEFAULT_PLUGINS).frameworks, cluster)
+        assert set(core.search(parse_pod(pod(requests={self.GPU: "1"}))).names()) == {"a", "b"}
 
     def test_every_class_has_a_resource_of_its_name(self) -> None:
         cluster = two_nodes()

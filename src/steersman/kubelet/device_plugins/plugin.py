@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from steersman.aio.rpc import grpc
 from steersman.kubelet.device_plugins.devices import Device
 from steersman.kubelet.device_plugins.v1beta1 import deviceplugin_pb2 as pb
+from steersman.kubelet.rpc_text import code_name, rpc_text
 
 CONNECT_S: Final = 10.0
 PRE_START_S: Final = 30.0
@@ -134,8 +135,7 @@ def _device(sent: pb.Device) -> Device:
 
 def _text(error: grpc.aio.AioRpcError) -> str:
     """As clients in Go print it."""
-    code = "".join(word.capitalize() for word in error.code().name.split("_"))
-    return f"rpc error: code = {code} desc = {error.details()}"
+    return rpc_text(code_name(error.code().name), str(error.details()))
 
 
 def _conforms(plugin: DevicePlugin) -> Plugin:

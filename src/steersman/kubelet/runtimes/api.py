@@ -23,6 +23,7 @@ from typing import Literal, Protocol
 import msgspec
 from msgspec import Struct, field
 
+from steersman.kubelet.rpc_text import rpc_text
 from steersman.kubelet.runtimes.containers import (
     Container,
     ContainerConfig,
@@ -51,29 +52,49 @@ ALL_STATS = StatsFilter()
 class RuntimeServiceError(Exception):
     """The runtime could not do what was asked. The message is the runtime's own."""
 
+    code = "Unknown"
+    """gRPC's, as Go spells it; that of the class where the error is no gRPC call's."""
+
+    @property
+    def with_code(self) -> str:
+        """As upstream's events and statuses tell of failed calls, but those that make containers."""
+        return rpc_text(self.code, str(self))
+
 
 class NotFound(RuntimeServiceError):
     """No such sandbox, container or image."""
+
+    code = "NotFound"
 
 
 class AlreadyExists(RuntimeServiceError):
     """A sandbox or container with that metadata exists."""
 
+    code = "AlreadyExists"
+
 
 class InvalidArgument(RuntimeServiceError):
     """The runtime refuses the configuration."""
+
+    code = "InvalidArgument"
 
 
 class FailedPrecondition(RuntimeServiceError):
     """Not possible in the state that the sandbox or container is in."""
 
+    code = "FailedPrecondition"
+
 
 class Unimplemented(RuntimeServiceError):
     """The runtime does not have this call; the caller takes another way."""
 
+    code = "Unimplemented"
+
 
 class Unavailable(RuntimeServiceError):
     """The runtime does not answer or is still starting; try again."""
+
+    code = "Unavailable"
 
 
 class ExecTimeout(RuntimeServiceError):
@@ -136,6 +157,14 @@ class RuntimeStatus(Struct, frozen=True, kw_only=True):
 
     def condition(self, type: str) -> RuntimeCondition | None:
         return next((condition for condition in self.conditions if condition.type == type), None)
+
+    def complaint(self, type: str) -> str:
+        """Empty where the condition holds, else what there is to say, as upstream prints it."""
+        condition = self.condition(type)
+        if condition is not None and condition.status:
+            return ""
+        reason, message = (condition.reason, condition.message) if condition is not None else ("", "")
+        return f"{type}=false reason:{reason} message:{message}"
 
     @property
     def runtime_ready(self) -> bool:

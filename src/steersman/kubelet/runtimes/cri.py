@@ -15,8 +15,7 @@ from typing import Final
 from google.protobuf.message import Message
 
 from steersman.aio.clock import Clock, SystemClock
-from steersman.aio.rpc import grpc
-from steersman.kubelet.freezers import FreezerWatch, pods_freezer
+from steersman.kubelet.freezers import StuckFreezers, pods_freezer
 from steersman.kubelet.runtimes import cri_reports as reports
 from steersman.kubelet.runtimes import cri_requests as requests
 from steersman.kubelet.runtimes.api import (
@@ -50,6 +49,7 @@ from steersman.kubelet.runtimes.cri_calls import POLL_S, CRICalls
 from steersman.kubelet.runtimes.cri_rows import Rows
 from steersman.kubelet.runtimes.cri_streaming import open_session
 from steersman.kubelet.runtimes.criv1 import cri_pb2 as pb
+from steersman.kubelet.runtimes.hang_watch import HangWatch
 from steersman.kubelet.runtimes.images import AuthConfig, Image, ImageFsInfo, ImageSpec
 from steersman.kubelet.runtimes.pod_ports import connect_to_pod, network_namespace
 from steersman.kubelet.runtimes.sandboxes import (
@@ -59,6 +59,7 @@ from steersman.kubelet.runtimes.sandboxes import (
     PodSandboxFilter,
     PodSandboxStatus,
 )
+from steersman.kubelet.runtimes.shims import release_removed
 from steersman.kubelet.runtimes.stats import ContainerStats, PodSandboxStats, StatsFilter
 
 NOT_IMPLEMENTED: Final = "not implemented"
@@ -83,10 +84,10 @@ class CRIRuntime:
     ) -> None:
         """``endpoint`` is ``unix:///path`` or a bare path; images are asked for there too unless told otherwise.
         ``observe`` is told of every call: its name as upstream's metrics have it, how long it took, whether it failed.
-        ``cgroup_root``: as the kubelet's; with it, cgroups that keep the runtime from ending pods are looked after."""
+        ``cgroup_root``: as the kubelet's; with it, cgroups that keep the runtime from ending pods are thawed."""
         self.endpoint = endpoint
         self._clock = clock or SystemClock()
-        self._freezers = FreezerWatch(None if cgroup_root is None else pods_freezer(cgroup_root), clock=self._clock)
+        self._hangs = HangWatch(_look_for_hangs(endpoint, cgroup_root), clock=self._clock)
         self._calls = CRICalls(
             endpoint,
             image_endpoint=image_endpoint,
@@ -109,7 +110,7 @@ class CRIRuntime:
             await self._clock.sleep(POLL_S)
 
     async def close(self) -> None:
-        self._freezers.close()
+        self._hangs.close()
         await self._calls.close()
 
     # ---- the runtime -------------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ class CRIRuntime:
         await self._end("RemoveContainer", pb.ContainerID(id=container_id), self._calls.timeout_s)
 
     async def _end(self, method: str, request: Message, timeout_s: float) -> None:
-        with self._freezers.ending():
+        with self._hangs.watching():
             await self._calls.forgiving(method, request, timeout_s)
 
     async def container_status(self, container_id: str, *, verbose: bool = False) -> ContainerStatus:
@@ -240,10 +241,12 @@ class CRIRuntime:
         request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=_whole_seconds(timeout_s))
         limit_s = timeout_s + self._calls.timeout_s if timeout_s else None
         try:
-            answer = await self._calls.call("ExecSync", request, pb.ExecSyncResponse, timeout_s=limit_s)
+            with self._hangs.watching():
+                answer = await self._calls.call("ExecSync", request, pb.ExecSyncResponse, timeout_s=limit_s)
         except RuntimeServiceError as error:
             if timeout_s and _says_timeout(error):
-                raise ExecTimeout(f"command {list(command)!r} timed out") from error
+                text = f'command timed out: "{" ".join(command)}" timed out after {timeout_s:g}s'
+                raise ExecTimeout(text) from error
             raise
         return ExecResult(stdout=answer.stdout, stderr=answer.stderr, exit_code=answer.exit_code)
 
@@ -340,13 +343,23 @@ class CRIRuntime:
         return reports.image_fs_info(await self._calls.call("ImageFsInfo", pb.Empty(), pb.ImageFsInfoResponse))
 
 
+def _look_for_hangs(endpoint: str, cgroup_root: str | None) -> Callable[[], None]:
+    """What a call of a runtime that was killed, or whose client was, may wait for."""
+    address = endpoint.removeprefix("unix://")
+    folder = None if cgroup_root is None else pods_freezer(cgroup_root)
+    freezers = None if folder is None else StuckFreezers(folder)
+
+    def look() -> None:
+        release_removed(address)
+        if freezers is not None:
+            freezers.look()
+
+    return look
+
+
 def _as_go_says(error: RuntimeServiceError) -> str:
-    """With its code, as users know the messages of failed pulls; an unclassified error is its message alone."""
-    cause = error.__cause__
-    if not isinstance(cause, grpc.aio.AioRpcError) or cause.code() is grpc.StatusCode.UNKNOWN:
-        return str(error)
-    code = cause.code().name.title().replace("_", "").replace("Cancelled", "Canceled")
-    return f"rpc error: code = {code} desc = {error}"
+    """As users know the messages of failed pulls; an unclassified error is its message alone."""
+    return str(error) if error.code == "Unknown" else error.with_code
 
 
 def _says_timeout(error: RuntimeServiceError) -> bool:

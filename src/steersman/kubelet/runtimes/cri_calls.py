@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from steersman.aio.clock import Clock
 from steersman.aio.rpc import grpc
+from steersman.kubelet.rpc_text import code_name
 from steersman.kubelet.runtimes.api import (
     AlreadyExists,
     FailedPrecondition,
@@ -158,4 +159,6 @@ def _target(endpoint: str) -> str:
 
 def _translated(error: grpc.aio.AioRpcError) -> RuntimeServiceError:
     details = error.details() or error.code().name
-    return _ERRORS.get(error.code(), RuntimeServiceError)(details)
+    found = _ERRORS.get(error.code(), RuntimeServiceError)(details)
+    found.code = code_name(error.code().name)
+    return found

@@ -30,7 +30,6 @@ from steersman.kubelet.runtimes.api import (
     NotFound,
     PortConnection,
     Runtime,
-    RuntimeCondition,
     RuntimeHandler,
     RuntimeServiceError,
     RuntimeStatus,
@@ -56,6 +55,7 @@ from steersman.kubelet.runtimes.sandboxes import (
     PodSandboxStatus,
 )
 from steersman.kubelet.runtimes.simulated_images import SimulatedImages
+from steersman.kubelet.runtimes.simulated_troubles import Troubles
 from steersman.kubelet.runtimes.stats import ContainerStats, PodSandboxStats, StatsFilter
 
 EVENT_LIMIT = 10_000
@@ -94,6 +94,7 @@ class SimulatedRuntime(SimulatedImages):
         self._containers: dict[str, _Container] = {}
         self._addresses = PodAddresses(pod_cidr)
         self._events: Broadcaster[ContainerEvent] = Broadcaster()
+        self.troubles = Troubles()
 
     # -- the runtime itself
 
@@ -102,10 +103,7 @@ class SimulatedRuntime(SimulatedImages):
 
     async def status(self, *, verbose: bool = False) -> RuntimeStatus:
         return RuntimeStatus(
-            conditions=(
-                RuntimeCondition(type="RuntimeReady", status=True),
-                RuntimeCondition(type="NetworkReady", status=True),
-            ),
+            conditions=self.troubles.conditions(),
             handlers=(RuntimeHandler(name="", recursive_read_only_mounts=True, user_namespaces=True),),
             supplemental_groups_policy=True,
         )
@@ -247,6 +245,8 @@ class SimulatedRuntime(SimulatedImages):
         item = self._containers.get(container_id)
         if item is None or item.status.state not in ("CREATED", "RUNNING"):
             return
+        if self.troubles.stopping:
+            raise RuntimeServiceError(self.troubles.stopping)
         takes_s = item.behaviour.stop_s.draw(self._rng)
         await self._clock.sleep(min(takes_s, timeout_s))
         code = item.behaviour.stop_exit_code if takes_s <= timeout_s else KILLED

@@ -26,21 +26,23 @@ RELOAD_S: Final = 60.0
 log = logging.getLogger(__name__)
 
 
-def ensure_self_signed(directory: Path, hostname: str, addresses: Sequence[str], *, now_s: float) -> tuple[Path, Path]:
+def ensure_self_signed(
+    directory: Path, hostname: str, addresses: Sequence[str], *, now_s: float, name: str = "kubelet"
+) -> tuple[Path, Path]:
     """Certificate and key files in ``directory``, made unless they are there: ``kubelet.crt`` and ``kubelet.key``."""
-    certificate_file, key_file = directory / "kubelet.crt", directory / "kubelet.key"
+    certificate_file, key_file = directory / f"{name}.crt", directory / f"{name}.key"
     if certificate_file.exists() and key_file.exists():
         return certificate_file, key_file
     directory.mkdir(parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{hostname}@{int(now_s)}")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{hostname}@{int(now_s)}")])
     begin = datetime.datetime.fromtimestamp(now_s, datetime.UTC)
     names: list[x509.GeneralName] = [x509.DNSName(hostname)]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin - datetime.timedelta(hours=1))

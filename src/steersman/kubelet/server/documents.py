@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from aiohttp import web
 from msgspec import Struct, field
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
 from steersman.aio.clock import Clock
 from steersman.kubelet.cadvisor_metrics import cadvisor_metrics
-from steersman.kubelet.exposition import CONTENT_TYPE
+from steersman.kubelet.exposition import CONTENT_TYPE, registry_text
 from steersman.kubelet.resource_metrics import resource_metrics
 from steersman.kubelet.runtimes.api import Runtime
 from steersman.kubelet.runtimes.containers import ContainerFilter
@@ -133,7 +133,7 @@ class Documents:
         return as_json(await summary(self._stats, only_cpu_and_memory=only))
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=registry_text(self._registry), headers={"Content-Type": CONTENT_TYPE})
 
     async def resource_metrics(self, request: web.Request) -> web.StreamResponse:
         text = await resource_metrics(self._stats, now_s=self._clock.now())
@@ -143,7 +143,7 @@ class Documents:
         return web.Response(body=(await cadvisor_metrics(self._stats)).encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def probe_metrics(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(body=generate_latest(self._probes), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=registry_text(self._probes), headers={"Content-Type": CONTENT_TYPE})
 
     async def slis(self, request: web.Request) -> web.StreamResponse:
         """Health checks as metrics (KEP-3466)."""

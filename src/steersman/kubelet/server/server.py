@@ -68,6 +68,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """exec, attach, port-forward, logs and the like."""
     system_logs: Path | None = field(default_factory=lambda: Path("/var/log"))
     """What ``/logs/`` shows; None: nothing."""
+    journalctl: str = ""
+    """The program by which ``/logs/`` answers queries of what services have logged; empty: it answers none."""
     debug_flags: bool = True
 
 
@@ -196,7 +198,7 @@ class KubeletServer:
         if self._config.system_logs is None:
             router.add_route("*", "/logs/{rest:.*}", _disabled("logs endpoint is disabled."))
             return
-        logs = SystemLogs(self._config.system_logs)
+        logs = SystemLogs(self._config.system_logs, journalctl=self._config.journalctl)
         router.add_get("/logs", logs.get)
         router.add_get("/logs/{path:.*}", logs.get)
 

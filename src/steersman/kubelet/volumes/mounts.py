@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC = 1, 2, 4, 4096, 16384
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+NOSWAP = "noswap"
+"""An option of tmpfs: secrets are not to be found on a disk later."""
 MOUNTINFO = Path("/proc/self/mountinfo")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -54,7 +58,24 @@ def mount_tmpfs(path: Path, *, size_bytes: int = 0, mode: int = 0o755) -> None:
     if is_mount_point(path):
         return
     options = [f"mode={mode:o}", *([f"size={size_bytes}"] if size_bytes else [])]
-    mount("tmpfs", str(path), "tmpfs", MS_NOSUID | MS_NODEV, ",".join(options))
+    flags = MS_NOSUID | MS_NODEV
+    try:
+        mount("tmpfs", str(path), "tmpfs", flags, ",".join([*options, NOSWAP]))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        mount("tmpfs", str(path), "tmpfs", flags, ",".join(options))
+
+
+def keeps_memory_off_disk() -> bool:
+    """Whether the kernel (6.4 and later) never swaps what is in a memory file system; found out with one."""
+    with tempfile.TemporaryDirectory(prefix="tmpfs-noswap-test-") as trial:
+        try:
+            mount("tmpfs", trial, "tmpfs", 0, NOSWAP)
+        except OSError:
+            return False
+        unmount(trial)
+    return True
 
 
 def mount_hugetlbfs(path: Path, *, page_bytes: int) -> None:

@@ -53,7 +53,10 @@ class Wanted(Struct, frozen=True, kw_only=True, eq=False):
             return ()
         table = self.cluster.nodes
         row = table.rows[objects.name(node)]
-        return tuple(name for name in self.extended if not table.allocatable[table.resource(name), row])
+        indexes = [table.resource(name) for name in self.extended]  # may make the columns anew
+        return tuple(
+            name for name, index in zip(self.extended, indexes, strict=True) if not table.allocatable[index, row]
+        )
 
     def extended_claim(self, resources: tuple[str, ...]) -> tuple[Object, list[Object]]:
         """The claim for ``resources``, and which container uses which of its requests."""
