@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from steersman.aio.clock import Clock
     from steersman.apiserver.authn.api import User
     from steersman.apiserver.component import APIServer
-    from steersman.apiserver.config import APIServerConfig
+    from steersman.apiserver.config import APIServerConfig, RequestHeaders
     from steersman.store.api import Store
 
 DEFAULT_PORT = 6443
@@ -172,7 +172,7 @@ def store_of(flags: dict[str, Any]) -> Callable[[Clock], Store]:
 
 def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     """The server's configuration. Raises ``click.UsageError``."""
-    from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener, RequestHeaders, ServiceNetwork
+    from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener, ServiceNetwork
 
     modes = _list(flags["authorization_mode"])
     for mode in modes:
@@ -181,17 +181,6 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     for first, second in (("kubelet_client_certificate", "kubelet_client_key"), ("proxy_client_cert_file", "proxy_client_key_file")):  # fmt: skip
         if bool(flags[first]) != bool(flags[second]):
             raise click.UsageError(f"--{first.replace('_', '-')} and --{second.replace('_', '-')} belong together")
-    headers = RequestHeaders(
-        allowed_names=_list(flags["requestheader_allowed_names"]),
-        username_headers=_list(flags["requestheader_username_headers"]),
-        uid_headers=_list(flags["requestheader_uid_headers"]),
-        group_headers=_list(flags["requestheader_group_headers"]),
-        extra_headers_prefixes=_list(flags["requestheader_extra_headers_prefix"]),
-    )
-    if headers.uid_headers and "x-remote-uid" not in {name.lower() for name in headers.uid_headers}:
-        raise click.UsageError(
-            "--requestheader-uid-headers without the standard X-Remote-Uid: aggregation would not work"
-        )
     return APIServerConfig(
         flags={name.replace("_", "-"): _shown(value) for name, value in flags.items()},
         advertise_address=flags["advertise_address"] or _own_address(flags["bind_address"]),
@@ -231,7 +220,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         client_ca=_file(flags, "client_ca_file"),
         static_tokens=_static_tokens(flags["token_auth_file"]),
         enable_bootstrap_tokens=flags["enable_bootstrap_token_auth"],
-        request_header=headers,
+        request_header=_request_headers(flags),
         request_header_client_ca=_file(flags, "requestheader_client_ca_file"),
         front_proxy_certificate_file=flags["proxy_client_cert_file"],
         front_proxy_key_file=flags["proxy_client_key_file"],
@@ -241,6 +230,24 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         shutdown_delay_s=_duration(flags, "shutdown_delay_duration"),
         shutdown_linger_s=SHUTDOWN_LINGER_S,
     )
+
+
+def _request_headers(flags: Mapping[str, Any]) -> RequestHeaders:
+    """What a front proxy says of users. Raises ``click.UsageError``."""
+    from steersman.apiserver.config import RequestHeaders
+
+    headers = RequestHeaders(
+        allowed_names=_list(flags["requestheader_allowed_names"]),
+        username_headers=_list(flags["requestheader_username_headers"]),
+        uid_headers=_list(flags["requestheader_uid_headers"]),
+        group_headers=_list(flags["requestheader_group_headers"]),
+        extra_headers_prefixes=_list(flags["requestheader_extra_headers_prefix"]),
+    )
+    if headers.uid_headers and "x-remote-uid" not in {name.lower() for name in headers.uid_headers}:
+        raise click.UsageError(
+            "--requestheader-uid-headers without the standard X-Remote-Uid: aggregation would not work"
+        )
+    return headers
 
 
 def _static_tokens(path: str) -> Mapping[str, User]:
