@@ -190,6 +190,13 @@ async def test_flow_schemas_are_shown_in_the_order_in_which_they_match(client: C
     assert names == sorted(names)
 
 
+async def test_objects_of_flow_control_say_who_made_them(client: Client) -> None:
+    obj = (await client.request("GET", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/catch-all")).content
+    managers = {entry["manager"] for entry in obj["metadata"]["managedFields"]}
+    assert "api-priority-and-fairness-config-producer-v1" in managers
+    assert "kube-apiserver" not in managers
+
+
 async def test_the_index_lists_each_check(client: Client) -> None:
     paths = (await client.request("GET", "/")).content["paths"]
     assert {"/apis/", "/healthz/etcd", "/livez/ping", "/readyz/shutdown", "/openapi/v3/"} <= set(paths)
