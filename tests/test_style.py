@@ -35,7 +35,6 @@ LONG_FUNCTIONS: Mapping[str, int] = {
     "apiserver/creation.py:create_object": 61,
     "apiserver/metrics/requests.py:collect": 67,  # upstream's metrics with their texts
     "apiserver/updating.py:_attempt": 66,
-    "cli/apiserver.py:read_flags": 70,  # one line for each flag
     "cli/controller_manager.py:read_flags": 63,  # one line for each flag
     "kubelet/node_upkeep.py:__init__": 82,
     "proxy/backends/nftables.py:_skeleton": 61,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 
 from steersman.aio.clock import FakeClock
 from steersman.apiserver.component import APIServer
+from steersman.apiserver.config import APIServerConfig
 from steersman.client.api import Client
+from steersman.client.inprocess import InProcessTransport
+from steersman.store.drivers.memory import MemoryStore
 from tests.schema.gnostic import decoded
 
 
@@ -154,3 +158,46 @@ async def test_openapi_v2_is_in_the_form_that_the_client_prefers(client: Client)
 async def test_unknown_paths_are_plain_text(client: Client) -> None:
     answer = await client.request("GET", "/unknown")
     assert (answer.status, answer.body) == (404, b"404 page not found\n")
+
+
+@pytest.mark.parametrize("page", ["statusz", "flagz"])
+async def test_pages_for_people_are_text_unless_a_version_is_named(client: Client, page: str) -> None:
+    kind = page.capitalize()
+    for accept in ("", "*/*", "text/plain", f"text/plain,application/json;g=config.k8s.io;v=v1beta1;as={kind};q=0.5"):
+        answer = await client.request("GET", f"/{page}", headers={"accept": accept})
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        assert answer.body.decode().startswith(f"\napiserver {page}\nWarning: This endpoint is not meant to be")
+    for version in ("v1beta1", "v1alpha1"):
+        found = await _get(client, f"/{page}", f"application/json;g=config.k8s.io;v={version};as={kind}")
+        assert found.content["apiVersion"] == f"config.k8s.io/{version}"
+        assert (found.content["kind"], found.content["metadata"]) == (kind, {"name": "apiserver"})
+        assert ("deprecated" in found.headers.get("warning", "")) == (version == "v1alpha1")
+    for accept in ("application/json", f"application/json;g=config.k8s.io;v=v2;as={kind}", "text/html"):
+        refused = await client.request("GET", f"/{page}", headers={"accept": accept})
+        assert (refused.status, refused.content["message"]) == (
+            406,
+            "only the following media types are accepted: application/json, application/yaml, text/plain",
+        )
+
+
+async def test_statusz_says_since_when_the_server_runs(client: Client, clock: FakeClock) -> None:
+    await clock.advance(3725)
+    found = (await _get(client, "/statusz", "application/json;g=config.k8s.io;v=v1beta1;as=Statusz")).content
+    assert (found["uptimeSeconds"], found["binaryVersion"], found["emulationVersion"]) == (3725, "1.36", "1.36")
+    assert "/readyz" in found["paths"]
+    text = (await client.request("GET", "/statusz", headers={"accept": "text/plain"})).body.decode()
+    assert "\nUp: 1 hr 02 min 05 sec\n" in text
+
+
+async def test_flagz_shows_the_command_line(clock: FakeClock) -> None:
+    config = APIServerConfig(flags={"secure-port": "6443", "anonymous-auth": "true"})
+    server = APIServer(store=MemoryStore(clock=clock), clock=clock, config=config, rng=random.Random(7))
+    await server.start()
+    try:
+        client = Client(InProcessTransport(server.handle))
+        found = (await _get(client, "/flagz", "application/json;g=config.k8s.io;v=v1beta1;as=Flagz")).content
+        assert found["flags"] == {"anonymous-auth": "true", "secure-port": "6443"}
+        text = (await client.request("GET", "/flagz", headers={"accept": "text/plain"})).body.decode()
+        assert text.endswith("\nanonymous-auth: true\nsecure-port: 6443\n")
+    finally:
+        await server.close()

@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry, Counter
 
 from steersman.aio.clock import Clock
 from steersman.aio.tasks import TaskGroup
-from steersman.apiserver import respond
 from steersman.apiserver.admission.chain import AdmissionChain
 from steersman.apiserver.admission.equivalents import ServedVersions
 from steersman.apiserver.admission.metrics import AdmissionMetrics
@@ -27,7 +26,6 @@ from steersman.apiserver.authn.union import UnionAuthenticator
 from steersman.apiserver.authz.metrics import DecisionMetrics
 from steersman.apiserver.bootstrap.cluster import bootstrap
 from steersman.apiserver.bootstrap.clusterauthentication import ClusterAuthentication
-from steersman.apiserver.call import Call
 from steersman.apiserver.certificates import CertificateRequester
 from steersman.apiserver.config import APIServerConfig, Listener, extension_authentication, identity_headers
 from steersman.apiserver.core import Core
@@ -51,6 +49,7 @@ from steersman.apiserver.flowcontrol.component import FlowControl
 from steersman.apiserver.flowcontrol.maxinflight import MaxInFlight
 from steersman.apiserver.health import PING, HealthCheck, HealthEndpoint
 from steersman.apiserver.impersonation.modes import Impersonation
+from steersman.apiserver.index import index
 from steersman.apiserver.metrics.comparisons import ComparisonMetrics
 from steersman.apiserver.metrics.credentials import CredentialMetrics
 from steersman.apiserver.metrics.exposition import MetricsPath
@@ -80,6 +79,7 @@ from steersman.apiserver.tls import server_context
 from steersman.apiserver.version import build_info, serve_version
 from steersman.apiserver.watching import WatchTimer
 from steersman.apiserver.webhooks.client import WebhookClient
+from steersman.apiserver.zpages import ZPages
 from steersman.client.api import Client
 from steersman.client.inprocess import InProcessTransport
 from steersman.meta.errors import APIError
@@ -421,14 +421,17 @@ class APIServer:
             "readyz", (PING, log_check, store, sync, *hooks, registered, shutdown), self._health_metrics
         )
         discovery = Discovery(self.kinds, self._aggregator, server_address=address)
+        alive = (PING, log_check, store, *hooks, registered)
+        healthz, livez = (HealthEndpoint(name, alive, self._health_metrics) for name in ("healthz", "livez"))
         endpoints = (
-            HealthEndpoint("healthz", (PING, log_check, store, *hooks, registered), self._health_metrics),
-            HealthEndpoint("livez", (PING, log_check, store, *hooks, registered), self._health_metrics),
+            healthz,
+            livez,
             self._readyz,
             discovery,
             OpenAPIPaths(self.kinds, self._aggregator, clock=self._clock),
             MetricsPath(self.metrics.registry, self._health_metrics.registry, refresh=self._refresh_metrics),
             OpenIDPaths(self._config),
+            ZPages(self._config.flags, clock=self._clock),
         )
         paths: dict[str, PathHandler] = {"/version": serve_version}
         prefixes: dict[str, PathHandler] = {}
@@ -436,10 +439,7 @@ class APIServer:
             paths |= endpoint.paths
             prefixes |= endpoint.prefixes
 
-        async def root(call: Call) -> Response:
-            return respond.value(call, {"paths": sorted({*paths, "/api/v1", *discovery.group_paths()} - {"/"})})
-
-        paths["/"] = root
+        paths["/"] = index(paths, (healthz, livez, self._readyz), discovery.group_paths)
         if self._flow_control is not None:
             paths |= self._flow_control.paths
         return Router(

@@ -108,6 +108,8 @@ class APIServerConfig(Struct, frozen=True, kw_only=True):
     """``--aggregator-reject-forwarding-redirect``: an extension server may not send clients elsewhere."""
     audit: AuditConfig = field(default_factory=AuditConfig)
     """``--audit-*``."""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """The command line, for ``/flagz``."""
     listener: Listener | None = None
     """Where ``run`` serves; None: nowhere but in this process."""
     shutdown_delay_s: float = 0.0

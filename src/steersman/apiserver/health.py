@@ -43,6 +43,11 @@ class HealthEndpoint:
         return {f"/{self._name}": self.serve}
 
     @property
+    def listed(self) -> list[str]:
+        """The paths of single checks."""
+        return [f"/{self._name}/{check.name}" for check in self._checks]
+
+    @property
     def prefixes(self) -> Mapping[str, PathHandler]:
         return {f"/{self._name}/": self.serve_one}
 

@@ -43,7 +43,7 @@ class Representation(Struct, frozen=True):
         return not self.shape and self.media_type == JSON and not self.pretty
 
 
-class _Clause(Struct, frozen=True):
+class Clause(Struct, frozen=True):
     media_type: str
     parameters: tuple[tuple[str, str], ...]
     quality: float
@@ -63,7 +63,7 @@ def representation(
     """
     if not accept:
         return Representation(pretty=pretty)
-    for clause in _clauses(accept):
+    for clause in clauses(accept):
         media_type = _produced(clause.media_type)
         if media_type is None:
             continue
@@ -110,7 +110,7 @@ def require_produced(accept: str, produced: tuple[str, ...]) -> None:
 @lru_cache(maxsize=512)
 def first_offered(accept: str, offers: tuple[str, ...]) -> str | None:
     """Of media types that are served as they are, the one that the client prefers; None where it accepts none of them."""
-    for clause in _clauses(accept or "*/*"):
+    for clause in clauses(accept or "*/*"):
         for offer in offers:
             if clause.media_type in (offer, "*/*", f"{offer.partition('/')[0]}/*"):
                 return offer
@@ -141,8 +141,9 @@ def _produced(pattern: str) -> str | None:
     return pattern if pattern in SUPPORTED else None
 
 
-def _clauses(accept: str) -> list[_Clause]:
-    clauses = []
+def clauses(accept: str) -> list[Clause]:
+    """What an Accept header asks for, preferred first."""
+    found = []
     for text in accept.split(","):
         media_type, *parameters = (part.strip() for part in text.split(";"))
         if not media_type:
@@ -154,5 +155,5 @@ def _clauses(accept: str) -> list[_Clause]:
             quality = float(dict(pairs).get("q", "1"))
         except ValueError:
             quality = 0.0
-        clauses.append(_Clause(media_type.lower(), pairs, quality))
-    return sorted((clause for clause in clauses if clause.quality > 0), key=lambda clause: -clause.quality)
+        found.append(Clause(media_type.lower(), pairs, quality))
+    return sorted((clause for clause in found if clause.quality > 0), key=lambda clause: -clause.quality)

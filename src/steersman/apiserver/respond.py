@@ -65,17 +65,17 @@ def wanted(call: Call, served: Served) -> Representation:
     accept = call.header("accept")
     has_protobuf = PROTOBUF not in accept or bool(served.message)
     has_table = served.kind.is_stored or bool(served.kind.columns)
-    return representation(accept, _is_pretty(call), has_protobuf, has_table)
+    return representation(accept, is_pretty(call), has_protobuf, has_table)
 
 
 def wanted_document(call: Call, obj: Object) -> Representation:
     """What the client accepts of a document such as those of discovery. Raises ``NotAcceptable``."""
     accept = call.header("accept")
     has_protobuf = PROTOBUF not in accept or protobuf.is_known(obj)
-    return representation(accept, _is_pretty(call), has_protobuf, has_shapes=False)
+    return representation(accept, is_pretty(call), has_protobuf, has_shapes=False)
 
 
-def _is_pretty(call: Call) -> bool:
+def is_pretty(call: Call) -> bool:
     """JSON is indented for who asks so and, unless they say otherwise, for people: browsers and command-line tools."""
     asked = call.request.query.get("pretty")
     if asked is not None and asked[0]:
@@ -177,7 +177,7 @@ def _indented(json: bytes) -> bytes:
 def _form_of(call: Call, obj: Any) -> Representation:
     """The form of what is not of the kind that the URL names."""
     accept = call.header("accept")
-    return representation_or_default(accept, _is_pretty(call), PROTOBUF not in accept or protobuf.is_known(obj))
+    return representation_or_default(accept, is_pretty(call), PROTOBUF not in accept or protobuf.is_known(obj))
 
 
 def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListMeta, *, now_s: float) -> Response:
@@ -192,7 +192,8 @@ def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListM
         return _plain_list(call, head, sent, b"" if served.kind.is_custom else _kind_bytes(resource))
     if form.media_type == PROTOBUF and not form.shape:
         return _protobuf_list(call, served, head, items)
-    if form == _PLAIN_TABLES.get(form.shape_version) and _is_streamed(call, items):
+    row_order = served.kind.row_order
+    if form == _PLAIN_TABLES.get(form.shape_version) and row_order is None and _is_streamed(call, items):
         return _table_list(call, served, items, metadata, form, now_s=now_s)
     objects = [served.obj(item) for item in items]
     if not form.shape and not served.kind.is_custom and not call.is_in_process:
@@ -200,6 +201,8 @@ def listing(call: Call, served: Served, items: Sequence[Entity], metadata: ListM
             {name: value for name, value in obj.items() if name not in ("kind", "apiVersion")} for obj in objects
         ]
     if form.shape == "Table":
+        if row_order is not None:
+            objects.sort(key=row_order)
         return value(call, table(call, served, objects, metadata.as_object(), now_s=now_s), form=form)
     if form.shape == "PartialObjectMetadata":
         message = f"you requested {form.shape}, but the requested object is a list (*{_go_type(served)}List)"

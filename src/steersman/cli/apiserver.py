@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from steersman.aio.clock import Clock
     from steersman.apiserver.authn.api import User
     from steersman.apiserver.component import APIServer
-    from steersman.apiserver.config import APIServerConfig
+    from steersman.apiserver.config import APIServerConfig, RequestHeaders
     from steersman.store.api import Store
 
 DEFAULT_PORT = 6443
@@ -172,7 +172,7 @@ def store_of(flags: dict[str, Any]) -> Callable[[Clock], Store]:
 
 def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     """The server's configuration. Raises ``click.UsageError``."""
-    from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener, RequestHeaders, ServiceNetwork
+    from steersman.apiserver.config import APIServerConfig, KubeletAccess, Listener, ServiceNetwork
 
     modes = _list(flags["authorization_mode"])
     for mode in modes:
@@ -181,18 +181,8 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     for first, second in (("kubelet_client_certificate", "kubelet_client_key"), ("proxy_client_cert_file", "proxy_client_key_file")):  # fmt: skip
         if bool(flags[first]) != bool(flags[second]):
             raise click.UsageError(f"--{first.replace('_', '-')} and --{second.replace('_', '-')} belong together")
-    headers = RequestHeaders(
-        allowed_names=_list(flags["requestheader_allowed_names"]),
-        username_headers=_list(flags["requestheader_username_headers"]),
-        uid_headers=_list(flags["requestheader_uid_headers"]),
-        group_headers=_list(flags["requestheader_group_headers"]),
-        extra_headers_prefixes=_list(flags["requestheader_extra_headers_prefix"]),
-    )
-    if headers.uid_headers and "x-remote-uid" not in {name.lower() for name in headers.uid_headers}:
-        raise click.UsageError(
-            "--requestheader-uid-headers without the standard X-Remote-Uid: aggregation would not work"
-        )
     return APIServerConfig(
+        flags={name.replace("_", "-"): _shown(value) for name, value in flags.items()},
         advertise_address=flags["advertise_address"] or _own_address(flags["bind_address"]),
         secure_port=flags["secure_port"],
         listener=Listener(
@@ -230,7 +220,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         client_ca=_file(flags, "client_ca_file"),
         static_tokens=_static_tokens(flags["token_auth_file"]),
         enable_bootstrap_tokens=flags["enable_bootstrap_token_auth"],
-        request_header=headers,
+        request_header=_request_headers(flags),
         request_header_client_ca=_file(flags, "requestheader_client_ca_file"),
         front_proxy_certificate_file=flags["proxy_client_cert_file"],
         front_proxy_key_file=flags["proxy_client_key_file"],
@@ -242,17 +232,22 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
     )
 
 
-def _duration(flags: Mapping[str, Any], name: str) -> float:
-    """Seconds."""
-    from steersman.meta.durations import parse_duration
+def _request_headers(flags: Mapping[str, Any]) -> RequestHeaders:
+    """What a front proxy says of users. Raises ``click.UsageError``."""
+    from steersman.apiserver.config import RequestHeaders
 
-    try:
-        value_s = parse_duration(flags[name])
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    if value_s < 0:
-        raise click.UsageError(f"--{name.replace('_', '-')} can not be negative value")
-    return value_s
+    headers = RequestHeaders(
+        allowed_names=_list(flags["requestheader_allowed_names"]),
+        username_headers=_list(flags["requestheader_username_headers"]),
+        uid_headers=_list(flags["requestheader_uid_headers"]),
+        group_headers=_list(flags["requestheader_group_headers"]),
+        extra_headers_prefixes=_list(flags["requestheader_extra_headers_prefix"]),
+    )
+    if headers.uid_headers and "x-remote-uid" not in {name.lower() for name in headers.uid_headers}:
+        raise click.UsageError(
+            "--requestheader-uid-headers without the standard X-Remote-Uid: aggregation would not work"
+        )
+    return headers
 
 
 def _static_tokens(path: str) -> Mapping[str, User]:
@@ -299,15 +294,39 @@ def _ports(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _duration(flags: Mapping[str, Any], name: str) -> float:
+    from steersman.meta.durations import parse_duration
+
+    try:
+        value_s = parse_duration(flags[name])
+    except ValueError as error:
+        raise click.UsageError(f"--{name.replace('_', '-')}: {error}") from error
+    if value_s < 0:
+        raise click.UsageError(f"--{name.replace('_', '-')} can not be negative value")
+    return value_s
+
+
+def _shown(value: Any) -> str:
+    """A flag's value as Go prints it."""
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+
+
 def _own_address(bind_address: str) -> str:
-    """The address that others reach this machine under: the one that was bound, or that of the default route."""
-    if bind_address not in ("0.0.0.0", "::", ""):
-        return bind_address
+    """The address that others reach this machine under: the one that was bound, or, where that is none for others, that of
+    the default route; the one that was bound again where there is no such route."""
     import socket
+    from ipaddress import ip_address
+
+    try:
+        bound = ip_address(bind_address or "0.0.0.0")
+    except ValueError:
+        return bind_address
+    if not (bound.is_unspecified or bound.is_loopback):
+        return bind_address
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
         except OSError:
-            return "127.0.0.1"
+            return bind_address if bound.is_loopback else "127.0.0.1"
         return str(probe.getsockname()[0])

@@ -99,6 +99,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     """All cells of a row at once, where several have one source; None: those of ``columns``."""
     printed: Any = None
     """A ``TypedDict`` of what cells and ``row_conditions`` read, for kinds of large objects that are listed by the thousand; None: anything."""
+    row_order: Callable[[Object], Any] | None = None
+    """What the rows of a list's Table are sorted by; None: names, as they are listed."""
     row_conditions: Callable[[Object], list[Object]] | None = None
     """Conditions of the object's row in a Table, e.g. Completed for finished pods, by which clients filter."""
     selectable_fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)

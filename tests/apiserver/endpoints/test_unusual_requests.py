@@ -176,3 +176,29 @@ async def test_yaml_is_written_as_upstream_writes_it(client: Client) -> None:
         "  plain: a b",
         '  time: "12:30:00"',
     ]
+
+
+async def test_flow_schemas_are_shown_in_the_order_in_which_they_match(client: Client) -> None:
+    path = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
+    table = (
+        await client.request("GET", path, headers={"accept": "application/json;as=Table;g=meta.k8s.io;v=v1"})
+    ).content
+    order = [(int(row["cells"][2]), row["cells"][0]) for row in table["rows"]]
+    assert order == sorted(order)
+    assert (order[0], order[-1]) == ((1, "exempt"), (10000, "catch-all"))
+    names = [item["metadata"]["name"] for item in (await client.request("GET", path)).content["items"]]
+    assert names == sorted(names)
+
+
+async def test_objects_of_flow_control_say_who_made_them(client: Client) -> None:
+    obj = (await client.request("GET", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/catch-all")).content
+    managers = {entry["manager"] for entry in obj["metadata"]["managedFields"]}
+    assert "api-priority-and-fairness-config-producer-v1" in managers
+    assert "kube-apiserver" not in managers
+
+
+async def test_the_index_lists_each_check(client: Client) -> None:
+    paths = (await client.request("GET", "/")).content["paths"]
+    assert {"/apis/", "/healthz/etcd", "/livez/ping", "/readyz/shutdown", "/openapi/v3/"} <= set(paths)
+    assert paths == sorted(paths)
+    assert not [path for path in paths if path.startswith("/debug")]

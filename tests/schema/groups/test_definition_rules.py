@@ -138,6 +138,15 @@ ROWS: list[Row] = [
     ),
     (_field({"type": "string", "$ref": "#/a"}), [f"{FIELD}.$ref: Forbidden: $ref is not supported"]),
     (_field({"type": "string", "$ref": ""}), [f"{FIELD}.$ref: Forbidden: $ref is not supported"]),
+    (
+        _field({"type": "object", "definitions": {"a": {"$ref": "#/a"}, "b": {"type": "text"}}}),
+        [
+            f"{FIELD}.definitions: Forbidden: definitions is not supported",
+            f"{FIELD}.definitions[a].$ref: Forbidden: $ref is not supported",
+            f'{FIELD}.definitions[b].type: Unsupported value: "text": supported values: "array", "boolean", "integer", '
+            '"number", "object", "string"',
+        ],
+    ),
     (_field({"id": "a"}), [f"{FIELD}.id: Forbidden: id is not supported"]),
     (_field({"$schema": "a"}), [_WHOLE]),
     (

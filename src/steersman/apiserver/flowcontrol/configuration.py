@@ -54,6 +54,7 @@ class FlowConfiguration:
         self._store = store
         self._reader = reader
         self._client = client
+        self._producer = client.with_user_agent(PRODUCER)
         self._clock = clock
         self._rng = rng
         self._changed = asyncio.Event()
@@ -169,11 +170,11 @@ class FlowConfiguration:
         current = self._reader.get(resource, "", objects.name(wanted))
         try:
             if current is None:
-                await self._client.create(resource, wanted)
+                await self._producer.create(resource, wanted)
                 return
             revised = bootstrap.revised(current, wanted)
             if revised is not None:
-                await self._client.update(resource, revised)
+                await self._producer.update(resource, revised)
         except (AlreadyExists, Conflict, NotFound):
             return  # somebody else was there first; it is looked at again
 

@@ -14,12 +14,11 @@ import msgspec
 
 from steersman.schema import definitions
 from steersman.schema.customresources.coercion import EMBEDDED, PRESERVE
-from steersman.schema.managedfields.typed import ABSENT, ANY, LEAF, Type, type_of
+from steersman.schema.managedfields.typed import ABSENT, ANY, Type, atomic_list, atomic_map, type_of
 
 Schema = Mapping[str, Any]
+_INT_OR_STRING = Type("leaf")
 _SCALARS: Mapping[str, Type] = {name: Type("leaf", expects=name) for name in ("string", "integer", "number", "boolean")}
-_ATOMIC_LIST = Type("leaf", expects="array")
-_ATOMIC_MAP = Type("leaf", expects="object")
 
 
 def compiled(schema: Schema) -> Type:
@@ -35,13 +34,13 @@ def _compiled(content: bytes) -> Type:
 
 def _type(schema: Schema) -> Type:
     if schema.get("x-kubernetes-int-or-string"):
-        return LEAF
+        return _INT_OR_STRING
     kind = schema.get("type")
     if kind == "array":
         return _list(schema)
     if kind == "object" or (kind is None and schema.get("properties")):
         if schema.get("x-kubernetes-map-type") == "atomic":
-            return _ATOMIC_MAP
+            return atomic_map(lambda: _type({**schema, "x-kubernetes-map-type": "granular"}))
         values = schema.get("additionalProperties")
         if isinstance(values, Mapping) and not schema.get("properties"):
             return Type("map", expects="object", element=_type(values))
@@ -75,7 +74,7 @@ def _list(schema: Schema) -> Type:
     if list_type == "set":
         return Type("set", expects="array", element=_type(items))
     if list_type != "map":
-        return _ATOMIC_LIST
+        return atomic_list(lambda: _type(items))
     properties: Mapping[str, Schema] = items.get("properties") or {}
     keys = tuple(
         (name, properties.get(name, {}).get("default", ABSENT))

@@ -32,6 +32,8 @@ class Type:
     __slots__ = (
         "_field_type",
         "_fields",
+        "_inner",
+        "_within",
         "_zero_scalars",
         "_zeros",
         "element",
@@ -50,6 +52,7 @@ class Type:
         keys: tuple[tuple[str, Any], ...] = (),
         field_type: Callable[[str], Type | None] | None = None,
         zero_source: Callable[[], Iterable[tuple[str, Any]]] | None = None,
+        within: Callable[[], Type] | None = None,
     ) -> None:
         self.form = form
         self.expects = expects
@@ -59,6 +62,8 @@ class Type:
         """Key fields of a keyed list, each with the default that stands in for it (``ABSENT``: none)."""
         self._field_type = field_type
         self._fields: dict[str, Type | None] = {}
+        self._within = within
+        self._inner: Type | None = None
         self.zero_source = zero_source
         self._zeros: dict[str, Any] | None = None
         self._zero_scalars: Sequence[tuple[str, Any]] | None = None
@@ -74,6 +79,14 @@ class Type:
             if found is not None:
                 self._fields[name] = found
             return found
+
+    @property
+    def within(self) -> Type | None:
+        """What an atomic value is made of: the type of an atomic list's elements, or of an atomic map if it were owned by
+        field. Ownership does not look there, validation does."""
+        if self._inner is None and self._within is not None:
+            self._inner = self._within()
+        return self._inner
 
     def child(self, name: str) -> Type | None:
         """The type of a field or entry; None where the type has no such field."""
@@ -119,8 +132,16 @@ class Type:
 ANY = Type("any")
 LEAF = Type("leaf", expects="scalar")
 _BY_SCALAR: Mapping[str, Type] = {name: Type("leaf", expects=name) for name in _SCALARS}
-_ATOMIC_LIST = Type("leaf", expects="array")
-_ATOMIC_MAP = Type("leaf", expects="object")
+
+
+def atomic_list(element: Callable[[], Type]) -> Type:
+    """A list that is owned as a whole."""
+    return Type("leaf", expects="array", within=element)
+
+
+def atomic_map(granular: Callable[[], Type]) -> Type:
+    """A map or structure that is owned as a whole; ``granular``: its type if it were not."""
+    return Type("leaf", expects="object", within=granular)
 
 
 @cache
@@ -134,7 +155,7 @@ def type_of(definition: str, *, granular: bool = False) -> Type:
     if not properties:
         return ANY if schema.get("type") in (None, "object") else _of(schema, "", "")
     if schema.get("x-kubernetes-map-type") == "atomic" and not granular:
-        return _ATOMIC_MAP
+        return atomic_map(lambda: type_of(definition, granular=True))
 
     def field_type(name: str) -> Type | None:
         child = properties.get(name)
@@ -150,18 +171,22 @@ def type_of(definition: str, *, granular: bool = False) -> Type:
 
 def _of(schema: Definition, definition: str, field: str) -> Type:
     """The type of a field's, an element's or an entry's schema."""
-    if schema.get("x-kubernetes-map-type") == "atomic":
-        return _ATOMIC_MAP
     name = definitions.reference(schema)
+    if schema.get("x-kubernetes-map-type") == "atomic":
+        return atomic_map(lambda: type_of(name, granular=True) if name else _map_of(schema))
     if name:
         return type_of(name, granular=schema.get("x-kubernetes-map-type") == "granular")
     kind = schema.get("type")
     if kind == "array":
         return _list_of(schema)
     if kind == "object":
-        values = schema.get("additionalProperties")
-        return Type("map", expects="object", element=_of(values, "", "")) if values else ANY
+        return _map_of(schema)
     return _BY_SCALAR.get(str(kind), ANY)
+
+
+def _map_of(schema: Definition) -> Type:
+    values = schema.get("additionalProperties")
+    return Type("map", expects="object", element=_of(values, "", "")) if values else ANY
 
 
 def _list_of(schema: Definition) -> Type:
@@ -173,7 +198,7 @@ def _list_of(schema: Definition) -> Type:
     if list_type == "set":
         return Type("set", expects="array", element=_of(schema["items"], "", ""))
     if list_type != "map":
-        return _ATOMIC_LIST
+        return atomic_list(lambda: _of(schema["items"], "", ""))
     element = definitions.reference(schema["items"])
     defaults = {name: default_of(element, name) if element else NONE for name in keys}
     listed = tuple((name, ABSENT if default is NONE else default) for name, default in defaults.items())

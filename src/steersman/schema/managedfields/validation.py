@@ -40,7 +40,9 @@ def _check(value: Any, type_: Type, path: str, errors: list[str]) -> None:
     problem = _type_problem(value, type_)
     if problem:
         errors.append(f"{path}: {problem}" if path else problem)
-    elif isinstance(value, dict) and type_.form != "leaf":
+    elif type_.form == "leaf":
+        _check_atomic(value, type_, path, errors)
+    elif isinstance(value, dict):
         for key, child in value.items():
             found = ANY if type_.form == "any" else type_.child(key)
             if found is None:
@@ -49,6 +51,18 @@ def _check(value: Any, type_: Type, path: str, errors: list[str]) -> None:
                 _check(child, found, f"{path}.{key}", errors)
     elif isinstance(value, list) and type_.form in ("keyed", "set"):
         _check_list(value, type_, path, errors)
+
+
+def _check_atomic(value: Any, type_: Type, path: str, errors: list[str]) -> None:
+    """Owned as a whole, but made of what the schema says."""
+    within = type_.within if isinstance(value, (dict, list)) else None
+    if within is None:
+        return
+    if isinstance(value, dict):
+        _check(value, within, path, errors)
+        return
+    for position, item in enumerate(value):
+        _check(item, within, f"{path}[{position}]", errors)
 
 
 def _check_list(items: list[Any], type_: Type, path: str, errors: list[str]) -> None:

@@ -79,6 +79,8 @@ def _parts(schema: Schema, path: str) -> Iterator[tuple[Schema, str]]:
     for name in ("allOf", "oneOf", "anyOf"):
         for index, part in enumerate(schema.get(name) or ()):
             yield part, f"{path}.{name}[{index}]"
+    for name, part in (schema.get("definitions") or {}).items():
+        yield part, f"{path}.definitions[{name}]"
     if isinstance(schema.get("items"), Mapping):
         yield schema["items"], f"{path}.items"
 

@@ -70,6 +70,11 @@ def validate(obj: Object) -> list[FieldError]:
     return errors
 
 
+def _precedence(obj: Object) -> tuple[int, str]:
+    """Where the schema comes when requests are matched."""
+    return obj["spec"].get("matchingPrecedence") or 0, obj["metadata"]["name"]
+
+
 def validate_status_update(new: Object, old: Object) -> list[FieldError]:
     return condition_errors(new)
 
@@ -111,6 +116,7 @@ KIND = Kind(
         AGE,
         computed("MissingPL", _missing, description="references a broken or non-existent PriorityLevelConfiguration"),
     ),
+    row_order=_precedence,
     prepare_create=prepare_create,
     validate=validate,
     validate_status_update=validate_status_update,
