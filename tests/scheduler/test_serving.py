@@ -14,7 +14,7 @@ import click
 import pytest
 from aiohttp.test_utils import RawTestServer
 from click.testing import CliRunner
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from steersman.aio.clock import SystemClock
 from steersman.cli.delegation import Doorkeeper, doorkeeper
@@ -109,17 +109,31 @@ async def test_health_is_for_everybody_and_the_rest_for_those_whom_the_api_serve
         assert (await root.json("/configz"))["componentconfig"]["profiles"][0]["schedulerName"] == "default-scheduler"
 
 
+async def test_metrics_are_those_of_go_programs() -> None:
+    """Which do not tell when a series was made."""
+    registry = CollectorRegistry()
+    Counter("seen", "What was seen.", registry=registry).inc()
+    async with (
+        RawTestServer(handler(Idle(), registry, None), host="127.0.0.1") as server,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.get(server.make_url("/metrics")) as answer:
+            text = await answer.text()
+    assert "seen_total 1.0" in text
+    assert "_created" not in text
+
+
+class Idle:
+    async def run(self) -> None: ...
+
+    def ready(self) -> bool:
+        return True
+
+
 async def test_without_anybody_to_ask_only_health_is_shown() -> None:
     environment = Environment(clock=SystemClock(), rng=random.Random(1), registry=CollectorRegistry())
     keeper = await doorkeeper(Delegation(always_allow_paths=("/healthz", "/debug/*")), environment)
-
-    class Ready:
-        async def run(self) -> None: ...
-
-        def ready(self) -> bool:
-            return True
-
-    server = RawTestServer(handler(Ready(), environment.registry, keeper), host="127.0.0.1")
+    server = RawTestServer(handler(Idle(), environment.registry, keeper), host="127.0.0.1")
     async with server, aiohttp.ClientSession() as session:
         codes = []
         for path in ("/healthz", "/debug/x", "/readyz", "/metrics"):

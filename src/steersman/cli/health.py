@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from steersman.cli.program import Component, Documented, Environment, Serving
+from steersman.kubelet.exposition import CONTENT_TYPE, registry_text
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -61,7 +61,7 @@ def handler(component: Component, registry: CollectorRegistry, keeper: Doorkeepe
             case "/readyz":
                 return web.Response(text="ok") if component.ready() else web.Response(status=500, text="not ready")
             case "/metrics":
-                return web.Response(body=generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
+                return web.Response(body=registry_text(registry), headers={"content-type": CONTENT_TYPE})
         if request.path in documents:
             body = documents[request.path]()
             return web.Response(body=body, content_type="application/json" if body[:1] == b"{" else "text/plain")
