@@ -116,9 +116,9 @@ async def test_metrics_are_those_of_go_programs() -> None:
     async with (
         RawTestServer(handler(Idle(), registry, None), host="127.0.0.1") as server,
         aiohttp.ClientSession() as session,
+        session.get(server.make_url("/metrics")) as answer,
     ):
-        async with session.get(server.make_url("/metrics")) as answer:
-            text = await answer.text()
+        text = await answer.text()
     assert "seen_total 1.0" in text
     assert "_created" not in text
 
