@@ -58,7 +58,7 @@ class PodProbes:
         self._observe = observe
         self._states: dict[Key, ProbeState] = {}
         self._targets: dict[str, Target] = {}
-        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._running: set[Key] = set()
         self._pod_deleting = False
 
     def follow(self, pod: Object, record: PodRecord, *, pod_ip: str, adopt: Mapping[str, Any] | None = None) -> None:
@@ -110,10 +110,9 @@ class PodProbes:
             self._schedule((latest.id, kind), max(state.initial_delay_s - age_s, spread_s))
 
     def _end(self, key: Key, *, keep_result: bool = False) -> None:
+        """One that is under way runs to its end and is not listened to, as upstream's: giving a command up makes containerd 1.6
+        deaf to all about the container for half a minute."""
         self._timers.cancel((id(self), key))
-        task = self._running.pop(key, None)
-        if task is not None:
-            task.cancel()
         state = self._states.get(key)
         if keep_result and state is not None:
             state.on_hold = True
@@ -129,8 +128,8 @@ class PodProbes:
             return
         self._schedule(key, state.period_s)
         if key not in self._running and state.is_wanted(started=self._has_started(key[0], target)):
-            name = f"{state.kind}/{target.container.name}"
-            self._running[key] = self._spawn(self._probe(key, state, target), name=name)
+            self._running.add(key)
+            self._spawn(self._probe(key, state, target), name=f"{state.kind}/{target.container.name}")
 
     def _has_started(self, container_id: str, target: Target) -> bool:
         if not target.container.spec.get("startupProbe"):
@@ -139,26 +138,28 @@ class PodProbes:
         return state is not None and bool(state.result)
 
     async def _probe(self, key: Key, state: ProbeState, target: Target) -> None:
-        task = asyncio.current_task()
         try:
             outcome = Outcome(result="error")
             began_s = self._clock.monotonic()
             for _ in range(TRIES):
                 outcome = await self._handlers.probe(target, state.spec)
-                if outcome.result != "error":
+                if outcome.result != "error" or self._is_over(key, state):
                     break
             if self._observe is not None:
                 self._observe(target, state.kind, outcome, self._clock.monotonic() - began_s)
         finally:
-            if self._running.get(key) is task:
-                del self._running[key]
-        if self._states.get(key) is not state or state.on_hold:
+            self._running.discard(key)
+        if self._is_over(key, state):
             return
         self._say(state, target, outcome)
         if outcome.result != "error" and state.observe(outcome.result != "failure"):
             if state.kind == "startup" and state.result:
                 self._start_others(key[0])
             self._changed(self.results())
+
+    def _is_over(self, key: Key, state: ProbeState) -> bool:
+        """Nobody wants to know any more."""
+        return self._states.get(key) is not state or state.on_hold
 
     def _start_others(self, container_id: str) -> None:
         """The container has started: its other probes begin now rather than at their next tick."""
