@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 
 
 def leader_identity() -> str:
-    """A name of this process that no other has, of this or of an earlier run: several may run on one machine."""
-    return f"{socket.gethostname()}_{uuid.uuid4()}"
+    """A name of this process that no other has; it says on which machine which one leads."""
+    return f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4()}"
 
 
 class Component(Protocol):
