@@ -37,7 +37,7 @@ def release(pid: int, *, removed_only: bool) -> int:
         for name in os.listdir(f"/proc/{pid}/fd"):
             file = f"/proc/{pid}/fd/{name}"
             with contextlib.suppress(OSError):
-                if _is_awaited_pipe(pid, name) and (not removed_only or os.readlink(file).endswith(GONE)):
+                if (not removed_only or os.readlink(file).endswith(GONE)) and _is_awaited_pipe(pid, name):
                     os.close(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
                     count += 1
     return count
