@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steersman.cli.audit_flags import audit_flags, read_audit_flags
+from steersman.cli.audit_flags import audit_flags, duration, read_audit_flags
 from steersman.cli.program import STOP_GRACE_S, Environment, run_component
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         default_not_ready_toleration_s=flags["default_not_ready_toleration_seconds"],
         default_unreachable_toleration_s=flags["default_unreachable_toleration_seconds"],
         authorization_modes=modes,
-        request_timeout_s=_duration(flags, "request_timeout"),
+        request_timeout_s=duration(flags, "request_timeout"),
         min_request_timeout_s=flags["min_request_timeout"],
         max_requests_inflight=flags["max_requests_inflight"],
         max_mutating_requests_inflight=flags["max_mutating_requests_inflight"],
@@ -227,7 +227,7 @@ def read_flags(flags: dict[str, Any]) -> APIServerConfig:
         aggregator_routing=flags["enable_aggregator_routing"],
         reject_forwarding_redirects=flags["aggregator_reject_forwarding_redirect"],
         audit=read_audit_flags(flags),
-        shutdown_delay_s=_duration(flags, "shutdown_delay_duration"),
+        shutdown_delay_s=duration(flags, "shutdown_delay_duration"),
         shutdown_linger_s=SHUTDOWN_LINGER_S,
     )
 
@@ -292,18 +292,6 @@ def _ports(text: str) -> tuple[int, int]:
     if found is None or not 0 < int(found[1]) <= int(found[2]) <= 65535:
         raise click.UsageError(f"--service-node-port-range: {text!r} is not a range such as 30000-32767")
     return int(found[1]), int(found[2])
-
-
-def _duration(flags: Mapping[str, Any], name: str) -> float:
-    from steersman.meta.durations import parse_duration
-
-    try:
-        value_s = parse_duration(flags[name])
-    except ValueError as error:
-        raise click.UsageError(f"--{name.replace('_', '-')}: {error}") from error
-    if value_s < 0:
-        raise click.UsageError(f"--{name.replace('_', '-')} can not be negative value")
-    return value_s
 
 
 def _shown(value: Any) -> str:

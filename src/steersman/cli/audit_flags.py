@@ -97,7 +97,7 @@ def read_audit_flags(flags: Mapping[str, Any]) -> AuditConfig:
     if flags["audit_webhook_config_file"]:
         webhook = AuditWebhook(
             connect=_connection(flags["audit_webhook_config_file"]),
-            initial_backoff_s=_duration(flags, "audit_webhook_initial_backoff"),
+            initial_backoff_s=duration(flags, "audit_webhook_initial_backoff"),
             mode=flags["audit_webhook_mode"],
             batches=_batches(flags, "webhook", in_parallel=True),
             truncate=_truncation(flags, "webhook"),
@@ -136,7 +136,7 @@ def _batches(flags: Mapping[str, Any], backend: str, *, in_parallel: bool) -> Ba
     return BatchOptions(
         buffer_size=value("buffer_size"),
         max_size=value("max_size"),
-        max_wait_s=_duration(flags, f"audit_{backend}_batch_max_wait"),
+        max_wait_s=duration(flags, f"audit_{backend}_batch_max_wait"),
         throttle=value("throttle_enable"),
         throttle_qps=value("throttle_qps"),
         throttle_burst=value("throttle_burst"),
@@ -155,7 +155,8 @@ def _truncation(flags: Mapping[str, Any], backend: str) -> TruncateOptions:
     )
 
 
-def _duration(flags: Mapping[str, Any], name: str) -> float:
+def duration(flags: Mapping[str, Any], name: str) -> float:
+    """Seconds of a flag. Raises ``click.UsageError``."""
     from steersman.meta.durations import parse_duration
 
     try:

@@ -7,29 +7,25 @@ Source: "Controlling Access to the Kubernetes API", the flags ``--authentication
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
 
-from steersman.aio.clock import Clock
 from steersman.cli.program import Delegation, Environment
 from steersman.client.api import Client
 from steersman.client.transport import Unreachable
 from steersman.kubelet.server.authentication import (
-    MAX_CACHED,
     AnonymousAuthenticator,
     Authenticator,
-    Caller,
     CertificateAuthenticator,
     Credentials,
     TokenReviewAuthenticator,
     UnionAuthenticator,
 )
+from steersman.kubelet.server.authorization import AccessReviews
 from steersman.meta.errors import APIError, Forbidden, Unauthorized
-from steersman.meta.resources import CONFIGMAPS, SUBJECTACCESSREVIEWS
+from steersman.meta.resources import CONFIGMAPS
 
 AUTHORITY_NAME, AUTHORITY_NAMESPACE, AUTHORITY_KEY = (
     "extension-apiserver-authentication",
@@ -39,51 +35,12 @@ AUTHORITY_NAME, AUTHORITY_NAMESPACE, AUTHORITY_KEY = (
 log = logging.getLogger(__name__)
 
 
-class PathAuthorizer:
-    """Asks the API server about paths, and remembers its answers for a while. Without a client nothing is allowed."""
-
-    def __init__(
-        self, client: Client | None, *, clock: Clock, authorized_ttl_s: float, unauthorized_ttl_s: float
-    ) -> None:
-        self._client = client
-        self._clock = clock
-        self._ttl_s = {True: authorized_ttl_s, False: unauthorized_ttl_s}
-        self._answers: OrderedDict[Any, tuple[float, bool]] = OrderedDict()
-
-    async def allows(self, caller: Caller, verb: str, path: str) -> bool:
-        """Raises ``APIError`` and ``Unreachable``."""
-        if self._client is None:
-            return False
-        key = (caller.name, caller.uid, caller.groups, tuple(sorted(caller.extra.items())), verb, path)
-        known = self._answers.get(key)
-        if known is not None and known[0] > self._clock.monotonic():
-            return known[1]
-        review: dict[str, Any] = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "metadata": {},
-            "spec": {
-                "user": caller.name,
-                "uid": caller.uid,
-                "groups": list(caller.groups),
-                "extra": {name: list(values) for name, values in caller.extra.items()},
-                "nonResourceAttributes": {"path": path, "verb": verb},
-            },
-        }
-        answer = await self._client.create(SUBJECTACCESSREVIEWS, review)
-        allowed = bool((answer.get("status") or {}).get("allowed"))
-        self._answers[key] = (self._clock.monotonic() + self._ttl_s[allowed], allowed)
-        self._answers.move_to_end(key)
-        if len(self._answers) > MAX_CACHED:
-            self._answers.popitem(last=False)
-        return allowed
-
-
 class Doorkeeper(Struct, frozen=True, kw_only=True):
     """Lets requests in, or has the answer that they get instead."""
 
     authenticator: Authenticator
-    authorizer: PathAuthorizer
+    reviews: AccessReviews | None
+    """None: nothing but ``open_paths`` is allowed."""
     open_paths: tuple[str, ...] = ()
     """For everybody; one that ends with ``*`` stands for all below."""
     client_ca: str = ""
@@ -98,7 +55,8 @@ class Doorkeeper(Struct, frozen=True, kw_only=True):
             caller = await self.authenticator.authenticate(_credentials(request))
             if caller is None:
                 return _as_response(Unauthorized())
-            if await self.authorizer.allows(caller, verb, path):
+            attributes = {"nonResourceAttributes": {"path": path, "verb": verb}}
+            if self.reviews is not None and await self.reviews.allows(caller, (verb, path), attributes):
                 return None
         except (APIError, Unreachable) as error:
             log.warning("cannot ask the API server about a request for %s: %s", path, error)
@@ -114,13 +72,16 @@ async def doorkeeper(delegation: Delegation, environment: Environment) -> Doorke
         return environment.client(kubeconfig, user_agent="delegated") if kubeconfig else None
 
     authenticating = client_of(delegation.authentication_kubeconfig)
+    authorizing = client_of(delegation.authorization_kubeconfig)
     known: list[Authenticator] = [CertificateAuthenticator()]
     if authenticating is not None:
         known.append(TokenReviewAuthenticator(authenticating, clock=environment.clock, ttl_s=delegation.token_ttl_s))
     return Doorkeeper(
         authenticator=UnionAuthenticator(*known, AnonymousAuthenticator()),
-        authorizer=PathAuthorizer(
-            client_of(delegation.authorization_kubeconfig),
+        reviews=None
+        if authorizing is None
+        else AccessReviews(
+            authorizing,
             clock=environment.clock,
             authorized_ttl_s=delegation.authorized_ttl_s,
             unauthorized_ttl_s=delegation.unauthorized_ttl_s,

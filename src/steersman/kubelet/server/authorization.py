@@ -7,6 +7,7 @@ subresource of their own before falling back to ``nodes/proxy``.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from steersman.aio.clock import Clock
@@ -62,26 +63,19 @@ class AlwaysAllow:
         return True
 
 
-class SubjectAccessReviewAuthorizer:
-    """``--authorization-mode=Webhook``: the API server decides, and its answers are remembered for a while."""
+class AccessReviews:
+    """What the API server says of callers, remembered for a while. Bounded by ``MAX_CACHED`` answers."""
 
-    def __init__(
-        self,
-        client: Client,
-        *,
-        node_name: str,
-        clock: Clock,
-        authorized_ttl_s: float = AUTHORIZED_TTL_S,
-        unauthorized_ttl_s: float = UNAUTHORIZED_TTL_S,
-    ) -> None:
+    def __init__(self, client: Client, *, clock: Clock, authorized_ttl_s: float, unauthorized_ttl_s: float) -> None:
         self._client = client
-        self._node_name = node_name
         self._clock = clock
         self._ttl_s = {True: authorized_ttl_s, False: unauthorized_ttl_s}
         self._answers: OrderedDict[Any, tuple[float, bool]] = OrderedDict()
 
-    async def authorize(self, caller: Caller, verb: str, subresource: str) -> bool:
-        key = (caller.name, caller.uid, caller.groups, tuple(sorted(caller.extra.items())), verb, subresource)
+    async def allows(self, caller: Caller, asked: tuple[str, ...], attributes: Mapping[str, Any]) -> bool:
+        """``attributes``: those of a SubjectAccessReview's spec that say what is asked, and ``asked`` what is particular of
+        them. Raises ``APIError`` and ``Unreachable``."""
+        key = (caller.name, caller.uid, caller.groups, tuple(sorted(caller.extra.items())), asked)
         known = self._answers.get(key)
         if known is not None and known[0] > self._clock.monotonic():
             return known[1]
@@ -94,13 +88,7 @@ class SubjectAccessReviewAuthorizer:
                 "uid": caller.uid,
                 "groups": list(caller.groups),
                 "extra": {name: list(values) for name, values in caller.extra.items()},
-                "resourceAttributes": {
-                    "verb": verb,
-                    "version": "v1",
-                    "resource": "nodes",
-                    "subresource": subresource,
-                    "name": self._node_name,
-                },
+                **attributes,
             },
         }
         answer = await self._client.create(resources.SUBJECTACCESSREVIEWS, review)
@@ -110,6 +98,30 @@ class SubjectAccessReviewAuthorizer:
         if len(self._answers) > MAX_CACHED:
             self._answers.popitem(last=False)
         return allowed
+
+
+class SubjectAccessReviewAuthorizer:
+    """``--authorization-mode=Webhook``: the API server decides."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        node_name: str,
+        clock: Clock,
+        authorized_ttl_s: float = AUTHORIZED_TTL_S,
+        unauthorized_ttl_s: float = UNAUTHORIZED_TTL_S,
+    ) -> None:
+        self._reviews = AccessReviews(
+            client, clock=clock, authorized_ttl_s=authorized_ttl_s, unauthorized_ttl_s=unauthorized_ttl_s
+        )
+        self._node_name = node_name
+
+    async def authorize(self, caller: Caller, verb: str, subresource: str) -> bool:
+        attributes = {
+            "verb": verb, "version": "v1", "resource": "nodes", "subresource": subresource, "name": self._node_name
+        }  # fmt: skip
+        return await self._reviews.allows(caller, (verb, subresource), {"resourceAttributes": attributes})
 
 
 def _conforms(client: Client, clock: Clock) -> list[Authorizer]:
