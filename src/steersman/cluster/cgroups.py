@@ -28,10 +28,14 @@ def processes(name: str) -> set[int]:
 
 
 def remove(name: str) -> None:
-    """Remove the group ``name`` and those below it. A group that still has processes stays."""
+    """Remove the group ``name``, those below it, and those above it in which nothing else is. A group that still has
+    processes stays."""
     if not name.strip("/"):
         raise ValueError("the root group cannot be removed")
     for hierarchy in hierarchies():
         for directory, _, _ in os.walk(hierarchy / name.strip("/"), topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
+        for above in [*Path(name.strip("/")).parents][:-1]:
+            with contextlib.suppress(OSError):
+                os.rmdir(hierarchy / above)
